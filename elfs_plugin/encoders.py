@@ -1,0 +1,307 @@
+"""Images to embeddings.
+
+An encoder is named by a string:
+
+* ``pixels``: the image itself as a small thumbnail. No weights, no download; a baseline, and enough for digits.
+* ``timm:<model>``: pooled features of any timm model.
+* ``open_clip:<model>/<tag>``: the image tower of any OpenCLIP model.
+
+The last two take ``weights``, the path of a local checkpoint, and then need no network.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import ImageOps
+
+from .devices import autocast, resolve_device
+from .errors import InvalidInput, MissingModel
+from .images import ImageError, decode
+from .progress import part, silent
+
+PIXELS_SIZE = 8
+"""Side of the thumbnail of the ``pixels`` encoder: 8 x 8 x 3 = 192 dimensions."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of the images that could be embedded.
+
+    ``vectors`` (M, D) float32 in input order, ``ok`` (N,) bool with M true entries, ``failures`` maps the index of each
+    excluded image to the reason.
+    """
+
+    vectors: np.ndarray
+    ok: np.ndarray
+    failures: dict = field(default_factory=dict)
+
+
+class PixelsEncoder:
+    """Thumbnails of ``PIXELS_SIZE`` pixels, flattened, in [0, 1]. Grey images give three equal channels."""
+
+    name = "pixels"
+    batch_size = 1024
+
+    def transform(self, image):
+        small = ImageOps.fit(image, (PIXELS_SIZE, PIXELS_SIZE))
+        return np.asarray(small, dtype=np.float32).ravel() / 255.0
+
+    def encode(self, batch):
+        return np.stack(batch)
+
+
+class TorchEncoder:
+    """A network with its own preprocessing, run on ``device`` under autocast when that is a GPU."""
+
+    batch_size = 64
+
+    def __init__(self, name, model, transform, device):
+        self.name = name
+        self.transform = transform
+        self._device = device
+        self._model = model.eval().requires_grad_(False).to(device)
+
+    @torch.inference_mode()
+    def encode(self, batch):
+        tensor = torch.stack(batch)
+        try:
+            return self._forward(tensor)
+        except torch.OutOfMemoryError:
+            if len(tensor) == 1:
+                raise
+            torch.cuda.empty_cache()
+            half = len(tensor) // 2
+            return np.concatenate([self._forward(tensor[:half]), self._forward(tensor[half:])])
+
+    def _forward(self, tensor):
+        tensor = tensor.to(self._device, non_blocking=True)
+        if self._device.type == "cuda":
+            with autocast(self._device):
+                return self._model(tensor).float().cpu().numpy()
+        return self._model(tensor).float().numpy()
+
+
+def load_encoder(name, *, weights=None, device="auto"):
+    """Loads the encoder of that name.
+
+    Args:
+        name: ``pixels``, ``timm:<model>`` or ``open_clip:<model>/<tag>``
+        weights: a local checkpoint; without it timm and OpenCLIP fetch the weights that belong to the name
+
+    Raises:
+        MissingModel: for an unknown model, or weights that cannot be had or do not fit
+    """
+    if weights is not None and not Path(weights).expanduser().is_file():
+        raise MissingModel(f"The weights file {weights} does not exist. Give the path of a local checkpoint of {name}.")
+    weights = str(Path(weights).expanduser()) if weights is not None else None
+    if name == "pixels":
+        return PixelsEncoder()
+    family, _, model = name.partition(":")
+    if family == "timm" and model:
+        return TorchEncoder(name, *_load_timm(model, weights), resolve_device(device))
+    if family == "open_clip" and model:
+        return TorchEncoder(name, *_load_open_clip(model, weights), resolve_device(device))
+    raise MissingModel(
+        f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino) or "
+        "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai)."
+    )
+
+
+def _unavailable(name, source, error):
+    return MissingModel(
+        f"The weights of {name} could not be loaded from {source} ({type(error).__name__}: {_first_line(error)}). "
+        "Without network access, download the checkpoint elsewhere and give its path as the local weights file."
+    )
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else ""
+
+
+def _load_timm(model_name, weights):
+    import timm
+
+    architecture = model_name.split(".")[0]
+    if not timm.is_model(architecture):
+        close = timm.list_models(f"*{architecture.split('_')[0]}*")[:5]
+        hint = f" Similar names: {', '.join(close)}." if close else ""
+        raise MissingModel(f"timm has no model named {model_name!r}.{hint} timm.list_models() lists them all.")
+    try:
+        model = timm.create_model(model_name, pretrained=weights is None, num_classes=0)
+    except Exception as error:  # hub clients raise many kinds
+        raise _unavailable(f"timm:{model_name}", "the model hub", error) from error
+    if weights is not None:
+        _load_timm_checkpoint(model, model_name, weights)
+    config = timm.data.resolve_model_data_config(model)
+    return model, timm.data.create_transform(**config, is_training=False)
+
+
+def _load_timm_checkpoint(model, model_name, weights):
+    """Loads a checkpoint with or without its classifier; every weight of the feature extractor must be in it."""
+    import importlib
+
+    import timm
+
+    try:
+        state = timm.models.load_state_dict(weights)
+        convert = getattr(importlib.import_module(type(model).__module__), "checkpoint_filter_fn", None)
+        if convert is not None:
+            state = convert(state, model)
+        result = model.load_state_dict(state, strict=False)
+    except Exception as error:
+        raise _unavailable(f"timm:{model_name}", weights, error) from error
+    if result.missing_keys:
+        names = ", ".join(result.missing_keys[:3])
+        raise MissingModel(
+            f"{weights} is not a checkpoint of timm:{model_name}: it lacks {len(result.missing_keys)} of the model's "
+            f"weights ({names}, …). Name the model the file was trained as."
+        )
+
+
+def _load_open_clip(spec, weights):
+    import open_clip
+
+    model_name, _, tag = spec.rpartition("/")
+    if not model_name:
+        model_name, tag = spec, ""
+    if model_name not in open_clip.list_models():
+        raise MissingModel(
+            f"OpenCLIP has no model named {model_name!r}. Use 'open_clip:<model>/<tag>', for example "
+            "open_clip:ViT-B-32/openai; open_clip.list_models() lists them all."
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model_name)
+    if weights is None and tag not in tags:
+        raise MissingModel(
+            f"OpenCLIP's {model_name} has no weights tagged {tag!r}; it has: {', '.join(tags) or 'none'}. "
+            "Give one of these, or the path of a local weights file."
+        )
+    try:
+        # A known tag beside a local file keeps that tag's preprocessing and activation (OpenAI's use QuickGELU).
+        config = open_clip.get_pretrained_cfg(model_name, tag) if tag in tags else {}
+        kwargs = {key: config[key] for key in ("mean", "std") if config.get(key)}
+        model, _, transform = open_clip.create_model_and_transforms(
+            model_name,
+            pretrained=weights or tag,
+            force_quick_gelu=bool(config.get("quick_gelu", False)),
+            image_mean=kwargs.get("mean"),
+            image_std=kwargs.get("std"),
+        )
+    except Exception as error:
+        raise _unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
+    return _ImageTower(model), transform
+
+
+class _ImageTower(torch.nn.Module):
+    def __init__(self, clip):
+        super().__init__()
+        self.visual = clip.visual
+
+    def forward(self, images):
+        features = self.visual(images)
+        return features[0] if isinstance(features, tuple) else features
+
+
+def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None, threads=None, progress=silent):
+    """Embeds image files.
+
+    Args:
+        paths: N file paths
+        encoder: an encoder name (see the module) or an object with ``transform``, ``encode`` and ``batch_size``
+        weights: a local checkpoint for a named encoder
+        batch_size: images per forward pass (default: the encoder's)
+
+    Returns:
+        :class:`Embeddings`. Files that cannot be read, and images whose vector is not finite, are excluded and listed.
+
+    Raises:
+        MissingModel: see :func:`load_encoder`
+        InvalidInput: when there are no paths, or not one of them could be embedded
+    """
+    n = len(paths)
+    if n == 0:
+        raise InvalidInput("There are no images to embed. Choose a view that has some.")
+    if isinstance(encoder, str):
+        progress(0.0, f"loading {encoder}")
+        encoder = load_encoder(encoder, weights=weights, device=device)
+    batch_size = batch_size or encoder.batch_size
+    report = part(progress, 0.0, 1.0)
+    ok = np.zeros(n, dtype=bool)
+    failures = {}
+    vectors = None
+    filled = 0
+    batch, indices = [], []
+
+    def flush():
+        nonlocal vectors, filled
+        if not batch:
+            return
+        encoded = np.asarray(encoder.encode(batch), dtype=np.float32)
+        if vectors is None:
+            vectors = np.empty((n, encoded.shape[1]), dtype=np.float32)
+        for index, vector in zip(indices, encoded):
+            if np.isfinite(vector).all():
+                vectors[filled] = vector
+                filled += 1
+                ok[index] = True
+            else:
+                failures[index] = "the encoder gave a vector that is not finite"
+        batch.clear()
+        indices.clear()
+
+    for index, value in decode(paths, encoder.transform, threads=threads):
+        if isinstance(value, ImageError):
+            failures[index] = str(value)
+        else:
+            batch.append(value)
+            indices.append(index)
+            if len(batch) == batch_size:
+                flush()
+        report((index + 1) / n, f"{index + 1:,} of {n:,} images" + (f", {len(failures):,} failed" if failures else ""))
+    flush()
+    if filled == 0:
+        first = next(iter(failures.values()))
+        raise InvalidInput(f"None of the {n:,} images could be embedded. The first failed because: {first}.")
+    return Embeddings(vectors[:filled], ok, failures)
+
+
+def validate_vectors(values, *, expected_dim=None):
+    """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
+
+    Args:
+        values: N items, each a vector or None
+        expected_dim: D; by default the most common length
+
+    Returns:
+        :class:`Embeddings`: missing, wrong-length and non-finite vectors are excluded and listed with the reason.
+
+    Raises:
+        InvalidInput: when not one vector is usable
+    """
+    n = len(values)
+    arrays = [None if value is None else np.asarray(value).ravel() for value in values]
+    if expected_dim is None:
+        lengths = [a.size for a in arrays if a is not None and a.size]
+        if not lengths:
+            raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
+        expected_dim = int(np.bincount(lengths).argmax())
+    vectors = np.empty((n, expected_dim), dtype=np.float32)
+    ok = np.zeros(n, dtype=bool)
+    failures = {}
+    filled = 0
+    for index, array in enumerate(arrays):
+        if array is None or array.size == 0:
+            failures[index] = "no vector"
+        elif array.size != expected_dim:
+            failures[index] = f"vector of length {array.size}, the others have {expected_dim}"
+        elif array.dtype.kind not in "fiub" or not np.isfinite(array.astype(np.float32)).all():
+            failures[index] = "vector with NaN or infinite values"
+        else:
+            vectors[filled] = array
+            filled += 1
+            ok[index] = True
+    if filled == 0:
+        raise InvalidInput(f"None of the {n:,} vectors is usable. The first: {failures[0]}.")
+    return Embeddings(vectors[:filled], ok, failures)
