@@ -1,0 +1,269 @@
+"""The stages in order: images → embeddings → neighbours → pseudo-labels → dynamics → β → zones.
+
+Each stage of :class:`Pipeline` first looks for its own finished result and hands what it made to ``on_stage``.
+"""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .beta_search import DEFAULT_REPEATS, BetaSearch, search_beta
+from .checkpoints import StageStore, fingerprint
+from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
+from .devices import has_gpu
+from .dynamics import HARD_WHEN, Dynamics
+from .encoders import Embeddings, embed_images, validate_vectors
+from .errors import InvalidInput
+from .images import load_pixels
+from .neighbors import NeighborGraph, knn_graph, suggest_k
+from .progress import Reporter
+from .proxy import ProxyConfig, train_proxy
+from .pruning import Zones, double_end, resolve_beta, resolve_budget
+
+STAGES = {
+    "embeddings": "Embedding images",
+    "neighbors": "Finding neighbours",
+    "pseudo_labels": "Clustering (TEMI)",
+    "dynamics": "Training the proxy",
+    "beta": "Searching β",
+    "selection": "Selecting the coreset",
+}
+"""Stage key -> the name that is shown, in order."""
+
+_WEIGHTS = {"embeddings": 10, "neighbors": 4, "pseudo_labels": 60, "dynamics": 10, "beta": 15, "selection": 1}
+
+
+def stage_weights(*stages):
+    """Expected shares of the work for a :class:`~.progress.Reporter`, by shown name."""
+    return {STAGES[stage]: _WEIGHTS[stage] for stage in stages}
+
+
+@dataclass(frozen=True)
+class ElfsResult:
+    """Everything a run made. M of the N given samples could be used: ``embeddings.ok`` says which; all arrays of the
+    later stages are (M,) in the same order."""
+
+    embeddings: Embeddings
+    neighbors: NeighborGraph
+    pseudo_labels: PseudoLabels
+    dynamics: Dynamics
+    beta_search: BetaSearch | None
+    beta: float
+    zones: Zones
+    seconds: dict
+
+
+class Pipeline:
+    """Runs stages with one seed, one device, one progress bar and one folder of finished stages.
+
+    Args:
+        folder: where finished stages are kept (None: nowhere)
+        reporter: a :class:`~.progress.Reporter` that knows the stages to be run
+        on_stage: called with (stage key, result, seconds) after each stage
+    """
+
+    def __init__(self, *, seed=0, device="auto", folder=None, reporter=None, on_stage=None):
+        self.seed = seed
+        self.device = device
+        self.store = StageStore(folder)
+        self.reporter = reporter or Reporter(stage_weights(*STAGES))
+        self.seconds = {}
+        self.resumed = []
+        self._on_stage = on_stage
+
+    def _run(self, stage, key, compute, pack, unpack):
+        start = time.monotonic()
+        progress = self.reporter.stage(STAGES[stage])
+        arrays = self.store.load(stage, key)
+        if arrays is not None:
+            result = unpack(arrays)
+            self.resumed.append(stage)
+            progress(1.0, "resumed")
+        else:
+            result = compute(progress)
+            self.store.save(stage, key, pack(result))
+        self.seconds[stage] = round(time.monotonic() - start, 3)
+        if self._on_stage is not None:
+            self._on_stage(stage, result, self.seconds[stage])
+        return result
+
+    def embed(self, paths, encoder, *, weights=None, compute=None):
+        """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models."""
+        key = fingerprint("embeddings", [str(p) for p in paths], str(encoder), str(weights), _modified(paths))
+
+        def default(progress):
+            return embed_images(paths, encoder, weights=weights, device=self.device, progress=progress)
+
+        return self._run("embeddings", key, compute or default, _pack_embeddings, _unpack_embeddings)
+
+    def pseudo_labels(self, vectors, num_clusters, *, k=None, config=None):
+        """(neighbour graph, pseudo-labels) of (M, D) vectors."""
+        config = config or ClusteringConfig.default()
+        validate_num_clusters(num_clusters, len(vectors))
+        k = k or suggest_k(len(vectors), num_clusters)
+        base = fingerprint(vectors, k)
+        graph = self._run(
+            "neighbors",
+            base,
+            lambda progress: knn_graph(vectors, k, progress=progress),
+            lambda g: {"indices": g.indices, "similarities": g.similarities},
+            lambda a: NeighborGraph(**a),
+        )
+        labels = self._run(
+            "pseudo_labels",
+            fingerprint(base, num_clusters, config.to_dict(), self.seed),
+            lambda progress: cluster(vectors, graph, num_clusters, config=config, seed=self.seed, device=self.device,
+                                     progress=progress),  # fmt: skip
+            lambda p: {**_fields(p), "warnings": np.array(json.dumps(p.warnings))},
+            _unpack_pseudo_labels,
+        )
+        return graph, labels
+
+    def dynamics(self, inputs, labels, num_classes, *, config):
+        """Training dynamics of a proxy on (M,) pseudo-labels."""
+        return self._run(
+            "dynamics",
+            fingerprint(np.asarray(inputs), labels, num_classes, config.to_dict(), self.seed),
+            lambda progress: train_proxy(inputs, labels, num_classes=num_classes, config=config, seed=self.seed,
+                                         device=self.device, progress=progress),  # fmt: skip
+            _fields,
+            lambda a: Dynamics(**{**a, "epochs": int(a["epochs"])}),
+        )
+
+    def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None):
+        """The β search."""
+        parts = (np.asarray(inputs), labels, scores, budget, hard, None if grid is None else list(map(float, grid)),
+                 repeats, config and config.to_dict(), self.seed)  # fmt: skip
+        return self._run(
+            "beta",
+            fingerprint(*parts),
+            lambda progress: search_beta(inputs, labels, scores, budget, grid=grid, repeats=repeats, hard=hard,
+                                         config=config, seed=self.seed, device=self.device, progress=progress),
+            lambda b: {**_fields(b), "reason": np.array(b.reason)},
+            lambda a: BetaSearch(a["betas"], a["accuracies"], float(a["chosen"]), str(a["reason"])),
+        )  # fmt: skip
+
+    def select(self, scores, budget, beta, *, hard="low", ids=None):
+        """Double-end pruning."""
+        return self._run(
+            "selection",
+            fingerprint(scores, budget, beta, hard, None if ids is None else list(ids)),
+            lambda progress: double_end(scores, budget, beta, hard=hard, ids=ids),
+            _fields,
+            lambda a: Zones(a["rank"], int(a["hard_count"]), int(a["budget"])),
+        )
+
+
+def resolve_proxy(proxy, images_available=True):
+    """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
+
+    ``proxy`` may also be ``"mlp"``, ``"resnet18"`` or a :class:`~.proxy.ProxyConfig`.
+    """
+    if isinstance(proxy, ProxyConfig):
+        return proxy
+    if proxy == "auto":
+        return ProxyConfig.resnet18() if has_gpu() and images_available else ProxyConfig.mlp()
+    if proxy == "mlp":
+        return ProxyConfig.mlp()
+    if proxy == "resnet18":
+        if not images_available:
+            raise InvalidInput("The ResNet-18 proxy needs the image files. Use the MLP on embeddings.", "proxy")
+        return ProxyConfig.resnet18()
+    raise InvalidInput(f"Unknown proxy {proxy!r}. Use 'auto', 'mlp' or 'resnet18'.", "proxy")
+
+
+def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
+             proxy_images=None, image_size=32, clustering=None, neighbors=None, grid=None, repeats=DEFAULT_REPEATS,
+             seed=0, device="auto", folder=None, ids=None, reporter=None, on_stage=None):  # fmt: skip
+    """The whole of ELFS, stage by stage.
+
+    Args:
+        source: N image paths, or an (N, D) matrix of embeddings (rows with NaN are excluded)
+        num_clusters: C, the classes you expect
+        budget: images to keep, a count or a fraction in (0, 1] of those that could be used
+        beta: ``"auto"`` (grid search) or a number
+        score: the difficulty score to rank by, see :data:`~.dynamics.HARD_WHEN`
+        proxy: ``"auto"``, ``"mlp"``, ``"resnet18"`` or a :class:`~.proxy.ProxyConfig`
+        proxy_images: N image paths for the ResNet-18 proxy when ``source`` is a matrix
+        folder: finished stages are kept here and reused when the same call is made again
+        ids: (N,) identifiers that break ties
+
+    Returns:
+        :class:`ElfsResult`
+    """
+    paths = None if isinstance(source, np.ndarray) and source.ndim == 2 else list(source)
+    images = paths if paths is not None else proxy_images
+    proxy_config = resolve_proxy(proxy, images is not None)
+    if score not in HARD_WHEN:
+        raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
+    n = len(source)
+    validate_num_clusters(num_clusters, max(n, 1))
+    if beta != "auto":
+        resolve_beta(beta, resolve_budget(budget, n), n)
+    reporter = reporter or Reporter(stage_weights(*STAGES))
+    pipe = Pipeline(seed=seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
+
+    embeddings = pipe.embed(paths, encoder, weights=weights) if paths is not None else validate_vectors(source)
+    vectors = embeddings.vectors
+    budget = resolve_budget(budget, len(vectors))
+    usable = np.flatnonzero(embeddings.ok)
+    graph, labels = pipe.pseudo_labels(vectors, num_clusters, k=neighbors, config=clustering)
+    inputs = vectors
+    if proxy_config.kind == "resnet18":
+        pixels = load_pixels([images[i] for i in usable], image_size)
+        if not pixels.ok.all():
+            raise InvalidInput(
+                f"{(~pixels.ok).sum():,} images have embeddings but can no longer be read (first: "
+                f"{next(iter(pixels.failures.values()))}). Use the MLP proxy, or a view without them.",
+                "proxy",
+            )
+        inputs = pixels.values
+    dynamics = pipe.dynamics(inputs, labels.labels, num_clusters, config=proxy_config)
+    scores = getattr(dynamics, score)
+    search = None
+    if beta == "auto":
+        search = pipe.beta(vectors, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats)
+        beta = search.chosen
+    kept_ids = None if ids is None else [str(ids[i]) for i in usable]
+    zones = pipe.select(scores, budget, beta, hard=HARD_WHEN[score], ids=kept_ids)
+    reporter.done()
+    return ElfsResult(embeddings, graph, labels, dynamics, search, float(beta), zones, dict(pipe.seconds))
+
+
+def _modified(paths):
+    """Sizes and modification times, so that a changed file is embedded anew."""
+
+    stamps = []
+    for path in paths:
+        try:
+            stat = os.stat(path)
+            stamps.append((stat.st_size, stat.st_mtime_ns))
+        except OSError:
+            stamps.append((-1, -1))
+    return np.array(stamps, dtype=np.int64)
+
+
+def _fields(result):
+    return {name: np.asarray(value) for name, value in vars(result).items() if not isinstance(value, (str, list))}
+
+
+def _pack_embeddings(result):
+    return {
+        "vectors": result.vectors,
+        "ok": result.ok,
+        "failures": np.array(json.dumps({str(k): v for k, v in result.failures.items()})),
+    }
+
+
+def _unpack_embeddings(arrays):
+    failures = {int(k): v for k, v in json.loads(str(arrays["failures"])).items()}
+    return Embeddings(arrays["vectors"], arrays["ok"], failures)
+
+
+def _unpack_pseudo_labels(arrays):
+    arrays = dict(arrays)
+    warnings = json.loads(str(arrays.pop("warnings")))
+    return PseudoLabels(**{**arrays, "best_head": int(arrays["best_head"]), "warnings": warnings})

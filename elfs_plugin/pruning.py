@@ -1,0 +1,110 @@
+"""Double-end pruning: drop the hardest by β, keep the budget, drop the easiest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import InvalidInput
+
+_EPSILON = 1e-9
+"""Keeps 0.3 * 10 at 3 despite binary fractions; far below one sample for any N."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """``rank`` (N,) int64, 0 = hardest, dense; hard [0, m), coreset [m, m + b), easy [m + b, N)."""
+
+    rank: np.ndarray
+    hard_count: int
+    budget: int
+
+    @property
+    def coreset(self):
+        """Indices of the coreset, hardest first."""
+        order = np.argsort(self.rank)
+        return order[self.hard_count : self.hard_count + self.budget]
+
+    @property
+    def zone(self):
+        """(N,) array of ``"hard"``, ``"coreset"`` and ``"easy"``."""
+        names = np.full(len(self.rank), "coreset", dtype="<U7")
+        names[self.rank < self.hard_count] = "hard"
+        names[self.rank >= self.hard_count + self.budget] = "easy"
+        return names
+
+
+def difficulty_rank(scores, *, hard="low", ids=None):
+    """Dense ranks (N,), 0 = hardest.
+
+    Args:
+        scores: (N,) finite
+        hard: the end at which the hard samples stand, ``"low"`` (AUM) or ``"high"`` (forgetting, EL2N)
+        ids: (N,) distinct and sortable; they break ties, so that the order does not depend on positions
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise InvalidInput("The scores hold NaN or infinite values; exclude those samples first.")
+    if hard not in ("low", "high"):
+        raise InvalidInput(f"hard must be 'low' or 'high', not {hard!r}.")
+    ties = np.arange(len(scores)) if ids is None else np.asarray(ids)
+    order = np.lexsort((ties, scores if hard == "low" else -scores))
+    rank = np.empty(len(scores), dtype=np.int64)
+    rank[order] = np.arange(len(scores))
+    return rank
+
+
+def resolve_budget(budget, n):
+    """A budget as a number of images.
+
+    A float in (0, 1] is a fraction of n (rounded down, at least 1); a whole number above is a count. The integer 1 is
+    one image, the float 1.0 is everything.
+
+    Raises:
+        InvalidInput: with the valid range
+    """
+    message = f"The budget must be a fraction above 0 and at most 1, or a whole number from 1 to {n:,}; it is {budget}."
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
+        raise InvalidInput(message, "budget")
+    if not np.isfinite(budget) or budget <= 0 or budget > n:
+        raise InvalidInput(message, "budget")
+    if isinstance(budget, (float, np.floating)) and budget <= 1:
+        return max(1, int(np.floor(budget * n + _EPSILON)))
+    if int(budget) != budget:
+        raise InvalidInput(message, "budget")
+    return int(budget)
+
+
+def resolve_beta(beta, budget, n):
+    """The number of hardest samples to drop, floor(beta n).
+
+    Raises:
+        InvalidInput: unless 0 <= beta <= 1 - budget / n
+    """
+    limit = 1 - budget / n
+    valid = isinstance(beta, (int, float, np.integer, np.floating)) and not isinstance(beta, bool)
+    if not valid or not np.isfinite(beta) or beta < 0 or beta > limit + _EPSILON:
+        raise InvalidInput(
+            f"With a budget of {budget:,} of {n:,} images ({budget / n:.1%}), β must be between 0 and {limit:.4g}; "
+            f"it is {beta}.",
+            "beta",
+        )
+    return min(int(np.floor(beta * n + _EPSILON)), n - budget)
+
+
+def double_end(scores, budget, beta, *, hard="low", ids=None):
+    """ELFS's double-end pruning (Zheng et al., ICLR 2025).
+
+    Args:
+        scores: (N,) difficulty scores; see ``hard`` for their direction
+        budget: b, a count or a fraction, see :func:`resolve_budget`
+        beta: β, the fraction of all N samples dropped as too hard; 0 <= β <= 1 - b / N
+
+    Returns:
+        :class:`Zones` with exactly b samples in the coreset
+    """
+    n = len(scores)
+    if n == 0:
+        raise InvalidInput("There are no scored samples.")
+    count = resolve_budget(budget, n)
+    hard_count = resolve_beta(beta, count, n)
+    return Zones(difficulty_rank(scores, hard=hard, ids=ids), hard_count, count)
