@@ -46,8 +46,8 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
     """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
 
     For each repeat another tenth of the samples is held out; from the rest the coreset of each β is selected (budget
-    and β as fractions, so that the split is a small copy of the whole) and a proxy trained for the same number of steps.
-    The accuracy after the last step counts, never the best one.
+    and β as fractions, so that the split is a small copy of the whole) and a proxy trained for the same number of
+    steps. The accuracy after the last step counts, never the best one.
 
     Args:
         inputs: as for :func:`~.proxy.train_proxy`
@@ -103,5 +103,3 @@ def choose(betas, accuracies):
         f"({mean[best]:.1%} at β = {betas[best]:.2g}), over {accuracies.shape[1]} held-out split(s) of pseudo-labels."
     )
     return float(betas[index]), reason
-
-

@@ -17,7 +17,6 @@ from .errors import InvalidInput
 from .progress import part, silent
 from .temi import Heads, Teacher, temi_loss
 
-
 WARM_START_RATE = 1e-3
 
 
@@ -82,8 +81,8 @@ class PseudoLabels:
 
     ``labels`` (N,) int32; ``confidence`` (N,) float32, the highest cluster probability; ``agreement`` (N,) float32, the
     share of the heads that put the sample in the same cluster after Hungarian matching; ``head_losses`` (H,) mean loss
-    of the last epoch, ``best_head`` the lowest of them; ``occupancy`` (C,) samples per cluster; ``loss_curve`` (epochs,)
-    of the best head; ``warnings`` sentences for the user.
+    of the last epoch, ``best_head`` the lowest of them; ``occupancy`` (C,) samples per cluster; ``loss_curve``
+    (epochs,) of the best head; ``warnings`` sentences for the user.
     """
 
     labels: np.ndarray
@@ -102,7 +101,7 @@ class PseudoLabels:
 
 def validate_num_clusters(num_clusters, n):
     """Raises :class:`InvalidInput` unless 2 <= num_clusters <= n."""
-    if isinstance(num_clusters, bool) or int(num_clusters) != num_clusters:
+    if isinstance(num_clusters, bool) or not isinstance(num_clusters, (int, np.integer)):
         raise InvalidInput(f"The number of clusters must be a whole number, not {num_clusters}.", "num_clusters")
     if num_clusters < 2:
         raise InvalidInput(
@@ -279,7 +278,7 @@ def _assign(heads, data, temperature, rows=8192):
 
 
 def align(labels, reference, num_clusters):
-    """Renames the clusters of ``labels`` (N,) so that they overlap most with ``reference`` (N,) (Hungarian matching)."""
+    """Renames the clusters of ``labels`` (N,) to overlap most with ``reference`` (N,) (Hungarian matching)."""
     overlap = np.zeros((num_clusters, num_clusters), dtype=np.int64)
     np.add.at(overlap, (labels, reference), 1)
     rows, columns = linear_sum_assignment(-overlap)

@@ -267,6 +267,18 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
     return Embeddings(vectors[:filled], ok, failures)
 
 
+def _flat(value):
+    try:
+        return np.asarray(value).ravel()
+    except ValueError:  # ragged lists
+        return np.asarray(value, dtype=object).ravel()
+
+
+def _finite(array):
+    with np.errstate(over="ignore"):  # too large for float32 counts as infinite
+        return np.isfinite(array.astype(np.float32)).all()
+
+
 def validate_vectors(values, *, expected_dim=None):
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
@@ -281,11 +293,11 @@ def validate_vectors(values, *, expected_dim=None):
         InvalidInput: when not one vector is usable
     """
     n = len(values)
-    arrays = [None if value is None else np.asarray(value).ravel() for value in values]
+    arrays = [None if value is None else _flat(value) for value in values]
+    lengths = [a.size for a in arrays if a is not None and a.size]
+    if not lengths:
+        raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
     if expected_dim is None:
-        lengths = [a.size for a in arrays if a is not None and a.size]
-        if not lengths:
-            raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
         expected_dim = int(np.bincount(lengths).argmax())
     vectors = np.empty((n, expected_dim), dtype=np.float32)
     ok = np.zeros(n, dtype=bool)
@@ -296,7 +308,7 @@ def validate_vectors(values, *, expected_dim=None):
             failures[index] = "no vector"
         elif array.size != expected_dim:
             failures[index] = f"vector of length {array.size}, the others have {expected_dim}"
-        elif array.dtype.kind not in "fiub" or not np.isfinite(array.astype(np.float32)).all():
+        elif array.dtype.kind not in "fiub" or not _finite(array):
             failures[index] = "vector with NaN or infinite values"
         else:
             vectors[filled] = array

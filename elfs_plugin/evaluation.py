@@ -28,7 +28,7 @@ class Audit:
 
 
 def pseudo_label_accuracy(pseudo_labels, true_labels):
-    """Share of samples whose cluster is matched (Hungarian) to their class; clusters and classes may differ in number."""
+    """Share of samples whose cluster is matched (Hungarian) to their class; their numbers may differ."""
     clusters, a = np.unique(pseudo_labels, return_inverse=True)
     classes, b = np.unique(true_labels, return_inverse=True)
     overlap = np.zeros((len(clusters), len(classes)), dtype=np.int64)
@@ -61,6 +61,8 @@ def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, d
         test = order[: n // 10]
         pool = order[n // 10 :]
         chosen = np.setdiff1d(coreset, test)
+        if len(chosen) == 0:
+            raise InvalidInput(f"A coreset of {len(coreset):,} is too small to audit. Use a larger budget.", "budget")
         subsets = {"coreset": chosen, "random": rng.choice(pool, size=len(chosen), replace=False)}
         for name, subset in subsets.items():
             model = fit(embeddings[subset], y[subset], num_classes=len(classes), config=config,

@@ -92,7 +92,8 @@ class Pipeline:
 
     def embed(self, paths, encoder, *, weights=None, compute=None):
         """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models."""
-        key = fingerprint("embeddings", [str(p) for p in paths], str(encoder), str(weights), _modified(paths))
+        files = [*paths, *([] if weights is None else [weights])]
+        key = fingerprint("embeddings", [str(p) for p in paths], str(encoder), str(weights), _modified(files))
 
         def default(progress):
             return embed_images(paths, encoder, weights=weights, device=self.device, progress=progress)
@@ -115,8 +116,9 @@ class Pipeline:
         labels = self._run(
             "pseudo_labels",
             fingerprint(base, num_clusters, config.to_dict(), self.seed),
-            lambda progress: cluster(vectors, graph, num_clusters, config=config, seed=self.seed, device=self.device,
-                                     progress=progress),  # fmt: skip
+            lambda progress: cluster(
+                vectors, graph, num_clusters, config=config, seed=self.seed, device=self.device, progress=progress
+            ),
             lambda p: {**_fields(p), "warnings": np.array(json.dumps(p.warnings))},
             _unpack_pseudo_labels,
         )
@@ -127,8 +129,15 @@ class Pipeline:
         return self._run(
             "dynamics",
             fingerprint(np.asarray(inputs), labels, num_classes, config.to_dict(), self.seed),
-            lambda progress: train_proxy(inputs, labels, num_classes=num_classes, config=config, seed=self.seed,
-                                         device=self.device, progress=progress),  # fmt: skip
+            lambda progress: train_proxy(
+                inputs,
+                labels,
+                num_classes=num_classes,
+                config=config,
+                seed=self.seed,
+                device=self.device,
+                progress=progress,
+            ),
             _fields,
             lambda a: Dynamics(**{**a, "epochs": int(a["epochs"])}),
         )
@@ -200,9 +209,12 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     if score not in HARD_WHEN:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
     n = len(source)
-    validate_num_clusters(num_clusters, max(n, 1))
+    if n == 0:
+        raise InvalidInput("There are no samples to select from. Choose a view that has some.")
+    validate_num_clusters(num_clusters, n)
+    count = resolve_budget(budget, n)
     if beta != "auto":
-        resolve_beta(beta, resolve_budget(budget, n), n)
+        resolve_beta(beta, count, n)
     reporter = reporter or Reporter(stage_weights(*STAGES))
     pipe = Pipeline(seed=seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 

@@ -2,8 +2,8 @@
 
 Library functions take ``progress``, a callable ``progress(fraction, detail="")``: ``fraction`` of *their own* work in
 [0, 1] and a few words. A :class:`Reporter` joins the stages of a job into one monotone bar and hands each
-:class:`Event` to its sinks: a dialog, a delegated run, a panel, a terminal. The same call is where a job notices that it
-has been cancelled, so a function that reports can be stopped.
+:class:`Event` to its sinks: a dialog, a delegated run, a panel, a terminal. The same call is where a job notices that
+it has been cancelled, so a function that reports can be stopped.
 """
 
 import logging

@@ -65,7 +65,7 @@ def resolve_budget(budget, n):
     message = f"The budget must be a fraction above 0 and at most 1, or a whole number from 1 to {n:,}; it is {budget}."
     if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
         raise InvalidInput(message, "budget")
-    if not np.isfinite(budget) or budget <= 0 or budget > n:
+    if budget <= 0 or budget > n or not np.isfinite(budget):
         raise InvalidInput(message, "budget")
     if isinstance(budget, (float, np.floating)) and budget <= 1:
         return max(1, int(np.floor(budget * n + _EPSILON)))
@@ -82,7 +82,7 @@ def resolve_beta(beta, budget, n):
     """
     limit = 1 - budget / n
     valid = isinstance(beta, (int, float, np.integer, np.floating)) and not isinstance(beta, bool)
-    if not valid or not np.isfinite(beta) or beta < 0 or beta > limit + _EPSILON:
+    if not valid or beta < 0 or beta > limit + _EPSILON or not np.isfinite(beta):
         raise InvalidInput(
             f"With a budget of {budget:,} of {n:,} images ({budget / n:.1%}), β must be between 0 and {limit:.4g}; "
             f"it is {beta}.",
