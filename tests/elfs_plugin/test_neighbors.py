@@ -77,6 +77,7 @@ def test_order_of_the_rows_does_not_matter():
     assert (permutation[shuffled] == straight[permutation]).all()
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(value):
     vectors = random_vectors(10)

@@ -76,6 +76,7 @@ def test_tenths_are_not_lost_to_binary_fractions(tenths):
         (1.0, 10, 10),  # the float 1.0 is everything
         (0.3, 10, 3),
         (0.29, 10, 2),
+        (0.29, 100, 29),  # 28.999999999999996 in binary
         (0.001, 10, 1),  # at least one
         (5.0, 10, 5),
         (np.int64(4), 10, 4),

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+from elfs_plugin.beta_search import BetaSearch, choose, default_grid, search_beta
+from elfs_plugin.errors import InvalidInput
+from elfs_plugin.proxy import ProxyConfig
+
+FAST = ProxyConfig.mlp(steps=8, hidden=16)
+
+
+def task(n=60, classes=2, seed=0):
+    """Separated blobs, their labels, and random scores."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    vectors = (3 * np.eye(4)[labels] + 0.3 * rng.normal(size=(n, 4))).astype(np.float32)
+    scores = rng.random(n)
+    return vectors, labels, scores
+
+
+@pytest.mark.parametrize(
+    ("budget", "n", "grid"),
+    [
+        (3, 10, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),  # up to 1 - 3 / 10
+        (10, 10, [0]),
+        (35, 100, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),  # 0.65 is the limit
+        (9, 10, [0, 0.1]),
+    ],
+)
+def test_default_grid(budget, n, grid):
+    assert default_grid(budget, n).tolist() == grid
+
+
+def test_choose_takes_the_best_when_it_stands_alone():
+    beta, reason = choose(np.array([0.0, 0.1, 0.2]), np.array([[0.5, 0.5], [0.6, 0.6], [0.9, 0.9]]))
+    assert beta == 0.2
+    assert "β = 0.2 is the smallest" in reason and "90.0% at β = 0.2" in reason and "2 held-out split(s)" in reason
+
+
+def test_choose_prefers_the_smallest_within_one_standard_deviation():
+    # Means 0.70, 0.78, 0.80; the best one's spread is 0.05, so all from 0.75 up count.
+    accuracies = np.array([[0.70, 0.70], [0.68, 0.88], [0.75, 0.85]])
+    beta, reason = choose(np.array([0.0, 0.1, 0.2]), accuracies)
+    assert beta == 0.1
+    assert "(5.00%)" in reason and "80.0% at β = 0.2" in reason
+
+
+def test_choose_counts_the_edge_and_breaks_ties_downwards():
+    assert choose(np.array([0.0, 0.1]), np.array([[0.5, 0.5], [0.25, 0.75]]))[0] == 0.0  # equal means
+    assert choose(np.array([0.0, 0.1]), np.array([[0.25, 0.25], [0.25, 0.75]]))[0] == 0.0  # 0.25 = 0.5 - 0.25
+    assert choose(np.array([0.0, 0.1]), np.array([[0.24, 0.24], [0.25, 0.75]]))[0] == 0.1
+
+
+def test_choose_with_one_repeat_is_the_first_maximum():
+    assert choose(np.array([0.0, 0.1, 0.2]), np.array([[0.5], [0.8], [0.8]]))[0] == 0.1
+
+
+def test_mean_and_spread():
+    result = BetaSearch(np.array([0.0]), np.array([[0.4, 0.8]]), 0.0, "")
+    assert result.mean == pytest.approx([0.6]) and result.spread == pytest.approx([0.2])
+
+
+def test_shape_and_progress():
+    vectors, labels, scores = task()
+    reports = []
+    result = search_beta(vectors, labels, scores, 0.7, repeats=2, config=FAST, device="cpu",
+                         progress=lambda fraction, detail="": reports.append(fraction))  # fmt: skip
+    assert result.betas.tolist() == [0, 0.1, 0.2, 0.3]
+    assert result.accuracies.shape == (4, 2)
+    assert ((result.accuracies >= 0) & (result.accuracies <= 1)).all()
+    assert result.chosen in result.betas and f"{result.chosen:.2g}" in result.reason
+    assert reports == pytest.approx([k / 8 for k in range(1, 9)])
+
+
+def test_same_seed_same_curve():
+    vectors, labels, scores = task()
+    one, same = (search_beta(vectors, labels, scores, 30, grid=[0, 0.3], repeats=2, config=FAST) for _ in range(2))
+    assert np.array_equal(one.accuracies, same.accuracies) and one.chosen == same.chosen
+
+
+def test_a_hard_end_of_wrong_labels_is_found():
+    # The hardest 30% carry the wrong label: a coreset of them teaches the opposite, one from beta 0.3 on is right.
+    rng = np.random.default_rng(0)
+    n = 100
+    truth = np.arange(n) % 2
+    vectors = (3 * np.eye(4)[truth] + 0.2 * rng.normal(size=(n, 4))).astype(np.float32)
+    scores = rng.permutation(n).astype(float)
+    labels = np.where(scores < 30, 1 - truth, truth)
+    result = search_beta(vectors, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=ProxyConfig.mlp(steps=40))
+    assert result.mean[0] < 0.5 < result.mean[1]
+    assert result.chosen == 0.5
+    turned = search_beta(vectors, labels, -scores, 0.2, grid=[0, 0.5], repeats=2, hard="high",
+                         config=ProxyConfig.mlp(steps=40))  # fmt: skip
+    assert np.array_equal(turned.accuracies, result.accuracies)
+
+
+def test_the_grid_is_sorted_and_its_limit_allowed():
+    vectors, labels, scores = task()
+    result = search_beta(vectors, labels, scores, 42, grid=[0.3, 0.0, 0.3], repeats=1, config=FAST)
+    assert result.betas.tolist() == [0, 0.3]  # 0.3 = 1 - 42 / 60
+
+
+def test_everything_kept_leaves_one_beta():
+    vectors, labels, scores = task(20)
+    result = search_beta(vectors, labels, scores, 1.0, repeats=1, config=FAST)
+    assert result.betas.tolist() == [0] and result.chosen == 0.0
+
+
+def test_images_can_be_searched():
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 8, 8), dtype=np.uint8)
+    labels, scores = np.arange(20) % 2, np.arange(20.0)
+    config = ProxyConfig.resnet18(steps=1, batch_size=8)
+    assert search_beta(images, labels, scores, 10, grid=[0.5], repeats=1, config=config).accuracies.shape == (1, 1)
+
+
+@pytest.mark.parametrize("grid", [[], [-0.1], [0, 0.6], [0, np.nan], [np.inf]])
+def test_impossible_grids(grid):
+    vectors, labels, scores = task()
+    with pytest.raises(InvalidInput, match="every β of the grid must be between 0 and 0.5") as error:
+        search_beta(vectors, labels, scores, 30, grid=grid, config=FAST)
+    assert error.value.field == "grid"
+
+
+def test_refusals():
+    vectors, labels, scores = task()
+    with pytest.raises(InvalidInput, match="at least 20 samples, there are 19"):
+        search_beta(vectors[:19], labels[:19], scores[:19], 5, config=FAST)
+    with pytest.raises(InvalidInput, match="at least 1 repeat, not 0") as error:
+        search_beta(vectors, labels, scores, 30, repeats=0, config=FAST)
+    assert error.value.field == "repeats"
+    with pytest.raises(InvalidInput, match="from 1 to 60") as error:
+        search_beta(vectors, labels, scores, 61, config=FAST)
+    assert error.value.field == "budget"

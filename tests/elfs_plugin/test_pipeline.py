@@ -1,0 +1,315 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from elfs_plugin import pipeline
+from elfs_plugin.clustering import ClusteringConfig
+from elfs_plugin.encoders import Embeddings
+from elfs_plugin.errors import Cancelled, InvalidInput
+from elfs_plugin.pipeline import STAGES, Pipeline, resolve_proxy, run_elfs, stage_weights
+from elfs_plugin.progress import Reporter
+from elfs_plugin.proxy import ProxyConfig
+
+N = 60
+CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=10)
+PROXY = ProxyConfig.mlp(epochs=3, batch_size=32, hidden=16)
+ARGUMENTS = dict(clustering=CLUSTERING, proxy=PROXY, grid=[0.0, 0.2], repeats=1, device="cpu")
+COMPUTERS = {
+    "embeddings": "embed_images",
+    "neighbors": "knn_graph",
+    "pseudo_labels": "cluster",
+    "dynamics": "train_proxy",
+    "beta": "search_beta",
+    "selection": "double_end",
+}
+AFTER_EMBEDDING = ["neighbors", "pseudo_labels", "dynamics", "beta", "selection"]
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    rng = np.random.default_rng(0)
+    return (4 * np.eye(6)[np.arange(N) % 3] + 0.2 * rng.normal(size=(N, 6))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """30 images of three tints; the fifth is no image."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(30):
+        values = rng.integers(0, 60, (16, 16, 3), dtype=np.uint8)
+        values[:, :, index % 3] += 150
+        paths.append(folder / f"{index:02}.png")
+        Image.fromarray(values).save(paths[-1])
+    paths[4].write_text("no image")
+    return paths
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The stages that are computed, not resumed, in order."""
+    stages = []
+
+    def spy(stage, real):
+        def compute(*args, **kwargs):
+            stages.append(stage)
+            return real(*args, **kwargs)
+
+        return compute
+
+    for stage, name in COMPUTERS.items():
+        monkeypatch.setattr(pipeline, name, spy(stage, getattr(pipeline, name)))
+    return stages
+
+
+def run(source, budget=20, **changes):
+    return run_elfs(source, 3, budget, **{**ARGUMENTS, **changes})
+
+
+def same(one, other):
+    """Whether two results are equal, array by array."""
+    parts = ["embeddings", "neighbors", "pseudo_labels", "dynamics", "zones"]
+    parts += ["beta_search"] if one.beta_search is not None else []
+    for part in parts:
+        a, b = vars(getattr(one, part)), vars(getattr(other, part))
+        assert a.keys() == b.keys()
+        for name in a:
+            assert np.array_equal(a[name], b[name]), (part, name)
+            assert type(a[name]) is type(b[name]), (part, name)
+    assert one.beta == other.beta
+    return True
+
+
+def test_a_matrix_to_a_coreset(vectors, computed):
+    seen = []
+    result = run(vectors, on_stage=lambda stage, value, seconds: seen.append((stage, seconds)))
+    assert computed == AFTER_EMBEDDING == [stage for stage, _ in seen]
+    assert result.seconds == dict(seen) and all(seconds >= 0 for seconds in result.seconds.values())
+    assert len(result.zones.coreset) == 20 and result.zones.rank.shape == (N,)
+    assert result.pseudo_labels.labels.shape == (N,) and result.pseudo_labels.num_clusters == 3
+    assert result.neighbors.k == 5 and result.dynamics.epochs == 3
+    assert result.beta == result.beta_search.chosen and result.beta_search.accuracies.shape == (2, 1)
+    assert np.array_equal(np.argsort(result.zones.rank), np.lexsort((np.arange(N), result.dynamics.aum)))
+
+
+def test_images_to_a_coreset_and_the_unreadable_one_is_left_out(photos, tmp_path, computed):
+    result = run(photos, 0.5, folder=tmp_path / "run")
+    assert computed == list(STAGES)
+    assert result.embeddings.ok.sum() == 29 and not result.embeddings.ok[4]
+    assert "not an image" in result.embeddings.failures[4]
+    assert result.zones.rank.shape == (29,) and len(result.zones.coreset) == 14  # half of 29, rounded down
+    computed.clear()
+    assert same(result, run(photos, 0.5, folder=tmp_path / "run")) and computed == []
+
+
+def test_rows_that_cannot_be_used_are_left_out(vectors):
+    broken = vectors.copy()
+    broken[7, 2] = np.nan
+    result = run(broken, 1.0, beta=0)
+    assert list(result.embeddings.failures) == [7] and len(result.zones.coreset) == N - 1
+    assert result.beta_search is None and result.beta == 0.0
+
+
+def test_the_second_call_computes_nothing(vectors, tmp_path, computed):
+    first = run(vectors, folder=tmp_path / "run")
+    computed.clear()
+    seen = []
+    second = run(vectors, folder=tmp_path / "run", on_stage=lambda stage, *rest: seen.append(stage))
+    assert computed == [] and seen == AFTER_EMBEDDING
+    assert same(first, second)
+
+
+def test_without_a_folder_everything_is_computed_again_with_the_same_result(vectors, computed):
+    first = run(vectors)
+    computed.clear()
+    assert same(first, run(vectors)) and computed == AFTER_EMBEDDING
+
+
+@pytest.mark.parametrize(
+    ("changes", "recomputed"),
+    [
+        ({"budget": 21}, ["beta", "selection"]),
+        ({"beta": 0.1}, ["selection"]),
+        ({"grid": [0.0]}, ["beta"]),
+        ({"proxy": replace(PROXY, epochs=4)}, ["dynamics", "beta", "selection"]),
+        ({"clustering": replace(CLUSTERING, heads=1)}, ["pseudo_labels"]),
+        ({"neighbors": 7}, ["neighbors", "pseudo_labels"]),
+        ({"score": "el2n"}, ["beta", "selection"]),
+        ({"ids": [f"{i:02}" for i in range(N)]}, ["selection"]),
+    ],
+)
+def test_a_changed_parameter_recomputes_only_what_depends_on_it(vectors, tmp_path, computed, changes, recomputed):
+    run(vectors, folder=tmp_path / "run")
+    computed.clear()
+    changed = run(vectors, folder=tmp_path / "run", **changes)
+    # Stages behind the first changed one may find their inputs unchanged (the same labels, the same β).
+    assert computed[: len(recomputed)] == recomputed
+    untouched = AFTER_EMBEDDING[: AFTER_EMBEDDING.index(recomputed[0])]
+    assert not set(untouched) & set(computed)
+    assert same(changed, run(vectors, **changes))
+
+
+def test_another_seed_keeps_only_the_neighbours(vectors, tmp_path, computed):
+    run(vectors, folder=tmp_path / "run")
+    computed.clear()
+    run(vectors, folder=tmp_path / "run", seed=1)
+    assert computed == AFTER_EMBEDDING[1:]
+
+
+def test_changed_vectors_recompute_everything(vectors, tmp_path, computed):
+    run(vectors, folder=tmp_path / "run")
+    computed.clear()
+    run(vectors + np.float32(0.01), folder=tmp_path / "run")
+    assert computed == AFTER_EMBEDDING
+
+
+@pytest.mark.parametrize("crash", AFTER_EMBEDDING)
+def test_a_crash_keeps_the_stages_before(vectors, tmp_path, computed, monkeypatch, crash):
+    def fail(*args, **kwargs):
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, COMPUTERS[crash], fail)
+        with pytest.raises(RuntimeError, match="power went"):
+            run(vectors, folder=tmp_path / "run")
+    at = AFTER_EMBEDDING.index(crash)
+    assert computed == AFTER_EMBEDDING[:at]
+    computed.clear()
+    resumed = run(vectors, folder=tmp_path / "run")
+    assert computed == AFTER_EMBEDDING[at:]
+    assert same(resumed, run(vectors))
+
+
+def test_a_damaged_stage_is_computed_again(vectors, tmp_path, computed):
+    first = run(vectors, folder=tmp_path / "run")
+    computed.clear()
+    path = tmp_path / "run" / "dynamics.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    assert same(first, run(vectors, folder=tmp_path / "run"))
+    assert computed == ["dynamics"]
+
+
+def test_a_changed_image_or_weights_file_is_embedded_anew(tmp_path):
+    image, weights = tmp_path / "a.png", tmp_path / "weights.pth"
+    Image.new("L", (4, 4), 10).save(image)
+    weights.write_bytes(b"1")
+    calls = []
+
+    def compute(progress):
+        calls.append(1)
+        return Embeddings(np.ones((1, 2), dtype=np.float32), np.array([True]), {})
+
+    def embed():
+        Pipeline(folder=tmp_path / "run").embed([image], "timm:resnet18", weights=weights, compute=compute)
+        return len(calls)
+
+    assert embed() == 1 and embed() == 1
+    Image.new("L", (5, 5), 20).save(image)
+    assert embed() == 2 and embed() == 2
+    weights.write_bytes(b"22")
+    assert embed() == 3 and embed() == 3
+
+
+def test_one_monotone_bar(vectors):
+    events = []
+    run(vectors, reporter=Reporter(stage_weights(*STAGES), [events.append], interval=0))
+    overall = [event.overall for event in events]
+    assert overall == sorted(overall) and overall[-1] == 1.0 and len(events) > 10
+    steps = [event.step for event in events]
+    assert steps == sorted(steps) and set(steps) == {2, 3, 4, 5, 6}
+    assert {event.steps for event in events} == {6}
+
+
+def test_cancelling_keeps_the_finished_stages(vectors, tmp_path, computed):
+    finished = []
+    reporter = Reporter(stage_weights(*STAGES), is_cancelled=lambda: "pseudo_labels" in finished, interval=0)
+    with pytest.raises(Cancelled):
+        run(vectors, folder=tmp_path / "run", reporter=reporter, on_stage=lambda stage, *rest: finished.append(stage))
+    assert finished == ["neighbors", "pseudo_labels"] == computed
+    computed.clear()
+    run(vectors, folder=tmp_path / "run")
+    assert computed == AFTER_EMBEDDING[2:]
+
+
+def test_cancelling_within_a_stage(vectors):
+    reports = []
+    reporter = Reporter(stage_weights(*STAGES), [reports.append], is_cancelled=lambda: len(reports) >= 6, interval=0)
+    with pytest.raises(Cancelled):
+        run(vectors, reporter=reporter)
+    assert len(reports) == 6 and reports[-1].stage == STAGES["pseudo_labels"]
+
+
+def test_resumed_stages_are_listed(vectors, tmp_path):
+    for resumed in ([], ["neighbors", "pseudo_labels"]):
+        pipe = Pipeline(folder=tmp_path / "run", device="cpu")
+        graph, labels = pipe.pseudo_labels(vectors, 3, config=CLUSTERING)
+        assert pipe.resumed == resumed
+    assert graph.indices.dtype == np.int32 and isinstance(labels.warnings, list) and isinstance(labels.best_head, int)
+
+
+def test_the_resnet_proxy_trains_on_the_usable_images(photos, tmp_path):
+    config = ProxyConfig.resnet18(epochs=1, batch_size=16)
+    result = run(photos, 10, proxy=config, image_size=8, beta=0.1)
+    assert result.dynamics.epochs == 1 and result.dynamics.aum.shape == (29,)
+
+
+def test_images_that_vanish_after_embedding(photos, vectors):
+    config = ProxyConfig.resnet18(epochs=1)
+    with pytest.raises(
+        InvalidInput, match="1 images have embeddings but can no longer be read .*not an image"
+    ) as error:
+        run(vectors[:30], 10, proxy=config, proxy_images=photos, image_size=8)
+    assert error.value.field == "proxy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "field"),
+    [
+        ((1, 20), {}, "num_clusters"),
+        ((N + 1, 20), {}, "num_clusters"),
+        ((3, 0), {}, "budget"),
+        ((3, N + 1), {}, "budget"),
+        ((3, 20), {"beta": 0.7}, "beta"),
+        ((3, 20), {"beta": None}, "beta"),
+        ((3, 20), {"score": "difficulty"}, "score"),
+        ((3, 20), {"proxy": "svm"}, "proxy"),
+        ((3, 20), {"proxy": "resnet18"}, "proxy"),  # a matrix has no images
+    ],
+)
+def test_refused_before_any_work(vectors, computed, arguments, changes, field):
+    with pytest.raises(InvalidInput) as error:
+        run_elfs(vectors, *arguments, **{**ARGUMENTS, **changes})
+    assert error.value.field == field and computed == []
+
+
+@pytest.mark.parametrize("source", [[], np.empty((0, 4))])
+def test_nothing_to_select_from(source):
+    with pytest.raises(InvalidInput, match="no samples to select from"):
+        run(source)
+
+
+def test_resolve_proxy(monkeypatch):
+    monkeypatch.setattr(pipeline, "has_gpu", lambda: False)
+    assert resolve_proxy("auto").kind == "mlp"
+    monkeypatch.setattr(pipeline, "has_gpu", lambda: True)
+    assert resolve_proxy("auto").kind == "resnet18"
+    assert resolve_proxy("auto", images_available=False).kind == "mlp"
+    assert resolve_proxy("mlp") == ProxyConfig.mlp() and resolve_proxy("resnet18") == ProxyConfig.resnet18()
+    assert resolve_proxy(PROXY, images_available=False) is PROXY
+
+
+def test_shuffled_input_with_ids_selects_the_same_ids(vectors):
+    ids = np.array([f"{i:02}" for i in range(N)])
+    order = np.random.default_rng(3).permutation(N)
+    scores = np.arange(N) // 10 * 1.0  # many ties
+    plain = Pipeline().select(scores, 25, 0.12, ids=ids)
+    shuffled = Pipeline().select(scores[order], 25, 0.12, ids=ids[order])
+    assert ids[plain.coreset].tolist() == ids[order][shuffled.coreset].tolist() == ids[7:32].tolist()
+
+
+def test_every_stage_has_a_weight():
+    weights = stage_weights(*STAGES)
+    assert list(weights) == list(STAGES.values()) and all(weight > 0 for weight in weights.values())

@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+import torch
+
+from elfs_plugin.devices import generator
+from elfs_plugin.dynamics import HARD_WHEN
+from elfs_plugin.errors import InvalidInput
+from elfs_plugin.proxy import ProxyConfig, _crop_and_flip, default_config, fit, train_proxy
+
+MLP = ProxyConfig.mlp(epochs=8, batch_size=32)
+
+
+def blobs(n=120, classes=3, dim=6, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    return (3 * np.eye(dim)[labels] + 0.3 * rng.normal(size=(n, dim))).astype(np.float32), labels
+
+
+def random_images(n=40, size=16, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+
+
+def tinted_images(labels, size=16, seed=0):
+    """Noise whose red channel is bright for label 1 and dark for label 0."""
+    images = np.random.default_rng(seed).integers(0, 60, (len(labels), 3, size, size), dtype=np.uint8)
+    images[:, 0] += (150 * np.asarray(labels)).astype(np.uint8)[:, None, None]
+    return images
+
+
+def test_mlp_learns_blobs():
+    vectors, labels = blobs()
+    model = fit(vectors, labels, config=MLP, device="cpu")
+    assert (model.predict(vectors) == labels).all()
+    fresh, fresh_labels = blobs(30, seed=1)
+    assert (model.predict(fresh) == fresh_labels).all()
+
+
+def test_dynamics_have_one_score_per_sample():
+    vectors, labels = blobs(50)
+    dynamics = train_proxy(vectors, labels, config=MLP, device="cpu")
+    assert dynamics.epochs == 8
+    for name in HARD_WHEN:
+        scores = getattr(dynamics, name)
+        assert scores.shape == (50,) and scores.dtype == np.float64 and np.isfinite(scores).all()
+    assert (np.abs(dynamics.aum) <= 8).all()
+    assert (dynamics.correctness <= 8).all() and dynamics.correctness.max() > 4
+
+
+def test_mislabelled_samples_get_the_lowest_aum():
+    vectors, labels = blobs(120)
+    wrong = np.array([5, 40, 77, 100])
+    noisy = labels.copy()
+    noisy[wrong] = (noisy[wrong] + 1) % 3
+    dynamics = train_proxy(vectors, noisy, config=MLP, device="cpu")
+    assert set(np.argsort(dynamics.aum)[:4]) == set(wrong)
+    assert set(np.argsort(dynamics.aum_logit)[:4]) == set(wrong)
+    assert set(np.argsort(-dynamics.el2n)[:4]) == set(wrong)
+
+
+def test_same_seed_same_dynamics_whatever_the_global_seed():
+    vectors, labels = blobs(60)
+    torch.manual_seed(0)
+    one = train_proxy(vectors, labels, config=MLP, device="cpu")
+    torch.manual_seed(123)
+    same = train_proxy(vectors, labels, config=MLP, device="cpu")
+    other = train_proxy(vectors, labels, config=MLP, seed=1, device="cpu")
+    for name in HARD_WHEN:
+        assert np.array_equal(getattr(one, name), getattr(same, name)), name
+    assert not np.array_equal(one.aum, other.aum)
+
+
+def test_every_sample_is_seen_once_per_epoch():
+    vectors, labels = blobs(50)
+    seen = []
+    config = ProxyConfig.mlp(epochs=3, batch_size=16)
+    fit(vectors, labels, config=config, device="cpu", on_batch=lambda i, logits, y: seen.append((i.tolist(), y)))
+    assert [len(i) for i, _ in seen] == [16, 16, 16, 2] * 3
+    for epoch in range(3):
+        batches = seen[4 * epoch : 4 * epoch + 4]
+        assert sorted(sum((i for i, _ in batches), [])) == list(range(50))
+        assert all(y.tolist() == labels[i].tolist() for i, y in batches)
+
+
+def test_steps_replace_epochs():
+    vectors, labels = blobs(50)
+    calls, reports = [], []
+    config = ProxyConfig.mlp(steps=5, batch_size=16)
+    fit(vectors, labels, config=config, device="cpu", on_batch=lambda *batch: calls.append(batch),
+        progress=lambda fraction, detail="": reports.append(fraction))  # fmt: skip
+    assert len(calls) == 5
+    assert reports == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_scale_of_the_embeddings_does_not_matter():
+    vectors, labels = blobs(60)
+    plain = train_proxy(vectors, labels, config=MLP, device="cpu")
+    scaled = train_proxy(vectors * 1024 + 5, labels, config=MLP, device="cpu")
+    np.testing.assert_allclose(scaled.aum, plain.aum, atol=0.02)
+
+
+def test_a_constant_dimension_is_harmless():
+    vectors, labels = blobs(60)
+    vectors[:, 3] = 7.0
+    assert np.isfinite(train_proxy(vectors, labels, config=MLP, device="cpu").aum).all()
+
+
+def test_more_classes_than_labels_seen():
+    vectors, labels = blobs(30)
+    widths = []
+    fit(vectors, labels, num_classes=5, config=MLP, device="cpu", on_batch=lambda i, z, y: widths.append(z.shape[1]))
+    assert set(widths) == {5}
+
+
+def test_one_sample():
+    assert train_proxy(np.ones((1, 3)), [0], num_classes=2, config=MLP, device="cpu").aum.shape == (1,)
+
+
+def test_resnet_on_small_images():
+    images, labels = random_images(), np.arange(40) % 2
+    config = ProxyConfig.resnet18(epochs=1, batch_size=20)
+    one = train_proxy(images, labels, config=config, device="cpu")
+    assert one.epochs == 1 and one.aum.shape == (40,)
+    assert all(np.isfinite(getattr(one, name)).all() for name in HARD_WHEN)
+    assert (np.abs(one.aum) <= 1).all()
+    same = train_proxy(images, labels, config=config, device="cpu")
+    assert np.array_equal(one.aum, same.aum)
+
+
+def test_resnet_learns_and_finds_the_mislabelled():
+    labels = np.arange(40) % 2
+    images = tinted_images(labels)
+    noisy = labels.copy()
+    noisy[[6, 31]] = 1 - noisy[[6, 31]]
+    config = ProxyConfig.resnet18(epochs=6, batch_size=20, learning_rate=0.02)
+    dynamics = train_proxy(images, noisy, config=config, device="cpu")
+    assert set(np.argsort(dynamics.aum)[:2]) == {6, 31}
+
+
+def test_resnet_with_a_lone_last_sample():
+    # 9 samples in batches of 4 leave one, which batch normalisation cannot take alone; it is still seen once.
+    images, labels = random_images(9, 8), np.arange(9) % 2
+    seen = []
+    model = fit(images, labels, config=ProxyConfig.resnet18(epochs=1, batch_size=4), device="cpu",
+                on_batch=lambda i, z, y: seen.extend(i.tolist()))  # fmt: skip
+    assert sorted(seen) == list(range(9))
+    predicted = model.predict(images)
+    assert predicted.shape == (9,) and set(predicted.tolist()) <= {0, 1}
+
+
+def test_augmentation_shifts_and_flips_whole_images():
+    size, pad = 8, 1
+    x = torch.arange(size * size, dtype=torch.float32).view(1, 1, size, size).repeat(64, 3, 1, 1)
+    y = _crop_and_flip(x, generator(0))
+    assert y.shape == x.shape
+    padded = torch.nn.functional.pad(x[:1], (pad,) * 4, mode="reflect")[0]
+    windows = [padded[:, r : r + size, c : c + size] for r in range(2 * pad + 1) for c in range(2 * pad + 1)]
+    windows += [window.flip(2) for window in windows]
+    found = [next((k for k, w in enumerate(windows) if torch.equal(one, w)), None) for one in y]
+    assert None not in found
+    flipped = sum(k >= 9 for k in found)
+    assert 15 < flipped < 49 and len(set(found)) > 9
+
+
+def test_the_inputs_decide_the_form():
+    assert default_config(np.zeros((4, 3))) == ProxyConfig.mlp()
+    assert default_config(random_images(2)) == ProxyConfig.resnet18()
+    paper = ProxyConfig.resnet18()
+    assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.weight_decay) == (200, 256, 0.1, 5e-4)
+    assert ProxyConfig(**paper.to_dict()) == paper
+
+
+def test_refusals():
+    vectors, labels = blobs(10)
+    with pytest.raises(InvalidInput, match="as many labels as inputs; there are 10 and 9"):
+        train_proxy(vectors[:9], labels, config=MLP)
+    with pytest.raises(InvalidInput, match="there are 0 and 0"):
+        fit(vectors[:0], labels[:0], config=MLP)
+    with pytest.raises(InvalidInput, match=r"takes an \(N, D\) matrix"):
+        fit(random_images(10), labels, config=MLP)
+    for images in (random_images(10).astype(np.float32), random_images(10)[:, :1], vectors):
+        with pytest.raises(InvalidInput, match=r"takes \(N, 3, S, S\) uint8 images"):
+            fit(images, labels, config=ProxyConfig.resnet18(epochs=1))
