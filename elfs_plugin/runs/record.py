@@ -32,7 +32,8 @@ class RunRecord:
 
     def drop_after(self, stage):
         """Forgets the stages that were made from an older result of ``stage``. Returns their names."""
-        later = [name for name in STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :]]
+        # A new β search leaves an applied selection as it is.
+        later = STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :] if stage != "beta" else ()
         for name in later:
             self.stages.pop(name, None)
         return later

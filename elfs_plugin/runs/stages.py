@@ -59,7 +59,9 @@ def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=
                    device="auto", sinks=()):  # fmt: skip
     """Trains a proxy on the run's pseudo-labels and writes AUM, forgetting, EL2N and the rank."""
     _check_score(score)
-    with _session(collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels") as run:
+    with _session(
+        collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels"
+    ) as run:
         run.use_labels()
         run.score(proxy, score, epochs, image_size)
         return run.summary("scores")

@@ -1,0 +1,21 @@
+"""The operators: forms and wiring, no algorithms. One file each."""
+
+from .compute_embeddings import ComputeEmbeddings
+from .compute_pseudo_labels import ComputePseudoLabels
+from .compute_scores import ComputeScores
+from .delete_run import DeleteRun
+from .export_coreset import ExportCoreset
+from .run_elfs import RunElfs
+from .search_beta import SearchBeta
+from .select_coreset import SelectCoreset
+
+OPERATORS = (
+    ComputeEmbeddings,
+    ComputePseudoLabels,
+    ComputeScores,
+    SearchBeta,
+    SelectCoreset,
+    RunElfs,
+    ExportCoreset,
+    DeleteRun,
+)

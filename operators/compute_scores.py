@@ -1,0 +1,19 @@
+from .base import ElfsOperator
+from .forms import pick, proxy_inputs, run_input, seed_input
+
+
+class ComputeScores(ElfsOperator):
+    operator = "compute_scores"
+    title = "Compute scores"
+    description = "Trains a proxy on the pseudo-labels and writes AUM, forgetting, EL2N and the rank"
+
+    def form(self, ctx, inputs, collection):
+        run_input(ctx, inputs, "pseudo_labels", "computing scores")
+        proxy_inputs(ctx, inputs)
+        seed_input(inputs)
+
+    def run(self, ctx, collection, sinks):
+        from ..elfs_plugin import runs
+
+        options = pick(ctx.params, "key", "proxy", "score", "epochs", "image_size", "seed", "device")
+        return runs.compute_scores(collection, **options, sinks=sinks)

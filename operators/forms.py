@@ -1,0 +1,232 @@
+"""The inputs that several forms share, and how they are read back."""
+
+import fiftyone.operators.types as types
+
+from .base import check
+
+ENCODERS = (
+    ("pixels", "Thumbnails (no model, no download)"),
+    ("timm:vit_base_patch16_224.dino", "DINO ViT-B/16 (the paper's encoder)"),
+    ("timm:vit_small_patch14_dinov2.lvd142m", "DINOv2 ViT-S/14"),
+    ("open_clip:ViT-B-32/openai", "CLIP ViT-B/32"),
+    ("open_clip:ViT-L-14/openai", "CLIP ViT-L/14"),
+    ("zoo:clip-vit-base32-torch", "FiftyOne zoo: CLIP"),
+    ("zoo:dinov2-vits14-torch", "FiftyOne zoo: DINOv2"),
+)
+
+
+def key_input(ctx, inputs):
+    """A run key to create or to run again."""
+    from ..elfs_plugin.runs.record import check_key
+
+    prop = inputs.str("key", default="elfs", required=False, label="Run key",
+                      description="Names the run and the field its results go to")  # fmt: skip
+    check(prop, check_key, ctx.dataset, ctx.params.get("key") or "elfs")
+    return ctx.params.get("key") or "elfs"
+
+
+def run_input(ctx, inputs, stage, needed_by):
+    """An existing run in which ``stage`` is finished."""
+    from ..elfs_plugin import runs
+    from ..elfs_plugin.runs.record import require_record
+
+    keys = runs.list_runs(ctx.dataset)
+    dropdown = types.DropdownView()
+    for key in keys:
+        dropdown.add_choice(key, label=key)
+    default = "elfs" if "elfs" in keys or not keys else keys[-1]
+    prop = inputs.str("key", default=default, required=False, label="Run", view=dropdown)
+    key = ctx.params.get("key") or default
+    return key, check(prop, require_record, ctx.dataset, key, stage, needed_by)
+
+
+def encoder_inputs(ctx, inputs):
+    view = types.AutocompleteView(allow_user_input=True)
+    for value, label in ENCODERS:
+        view.add_choice(value, label=value, description=label)
+    inputs.str("encoder", default="pixels", required=False, label="Encoder", view=view,
+               description="pixels, timm:<model>, open_clip:<model>/<tag> or zoo:<FiftyOne zoo model>")  # fmt: skip
+    encoder = ctx.params.get("encoder") or "pixels"
+    if encoder.startswith(("timm:", "open_clip:")):
+        prop = inputs.str("weights", required=False, label="Local weights file",
+                          description="A checkpoint on the machine of the App; empty: from the model hub")  # fmt: skip
+        check(prop, check_weights, ctx.params.get("weights"))
+
+
+def check_weights(path):
+    import os
+
+    from ..elfs_plugin.errors import MissingModel
+
+    if path and not os.path.isfile(os.path.expanduser(path)):
+        raise MissingModel(f"There is no file {path}.")
+
+
+def vector_field_input(ctx, inputs, collection, name="embeddings_field", key=None):
+    """One of the dataset's vector fields."""
+    from ..elfs_plugin import runs
+    from ..elfs_plugin.errors import InvalidInput
+
+    found = runs.vector_fields(collection)
+    record = runs.load_record(ctx.dataset, key) if key else None
+    default = record.embeddings_field if record and record.embeddings_field else (found[0] if found else None)
+    dropdown = types.DropdownView()
+    for field in found:
+        dropdown.add_choice(field, label=field)
+    prop = inputs.str(name, default=default, required=False, label="Embeddings", view=dropdown,
+                      description="A vector field of the dataset")  # fmt: skip
+
+    def exists():
+        chosen = ctx.params.get(name) or default
+        if chosen is None:
+            raise InvalidInput("The dataset has no vector field. Use ELFS: Compute embeddings first.")
+        large = record is not None and chosen == record.embeddings_field
+        if chosen not in found and not large:
+            raise InvalidInput(f"'{chosen}' is not a vector field. Vector fields: {', '.join(found) or 'none'}.")
+
+    check(prop, exists)
+
+
+def clusters_input(ctx, inputs, collection):
+    from ..elfs_plugin.clustering import validate_num_clusters
+    from ..elfs_plugin.runs.stages import suggested_clusters
+
+    default = suggested_clusters(collection)
+    prop = inputs.int("num_clusters", default=default, required=False, label="Clusters",
+                      description="The number of classes you expect")  # fmt: skip
+    check(prop, validate_num_clusters, ctx.params.get("num_clusters", default), collection.count())
+    preset = types.DropdownView()
+    preset.add_choice("auto", label="auto: published on a GPU, quick on a CPU")
+    preset.add_choice("quick", label="quick: 8 heads started from k-means, 500 steps")
+    preset.add_choice("published", label="published: 50 heads, 200 epochs")
+    inputs.enum("preset", preset.values(), default="auto", required=False, label="Clustering effort", view=preset)
+
+
+def budget_inputs(ctx, inputs, n):
+    """The budget as a percentage or as a number of images of n; returns it resolved, or None when invalid."""
+    from ..elfs_plugin.pruning import resolve_budget
+
+    unit = types.RadioGroup()
+    unit.add_choice("percent", label="Percent")
+    unit.add_choice("images", label="Images")
+    inputs.enum("budget_unit", unit.values(), default="percent", required=False, label="Budget in", view=unit)
+    prop = inputs.float("budget", default=10, required=False, label="Budget",
+                        description=f"How many of the {n:,} images to keep")  # fmt: skip
+    return resolve_budget(budget_of(ctx.params), n) if check(prop, lambda: resolve_budget(budget_of(ctx.params), n)) \
+        else None  # fmt: skip
+
+
+def budget_of(params):
+    """The budget of the parameters as :func:`resolve_budget` takes it: a float fraction or a whole number.
+
+    Forms send ``budget_unit``; without it (Python) a fraction up to 1 or a count is meant.
+    """
+    from ..elfs_plugin.errors import InvalidInput
+
+    unit = params.get("budget_unit") or ("percent" if "budget" not in params else None)
+    value = params.get("budget", 10)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        raise InvalidInput(f"The budget must be a number, not {value!r}.", "budget")
+    if unit == "percent":
+        if not 0 < value <= 100:
+            raise InvalidInput(f"The budget must be above 0% and at most 100%; it is {value}%.", "budget")
+        return float(value) / 100
+    if unit == "images" and float(value).is_integer():
+        return int(value)
+    return value
+
+
+def beta_inputs(ctx, inputs, budget, n, searched=None):
+    """β: found by the search or set by hand; validated against the budget."""
+    from ..elfs_plugin.pruning import resolve_beta
+
+    choices = types.RadioGroup()
+    auto = "Use the β of the last search" if searched is not None else "Search β on the pseudo-labels"
+    choices.add_choice("auto", label=auto if searched is None else f"{auto} ({searched:.2g})")
+    choices.add_choice("manual", label="Set β by hand")
+    inputs.enum("beta_mode", choices.values(), default="auto", required=False, label="β", view=choices)
+    if beta_mode(ctx.params) == "manual":
+        prop = inputs.float("beta", default=0.2, required=False, label="β",
+                            description="Fraction of all images dropped as too hard")  # fmt: skip
+        if budget is not None:
+            check(prop, resolve_beta, ctx.params.get("beta", 0.2), budget, n)
+
+
+def beta_mode(params):
+    """``"auto"`` or ``"manual"``; a number given from Python means manual."""
+    return params.get("beta_mode") or ("manual" if isinstance(params.get("beta"), (int, float)) else "auto")
+
+
+def beta_of(params):
+    return params.get("beta", 0.2) if beta_mode(params) == "manual" else "auto"
+
+
+def proxy_inputs(ctx, inputs):
+    from ..elfs_plugin.errors import InvalidInput
+
+    dropdown = types.DropdownView()
+    dropdown.add_choice("auto", label="auto: ResNet-18 on a GPU, MLP on a CPU")
+    dropdown.add_choice("mlp", label="MLP on the embeddings: seconds")
+    dropdown.add_choice("resnet18", label="ResNet-18 on the images, as in the paper: use a GPU")
+    inputs.enum("proxy", dropdown.values(), default="auto", required=False, label="Proxy", view=dropdown)
+    scores = types.DropdownView()
+    scores.add_choice("aum", label="AUM")
+    scores.add_choice("forgetting", label="forgetting")
+    scores.add_choice("el2n", label="EL2N")
+    inputs.enum("score", scores.values(), default="aum", required=False, label="Rank by", view=scores)
+    prop = inputs.int("epochs", required=False, label="Epochs", description="Empty: 10 for the MLP, 200 for ResNet-18")
+
+    def positive():
+        epochs = ctx.params.get("epochs")
+        if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
+            raise InvalidInput("Epochs must be a whole number from 1.", "epochs")
+
+    check(prop, positive)
+
+
+def repeats_input(ctx, inputs):
+    from ..elfs_plugin.errors import InvalidInput
+
+    prop = inputs.int("repeats", default=3, required=False, label="Repeats of the search",
+                      description="Held-out splits per β; more give a steadier curve")  # fmt: skip
+
+    def valid():
+        repeats = ctx.params.get("repeats", 3)
+        if not isinstance(repeats, int) or not 1 <= repeats <= 50:
+            raise InvalidInput("Repeats must be a whole number from 1 to 50.", "repeats")
+
+    check(prop, valid)
+
+
+def seed_input(inputs):
+    inputs.int("seed", default=0, required=False, label="Seed", description="Same seed, same result")
+
+
+def output_inputs(ctx, inputs, key):
+    """Tag and saved view for the coreset; names in use by something else are refused."""
+    from ..elfs_plugin.errors import NameTaken
+    from ..elfs_plugin.runs import load_record
+    from ..elfs_plugin.runs.fields import writable
+
+    record = load_record(ctx.dataset, key)
+
+    def tag_free():
+        tag = ctx.params.get("tag")
+        mine = record.tags if record else []
+        if tag and tag not in mine and tag in writable(ctx.dataset).distinct("tags"):
+            raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", "tag")
+
+    def view_free():
+        name = ctx.params.get("view_name")
+        mine = record.saved_views if record else []
+        if name and name not in mine and ctx.dataset.has_saved_view(name):
+            raise NameTaken(f"A saved view '{name}' already exists. Choose another name.", "view_name")
+
+    check(inputs.str("tag", required=False, label="Tag", description="Tag the coreset's samples (optional)"), tag_free)
+    check(inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)"),
+          view_free)  # fmt: skip
+
+
+def pick(params, *names):
+    """The named parameters that were given (not None, not empty)."""
+    return {name: params[name] for name in names if params.get(name) not in (None, "")}

@@ -1,0 +1,78 @@
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+from .base import DELEGATE_ABOVE, ElfsOperator
+from .forms import (
+    beta_inputs,
+    beta_of,
+    budget_inputs,
+    budget_of,
+    clusters_input,
+    encoder_inputs,
+    key_input,
+    output_inputs,
+    pick,
+    proxy_inputs,
+    repeats_input,
+    seed_input,
+    vector_field_input,
+)
+
+
+class RunElfs(ElfsOperator):
+    operator = "run_elfs"
+    title = "Select images to label"
+    description = "The whole of ELFS: embeddings, pseudo-labels, scores, β, coreset"
+
+    def resolve_placement(self, ctx):
+        return types.Placement(
+            types.Places.SAMPLES_GRID_SECONDARY_ACTIONS,
+            types.Button(label="ELFS: select images to label", icon="/assets/elfs.svg", prompt=True),
+        )
+
+    def resolve_execution_options(self, ctx):
+        large = ctx.dataset is not None and ctx.dataset.count() > DELEGATE_ABOVE
+        return foo.ExecutionOptions(
+            allow_immediate_execution=True, allow_delegated_execution=True, default_choice_to_delegated=large
+        )
+
+    def form(self, ctx, inputs, collection):
+        key = key_input(ctx, inputs)
+        source = types.RadioGroup()
+        source.add_choice("encoder", label="Compute embeddings")
+        source.add_choice("field", label="Use an existing vector field")
+        inputs.enum("source", source.values(), default="encoder", required=False, label="Embeddings", view=source)
+        if ctx.params.get("source") == "field":
+            vector_field_input(ctx, inputs, collection)
+        else:
+            encoder_inputs(ctx, inputs)
+        clusters_input(ctx, inputs, collection)
+        n = collection.count()
+        budget = budget_inputs(ctx, inputs, n)
+        beta_inputs(ctx, inputs, budget, n)
+        repeats_input(ctx, inputs)
+        proxy_inputs(ctx, inputs)
+        output_inputs(ctx, inputs, key)
+        seed_input(inputs)
+
+    def run(self, ctx, collection, sinks):
+        from ..elfs_plugin import runs
+        from ..elfs_plugin.runs.stages import suggested_clusters
+
+        params = ctx.params
+        options = pick(params, "key", "neighbors", "preset", "proxy", "score", "epochs", "image_size", "repeats", "tag",
+                       "view_name", "seed", "device", "embeddings_field")  # fmt: skip
+        use_field = params.get("source") == "field"
+        if use_field:
+            options.setdefault("embeddings_field", next(iter(runs.vector_fields(collection)), None))
+        else:
+            options.update(pick(params, "weights"))
+        return runs.run_elfs(
+            collection,
+            num_clusters=params.get("num_clusters") or suggested_clusters(collection),
+            budget=budget_of(params),
+            beta=beta_of(params),
+            encoder=None if use_field else params.get("encoder") or "pixels",
+            **options,
+            sinks=sinks,
+        )
