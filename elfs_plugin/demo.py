@@ -1,0 +1,71 @@
+"""The demo: scikit-learn's handwritten digits, the whole of ELFS through the operators, and an audit."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .cli import add_images, open_app, print_summary
+from .evaluation import audit
+
+DATASET = "elfs-digits"
+PARAMETERS = {"num_clusters": 10, "budget": 0.1, "encoder": "pixels", "seed": 0, "tag": "elfs_coreset",
+              "view_name": "elfs_coreset"}  # fmt: skip
+
+
+def run_demo(*, app=True, port=5151):
+    """Makes the dataset, runs the operators, prints the result and the audit, opens the App. Returns the exit code."""
+    os.environ.setdefault("FIFTYONE_OPERATOR_TIMEOUT", "3600")
+    import fiftyone as fo
+    import fiftyone.operators as foo
+
+    labels = write_digits(digits_folder())
+    dataset = fo.load_dataset(DATASET) if fo.dataset_exists(DATASET) else fo.Dataset(DATASET, persistent=True)
+    add_images(dataset, list(labels))
+    summary = foo.get_operator("@elfs/coreset/run_elfs")(dataset, progress="terminal", **PARAMETERS)
+    print_summary(dataset, summary)
+    if summary["resumed"]:
+        print("  (stages that were finished in an earlier run were reused)")
+    print_audit(dataset, labels)
+    if app:
+        open_app(dataset, port)
+    return 0
+
+
+def digits_folder():
+    import fiftyone as fo
+
+    return Path(fo.config.default_dataset_dir) / DATASET
+
+
+def write_digits(folder):
+    """Writes the digits as PNG files once. Returns path -> true label (for the audit only)."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = {}
+    for index, (image, target) in enumerate(zip(digits.images, digits.target)):
+        path = folder / f"{index:04d}.png"
+        if not path.is_file():
+            Image.fromarray((image * (255 / 16)).round().astype(np.uint8)).save(path)
+        labels[str(path)] = int(target)
+    return labels
+
+
+def print_audit(dataset, labels):
+    """Compares with the true labels, after everything is selected."""
+    paths, vectors, clusters, zones = dataset.values(
+        ["filepath", "elfs_embeddings", "elfs.pseudo_label.label", "elfs.zone"]
+    )
+    truth = [labels[path] for path in paths]
+    result = audit(np.stack(vectors), clusters, np.flatnonzero(np.array(zones) == "coreset"), truth)
+
+    def line(values):
+        return f"{values.mean():.1%} ± {values.std():.1%}"
+
+    print(f"Audit (true labels, used here only; {len(result.coreset)} seeds, {result.budget} training images)")
+    print(f"  pseudo-labels agree with the true labels for {result.pseudo_label_accuracy:.1%} of the images")
+    print(f"  a classifier trained on the coreset:      {line(result.coreset)}")
+    print(f"  the same trained on random images:        {line(result.random)}")
