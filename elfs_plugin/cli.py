@@ -201,12 +201,12 @@ def open_app(dataset, port):
 
 
 def workspace():
+    """The grid and the panel side by side."""
     import fiftyone as fo
 
-    return fo.Space(
-        children=[
-            fo.Space(children=[fo.Panel(type="Samples", pinned=True)]),
-            fo.Space(children=[fo.Panel(type="coreset_panel")]),
-        ],
-        orientation="horizontal",
-    )
+    def single(panel):
+        # Without its active child a space stays blank.
+        return fo.Space(children=[panel], active_child=panel.component_id)
+
+    panels = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="coreset_panel")]
+    return fo.Space(children=[single(panel) for panel in panels], orientation="horizontal")

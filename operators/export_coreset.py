@@ -21,7 +21,7 @@ class ExportCoreset(ElfsOperator):
         inputs.enum("format", formats.values(), default="csv", required=False, label="Format", view=formats)
         inputs.enum("zone", list(ZONES), default="coreset", required=False, label="What")
         path = inputs.str("path", required=False, label="Path",
-                          description="Absolute path on the machine of the App: a file for CSV, else a folder")  # fmt: skip
+                          description="Absolute path where the App runs: a file for CSV, else a folder")  # fmt: skip
         if not ctx.params.get("path"):
             path.invalid = True
             path.error_message = "Give an absolute path to write to."

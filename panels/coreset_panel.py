@@ -117,6 +117,15 @@ class CoresetPanel(foo.Panel):
         self._apply(ctx)
 
     @guarded
+    def on_images(self, ctx):
+        """An exact number of images, typed."""
+        state = ctx.panel.state
+        images = ctx.params.get("value")
+        if isinstance(images, (int, float)) and images == images and int(images) != state.coreset:
+            state.budget = 100 * min(max(int(images), 1), state.n) / state.n
+            self._apply(ctx)
+
+    @guarded
     def on_curve_click(self, ctx):
         if ctx.params.get("x") is not None:
             ctx.panel.state.beta = round(float(ctx.params["x"]) * 100, 2)
@@ -157,7 +166,7 @@ class CoresetPanel(foo.Panel):
 
         state = ctx.panel.state
         tag = (state.tag or "").strip() or _default_tag(state.key)
-        beta, budget = state.hard / state.n, int(state.coreset)
+        beta, budget = state.beta / 100, int(state.coreset)
         runs.select_coreset(ctx.dataset, state.key, budget=budget, beta=beta, tag=tag, view_name=tag)
         self._refresh(ctx)
         ctx.ops.reload_dataset()
@@ -248,10 +257,10 @@ class CoresetPanel(foo.Panel):
         selection = stages.get("selection")
         if state.loaded != state.key:
             # The sliders start at the applied selection, else at the searched β, else at a usual place.
-            state.budget = round(100 * selection["coreset"] / state.n, 4) if selection else DEFAULT_BUDGET
+            state.budget = 100 * selection["coreset"] / state.n if selection else DEFAULT_BUDGET
             chosen = stages.get("beta", {}).get("chosen")
             beta = selection["beta"] if selection else chosen if chosen is not None else DEFAULT_BETA / 100
-            state.beta = round(100 * beta, 4)
+            state.beta = 100 * beta
             state.tag = record.tags[-1] if record.tags else _default_tag(state.key)
             state.loaded = state.key
         curve = results.get("beta")
@@ -272,9 +281,9 @@ class CoresetPanel(foo.Panel):
         limit = 1 - budget / n
         beta = min(max(float(state.beta) / 100, 0.0), limit)
         if abs(beta * 100 - float(state.beta)) > 1e-6:
-            state.beta = round(beta * 100, 4)
+            state.beta = beta * 100
         hard = resolve_beta(beta, budget, n)
-        state.hard, state.coreset, state.easy = hard, budget, n - hard - budget
+        state.hard, state.coreset, state.easy, state.images = hard, budget, n - hard - budget, budget
         if results.get("histogram"):
             data, layout = histogram_figure(results["histogram"], hard, budget)
             ctx.panel.set_data("histogram", data)
@@ -365,10 +374,13 @@ class CoresetPanel(foo.Panel):
             panel.view(f"warning_{index}", types.AlertView(severity="warning", label=text))
         # The data of a figure lives under its own path; the layout must be in the schema.
         panel.plot("histogram", layout=state.histogram_layout, config={"displayModeBar": False}, height="230px")
-        panel.define_property("beta", types.Number(min=0, max=100, float=True), default=state.beta, on_change=self.on_slide,
-                              label="β: hardest images dropped, %", view=_slider(0, 100))  # fmt: skip
-        panel.define_property("budget", types.Number(min=0, max=100, float=True), default=state.budget, on_change=self.on_slide,
-                              label="Budget: images kept, %", view=_slider(0.1, 100))  # fmt: skip
+        for name, label, low in (("beta", "β, %", 0), ("budget", "Budget, %", 0.1)):
+            number = types.Number(min=low, max=100, float=True)
+            slider = types.SliderView(min=low, max=100, value_precision=2, label_position="left")
+            panel.define_property(
+                name, number, default=getattr(state, name), label=label, view=slider, on_change=self.on_slide
+            )
+        panel.int("images", default=state.images, label="Budget in images", on_change=self.on_images)
         show = panel.h_stack("show", gap=1, align_x="left")
         for zone, handler in (("hard", self.on_show_hard), ("coreset", self.on_show_coreset), ("easy", self.on_show_easy),
                               ("all", self.on_show_all)):  # fmt: skip
@@ -411,7 +423,3 @@ def _default_tag(key):
 
 def _progress(job):
     return {"progress": job.get("overall", 0.0), "label": job.get("label", job["operation"])}
-
-
-def _slider(low, high):
-    return types.SliderView(min=low, max=high, variant="withInputs", value_precision=2, label_position="top")
