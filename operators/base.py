@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 
+import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -57,9 +58,8 @@ class ElfsOperator(foo.Operator):
         Raises:
             fiftyone.operators.executor.ExecutionError: with the message for the user
         """
-        target = "view" if getattr(dataset_or_view, "_is_view", lambda: False)() else "dataset"
         ctx = {
-            target: dataset_or_view.view() if target == "view" else dataset_or_view,
+            "dataset" if isinstance(dataset_or_view, fo.Dataset) else "view": dataset_or_view,
             "params": params,
             "request_delegation": request_delegation,
         }

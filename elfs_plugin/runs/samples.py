@@ -86,9 +86,11 @@ def read_vectors(collection, field):
     if field not in vector_fields(collection):
         raise InvalidInput(f"The field '{field}' does not hold vectors.", "embeddings_field")
     ids, paths, vectors = collection.values(["id", "filepath", field])
-    rows = list({i: (p, v) for i, p, v in zip(reversed(ids), reversed(paths), reversed(vectors))}.items())[::-1]
-    samples = Samples([i for i, _ in rows], [p for _, (p, _) in rows])
-    return samples, validate_vectors([v for _, (_, v) in rows])
+    first = {}
+    for i, path, vector in zip(ids, paths, vectors):
+        first.setdefault(i, (path, vector))
+    samples = Samples(list(first), [path for path, _ in first.values()])
+    return samples, validate_vectors([vector for _, vector in first.values()])
 
 
 def zoo_embeddings(collection, samples, encoder, progress):

@@ -1,0 +1,150 @@
+"""A FiftyOne of the tests' own: another database, another plugins folder, no network. Set before FiftyOne is imported."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
+(HOME / "plugins").mkdir()
+(HOME / "plugins" / "elfs").symlink_to(REPOSITORY)
+os.environ.update(
+    FIFTYONE_DATABASE_NAME=f"elfs_test_{os.getpid()}",
+    FIFTYONE_DATABASE_VALIDATION="false",
+    FIFTYONE_DO_NOT_TRACK="true",
+    FIFTYONE_PLUGINS_DIR=str(HOME / "plugins"),
+    FIFTYONE_SHOW_PROGRESS_BARS="false",
+    ELFS_HOME=str(HOME / "elfs"),
+    HF_HUB_OFFLINE="1",
+)
+
+import importlib  # noqa: E402
+from collections import namedtuple  # noqa: E402
+
+import fiftyone as fo  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+PLUGIN = "fiftyone.plugins.orgs.elfs.coreset"
+"""The package name under which FiftyOne imports this repository."""
+
+
+def pytest_sessionfinish():
+    from fiftyone.core import odm
+
+    odm.drop_database()
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    """Imports a module of the plugin by the name it has inside FiftyOne: ``plugin("elfs_plugin.runs")``."""
+    import fiftyone.operators as foo
+
+    assert foo.operator_exists("@elfs/coreset/run_elfs")
+    return lambda module: importlib.import_module(f"{PLUGIN}.{module}")
+
+
+@pytest.fixture(scope="module")
+def quick_clustering(plugin):
+    """The CPU's clustering preset with a few steps instead of 500, in both copies of the library."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (plugin("elfs_plugin.clustering"), importlib.import_module("elfs_plugin.clustering")):
+            config = module.ClusteringConfig(
+                heads=2, learning_rate=2e-4, min_steps=30, max_steps=30, warm_start_steps=20
+            )
+            for preset in ("quick", "default"):
+                patch.setattr(module.ClusteringConfig, preset, staticmethod(lambda config=config: config))
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Paths of scikit-learn's 1,797 digits as PNG files, their digits in the file names."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("digits")
+    data = load_digits()
+    paths = []
+    for index, (image, digit) in enumerate(zip(data.images, data.target)):
+        paths.append(folder / f"{index:04}_{digit}.png")
+        Image.fromarray((image * 15).astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def new_dataset(digits):
+    """A factory of datasets of the first ``n`` digits (then ``extra`` paths); deleted after the module."""
+    made = []
+
+    def make(n=80, extra=()):
+        dataset = fo.Dataset(f"elfs-test-{os.getpid()}-{len(fo.list_datasets())}-{os.urandom(4).hex()}")
+        made.append(dataset)
+        dataset.add_samples([fo.Sample(filepath=str(path)) for path in (*digits[:n], *extra)])
+        return dataset
+
+    yield make
+    for dataset in made:
+        if not dataset.deleted:
+            dataset.delete()
+
+
+@pytest.fixture
+def dataset(new_dataset):
+    """A fresh dataset of 80 digits."""
+    found = new_dataset()
+    yield found
+    if not found.deleted:
+        found.delete()
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    """Files that cannot be read as images -> a word of the reason that is given for each."""
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(noise).save(whole)
+    content = whole.read_bytes()
+    files = {
+        "corrupt.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(200)), "image"),
+        "truncated.jpg": (content[: len(content) // 2], "truncated"),
+        "empty.png": (b"", "empty"),
+        "missing.png": (None, "not found"),
+        "text.png": (b"this is a text file", "not an image"),
+    }
+    for name, (data, _) in files.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+    return {str(tmp_path / name): reason for name, (_, reason) in files.items()}
+
+
+Written = namedtuple("Written", "schema indexes tags saved_views runs app_config info stores")
+
+
+@pytest.fixture(scope="session")
+def state_of():
+    """A function from a dataset to everything on it that a run could change, to be compared before and after."""
+    import fiftyone.operators.store as foos
+
+    def read(dataset):
+        dataset.reload()
+        stores = {
+            name: sorted(foos.ExecutionStore.create(name, dataset_id=dataset._doc.id).list_keys()) for name in ("elfs",)
+        }
+        schema = {path: str(kind) for path, kind in dataset.get_field_schema(flat=True).items()}
+        return Written(
+            schema,
+            sorted(dataset.list_indexes()),
+            sorted(dataset.count_sample_tags().items()),
+            sorted(dataset.list_saved_views()),
+            sorted(dataset.list_runs()),
+            dataset.app_config.to_dict(),
+            dict(dataset.info),
+            stores,
+        )
+
+    return read
