@@ -72,7 +72,8 @@ class ElfsOperator(foo.Operator):
             collection = self.collection(ctx)
             from ..elfs_plugin.runs import check_collection
 
-            check_collection(collection)
+            if self.uses_view or collection is None:
+                check_collection(collection)
         except Exception as error:  # a form must say what is wrong, never fail
             return types.Property(_refused(inputs, _message(error)), view=types.View(label=f"ELFS: {self.title}"))
         self.form(ctx, inputs, collection)

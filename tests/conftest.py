@@ -1,4 +1,4 @@
-"""A FiftyOne of the tests' own: another database, another plugins folder, no network. Set before FiftyOne is imported."""
+"""FiftyOne for the tests alone: own database and plugins folder, no network; set before FiftyOne is imported."""
 
 import os
 import shutil

@@ -135,7 +135,8 @@ class _session:
     """A job on a dataset with its record, its pipeline and what has been read or made so far (a context manager)."""
 
     def __init__(self, collection, key, operation, stages, sinks, seed=0, device="auto", needs=None):
-        samples.check_collection(collection)
+        if needs != "scores":  # those that need scores work on the samples of the run, wherever the view is
+            samples.check_collection(collection)
         self.collection = collection
         self.dataset = collection._dataset
         record.check_key(self.dataset, key)
@@ -241,8 +242,7 @@ class _session:
         record.save_results(self.dataset, self.key, failures=listed)
 
     def _drop_embeddings(self):
-        if self.record.owns_embeddings and self.dataset.has_sample_field(self.record.embeddings_field):
-            self.dataset.delete_sample_field(self.record.embeddings_field)
+        _release_embeddings(self.dataset, self.record)
         self._vector_file().unlink(missing_ok=True)
 
     def _vector_file(self):
@@ -461,7 +461,7 @@ class _session:
 def rank_view(dataset, key, low, high):
     """The samples with low <= rank < high, hardest first not implied: a match on an interval, small at any N."""
     rank = F(f"{key}.rank")
-    return dataset.match((rank >= int(low)) & (rank < int(high)))
+    return fields.writable(dataset).match((rank >= int(low)) & (rank < int(high)))
 
 
 def zone_view(dataset, key, zone, run=None):
@@ -499,6 +499,8 @@ def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset"
     if taken and (not overwrite or (path.is_dir() and format == "csv")):
         raise InvalidInput(f"{path} already exists. Choose another path, or allow overwriting.", "path")
     n = len(view)
+    if n == 0:
+        raise InvalidInput(f"The zone '{zone}' of the run '{key}' holds no images. There is nothing to export.", "zone")
     if format == "csv":
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_csv(view, key, path)
@@ -538,7 +540,6 @@ def delete_run(dataset, key="elfs"):
     lock = jobs._Lock(jobs.store(dataset), key)
     lock.acquire("Deleting the run")
     try:
-        others = [record.load_record(dataset, other) for other in record.list_runs(dataset) if other != key]
         for tag in found.tags:
             fields.writable(dataset).match_tags(tag).untag_samples(tag)
         for name in found.saved_views:
@@ -550,21 +551,28 @@ def delete_run(dataset, key="elfs"):
                 dataset.drop_index(f"{key}.rank")
             dataset.delete_sample_field(key)
             removed.append(key)
-        field = found.embeddings_field
-        if found.owns_embeddings and dataset.has_sample_field(field):
-            heir = next((other for other in others if other.embeddings_field == field), None)
-            if heir is None:
-                dataset.delete_sample_field(field)
-                removed.append(field)
-            else:
-                heir.owns_embeddings = True
-                record.save_record(dataset, heir)
+        if _release_embeddings(dataset, found):
+            removed.append(found.embeddings_field)
         record.remove_run_folder(dataset, key)
         jobs.forget(dataset, key)
         dataset.delete_run(key)
         return {"key": key, "fields": removed, "tags": found.tags, "saved_views": found.saved_views}
     finally:
         lock.release()
+
+
+def _release_embeddings(dataset, run):
+    """Deletes the vector field that a run wrote, or leaves it to another run that uses it. Returns whether deleted."""
+    if not run.owns_embeddings or not dataset.has_sample_field(run.embeddings_field):
+        return False
+    for key in record.list_runs(dataset):
+        other = record.load_record(dataset, key)
+        if key != run.key and other.embeddings_field == run.embeddings_field:
+            other.owns_embeddings = True
+            record.save_record(dataset, other)
+            return False
+    dataset.delete_sample_field(run.embeddings_field)
+    return True
 
 
 def suggested_clusters(collection):
