@@ -131,7 +131,9 @@ def budget_of(params):
         if not 0 < value <= 100:
             raise InvalidInput(f"The budget must be above 0% and at most 100%; it is {value}%.", "budget")
         return float(value) / 100
-    if unit == "images" and float(value).is_integer():
+    if unit == "images":
+        if not float(value).is_integer():
+            raise InvalidInput(f"The number of images must be a whole number; it is {value}.", "budget")
         return int(value)
     return value
 

@@ -48,15 +48,25 @@ def plugin():
 
 @pytest.fixture(scope="module")
 def quick_clustering(plugin):
-    """The CPU's clustering preset with a few steps instead of 500, in both copies of the library."""
+    """Few steps of clustering and of the β search, in both copies of the library (FiftyOne loads its own).
+
+    One thread: on two busy cores tiny matrices are slower with two.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (plugin("elfs_plugin.clustering"), importlib.import_module("elfs_plugin.clustering")):
+        for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
+            patch.setattr(importlib.import_module(f"{package}.beta_search"), "FAST_STEPS", 20)
+            module = importlib.import_module(f"{package}.clustering")
             config = module.ClusteringConfig(
                 heads=2, learning_rate=2e-4, min_steps=30, max_steps=30, warm_start_steps=20
             )
             for preset in ("quick", "default"):
                 patch.setattr(module.ClusteringConfig, preset, staticmethod(lambda config=config: config))
         yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

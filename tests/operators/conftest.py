@@ -26,6 +26,32 @@ def execute(plugin):
 
 
 @pytest.fixture(scope="session")
+def form(operator):
+    """The inputs of an operator's form as the App would show it: name -> property."""
+    from fiftyone.operators.executor import ExecutionContext
+
+    def resolve(name, collection, delegated=False, **params):
+        request = {"params": params, "delegated": delegated}
+        if collection is not None:
+            request.update(dataset_name=collection._dataset.name, view=collection.view()._serialize())
+        chosen = operator(name)
+        return chosen.resolve_input(ExecutionContext(request, operator_uri=chosen.uri)).type.properties
+
+    return resolve
+
+
+@pytest.fixture(scope="session")
+def errors_of(form):
+    """The error messages that a form shows: name -> message."""
+
+    def resolve(name, collection, **params):
+        found = form(name, collection, **params)
+        return {field: prop.error_message for field, prop in found.items() if prop.invalid}
+
+    return resolve
+
+
+@pytest.fixture(scope="session")
 def delegate(plugin):
     """Queues an operator, executes the queue as a worker does, and returns the finished operation's document."""
     from fiftyone.operators.delegated import DelegatedOperationService
@@ -39,3 +65,21 @@ def delegate(plugin):
         return service.get(queued.result["id"] if isinstance(queued.result, dict) else queued.result.id)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def finished(new_dataset, operator):
+    """A dataset with a finished run 'elfs' of 80 digits, to be read only; and the run's summary."""
+    dataset = new_dataset()
+    return dataset, operator("run_elfs")(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
+
+
+@pytest.fixture
+def scored(dataset):
+    """A dataset with a run 'elfs' up to the scores."""
+    from elfs_plugin import runs
+
+    runs.compute_embeddings(dataset)
+    runs.compute_pseudo_labels(dataset, num_clusters=5)
+    runs.compute_scores(dataset)
+    return dataset
