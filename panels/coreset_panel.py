@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 PLUGIN = "@elfs/coreset"
 DEFAULT_BUDGET = 10.0
 DEFAULT_BETA = 20.0
+METRICS = {"scored": "scored", "failed": "failed", "hard": "too hard", "coreset": "coreset", "easy": "too easy"}
 HELP = """
 **ELFS Coreset** chooses images to label, without labels.
 
@@ -57,6 +58,15 @@ class CoresetPanel(foo.Panel):
             allow_multiple=False,
         )
 
+    def execute(self, ctx):
+        # FiftyOne renders after every event. A tick that found nothing new must not: its state may be older than what
+        # the user has just set, and would be drawn over it.
+        if ctx.params.get("__method__") == "on_tick":
+            if not self.on_tick(ctx):
+                return None
+            ctx.params["__method__"] = "on_job_changed"
+        return super().execute(ctx)
+
     # Events
 
     @guarded
@@ -77,40 +87,57 @@ class CoresetPanel(foo.Panel):
 
     @guarded
     def on_tick(self, ctx):
-        """Polls the job; re-reads the run when it has ended or another process has changed it."""
+        """Polls the job. Returns whether the panel must be drawn anew: a job has begun or ended."""
         from ..elfs_plugin import runs
         from ..elfs_plugin.runs.jobs import running_jobs
 
         state = ctx.panel.state
         if ctx.dataset is None:
-            return
+            return False
         if not state.running:
-            started = running_jobs(ctx.dataset)
-            if started:
-                state.key, state.running = started[0], True
-                self._refresh(ctx)
-            return
+            return bool(running_jobs(ctx.dataset))
         job = runs.read_job(ctx.dataset, state.key)
         if job and job["state"] == "running":
             ctx.panel.set_data("progress", _progress(job))
-            return
-        ctx.dataset.reload()
-        state.loaded = None
-        self._refresh(ctx)
-        ctx.ops.reload_dataset()
-        if job and job["state"] == "completed":
-            ctx.ops.notify(f"{job['operation']}: done", variant="success")
-            self._take_beta(ctx, job)
-        elif job:
-            ctx.ops.notify(job["message"], variant="warning" if job["state"] == "cancelled" else "error")
+            return False
+        return True
 
-    def _take_beta(self, ctx, job):
+    @guarded
+    def on_job_changed(self, ctx):
+        """A job began, or the one that was shown ended."""
+        from ..elfs_plugin import runs
+        from ..elfs_plugin.runs.jobs import running_jobs
+
+        state = ctx.panel.state
+        started = running_jobs(ctx.dataset)
+        if started and not state.running:
+            state.key = started[0]
+        elif state.running:
+            job = runs.read_job(ctx.dataset, state.key)
+            if job:
+                self._job_ended(ctx, job)
+        self._refresh(ctx)
+        if state.shown:
+            self._show(ctx, state.shown)
+
+    def _job_ended(self, ctx, job):
+        ctx.dataset.reload()
+        if job["state"] != "completed":
+            ctx.ops.notify(job["message"], variant="warning" if job["state"] == "cancelled" else "error")
+        elif job["operation"] == "Searching β":
+            self._take_beta(ctx)
+        else:
+            ctx.panel.state.loaded = None
+        if job["state"] == "completed":
+            ctx.ops.notify(f"{job['operation']}: done", variant="success")
+        ctx.ops.reload_dataset()
+
+    def _take_beta(self, ctx):
         from ..elfs_plugin import runs
 
         curve = runs.load_results(ctx.dataset, ctx.panel.state.key).get("beta")
-        if job["operation"] == "Searching β" and curve:
-            ctx.panel.state.beta = round(curve["chosen"] * 100, 2)
-            self._apply(ctx)
+        if curve:
+            ctx.panel.state.beta = 100 * curve["chosen"]
 
     @guarded
     def on_slide(self, ctx):
@@ -255,14 +282,16 @@ class CoresetPanel(foo.Panel):
         state.failures = [f"{reason}" for reason in list(results.get("failures", {}).values())[:3]]
         state.warnings = results.get("clusters", {}).get("warnings", [])
         selection = stages.get("selection")
-        if state.loaded != state.key:
+        # What the sliders were last set from: another run, or a selection that somebody else has applied since.
+        version = f"{state.key} {selection and (selection['hard'], selection['coreset'])} {state.n}"
+        if state.loaded != version:
             # The sliders start at the applied selection, else at the searched β, else at a usual place.
             state.budget = 100 * selection["coreset"] / state.n if selection else DEFAULT_BUDGET
             chosen = stages.get("beta", {}).get("chosen")
             beta = selection["beta"] if selection else chosen if chosen is not None else DEFAULT_BETA / 100
             state.beta = 100 * beta
             state.tag = record.tags[-1] if record.tags else _default_tag(state.key)
-            state.loaded = state.key
+            state.loaded = version
         curve = results.get("beta")
         state.reason = curve["reason"] if curve else ""
         if curve:
@@ -284,6 +313,13 @@ class CoresetPanel(foo.Panel):
             state.beta = beta * 100
         hard = resolve_beta(beta, budget, n)
         state.hard, state.coreset, state.easy, state.images = hard, budget, n - hard - budget, budget
+        state.metrics = {
+            "scored": f"{n:,}",
+            "failed": f"{state.failed:,}",
+            "hard": f"{hard:,}",
+            "coreset": f"{budget:,}",
+            "easy": f"{n - hard - budget:,}",
+        }
         if results.get("histogram"):
             data, layout = histogram_figure(results["histogram"], hard, budget)
             ctx.panel.set_data("histogram", data)
@@ -356,12 +392,10 @@ class CoresetPanel(foo.Panel):
             self._render_ready(panel, state)
 
     def _render_ready(self, panel, state):
+        # The values live in the state, so that an older answer of the server cannot be drawn over newer numbers.
         metrics = panel.h_stack("metrics", gap=2, align_x="left")
-        values = {"scored": state.n, "failed": state.failed, "too hard": state.hard, "coreset": state.coreset,
-                  "too easy": state.easy}  # fmt: skip
-        for name, value in values.items():
-            metrics.str(name.replace(" ", "_"), label=name, default=f"{value:,}",
-                        view=types.LabelValueView(label=name, read_only=True))  # fmt: skip
+        for name, label in METRICS.items():
+            metrics.str(name, label=label, view=types.LabelValueView(label=label, read_only=True))
         if state.failed:
             reasons = "; ".join(state.failures or [])
             panel.view(
@@ -382,8 +416,13 @@ class CoresetPanel(foo.Panel):
             )
         panel.int("images", default=state.images, label="Budget in images", on_change=self.on_images)
         show = panel.h_stack("show", gap=1, align_x="left")
-        for zone, handler in (("hard", self.on_show_hard), ("coreset", self.on_show_coreset), ("easy", self.on_show_easy),
-                              ("all", self.on_show_all)):  # fmt: skip
+        handlers = {
+            "hard": self.on_show_hard,
+            "coreset": self.on_show_coreset,
+            "easy": self.on_show_easy,
+            "all": self.on_show_all,
+        }
+        for zone, handler in handlers.items():
             variant = "contained" if state.shown == zone else "outlined"
             show.btn(f"show_{zone}", label=f"Show {zone}", variant=variant, on_click=handler)
         save = panel.h_stack("save", gap=1, align_x="left")
