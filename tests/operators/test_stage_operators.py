@@ -57,7 +57,7 @@ def test_beta(scored, execute):
 def test_a_grid_for_beta(scored, operator):
     operator("search_beta")(scored, budget=40, grid=[0.0, 0.25], repeats=1)
     assert runs.load_results(scored, "elfs")["beta"]["betas"] == [0.0, 0.25]
-    with pytest.raises(ExecutionError, match="β must be between 0 and 0.5; it is 0.9"):
+    with pytest.raises(ExecutionError, match="every β of the grid must be between 0 and 0.5"):
         operator("search_beta")(scored, budget=40, grid=[0.9])
 
 

@@ -291,6 +291,15 @@ def test_a_stage_without_the_one_before_is_refused(dataset, vectors, stage):
         getattr(runs, stage)(dataset, **options)
 
 
+def test_a_tiny_view_needs_beta_by_hand(dataset):
+    tiny = dict(num_clusters=2, budget=4)
+    with pytest.raises(InvalidInput, match="at least 20 samples, there are 10. Set β by hand"):
+        run(dataset[:10], beta="auto", **tiny)
+    summary = run(dataset[:10], beta=0.2, **tiny)
+    assert (summary["hard"], summary["coreset"], summary["easy"]) == (2, 4, 4)
+    assert "pseudo_labels" in summary["resumed"]
+
+
 def test_beta_without_a_search_is_refused(dataset, vectors):
     runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
     runs.compute_scores(dataset)
