@@ -94,13 +94,12 @@ class CoresetPanel(foo.Panel):
         state = ctx.panel.state
         if ctx.dataset is None:
             return False
-        if not state.running:
-            return bool(running_jobs(ctx.dataset))
-        job = runs.read_job(ctx.dataset, state.key)
-        if job and job["state"] == "running":
+        job = runs.read_job(ctx.dataset, state.key) if state.key else None
+        if state.running and job and job["state"] == "running":
             ctx.panel.set_data("progress", _progress(job))
             return False
-        return True
+        # A short job may begin and end between two ticks: its start time tells it from the last one seen.
+        return bool(job and job["started"] != state.seen) or bool(running_jobs(ctx.dataset))
 
     @guarded
     def on_job_changed(self, ctx):
@@ -109,13 +108,11 @@ class CoresetPanel(foo.Panel):
         from ..elfs_plugin.runs.jobs import running_jobs
 
         state = ctx.panel.state
-        started = running_jobs(ctx.dataset)
-        if started and not state.running:
-            state.key = started[0]
-        elif state.running:
-            job = runs.read_job(ctx.dataset, state.key)
-            if job:
-                self._job_ended(ctx, job)
+        job = runs.read_job(ctx.dataset, state.key) if state.key else None
+        if job and job["state"] != "running" and job["started"] != state.seen:
+            self._job_ended(ctx, job)
+        elif not state.running:
+            state.key = next(iter(running_jobs(ctx.dataset)), state.key)
         self._refresh(ctx)
         if state.shown:
             self._show(ctx, state.shown)
@@ -261,6 +258,8 @@ class CoresetPanel(foo.Panel):
             return
         job = runs.read_job(ctx.dataset, state.key)
         state.running = bool(job and job["state"] == "running")
+        if job and not state.running:
+            state.seen = job["started"]
         state.message = job["message"] if job and job["state"] in ("failed", "cancelled", "interrupted") else ""
         if state.running:
             ctx.panel.set_data("progress", _progress(job))
