@@ -119,7 +119,8 @@ def load_results(dataset, key):
     """The large results of a run as a dict: failures, histogram, β curve, cluster health."""
     if not dataset.has_run(key):
         return {}
-    results = dataset.load_run_results(key)
+    # Not from FiftyOne's cache: another process (a delegated job, the App) may have saved newer ones.
+    results = dataset.load_run_results(key, cache=False, load_view=False)
     return _plain(results.data) if results is not None and getattr(results, "data", None) else {}
 
 
@@ -127,7 +128,7 @@ def save_results(dataset, key, **changes):
     """Adds to the results; a value of None removes the entry."""
     data = {**load_results(dataset, key), **changes}
     data = {name: value for name, value in data.items() if value is not None}
-    dataset.save_run_results(key, dataset.init_run_results(key, data=data))
+    dataset.save_run_results(key, dataset.init_run_results(key, data=data), cache=False)
 
 
 def run_folder(dataset, key):

@@ -70,18 +70,20 @@ def app_dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def app_url(app_dataset):
+def app_url(app_dataset, tmp_path_factory):
     """The address of an App server, in a process of its own, that has the dataset and the panel open."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", textwrap.dedent(SERVE), app_dataset.name, str(port)]
-    server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    log = tmp_path_factory.mktemp("app-server") / "log.txt"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
     url = f"http://localhost:{port}"
     for _ in range(120):
         if server.poll() is not None:
-            raise RuntimeError(server.stderr.read().decode()[-2000:])
+            raise RuntimeError(log.read_text()[-2000:])
         try:
             urllib.request.urlopen(url, timeout=2).read()
             break
