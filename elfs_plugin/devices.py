@@ -39,3 +39,18 @@ def generator(seed, device="cpu"):
     g = torch.Generator(device=device)
     g.manual_seed(int(seed) % (1 << 63))
     return g
+
+
+@contextlib.contextmanager
+def one_thread(device):
+    """One CPU thread for networks so small that threads would wait for each other longer than they compute (on a busy
+    machine, many times longer)."""
+    if device.type != "cpu":
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -4,6 +4,7 @@
 of images trains a ResNet-18, as in the ELFS paper (a GPU is recommended).
 """
 
+import contextlib
 import math
 from dataclasses import asdict, dataclass, replace
 
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .devices import autocast, generator, resolve_device
+from .devices import autocast, generator, one_thread, resolve_device
 from .dynamics import Recorder
 from .errors import InvalidInput
 from .progress import silent
@@ -81,6 +82,11 @@ def fit(inputs, labels, *, num_classes=None, config=None, seed=0, device="auto",
     """
     config = config or default_config(inputs)
     device = resolve_device(device)
+    with one_thread(device) if config.kind == "mlp" else contextlib.nullcontext():
+        return _fit(inputs, labels, num_classes, config, seed, device, on_batch, progress)
+
+
+def _fit(inputs, labels, num_classes, config, seed, device, on_batch, progress):
     labels = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=device)
     n = len(labels)
     if n == 0 or len(inputs) != n:
