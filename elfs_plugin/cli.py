@@ -176,9 +176,8 @@ def add_images(dataset, paths):
 
 def print_summary(dataset, summary):
     zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
-    print(
-        f"Dataset {dataset.name}, run {summary['key']}: {summary['samples']:,} images scored, {summary['failed']:,} failed"
-    )
+    counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
+    print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
     print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}")
     if summary["reason"]:
         print(f"  {summary['reason']}")
