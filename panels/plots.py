@@ -35,6 +35,7 @@ def histogram_figure(histogram, hard_count, budget):
     ]  # fmt: skip
     return data, {
         "barmode": "stack",
+        "showlegend": True,
         "bargap": 0.05,
         "height": 230,
         "margin": {"t": 30, "r": 10, "b": 40, "l": 45},
@@ -59,6 +60,7 @@ def curve_figure(curve):
     ]  # fmt: skip
     return data, {
         "height": 220,
+        "showlegend": True,
         "margin": {"t": 30, "r": 10, "b": 40, "l": 50},
         "legend": {"orientation": "h", "y": 1.15, "x": 0},
         "xaxis": {"title": {"text": "β"}},
