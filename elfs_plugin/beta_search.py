@@ -12,6 +12,7 @@ from .pruning import double_end, resolve_budget
 
 HELD_OUT = 0.1
 DEFAULT_REPEATS = 3
+MIN_SAMPLES = 20
 FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
 
@@ -41,6 +42,14 @@ def default_grid(budget, n, step=0.1):
     return np.round(np.arange(0, int(np.floor(limit / step + 1e-9)) + 1) * step, 10)
 
 
+def validate_search(n, repeats):
+    """Raises :class:`InvalidInput` unless n samples and that many repeats allow a search."""
+    if n < MIN_SAMPLES:
+        raise InvalidInput(f"A β search needs at least {MIN_SAMPLES} samples, there are {n}. Set β by hand.", "beta")
+    if isinstance(repeats, bool) or int(repeats) != repeats or repeats < 1:
+        raise InvalidInput(f"The number of repeats must be a whole number from 1, not {repeats}.", "repeats")
+
+
 def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_REPEATS, hard=HARD_WHEN["aum"],
                 config=None, seed=0, device="auto", progress=silent):  # fmt: skip
     """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
@@ -63,10 +72,7 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
     n = len(labels)
     labels = np.asarray(labels)
     budget = resolve_budget(budget, n)
-    if n < 20:
-        raise InvalidInput(f"A β search needs at least 20 samples, there are {n}. Set β by hand.", "beta")
-    if int(repeats) < 1:
-        raise InvalidInput(f"The search needs at least 1 repeat, not {repeats}.", "repeats")
+    validate_search(n, repeats)
     betas = np.unique(np.asarray(default_grid(budget, n) if grid is None else grid, dtype=np.float64))
     limit = 1 - budget / n
     if len(betas) == 0 or not np.isfinite(betas).all() or betas[0] < 0 or betas[-1] > limit + 1e-9:

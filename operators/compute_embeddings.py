@@ -1,5 +1,5 @@
 from .base import ElfsOperator
-from .forms import encoder_inputs, key_input, pick, seed_input
+from .forms import embeddings_output_input, encoder_inputs, key_input, pick, seed_input
 
 
 class ComputeEmbeddings(ElfsOperator):
@@ -10,7 +10,7 @@ class ComputeEmbeddings(ElfsOperator):
     def form(self, ctx, inputs, collection):
         key = key_input(ctx, inputs)
         encoder_inputs(ctx, inputs)
-        inputs.str("embeddings_field", default=f"{key}_embeddings", required=False, label="Field to write")
+        embeddings_output_input(ctx, inputs, key)
         seed_input(inputs)
 
     def run(self, ctx, collection, sinks):

@@ -53,6 +53,17 @@ def encoder_inputs(ctx, inputs):
         check(prop, check_weights, ctx.params.get("weights"))
 
 
+def embeddings_output_input(ctx, inputs, key):
+    """The vector field to write; one that exists and is not this run's is refused."""
+    from ..elfs_plugin import runs
+    from ..elfs_plugin.runs.record import check_embeddings_field
+
+    default = f"{key}_embeddings"
+    prop = inputs.str("embeddings_field", default=default, required=False, label="Field to write the embeddings to")
+    record = runs.load_record(ctx.dataset, key)
+    check(prop, check_embeddings_field, ctx.dataset, record, ctx.params.get("embeddings_field") or default)
+
+
 def check_weights(path):
     import os
 

@@ -8,6 +8,7 @@ from .forms import (
     budget_inputs,
     budget_of,
     clusters_input,
+    embeddings_output_input,
     encoder_inputs,
     key_input,
     output_inputs,
@@ -46,6 +47,7 @@ class RunElfs(ElfsOperator):
             vector_field_input(ctx, inputs, collection)
         else:
             encoder_inputs(ctx, inputs)
+            embeddings_output_input(ctx, inputs, key)
         clusters_input(ctx, inputs, collection)
         n = collection.count()
         budget = budget_inputs(ctx, inputs, n)

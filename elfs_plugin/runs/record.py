@@ -58,6 +58,23 @@ def check_key(dataset, key):
         )
 
 
+def check_embeddings_field(dataset, record, field):
+    """Refuses a field to write embeddings to that is no identifier, or that exists and is not the run's own.
+
+    Raises:
+        InvalidInput, NameTaken
+    """
+    if not field.isidentifier():
+        raise InvalidInput(f"{field!r} cannot be a field name. Use letters, digits and _.", "embeddings_field")
+    mine = record is not None and record.owns_embeddings and record.embeddings_field == field
+    if dataset.has_sample_field(field) and not mine:
+        raise NameTaken(
+            f"The dataset already has a field '{field}' that this run did not write. Choose another field name, or use "
+            "the field's vectors instead of computing new ones.",
+            "embeddings_field",
+        )
+
+
 def list_runs(dataset):
     """Keys of the dataset's ELFS runs."""
     return dataset.list_runs(method=METHOD) if dataset is not None else []

@@ -14,13 +14,14 @@ import fiftyone as fo
 import numpy as np
 from fiftyone import ViewField as F
 
-from ..beta_search import DEFAULT_REPEATS
+from ..beta_search import DEFAULT_REPEATS, validate_search
 from ..clustering import ClusteringConfig, validate_num_clusters
 from ..devices import has_gpu
 from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput, NameTaken
 from ..images import load_pixels
-from ..pipeline import Pipeline, resolve_proxy, stage_weights
+from ..pipeline import STAGES, Pipeline, resolve_proxy, stage_weights
+from ..progress import part
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
 from . import fields, jobs, record, samples
 
@@ -100,7 +101,9 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
     n = len(samples.read_samples(collection))
     validate_num_clusters(num_clusters, n)
     resolve_budget(budget, n)
-    if beta != "auto":
+    if beta == "auto":
+        validate_search(n, repeats)
+    else:
         resolve_beta(beta, resolve_budget(budget, n), n)
     stages = ["embeddings"] if encoder else []
     stages += ["neighbors", "pseudo_labels", "dynamics"] + (["beta"] if beta == "auto" else []) + ["selection"]
@@ -175,15 +178,8 @@ class _session:
 
     def embed(self, encoder, weights, field):
         field = field or f"{self.key}_embeddings"
-        mine = self.record.owns_embeddings and self.record.embeddings_field == field
-        if self.dataset.has_sample_field(field) and not mine:
-            raise NameTaken(
-                f"The dataset already has a field '{field}' that this run did not write. Choose another field name, or "
-                "use the field's vectors instead of computing new ones.",
-                "embeddings_field",
-            )
-        if not field.isidentifier():
-            raise InvalidInput(f"{field!r} cannot be a field name. Use letters, digits and _.", "embeddings_field")
+        record.check_embeddings_field(self.dataset, self.record, field)
+        mine = self.dataset.has_sample_field(field)
         found = samples.read_samples(self.collection)
         compute = None
         if encoder.startswith(samples.ZOO_PREFIX):
@@ -356,7 +352,8 @@ class _session:
         if self._paths is None:
             found = samples.read_samples(self.collection)
             self._paths = dict(zip(found.ids, found.paths))
-        pixels = load_pixels([self._paths[i] for i in self.ids], int(image_size))
+        progress = part(self.reporter.stage(STAGES["dynamics"]), 0.0, 0.05)
+        pixels = load_pixels([self._paths[i] for i in self.ids], int(image_size), progress=progress)
         if not len(pixels.values):
             raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
         for index, reason in pixels.failures.items():

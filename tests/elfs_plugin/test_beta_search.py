@@ -124,7 +124,7 @@ def test_refusals():
     vectors, labels, scores = task()
     with pytest.raises(InvalidInput, match="at least 20 samples, there are 19"):
         search_beta(vectors[:19], labels[:19], scores[:19], 5, config=FAST)
-    with pytest.raises(InvalidInput, match="at least 1 repeat, not 0") as error:
+    with pytest.raises(InvalidInput, match="whole number from 1, not 0") as error:
         search_beta(vectors, labels, scores, 30, repeats=0, config=FAST)
     assert error.value.field == "repeats"
     with pytest.raises(InvalidInput, match="from 1 to 60") as error:
