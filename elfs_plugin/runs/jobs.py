@@ -32,7 +32,7 @@ def job(dataset, key, operation, stages, sinks=()):
         Busy: when another job with this key is at work on the dataset
     """
     states = store(dataset)
-    lock = _Lock(states, key)
+    lock = Lock(states, key)
     lock.acquire(operation)
     state = {"key": key, "operation": operation, "state": "running", "started": time.time(), "message": ""}
 
@@ -71,7 +71,7 @@ def job(dataset, key, operation, stages, sinks=()):
         lock.release()
 
 
-class _Lock:
+class Lock:
     """A lock in the execution store: one owner, kept alive by a heartbeat, taken over when its owner died."""
 
     def __init__(self, states, key):

@@ -16,7 +16,6 @@ from fiftyone import ViewField as F
 
 from ..beta_search import DEFAULT_REPEATS, validate_search
 from ..clustering import ClusteringConfig, validate_num_clusters
-from ..devices import has_gpu
 from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput, NameTaken
 from ..images import load_pixels
@@ -534,7 +533,7 @@ def delete_run(dataset, key="elfs"):
     if found is None:
         have = ", ".join(record.list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
-    lock = jobs._Lock(jobs.store(dataset), key)
+    lock = jobs.Lock(jobs.store(dataset), key)
     lock.acquire("Deleting the run")
     try:
         for tag in found.tags:
@@ -575,7 +574,3 @@ def _release_embeddings(dataset, run):
 def suggested_clusters(collection):
     """A starting value for the form: 10, or fewer for a tiny view."""
     return max(2, min(10, collection.count() // 5))
-
-
-def default_proxy():
-    return "resnet18" if has_gpu() else "mlp"
