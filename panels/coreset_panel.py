@@ -96,7 +96,7 @@ class CoresetPanel(foo.Panel):
             return False
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
         if state.running and job and job["state"] == "running":
-            ctx.panel.set_data("progress", _progress(job))
+            _set_progress(ctx, job)
             return False
         # A short job may begin and end between two ticks: its start time tells it from the last one seen.
         return bool(job and job["started"] != state.seen) or bool(running_jobs(ctx.dataset))
@@ -262,7 +262,7 @@ class CoresetPanel(foo.Panel):
             state.seen = job["started"]
         state.message = job["message"] if job and job["state"] in ("failed", "cancelled", "interrupted") else ""
         if state.running:
-            ctx.panel.set_data("progress", _progress(job))
+            _set_progress(ctx, job)
         self._read_run(ctx)
 
     def _read_run(self, ctx):
@@ -373,6 +373,7 @@ class CoresetPanel(foo.Panel):
             runs.add_choice(key, label=key)
         panel.enum("key", runs.values(), default=state.key, label="Run", view=runs, on_change=self.on_pick_run)
         if state.running:
+            panel.str("stage", label="Now", view=types.LabelValueView(label="Now", read_only=True))
             panel.obj("progress", view=types.ProgressView(label="", variant="linear"))
             panel.btn("cancel", label="Cancel", icon="stop", variant="outlined", on_click=self.on_cancel)
         elif state.message:
@@ -459,5 +460,7 @@ def _default_tag(key):
     return f"{key}_coreset"
 
 
-def _progress(job):
-    return {"progress": job.get("overall", 0.0), "label": job.get("label", job["operation"])}
+def _set_progress(ctx, job):
+    overall = job.get("overall", 0.0)
+    ctx.panel.set_data("stage", f"{overall:.0%} · {job.get('label', job['operation'])}")
+    ctx.panel.set_data("progress", {"progress": overall, "label": job.get("label", job["operation"])})

@@ -15,10 +15,12 @@ def test_the_forms_of_a_finished_run_have_no_errors(finished, errors_of):
     assert errors_of("export_coreset", dataset, path="/nowhere/x.csv") == {}
 
 
-def test_what_a_form_asks_follows_the_choices(dataset, form):
+def test_what_a_form_asks_follows_the_choices(dataset, form, errors_of):
     dataset.add_sample_field("clip", fo.VectorField)
     plain = form("run_elfs", dataset)
-    assert "encoder" in plain and "embeddings_field" not in plain and "beta" not in plain and "weights" not in plain
+    assert "encoder" in plain and "beta" not in plain and "weights" not in plain
+    assert plain["embeddings_field"].default == "elfs_embeddings"
+    assert errors_of("run_elfs", dataset, embeddings_field="clip").keys() == {"embeddings_field"}  # it is not the run's
     field = form("run_elfs", dataset, source="field")
     assert "encoder" not in field and field["embeddings_field"].default == "clip"
     assert "beta" in form("run_elfs", dataset, beta_mode="manual")
