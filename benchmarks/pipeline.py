@@ -2,15 +2,11 @@
 
 import argparse
 import resource
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from elfs_plugin.pipeline import STAGES, run_elfs, stage_weights  # noqa: E402
-from elfs_plugin.progress import Reporter, TerminalBar  # noqa: E402
+from elfs_plugin.pipeline import STAGES, run_elfs, stage_weights
+from elfs_plugin.progress import Reporter, TerminalBar
 
 
 def synthetic(samples, dimensions, clusters, seed=0):

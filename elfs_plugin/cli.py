@@ -30,7 +30,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("\nInterrupted. Run it again and it resumes from the last finished stage.", file=sys.stderr)
         return 130
-    except Exception as error:
+    except Exception as error:  # the last stop: a sentence instead of a traceback (ELFS_DEBUG shows it)
         if not isinstance(error, ElfsError) and os.environ.get("ELFS_DEBUG"):
             raise
         print(f"elfs_plugin: {explain(error)}", file=sys.stderr)

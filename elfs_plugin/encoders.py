@@ -151,7 +151,7 @@ def _load_timm_checkpoint(model, model_name, weights):
         if convert is not None:
             state = convert(state, model)
         result = model.load_state_dict(state, strict=False)
-    except Exception as error:
+    except Exception as error:  # unpickling and key conversion raise many kinds on a foreign file
         raise _unavailable(f"timm:{model_name}", weights, error) from error
     if result.missing_keys:
         names = ", ".join(result.missing_keys[:3])
@@ -189,7 +189,7 @@ def _load_open_clip(spec, weights):
             image_mean=kwargs.get("mean"),
             image_std=kwargs.get("std"),
         )
-    except Exception as error:
+    except Exception as error:  # hub clients and checkpoint loaders raise many kinds
         raise _unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
     return _ImageTower(model), transform
 

@@ -104,7 +104,7 @@ class ElfsOperator(foo.Operator):
             sinks.append(TerminalBar())
         try:
             summary = self.run(ctx, self.collection(ctx), sinks)
-        except Exception as error:
+        except Exception as error:  # logged, shown as a sentence, and raised again
             message = explain(error)
             if not isinstance(error, ElfsError):
                 logger.exception("%s failed", self.uri)

@@ -36,7 +36,7 @@ def guarded(callback):
     def wrapper(self, ctx):
         try:
             return callback(self, ctx)
-        except Exception as error:
+        except Exception as error:  # logged and shown; raising would replace the panel by a traceback
             from ..elfs_plugin.errors import ElfsError, explain
 
             if not isinstance(error, ElfsError):

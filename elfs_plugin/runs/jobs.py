@@ -58,7 +58,7 @@ def job(dataset, key, operation, stages, sinks=()):
     except Cancelled as error:
         finish(state="cancelled", message=str(error))
         raise
-    except Exception as error:
+    except Exception as error:  # whatever ended the job is recorded for the panel, then raised again
         message = explain(error)
         finish(state="failed", message=message)
         if isinstance(error, ElfsError):

@@ -8,6 +8,7 @@ import csv
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import fiftyone as fo
@@ -182,7 +183,7 @@ class _session:
         found = samples.read_samples(self.collection)
         compute = None
         if encoder.startswith(samples.ZOO_PREFIX):
-            compute = lambda progress: samples.zoo_embeddings(self.collection, found, encoder, progress)  # noqa: E731
+            compute = partial(samples.zoo_embeddings, self.collection, found, encoder)
         result = self.pipe.embed(found.paths, encoder, weights=weights, compute=compute)
         self._take(found, result)
         if self.record.owns_embeddings and self.record.embeddings_field != field:
