@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine's description, data, measured calls in their own process, Markdown tables."""
+"""What every benchmark shares: the machine's description, data, calls in a process of their own, Markdown tables."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def machine():
     import torch
 
     cpu = next(
-        (line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        (line.split(":")[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
         platform.processor() or platform.machine(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -56,8 +56,8 @@ def digits():
 
 
 def from_file(path, labels=None):
-    """Embeddings from an (N, D) ``.npy`` file; ``labels`` is an (N,) ``.npy`` file, or ``per-class:C`` when the rows are
-    C equally large classes one after the other."""
+    """Embeddings from an (N, D) ``.npy`` file; ``labels`` is an (N,) ``.npy`` file, or ``per-class:C`` when the rows
+    are C equally large classes one after the other."""
     vectors = np.load(path).astype(np.float32)
     truth = None
     if labels and labels.startswith("per-class:"):
