@@ -81,7 +81,7 @@ def knn_graph(vectors, k=DEFAULT_K, *, metric="cosine", method="auto", recall=0.
         The same arguments give the same graph, on any number of threads.
 
     Memory beside ``vectors``: a normalised copy (4 N D bytes), the result (8 N k), and for each thread less than 100 MB
-    plus 0.13 D MB; approximate: about 40 N more, and 6 N for choosing P.
+    plus 0.13 D MB; approximate: less than 100 N more.
     """
     if metric != "cosine":
         raise InvalidInput(f"metric {metric!r} is not supported; use 'cosine'.", "metric")
