@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .devices import resolve_device
 from .dynamics import HARD_WHEN
 from .errors import InvalidInput
-from .progress import silent
+from .mlp_ensemble import Standardised, fit_subsets
+from .progress import part, silent
 from .proxy import default_config, fit
 from .pruning import double_end, resolve_budget
 
@@ -15,6 +17,9 @@ DEFAULT_REPEATS = 3
 MIN_SAMPLES = 20
 FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
+
+REPEAT_SEEDS = 7919
+"""Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,13 @@ def validate_search(n, repeats):
 
 
 def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_REPEATS, hard=HARD_WHEN["aum"],
-                config=None, seed=0, device="auto", progress=silent):  # fmt: skip
+                config=None, ids=None, seed=0, device="auto", progress=silent):  # fmt: skip
     """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
 
     For each repeat another tenth of the samples is held out; from the rest the coreset of each β is selected (budget
     and β as fractions, so that the split is a small copy of the whole) and a proxy trained for the same number of
-    steps. The accuracy after the last step counts, never the best one.
+    steps. The accuracy after the last step counts, never the best one. Within a repeat all proxies begin alike, so
+    that they differ by their coresets alone. On embeddings all of them are trained at once.
 
     Args:
         inputs: as for :func:`~.proxy.train_proxy`
@@ -65,38 +71,79 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
         budget: count or fraction of N
         grid: β values (default: 0, 0.1, … as far as the budget allows); impossible ones raise
         repeats: held-out splits per β
+        ids: (N,) distinct and sortable; they take the place of positions, so that the order of the samples does not
+            matter to the splits or to ties of the scores
 
     Returns:
         :class:`BetaSearch`; ``chosen`` is the smallest β whose mean is within one standard deviation of the best mean
     """
     n = len(labels)
-    labels = np.asarray(labels)
+    labels, scores = np.asarray(labels), np.asarray(scores)
     budget = resolve_budget(budget, n)
     validate_search(n, repeats)
     betas = np.unique(np.asarray(default_grid(budget, n) if grid is None else grid, dtype=np.float64))
     limit = 1 - budget / n
     if len(betas) == 0 or not np.isfinite(betas).all() or betas[0] < 0 or betas[-1] > limit + 1e-9:
         raise InvalidInput(f"With this budget every β of the grid must be between 0 and {limit:.4g}.", "grid")
+    on_images = np.ndim(inputs) == 4
     if config is None:
         config = default_config(inputs)
-        config = replace(config, steps=FAST_STEPS) if config.kind == "mlp" else replace(config, epochs=30)
-    num_classes = int(labels.max()) + 1
-    accuracies = np.zeros((len(betas), repeats))
-    for repeat in range(repeats):
-        rng = np.random.default_rng([seed, repeat])
-        order = rng.permutation(n)
-        held_out, train = order[: max(1, round(HELD_OUT * n))], np.sort(order[max(1, round(HELD_OUT * n)) :])
-        size = max(1, min(len(train), round(budget / n * len(train))))
-        for row, beta in enumerate(betas):
-            possible = min(beta, 1 - size / len(train))
-            chosen = train[double_end(scores[train], size, possible, hard=hard).coreset]
-            model = fit(inputs[chosen], labels[chosen], num_classes=num_classes, config=config,
-                        seed=seed + 7919 * repeat, device=device)  # fmt: skip
-            accuracies[row, repeat] = np.mean(model.predict(inputs[held_out]) == labels[held_out])
-            done = (repeat * len(betas) + row + 1) / accuracies.size
-            progress(done, f"β = {beta:.2f}, repeat {repeat + 1} of {repeats}")
+        config = replace(config, epochs=30) if on_images else replace(config, steps=FAST_STEPS)
+    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
+    splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(repeats)]
+    evaluate = _one_by_one if on_images else _at_once
+    accuracies = evaluate(inputs, labels, splits, betas, config, order, seed, resolve_device(device), progress)
     chosen, reason = choose(betas, accuracies)
     return BetaSearch(betas, accuracies, chosen, reason)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One repeat: the rows ``held_out`` (h,), and the ``coresets`` (B, b) of every β from the others."""
+
+    held_out: np.ndarray
+    coresets: np.ndarray
+
+
+def _split(order, scores, budget, betas, hard, seed):
+    n = len(order)
+    places = np.random.default_rng(seed).permutation(n)
+    count = max(1, round(HELD_OUT * n))
+    train = order[np.sort(places[count:])]
+    size = max(1, min(len(train), round(budget / n * len(train))))
+    most = 1 - size / len(train)
+    coresets = [train[double_end(scores[train], size, min(beta, most), hard=hard).coreset] for beta in betas]
+    return _Split(order[places[:count]], np.stack(coresets))
+
+
+def _at_once(inputs, labels, splits, betas, config, order, seed, device, progress):
+    """(B, repeats) accuracies of MLPs on embeddings, all trained as one batched model."""
+    data = Standardised(inputs, device, order)
+    subsets = np.concatenate([split.coresets for split in splits])
+    seeds = np.repeat([seed + REPEAT_SEEDS * repeat for repeat in range(len(splits))], len(betas)).tolist()
+    trained = fit_subsets(data, labels, subsets, int(labels.max()) + 1, config, seeds, part(progress, 0.0, 0.99))
+    accuracies = np.zeros((len(betas), len(splits)))
+    for repeat, split in enumerate(splits):
+        found = trained.predict(split.held_out, range(repeat * len(betas), (repeat + 1) * len(betas)))
+        accuracies[:, repeat] = (found == labels[split.held_out]).mean(axis=1)
+    progress(1.0, f"{len(betas)} values of β, {len(splits)} repeat(s)")
+    return accuracies
+
+
+def _one_by_one(inputs, labels, splits, betas, config, order, seed, device, progress):
+    """(B, repeats) accuracies of networks on images, trained one after another."""
+    accuracies = np.zeros((len(betas), len(splits)))
+    for repeat, split in enumerate(splits):
+        for row, beta in enumerate(betas):
+            done = repeat * len(betas) + row
+            here = part(progress, done / accuracies.size, (done + 1) / accuracies.size)
+            name = f"β = {beta:.2f}, repeat {repeat + 1} of {len(splits)}"
+            rows = np.sort(split.coresets[row])
+            model = fit(inputs[rows], labels[rows], num_classes=int(labels.max()) + 1, config=config,
+                        seed=seed + REPEAT_SEEDS * repeat, device=device,
+                        progress=lambda f, detail="", here=here, name=name: here(f, f"{name}: {detail}"))  # fmt: skip
+            accuracies[row, repeat] = np.mean(model.predict(inputs[split.held_out]) == labels[split.held_out])
+    return accuracies
 
 
 def choose(betas, accuracies):

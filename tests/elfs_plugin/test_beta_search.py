@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from elfs_plugin.beta_search import BetaSearch, choose, default_grid, search_beta
-from elfs_plugin.errors import InvalidInput
+from elfs_plugin import mlp_ensemble
+from elfs_plugin.beta_search import BetaSearch, _split, choose, default_grid, search_beta
+from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.proxy import ProxyConfig
 
 FAST = ProxyConfig.mlp(steps=8, hidden=16)
@@ -68,7 +69,54 @@ def test_shape_and_progress():
     assert result.accuracies.shape == (4, 2)
     assert ((result.accuracies >= 0) & (result.accuracies <= 1)).all()
     assert result.chosen in result.betas and f"{result.chosen:.2g}" in result.reason
-    assert reports == pytest.approx([k / 8 for k in range(1, 9)])
+    assert reports == sorted(reports) and reports[-1] == 1.0 and len(reports) == 8 + 1
+
+
+def test_a_cancelled_search_stops_while_it_trains():
+    vectors, labels, scores = task()
+    reports = []
+
+    def cancel(fraction, detail=""):
+        reports.append(fraction)
+        if fraction > 0.4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        search_beta(vectors, labels, scores, 0.7, repeats=2, config=FAST, device="cpu", progress=cancel)
+    assert len(reports) == 4  # of 8 steps
+
+
+def test_the_order_of_the_samples_does_not_matter():
+    vectors, labels, scores = task()
+    scores = np.round(scores, 1)  # many ties
+    ids = np.array([f"id{k:02}" for k in np.random.default_rng(1).permutation(60)])
+    turned = np.random.default_rng(2).permutation(60)
+    options = {"grid": [0, 0.2, 0.4], "repeats": 3, "config": FAST}
+    one = search_beta(vectors, labels, scores, 0.3, ids=ids, **options)
+    other = search_beta(vectors[turned], labels[turned], scores[turned], 0.3, ids=ids[turned], **options)
+    assert np.array_equal(one.accuracies, other.accuracies) and one.chosen == other.chosen
+    by_position = search_beta(vectors[turned], labels[turned], scores[turned], 0.3, **options)
+    assert not np.array_equal(one.accuracies, by_position.accuracies)
+
+
+def test_candidates_in_groups_are_those_trained_at_once(monkeypatch):
+    vectors, labels, scores = task()
+    options = {"grid": [0, 0.2, 0.4], "repeats": 3, "config": FAST}
+    at_once = search_beta(vectors, labels, scores, 0.3, **options)
+    monkeypatch.setattr(mlp_ensemble, "GROUP_BYTES", 1)
+    assert np.array_equal(search_beta(vectors, labels, scores, 0.3, **options).accuracies, at_once.accuracies)
+
+
+def test_splits_share_nothing_and_coresets_have_one_size():
+    _, labels, scores = task()
+    split = _split(np.arange(60), scores, 6, np.array([0.0, 0.5, 0.9]), "low", [0, 1])
+    train = np.setdiff1d(np.arange(60), split.held_out)
+    assert len(split.held_out) == 6 and split.coresets.shape == (3, 5)  # 6 / 60 of 54, rounded
+    assert np.isin(split.coresets, train).all()
+    ranked = train[np.argsort(scores[train])]
+    assert split.coresets[0].tolist() == ranked[:5].tolist()
+    assert split.coresets[1].tolist() == ranked[27:32].tolist()
+    assert split.coresets[2].tolist() == ranked[48:53].tolist()
 
 
 def test_same_seed_same_curve():

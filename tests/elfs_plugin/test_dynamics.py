@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elfs_plugin.dynamics import EL2N_EPOCHS, HARD_WHEN, Recorder, margin
+from elfs_plugin.dynamics import DUAL_EPOCHS, DUAL_WINDOW, EL2N_EPOCHS, HARD_WHEN, Dynamics, Recorder, margin
 
 
 def record(epochs, labels):
@@ -118,10 +118,86 @@ def test_batches_in_any_order_give_the_same_as_whole_epochs():
         assert getattr(streamed, name).shape == (20,) and getattr(streamed, name).dtype == np.float64
 
 
-def test_every_score_calls_the_mislabelled_sample_hard():
+def test_every_score_but_dual_calls_the_mislabelled_sample_hard():
     # Three samples learnt from the start, one always taken for the other class, with the rest a little unsure.
     epochs = [[[4.0, 0.0], [3.0, 0.0], [0.0, 3.5], [1.0, 2.0]]] * 5
     dynamics = record(epochs, [0, 0, 1, 0])
     for name, hard in HARD_WHEN.items():
+        if name == "dual":
+            continue
         scores = getattr(dynamics, name)
         assert (scores.argmin() if hard == "low" else scores.argmax()) == 3, name
+
+
+def history(probabilities):
+    """Epochs of one sample with label 0 of two classes whose p_y is given."""
+    return [[[math.log(p / (1 - p)), 0.0]] for p in probabilities]
+
+
+def test_dual_of_a_short_training_is_one_window():
+    # p = 0.2, 0.4, 0.6: sample standard deviation 0.2, mean 0.4, so 0.2 * 0.6.
+    dynamics = record(history([0.2, 0.4, 0.6]), [0])
+    assert dynamics.dual == pytest.approx([0.12]) and dynamics.dual_window == 3
+    one = record(history([0.3]), [0])
+    assert one.dual.tolist() == [0.0] and one.dual_window == 1
+
+
+def test_dual_slides_a_window_of_ten_over_thirty_epochs():
+    assert (DUAL_WINDOW, DUAL_EPOCHS) == (10, 30)
+    p = np.random.default_rng(0).uniform(0.05, 0.95, 40)
+    windows = [p[i : i + 10] for i in range(21)]
+    expected = np.mean([w.std(ddof=1) * (1 - w.mean()) for w in windows])
+    dynamics = record(history(p), [0])
+    assert dynamics.dual == pytest.approx([expected], rel=1e-5) and dynamics.dual_window == 10
+    assert record(history(p[:30]), [0]).dual == pytest.approx([expected], rel=1e-5)
+    twelve = np.mean([w.std(ddof=1) * (1 - w.mean()) for w in windows[:3]])
+    assert record(history(p[:12]), [0]).dual == pytest.approx([twelve], rel=1e-5)
+
+
+def test_dual_prefers_what_is_learnt_late_to_the_easy_and_the_never_learnt():
+    late = np.linspace(0.05, 0.95, 30)
+    epochs = [[[math.log(p / (1 - p)), 0.0], [4.0, 0.0], [-4.0, 0.0]] for p in late]
+    dynamics = record(epochs, [0, 0, 0])
+    assert HARD_WHEN["dual"] == "high" and dynamics.dual.argmax() == 0
+    assert dynamics.dual[1:] == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+def test_an_ensemble_is_the_mean_of_its_members():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 20)
+    epochs = rng.normal(size=(12, 2, 20, 3))
+    recorder = Recorder(20, members=2)
+    for logits in epochs:
+        for batch in np.array_split(rng.permutation(20), 3):
+            recorder.update(batch, logits[:, batch], labels[batch])
+    both = recorder.finalize()
+    one, two = record(epochs[:, 0], labels), record(epochs[:, 1], labels)
+    for name in HARD_WHEN:
+        expected = (getattr(one, name) + getattr(two, name)) / 2
+        np.testing.assert_allclose(getattr(both, name), expected, rtol=1e-6, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(both.aum_spread, np.abs(one.aum - two.aum) / 2)
+    assert both.epochs == 12 and (one.aum_spread == 0).all()
+
+
+def test_only_the_members_that_count_are_counted():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 6)
+    epochs = rng.normal(size=(4, 3, 6, 3))
+    counted = np.array([[True] * 6, [False] * 6, [True, False] * 3])
+    recorder = Recorder(6, members=3)
+    for logits in epochs:
+        recorder.update(np.arange(6), logits, labels, counted)
+    result = recorder.finalize()
+    one, three = record(epochs[:, 0], labels), record(epochs[:, 2], labels)
+    for name in HARD_WHEN:
+        first, last = getattr(one, name), getattr(three, name)
+        expected = np.where([True, False] * 3, (first + last) / 2, first)
+        np.testing.assert_allclose(getattr(result, name), expected, rtol=1e-6, atol=1e-9, err_msg=name)
+    assert (result.aum_spread[1::2] == 0).all() and (result.aum_spread[::2] > 0).all()
+
+
+def test_results_stored_before_a_score_existed_can_be_read():
+    old = {name: np.zeros(3) for name in HARD_WHEN if name != "dual"}
+    dynamics = Dynamics(**old, epochs=np.array(7))
+    assert dynamics.epochs == 7 and type(dynamics.epochs) is int
+    assert np.isnan(dynamics.dual).all() and dynamics.aum_spread.shape == (3,)
