@@ -1,23 +1,28 @@
 """Embeddings and their neighbour graph to pseudo-labels: deep clustering by TEMI.
 
-Method and defaults: Adaloglou et al. 2023, as used by ELFS (ICLR 2025). Among the heads the one with the lowest
-training loss is kept; no true label is involved.
+Method and defaults: Adaloglou et al. 2023, as used by ELFS (ICLR 2025). No true label is involved.
 """
 
+import logging
 import math
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 
-from .devices import autocast, generator, has_gpu, resolve_device
+from .cluster_health import health_warnings
+from .devices import generator, matmul_dtype, resolve_device, reuse_heap
 from .errors import InvalidInput
+from .head_alignment import head_labels, neighbor_information, vote
 from .progress import part, silent
-from .temi import Heads, Teacher, temi_loss
+from .proxy_checkpoint import TrainingCheckpoint, training_fingerprint
+from .temi import Heads
+from .temi_training import Training, epoch_means, warm_start
 
-WARM_START_RATE = 1e-3
+logger = logging.getLogger(__name__)
+
+SMALLEST_BATCH = 64
+"""Below this a GPU that is out of memory gives way to the CPU."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,12 @@ class ClusteringConfig:
     ``max_steps`` caps the optimiser steps whatever the number of epochs; ``min_steps`` raises the epochs of a small
     data set, which needs its thousand steps too. ``batch_size`` is reduced for sets smaller than four batches.
     ``warm_start_steps`` > 0 first fits every head to its own, differently seeded spherical k-means (not in the paper):
-    the loss of thousands of cold steps is then reached within hundreds.
+    the loss of thousands of cold steps is then reached within hundreds. ``tolerance`` > 0 stops the training, after
+    ``min_steps``, when the best head's mean loss over 200 steps falls by less than that share of itself.
+    ``select`` says which head labels the samples: ``"loss"``, the one with the lowest training loss (published), or
+    ``"information"``, the one with the highest
+    :func:`~.head_alignment.neighbor_information`. ``combine="average"`` labels by
+    the mean of all heads after they are aligned.
     """
 
     heads: int = 50
@@ -44,31 +54,39 @@ class ClusteringConfig:
     min_steps: int = 0
     max_steps: int | None = None
     warm_start_steps: int = 0
+    tolerance: float = 0.0
+    select: str = "loss"
+    combine: str = "best"
 
     @classmethod
     def published(cls):
-        """50 heads, 200 epochs: the paper's recipe. Meant for a GPU."""
+        """50 heads, 200 epochs, from a cold start: the paper's recipe. Meant for a GPU."""
         return cls()
 
     @classmethod
     def quick(cls):
-        """The default on a CPU: the same loss with 8 heads, started from k-means, for 500 steps."""
-        return cls(heads=8, learning_rate=2e-4, min_steps=500, max_steps=500, warm_start_steps=100)
+        """The default: the same loss with 8 heads started from k-means, a faster teacher and a higher learning rate,
+        for 10 epochs but at least 1,000 steps."""
+        return cls(heads=8, epochs=10, batch_size=512, learning_rate=1e-3, teacher_momentum=0.97, min_steps=1000,
+                   warm_start_steps=30, tolerance=0.002, select="information")  # fmt: skip
 
     @classmethod
     def default(cls):
-        return cls.published() if has_gpu() else cls.quick()
+        return cls.quick()
 
     def __post_init__(self):
         for name in ("heads", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}.", name)
+        for name, choices in (("select", ("loss", "information")), ("combine", ("best", "average"))):
+            if getattr(self, name) not in choices:
+                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.", name)
 
     def to_dict(self):
         return asdict(self)
 
     def schedule(self, n):
-        """(batch size, steps per epoch, total steps) for n samples."""
+        """(batch size, steps per epoch, steps at most) for n samples."""
         batch = min(self.batch_size, max(64, 1 << int(math.log2(max(n // 4, 1)))), n)
         per_epoch = max(1, n // batch)
         steps = max(self.epochs * per_epoch, self.min_steps)
@@ -79,10 +97,15 @@ class ClusteringConfig:
 class PseudoLabels:
     """The result of clustering N samples into C clusters.
 
-    ``labels`` (N,) int32; ``confidence`` (N,) float32, the highest cluster probability; ``agreement`` (N,) float32, the
-    share of the heads that put the sample in the same cluster after Hungarian matching; ``head_losses`` (H,) mean loss
-    of the last epoch, ``best_head`` the lowest of them; ``occupancy`` (C,) samples per cluster; ``loss_curve``
-    (epochs,) of the best head; ``warnings`` sentences for the user.
+    * ``labels`` (N,) int32, and ``confidence`` (N,) float32, the probability of that cluster
+    * ``agreement`` (N,) float32: share of the heads that put the sample in the same cluster, after their clusters are
+      matched
+    * ``seed_agreement``: share of samples on which two halves of the heads, which share no seed, agree (NaN for one)
+    * ``head_losses`` (H,): mean training loss at the end; ``head_scores`` (H,): mutual information with the neighbours;
+      ``best_head``: the one that labels, see :class:`ClusteringConfig`
+    * ``occupancy`` (C,): samples per cluster
+    * ``loss_curve`` (epochs,) of the best head
+    * ``warnings``: sentences for the user
     """
 
     labels: np.ndarray
@@ -92,6 +115,8 @@ class PseudoLabels:
     best_head: int
     occupancy: np.ndarray
     loss_curve: np.ndarray
+    head_scores: np.ndarray
+    seed_agreement: float
     warnings: list = field(default_factory=list)
 
     @property
@@ -117,17 +142,20 @@ def validate_num_clusters(num_clusters, n):
         )
 
 
-def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto", progress=silent):
+def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto", checkpoint=None, progress=silent):
     """Trains TEMI's heads and labels every sample by the best one.
 
     Args:
         vectors: (N, D) float embeddings
         graph: their :class:`~.neighbors.NeighborGraph`
         num_clusters: C, at least 2, at most N
-        config: :class:`ClusteringConfig` (default: published on a GPU, quick on a CPU)
+        config: :class:`ClusteringConfig` (default: quick)
+        checkpoint: a file where an interrupted training is kept; the same call then goes on to the same result
 
     Returns:
         :class:`PseudoLabels`
+
+    Memory: the standardised copy (4 N D bytes) and O(N H) bytes of labels; probabilities pass in blocks.
 
     Source: TEMI (BMVC 2023), loss in :func:`~.temi.temi_loss`.
     """
@@ -138,191 +166,75 @@ def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto",
     if len(graph.indices) != n:
         raise InvalidInput(f"The graph has {len(graph.indices)} points, the vectors {n}.")
     device = resolve_device(device)
+    batch, notes = config.batch_size, []
+    while True:
+        attempt = replace(config, batch_size=batch)
+        try:
+            with reuse_heap(device):
+                result = _cluster(vectors, graph, num_clusters, attempt, seed, device, checkpoint, progress)
+            break
+        except torch.OutOfMemoryError:
+            if device.type == "cpu":
+                raise
+            batch = attempt.schedule(n)[0] // 2
+            if batch < SMALLEST_BATCH:
+                batch, device = config.batch_size, torch.device("cpu")
+            note = f"The GPU's memory was not enough; clustering used {'the CPU' if device.type == 'cpu' else batch}"
+            notes = [note + ("." if device.type == "cpu" else " samples a batch.")]
+        # Outside the handler: the exception holds on to the tensors of the failed attempt.
+        logger.warning(notes[0])
+        torch.cuda.empty_cache()
+    return replace(result, warnings=notes + health_warnings(result))
+
+
+def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, progress):
     data = torch.from_numpy(standardize(vectors)).to(device)
     neighbors = torch.from_numpy(np.ascontiguousarray(graph.indices)).to(device)
+    batch, per_epoch, total = config.schedule(len(data))
+    key = checkpoint and training_fingerprint(vectors, num_clusters, config.to_dict(), seed, graph.indices[:1000])
+    checkpoint = TrainingCheckpoint(checkpoint, key)
 
-    student = Heads(config.heads, data.shape[1], num_clusters, generator=generator(seed)).to(device)
+    student = Heads(config.heads, data.shape[1], num_clusters, dtype=matmul_dtype(device), generator=generator(seed))
+    student = student.to(device)
     if config.warm_start_steps:
-        warm_start(student, data, config, seed, part(progress, 0.0, 0.2))
-        progress = part(progress, 0.2, 1.0)
-    teacher, head_losses, curves = _train(student, data, neighbors, config, seed, progress)
-    labels, confidence = _assign(teacher.heads, data, config.temperature)
+        warmed, progress = part(progress, 0.0, 0.15), part(progress, 0.15, 1.0)
+        if checkpoint.load(device) is None:
+            warm_start(student, data, config, batch, seed, warmed)
+    training = Training(student, data, neighbors, config, batch, per_epoch, total, seed)
+    training.run(checkpoint, part(progress, 0.0, 0.97))
 
-    best = int(np.argmin(head_losses))
-    occupancy = np.bincount(labels[best], minlength=num_clusters)
-    result = PseudoLabels(
-        labels=labels[best],
-        confidence=confidence[best],
-        agreement=head_agreement(labels, best, num_clusters),
-        head_losses=head_losses,
+    teacher = training.teacher.heads
+    losses = training.mean_losses(max(32, total // 10))
+    scores = neighbor_information(head_labels(teacher, data), graph.indices, seed)
+    best = int(np.argmax(scores) if config.select == "information" else np.argmin(losses))
+    votes = vote(teacher, data, config.temperature, best, config.combine)
+    progress(1.0, "labelled the samples")
+    checkpoint.remove()
+    return PseudoLabels(
+        labels=votes.labels,
+        confidence=votes.confidence,
+        agreement=votes.agreement,
+        head_losses=losses,
         best_head=best,
-        occupancy=occupancy,
-        loss_curve=curves[:, best],
+        occupancy=np.bincount(votes.labels, minlength=num_clusters),
+        loss_curve=epoch_means(training.curve[:, best], per_epoch),
+        head_scores=scores,
+        seed_agreement=votes.seed_agreement,
     )
-    return replace(result, warnings=health_warnings(result))
 
 
 def standardize(vectors):
-    """Centred, scaled by one common factor so that an average dimension has variance 1, float32.
+    """Centred, scaled by one common factor so that an average dimension has variance 1, float32; a new array.
 
     One factor, not one per dimension: cosine neighbourhoods and the relative weight of dimensions stay as they are.
     """
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    scale = float(np.sqrt(np.mean(np.square(centred), dtype=np.float64)))
-    return (centred / (scale if scale > 0 else 1.0)).astype(np.float32)
+    centred = np.subtract(vectors, vectors.mean(axis=0, dtype=np.float64).astype(np.float32), dtype=np.float32)
+    # Block by block, so that no second copy is made.
+    squares = sum(float(np.square(rows, dtype=np.float64).sum()) for rows in np.array_split(centred, _blocks(centred)))
+    scale = math.sqrt(squares / centred.size)
+    centred /= np.float32(scale if scale > 0 else 1.0)
+    return centred
 
 
-def warm_start(student, data, config, seed, progress):
-    """Fits each head to the labels of its own spherical k-means by a few steps of cross-entropy.
-
-    The steps are few and the labels smoothed, so that the heads start near a good partition but not saturated.
-    """
-    import faiss
-
-    heads, num_clusters = student.prototypes.shape[0], student.prototypes.shape[2]
-    n = len(data)
-    unit = F.normalize(data, dim=1).cpu().numpy()
-    targets = np.empty((heads, n), dtype=np.int64)
-    for head in range(heads):
-        kmeans = faiss.Kmeans(
-            unit.shape[1],
-            num_clusters,
-            niter=25,
-            spherical=True,
-            seed=(seed * 1009 + head) % (1 << 31),
-            min_points_per_centroid=1,
-            max_points_per_centroid=2048,
-        )
-        kmeans.train(unit)
-        targets[head] = kmeans.index.search(unit, 1)[1][:, 0]
-        progress(0.5 * (head + 1) / heads, f"k-means {head + 1} of {heads}")
-    targets = torch.from_numpy(targets).to(data.device)
-    batch = config.schedule(n)[0]
-    optimizer = torch.optim.AdamW(student.parameters(), lr=WARM_START_RATE, fused=True)
-    rng = generator(seed + 2, data.device)
-    for step in range(config.warm_start_steps):
-        x = torch.randint(n, (batch,), generator=rng, device=data.device)
-        with autocast(data.device):
-            logits = student(data[x])
-        loss = F.cross_entropy(
-            (logits / config.temperature).flatten(0, 1), targets[:, x].flatten(), label_smoothing=0.1
-        )
-        optimizer.zero_grad(set_to_none=True)
-        (loss * heads).backward()
-        optimizer.step()
-        progress(0.5 + 0.5 * (step + 1) / config.warm_start_steps, "fitting the heads to k-means")
-
-
-def _train(student, data, neighbors, config, seed, progress):
-    """Returns the teacher, the last epoch's mean loss per head (H,) and all epochs' (E, H)."""
-    device = data.device
-    n, k = neighbors.shape
-    batch, per_epoch, total = config.schedule(n)
-    heads, num_clusters = student.prototypes.shape[0], student.prototypes.shape[2]
-    teacher = Teacher(student, config.teacher_momentum)
-    rate = config.learning_rate * batch / 256
-    optimizer = torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=config.weight_decay, fused=True)
-    warmup = max(1, min(config.warmup_epochs * per_epoch, total // 5))
-    marginal = torch.full((heads, num_clusters), 1.0 / num_clusters, device=device)
-    rng = generator(seed + 1, device)
-    curves = []
-    sums, counted = torch.zeros(heads, dtype=torch.float64, device=device), 0
-
-    for step in range(total):
-        if step % per_epoch == 0:
-            order = torch.randperm(n, generator=rng, device=device)
-        at = (step % per_epoch) * batch
-        x = order[at : at + batch]
-        partner = neighbors[x, torch.randint(k, (len(x),), generator=rng, device=device)].long()
-        pairs = torch.cat([data[x], data[partner]])
-
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / warmup)
-        with autocast(device):
-            student_logits = student(pairs)
-            with torch.no_grad():
-                teacher_logits = teacher.heads(pairs)
-        student_log = F.log_softmax(student_logits / config.temperature, dim=2)
-        teacher_log = F.log_softmax(teacher_logits / config.temperature, dim=2)
-        with torch.no_grad():
-            marginal.lerp_(teacher_log.exp().mean(dim=1), 1.0 - config.marginal_momentum)
-        per_head = temi_loss(*student_log.chunk(2, dim=1), *teacher_log.chunk(2, dim=1), marginal, beta=config.beta)
-        optimizer.zero_grad(set_to_none=True)
-        per_head.sum().backward()
-        optimizer.step()
-        teacher.update()
-
-        sums += per_head.detach()
-        counted += 1
-        if (step + 1) % per_epoch == 0 or step + 1 == total:
-            curves.append((sums / counted).cpu().numpy())
-            sums.zero_()
-            counted = 0
-            progress((step + 1) / total, f"step {step + 1:,} of {total:,}, best loss {curves[-1].min():.3f}")
-    curves = np.stack(curves)
-    # With few steps an epoch one epoch's mean is noisy; the last tenth of the training decides.
-    tail = max(1, min(len(curves) // 10, math.ceil(32 / per_epoch)))
-    return teacher, curves[-tail:].mean(axis=0), curves
-
-
-@torch.no_grad()
-def _assign(heads, data, temperature, rows=8192):
-    """Cluster (H, N) int32 and its probability (H, N) float32 of every sample by every head."""
-    labels, confidence = [], []
-    for block in data.split(rows):
-        probabilities = F.softmax(heads(block) / temperature, dim=2)
-        top = probabilities.max(dim=2)
-        labels.append(top.indices.int().cpu().numpy())
-        confidence.append(top.values.cpu().numpy())
-    return np.concatenate(labels, axis=1), np.concatenate(confidence, axis=1)
-
-
-def align(labels, reference, num_clusters):
-    """Renames the clusters of ``labels`` (N,) to overlap most with ``reference`` (N,) (Hungarian matching)."""
-    overlap = np.zeros((num_clusters, num_clusters), dtype=np.int64)
-    np.add.at(overlap, (labels, reference), 1)
-    rows, columns = linear_sum_assignment(-overlap)
-    mapping = np.empty(num_clusters, dtype=np.int32)
-    mapping[rows] = columns
-    return mapping[labels]
-
-
-def head_agreement(labels, best, num_clusters):
-    """Share of heads that agree with head ``best`` on each sample, each aligned to it first.
-
-    ``labels`` (H, N); returns (N,) float32 in [1/H, 1].
-    """
-    reference = labels[best]
-    votes = sum((align(one, reference, num_clusters) == reference) for one in labels)
-    return (votes / len(labels)).astype(np.float32)
-
-
-def marginal_entropy(occupancy):
-    """Entropy of the cluster sizes over its maximum, in [0, 1]; 1 when all clusters are equally large."""
-    share = np.asarray(occupancy, dtype=np.float64) / max(np.sum(occupancy), 1)
-    positive = share[share > 0]
-    return float(-(positive * np.log(positive)).sum() / np.log(len(share))) if len(share) > 1 else 0.0
-
-
-def health_warnings(result):
-    """Sentences about what a user should know before trusting the clusters."""
-    n, num_clusters = len(result.labels), result.num_clusters
-    warnings = []
-    empty = int((result.occupancy == 0).sum())
-    if empty:
-        warnings.append(
-            f"{empty} of {num_clusters} clusters are empty. Try fewer clusters, or another encoder if there should be "
-            "as many classes."
-        )
-    tiny = int(((result.occupancy > 0) & (result.occupancy < 0.1 * n / num_clusters)).sum())
-    if tiny:
-        warnings.append(f"{tiny} of {num_clusters} clusters hold less than a tenth of an even share.")
-    if marginal_entropy(result.occupancy) < 0.5:
-        warnings.append("Most samples fell into few clusters (collapse). Try another encoder, seed or cluster count.")
-    agreement = float(result.agreement.mean())
-    if len(result.head_losses) > 1 and agreement < 0.6:
-        warnings.append(
-            f"The heads agree on only {agreement:.0%} of the samples: the clusters are not well determined by these "
-            "embeddings. Try another cluster count or a stronger encoder."
-        )
-    return warnings
+def _blocks(array, megabytes=64):
+    return max(1, array.nbytes // (megabytes << 20))

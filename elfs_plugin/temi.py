@@ -10,17 +10,21 @@ from torch import nn
 INIT_STD = 0.02
 """Standard deviation of the truncated normal that initialises the heads (as in DINO, whose head TEMI uses)."""
 
+TINY_MARGINAL = 1e-8
+
 
 class Heads(nn.Module):
     """H independent heads: linear D-512, GELU, linear 512-256, L2 norm, weight-normed linear 256-C.
 
-    ``forward`` maps (B, D) to logits (H, B, C), cosines in [-1, 1], in float32.
+    ``forward`` maps (B, D) to logits (H, B, C), cosines in [-1, 1], in float32; ``dtype`` is that of the matrix
+    products.
     """
 
-    def __init__(self, heads, dim, num_clusters, *, hidden=512, bottleneck=256, generator=None):
+    def __init__(self, heads, dim, num_clusters, *, hidden=512, bottleneck=256, dtype=torch.float32, generator=None):
         super().__init__()
-        self.first = nn.Parameter(torch.empty(heads * hidden, dim))
-        self.first_bias = nn.Parameter(torch.zeros(heads * hidden))
+        self.dtype = dtype
+        self.first = nn.Parameter(torch.empty(heads, dim, hidden))
+        self.first_bias = nn.Parameter(torch.zeros(heads, 1, hidden))
         self.second = nn.Parameter(torch.empty(heads, hidden, bottleneck))
         self.second_bias = nn.Parameter(torch.zeros(heads, 1, bottleneck))
         self.prototypes = nn.Parameter(torch.empty(heads, bottleneck, num_clusters))
@@ -28,13 +32,15 @@ class Heads(nn.Module):
             nn.init.trunc_normal_(weight, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD, generator=generator)
 
     def forward(self, x):
-        heads = self.second.shape[0]
-        h = F.gelu(F.linear(x, self.first, self.first_bias))
-        h = h.view(len(x), heads, -1).transpose(0, 1)
-        h = torch.matmul(h, self.second) + self.second_bias
-        h = F.normalize(h.float(), dim=2)
-        # The direction of each prototype is learnt, its length is not: logits are cosines.
-        return torch.bmm(h, F.normalize(self.prototypes, dim=1).to(h.dtype)).float()
+        heads, dtype = len(self.first), self.dtype
+        # Contiguous operands: oneDNN copies strided ones in every product, the backward ones included.
+        h = torch.bmm(x.to(dtype).expand(heads, -1, -1).contiguous(), self.first.to(dtype))
+        h = F.gelu(h + self.first_bias.to(dtype))
+        h = torch.bmm(h, self.second.to(dtype)) + self.second_bias.to(dtype)
+        # The direction of each prototype is learnt, its length is not: logits are cosines. Dividing the C logits by
+        # the norm is the same as, and less work than, dividing the 256 values before the product.
+        norm = torch.linalg.vector_norm(h, dim=2, keepdim=True, dtype=torch.float32).clamp_min(1e-12)
+        return torch.bmm(h, F.normalize(self.prototypes, dim=1).to(dtype)).float() / norm
 
 
 class Teacher:
@@ -77,7 +83,8 @@ def temi_loss(student_a, student_b, teacher_a, teacher_b, marginal, *, beta=0.6,
     """
     if weights is None:
         weights = pair_weights(teacher_a.exp(), teacher_b.exp())
-    log_marginal = marginal.log()[:, None, :]
+    # A cluster nobody is in has a marginal that underflows in the end.
+    log_marginal = marginal.clamp_min(TINY_MARGINAL).log()[:, None, :]
     forward = -torch.logsumexp(beta * (student_a + teacher_b) - log_marginal, dim=2)
     backward = -torch.logsumexp(beta * (student_b + teacher_a) - log_marginal, dim=2)
     return (weights * (forward + backward) / 2).mean(dim=1)

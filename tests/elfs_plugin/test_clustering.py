@@ -3,19 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from elfs_plugin.clustering import (
     ClusteringConfig,
-    PseudoLabels,
-    align,
     cluster,
-    head_agreement,
-    health_warnings,
-    marginal_entropy,
     standardize,
     validate_num_clusters,
 )
-from elfs_plugin.errors import InvalidInput
+from elfs_plugin.errors import Cancelled, ElfsError, InvalidInput
 from elfs_plugin.evaluation import pseudo_label_accuracy
 from elfs_plugin.neighbors import knn_graph
 
@@ -35,20 +31,6 @@ def clustered():
     return vectors, labels, cluster(vectors, knn_graph(vectors, 8), 3, config=QUICK, device="cpu")
 
 
-def pseudo_labels(labels, num_clusters, *, agreement=1.0, heads=3):
-    labels = np.asarray(labels)
-    n = len(labels)
-    return PseudoLabels(
-        labels=labels,
-        confidence=np.ones(n),
-        agreement=np.full(n, agreement),
-        head_losses=np.zeros(heads),
-        best_head=0,
-        occupancy=np.bincount(labels, minlength=num_clusters),
-        loss_curve=np.zeros(1),
-    )
-
-
 def test_separated_blobs_are_recovered(clustered):
     _, labels, result = clustered
     assert pseudo_label_accuracy(result.labels, labels) == 1.0
@@ -60,9 +42,10 @@ def test_shapes_and_ranges(clustered):
     _, _, result = clustered
     assert result.labels.shape == (120,) and result.labels.dtype == np.int32
     assert result.confidence.shape == (120,) and result.confidence.dtype == np.float32
-    assert (result.confidence > 1 / 3).all() and (result.confidence <= 1).all()
+    assert (result.confidence > 1 / 3).all() and (result.confidence <= 1 + 1e-6).all()
     assert (result.agreement == 1).all()
     assert result.head_losses.shape == (3,) and result.best_head == result.head_losses.argmin()
+    assert result.head_scores.shape == (3,) and result.seed_agreement == 1.0
     # 120 samples in batches of 64 are one step an epoch: 40 epochs.
     assert result.loss_curve.shape == (40,)
     assert result.loss_curve[-5:].mean() < result.loss_curve[:5].mean()
@@ -177,48 +160,134 @@ def test_standardize_keeps_the_proportions_of_the_dimensions():
     assert (standardize(np.ones((3, 2))) == 0).all()
 
 
-def test_align_renames_the_clusters():
-    reference = np.array([0, 0, 0, 1, 1, 2, 2])
-    labels = np.array([2, 2, 0, 0, 0, 1, 1])
-    # 2 overlaps most with 0, 0 with 1, 1 with 2.
-    assert align(labels, reference, 3).tolist() == [0, 0, 1, 1, 1, 2, 2]
-    assert align(reference, reference, 3).tolist() == reference.tolist()
+class _Stop:
+    """A progress callable that cancels at its ``at``-th report."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self, fraction, detail=""):
+        self.left -= 1
+        if self.left == 0:
+            raise Cancelled()
 
 
-def test_head_agreement_by_hand():
-    best = [0, 0, 0, 1, 1, 1]
-    renamed = [1, 1, 1, 0, 0, 0]  # the same partition
-    other = [0, 0, 1, 1, 1, 1]  # the third sample differs
-    agreement = head_agreement(np.array([other, best, renamed]), 1, 2)
-    np.testing.assert_allclose(agreement, [1, 1, 2 / 3, 1, 1, 1], rtol=1e-6)
-    assert head_agreement(np.array([best]), 0, 2).tolist() == [1.0] * 6
+LONGER = replace(QUICK, heads=2, min_steps=110, max_steps=110, batch_size=64)
 
 
-def test_marginal_entropy():
-    assert marginal_entropy([5, 5, 5, 5]) == pytest.approx(1.0)
-    assert marginal_entropy([10, 0]) == 0.0
-    assert marginal_entropy([5, 5, 0, 0]) == pytest.approx(0.5)
-    assert marginal_entropy([7]) == 0.0 and marginal_entropy([0, 0]) == 0.0
+@pytest.mark.parametrize("at", [1, 24, 26, 28])
+def test_interrupted_and_called_again_it_ends_at_the_same_result(tmp_path, at):
+    vectors, _ = blobs(200)
+    graph = knn_graph(vectors, 8)
+    whole = cluster(vectors, graph, 3, config=LONGER, device="cpu")
+    checkpoint = tmp_path / "clustering.pt"
+    with pytest.raises(Cancelled):
+        cluster(vectors, graph, 3, config=LONGER, device="cpu", checkpoint=checkpoint, progress=_Stop(at))
+    details = []
+    resumed = cluster(vectors, graph, 3, config=LONGER, device="cpu", checkpoint=checkpoint,
+                      progress=lambda fraction, detail="": details.append(detail))  # fmt: skip
+    for name in ("labels", "confidence", "agreement", "head_losses", "loss_curve", "head_scores"):
+        assert np.array_equal(getattr(resumed, name), getattr(whole, name)), name
+    assert any("resumed at step" in detail for detail in details) == (at > 22)
+    assert not checkpoint.exists()
 
 
-def test_no_warnings_for_even_clusters():
-    assert health_warnings(pseudo_labels([0, 1] * 10, 2)) == []
+def test_a_checkpoint_of_another_call_is_ignored(tmp_path):
+    vectors, _ = blobs(200)
+    graph = knn_graph(vectors, 8)
+    checkpoint = tmp_path / "clustering.pt"
+    with pytest.raises(Cancelled):
+        cluster(vectors, graph, 3, config=LONGER, device="cpu", checkpoint=checkpoint, progress=_Stop(26))
+    assert checkpoint.exists()
+    other = cluster(vectors, graph, 3, config=LONGER, seed=1, device="cpu", checkpoint=checkpoint)
+    alone = cluster(vectors, graph, 3, config=LONGER, seed=1, device="cpu")
+    assert np.array_equal(other.loss_curve, alone.loss_curve)
 
 
-def test_warning_about_empty_clusters():
-    warnings = health_warnings(pseudo_labels([0, 1] * 10, 3))
-    assert len(warnings) == 1 and warnings[0].startswith("1 of 3 clusters are empty")
+def test_a_loss_that_is_not_a_number_names_stage_step_and_cause(tmp_path, monkeypatch):
+    vectors, _ = blobs(200)
+    checkpoint = tmp_path / "clustering.pt"
+    monkeypatch.setattr("elfs_plugin.temi_training.temi_loss", _nan_at(31))
+    # Every look at the loss writes a checkpoint: the one at step 25 is the last good one.
+    monkeypatch.setattr("elfs_plugin.clustering.TrainingCheckpoint.due", True)
+    with pytest.raises(ElfsError, match=r"Clustering \(TEMI\) failed at step 31 of 110.*learning rate"):
+        cluster(vectors, knn_graph(vectors, 8), 3, config=LONGER, device="cpu", checkpoint=checkpoint)
+    assert torch.load(checkpoint, weights_only=True)["state"]["step"] == 25
 
 
-def test_warning_about_tiny_clusters_and_collapse():
-    # 100 samples, 4 clusters: an even share is 25, a tenth of it 2.5.
-    warnings = health_warnings(pseudo_labels([0] * 96 + [1, 1] + [2, 3], 4))
-    assert warnings[0].startswith("3 of 4 clusters hold less than a tenth")
-    assert "collapse" in warnings[1] and len(warnings) == 2
-    assert health_warnings(pseudo_labels([0] * 47 + [1] * 47 + [2] * 3 + [3] * 3, 4)) == []
+def _nan_at(step):
+    from elfs_plugin.temi import temi_loss
+
+    calls = []
+
+    def loss(*arguments, **options):
+        calls.append(1)
+        return temi_loss(*arguments, **options) * (float("nan") if len(calls) >= step else 1.0)
+
+    return loss
 
 
-def test_warning_about_heads_that_disagree():
-    warnings = health_warnings(pseudo_labels([0, 1] * 10, 2, agreement=0.5))
-    assert len(warnings) == 1 and "agree on only 50%" in warnings[0]
-    assert health_warnings(pseudo_labels([0, 1] * 10, 2, agreement=0.5, heads=1)) == []
+def test_training_stops_when_the_loss_no_longer_falls():
+    vectors, _ = blobs(200)
+    config = replace(QUICK, heads=2, max_steps=5000, epochs=5000, min_steps=450, tolerance=0.05, batch_size=64)
+    result = cluster(vectors, knn_graph(vectors, 8), 3, config=config, device="cpu")
+    # Three steps an epoch; the first look at a plateau is at step 450.
+    assert 150 <= len(result.loss_curve) < 500
+
+
+def test_out_of_memory_halves_the_batch_and_then_leaves_the_gpu(monkeypatch):
+    import elfs_plugin.clustering as module
+
+    vectors, _ = blobs(600)
+    tried = []
+    real = module._cluster
+
+    def attempt(vectors, graph, num_clusters, config, seed, device, checkpoint, progress):
+        tried.append((config.batch_size, device.type))
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(vectors, graph, num_clusters, config, seed, device, checkpoint, progress)
+
+    monkeypatch.setattr(module, "_cluster", attempt)
+    monkeypatch.setattr(module, "resolve_device", lambda device: torch.device("cuda"))
+    config = replace(QUICK, heads=1, min_steps=3, max_steps=3, batch_size=1024)
+    result = cluster(vectors, knn_graph(vectors, 8), 3, config=config)
+    assert tried == [(1024, "cuda"), (64, "cuda"), (1024, "cpu")]
+    assert result.warnings[0] == "The GPU's memory was not enough; clustering used the CPU."
+
+
+def test_without_bfloat16_it_computes_in_float32(monkeypatch):
+    vectors, labels = blobs()
+    monkeypatch.setattr("elfs_plugin.clustering.matmul_dtype", lambda device: torch.float32)
+    result = cluster(vectors, knn_graph(vectors, 8), 3, config=QUICK, device="cpu")
+    assert pseudo_label_accuracy(result.labels, labels) == 1.0
+
+
+def test_many_exact_duplicates():
+    vectors, labels = blobs(12)
+    vectors, labels = np.repeat(vectors, 20, axis=0), np.repeat(labels, 20)
+    result = cluster(vectors, knn_graph(vectors, 8), 3, config=QUICK, device="cpu")
+    assert np.isfinite(result.head_losses).all()
+    assert pseudo_label_accuracy(result.labels, labels) == 1.0
+
+
+def test_one_giant_cluster_is_finite_and_reported():
+    rng = np.random.default_rng(0)
+    vectors = (np.ones((300, 8)) + 0.01 * rng.normal(size=(300, 8))).astype(np.float32)
+    vectors[:3] = -vectors[:3]
+    result = cluster(vectors, knn_graph(vectors, 8), 4, config=QUICK, device="cpu")
+    assert np.isfinite(result.head_losses).all() and result.occupancy.sum() == 300
+
+
+@pytest.mark.parametrize("name", ["select", "combine"])
+def test_unknown_choices_in_the_config(name):
+    with pytest.raises(InvalidInput, match=f"{name} must be one of .*, not 'magic'"):
+        ClusteringConfig(**{name: "magic"})
+
+
+def test_the_average_of_the_heads_labels_too():
+    vectors, labels = blobs()
+    config = replace(QUICK, combine="average", select="information")
+    result = cluster(vectors, knn_graph(vectors, 8), 3, config=config, device="cpu")
+    assert pseudo_label_accuracy(result.labels, labels) == 1.0
+    assert result.best_head == result.head_scores.argmax()

@@ -1,0 +1,116 @@
+"""A training in progress on disk, so that one that was cancelled or died goes on where it stopped."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .checkpoints import fingerprint
+
+logger = logging.getLogger(__name__)
+
+WHOLE_BYTES = 256 << 20
+"""Up to this size inputs enter a fingerprint whole; of larger ones :data:`SAMPLED_ROWS` evenly spaced rows do."""
+
+SAMPLED_ROWS = 1024
+
+
+def training_fingerprint(inputs, *parts):
+    """A digest of what decides a training's result: its inputs, and ``parts`` (labels, configuration, seed, …)."""
+    shape, dtype = np.shape(inputs), str(getattr(inputs, "dtype", ""))
+    if getattr(inputs, "nbytes", 0) > WHOLE_BYTES:
+        inputs = inputs[np.unique(np.linspace(0, len(inputs) - 1, SAMPLED_ROWS).astype(np.int64))]
+    return fingerprint(shape, dtype, np.asarray(inputs), *parts)
+
+
+class TrainingCheckpoint:
+    """One file with the state of one training; with ``path=None`` it keeps nothing.
+
+    Args:
+        path: the file; it is written under another name and then renamed, so it is always whole
+        key: the training's fingerprint; a file with another one is ignored and overwritten
+        seconds: the least time between two timed writes
+    """
+
+    def __init__(self, path, key, seconds=60.0):
+        self._path = None if path is None else Path(path)
+        self._key = key
+        self._seconds = seconds
+        self._written = time.monotonic()
+        self._failed = False
+
+    @property
+    def due(self):
+        return self._path is not None and time.monotonic() - self._written >= self._seconds
+
+    def load(self, device):
+        """The saved state (a dict, tensors on ``device``), or None when there is none of this training."""
+        if self._path is None or not self._path.is_file():
+            return None
+        try:
+            saved = torch.load(self._path, map_location=device, weights_only=True)
+            return saved["state"] if saved["key"] == self._key else None
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file raises nearly anything
+            logger.warning("%s is no usable checkpoint (%s); the training starts anew.", self._path, error)
+            return None
+
+    def save(self, state):
+        """Writes ``state``: a dict of tensors, numbers, strings, lists and dicts. A file that cannot be written is
+        reported once and does not stop the training."""
+        if self._path is None:
+            return
+        partial = self._path.with_name(self._path.name + ".partial")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, "wb") as file:
+                torch.save({"key": self._key, "state": state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self._path)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into a RuntimeError
+            partial.unlink(missing_ok=True)
+            if not self._failed:
+                logger.warning("No checkpoint can be written to %s (%s); the training goes on.", self._path, error)
+            self._failed = True
+        self._written = time.monotonic()
+
+    def remove(self):
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+_PLAIN = (torch.Tensor, int, float, str, list, tuple, dict, type(None))
+
+
+def recorder_state(recorder):
+    """What a recorder has gathered: its own ``state()``, else its tensors, numbers and containers by name."""
+    if hasattr(recorder, "state"):
+        return recorder.state()
+    return {name: value for name, value in vars(recorder).items() if isinstance(value, _PLAIN)}
+
+
+def restore_recorder(recorder, state):
+    """The opposite of :func:`recorder_state`."""
+    if hasattr(recorder, "restore"):
+        recorder.restore(state)
+        return
+    for name, value in state.items():
+        setattr(recorder, name, value)
+
+
+def moved(state, device):
+    """``state`` with every tensor in it on ``device``, and named devices replaced by it."""
+    if isinstance(state, torch.Tensor):
+        return state.to(device)
+    if isinstance(state, torch.device):
+        return torch.device(device)
+    if isinstance(state, dict):
+        return {key: moved(value, device) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(moved(value, device) for value in state)
+    return state
