@@ -1,11 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from elfs_plugin.devices import generator
 from elfs_plugin.dynamics import HARD_WHEN
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.proxy import ProxyConfig, _crop_and_flip, default_config, fit, train_proxy
+from elfs_plugin.proxy import ProxyConfig, default_config, fit, train_proxy
 
 MLP = ProxyConfig.mlp(epochs=8, batch_size=32)
 
@@ -147,29 +148,39 @@ def test_resnet_with_a_lone_last_sample():
     assert predicted.shape == (9,) and set(predicted.tolist()) <= {0, 1}
 
 
-def test_augmentation_shifts_and_flips_whole_images():
-    size, pad = 8, 1
-    x = torch.arange(size * size, dtype=torch.float32).view(1, 1, size, size).repeat(64, 3, 1, 1)
-    y = _crop_and_flip(x, generator(0))
-    assert y.shape == x.shape
-    padded = torch.nn.functional.pad(x[:1], (pad,) * 4, mode="reflect")[0]
-    windows = [padded[:, r : r + size, c : c + size] for r in range(2 * pad + 1) for c in range(2 * pad + 1)]
-    windows += [window.flip(2) for window in windows]
-    found = [next((k for k, w in enumerate(windows) if torch.equal(one, w)), None) for one in y]
-    assert None not in found
-    flipped = sum(k >= 9 for k in found)
-    assert 15 < flipped < 49 and len(set(found)) > 9
-
-
 def test_the_inputs_decide_the_form():
     assert default_config(np.zeros((4, 3))) == ProxyConfig.mlp()
     assert default_config(random_images(2)) == ProxyConfig.resnet18()
+
+
+def test_the_papers_schedules():
     paper = ProxyConfig.resnet18()
     assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.weight_decay) == (200, 256, 0.1, 5e-4)
     assert ProxyConfig(**paper.to_dict()) == paper
+    assert ProxyConfig.resnet18_fast() == replace(paper, epochs=30)
+    imagenet = ProxyConfig.timm()
+    assert (imagenet.model, imagenet.epochs, imagenet.image_size, imagenet.weights) == ("resnet34", 60, 224, None)
+    assert not ProxyConfig.mlp().on_images and paper.on_images and imagenet.on_images
 
 
-def test_refusals():
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ProxyConfig.mlp(epochs=0), "epochs must be 1 or more, not 0"),
+        (lambda: ProxyConfig.mlp(steps=0), "steps must be 1 or more"),
+        (lambda: ProxyConfig.resnet18(batch_size=1), "batches of two"),
+        (lambda: ProxyConfig.resnet18(kind="vgg"), "Unknown kind of proxy 'vgg'"),
+        (lambda: ProxyConfig.resnet18(model="resnet34"), "belong to proxies of the kind 'timm'"),
+        (lambda: ProxyConfig.resnet18(weights="a.pt"), "belong to proxies of the kind 'timm'"),
+        (lambda: ProxyConfig.resnet18(precision="half"), "'auto' or 'float32'"),
+    ],
+)
+def test_impossible_settings(make, message):
+    with pytest.raises(InvalidInput, match=message):
+        make()
+
+
+def test_wrong_inputs():
     vectors, labels = blobs(10)
     with pytest.raises(InvalidInput, match="as many labels as inputs; there are 10 and 9"):
         train_proxy(vectors[:9], labels, config=MLP)
@@ -178,5 +189,49 @@ def test_refusals():
     with pytest.raises(InvalidInput, match=r"takes an \(N, D\) matrix"):
         fit(random_images(10), labels, config=MLP)
     for images in (random_images(10).astype(np.float32), random_images(10)[:, :1], vectors):
-        with pytest.raises(InvalidInput, match=r"takes \(N, 3, S, S\) uint8 images"):
+        with pytest.raises(InvalidInput, match=r"takes \(N, 3, S, S\) uint8 images, not shape .* of (float32|uint8)"):
             fit(images, labels, config=ProxyConfig.resnet18(epochs=1))
+    with pytest.raises(InvalidInput, match="7 x 7 pixels are too small"):
+        fit(random_images(10, 7), labels, config=ProxyConfig.resnet18(epochs=1))
+    with pytest.raises(InvalidInput, match="two images at least"):
+        fit(random_images(1), [0], num_classes=2, config=ProxyConfig.resnet18(epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_classes", "message"),
+    [
+        ([0, 1, -1, 0], 2, "from 0 to 1; there are labels from -1 to 1"),
+        ([0, 1, 2, 0], 2, "from 0 to 1; there are labels from 0 to 2"),
+        ([0, 1, -1, 0], None, "from 0; there are labels from -1"),
+        ([0.0, 1.0, 0.5, 0.0], 2, "whole numbers in one row, not float64"),
+        ([[0], [1], [0], [1]], 2, "one row, not int64 of shape"),
+        ([0, 0, 0, 0], None, "two classes at least"),
+    ],
+)
+def test_wrong_labels(labels, num_classes, message):
+    with pytest.raises(InvalidInput, match=message):
+        train_proxy(np.eye(4), labels, num_classes=num_classes, config=MLP)
+
+
+def test_predictions_in_small_blocks_and_of_nothing():
+    vectors, labels = blobs(50)
+    model = fit(vectors, labels, config=MLP, device="cpu")
+    assert (model.predict(vectors, rows=7) == model.predict(vectors)).all()
+    assert model.predict(vectors[:0]).shape == (0,)
+
+
+def test_prediction_halves_its_blocks_when_memory_is_full(monkeypatch):
+    vectors, labels = blobs(50)
+    model = fit(vectors, labels, config=MLP, device="cpu")
+    expected, sizes = model.predict(vectors), []
+    forward = torch.nn.Sequential.forward
+
+    def limited(self, x):
+        sizes.append(len(x))
+        if len(x) > 16:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(self, x)
+
+    monkeypatch.setattr(torch.nn.Sequential, "forward", limited)
+    assert (model.predict(vectors, rows=50) == expected).all()
+    assert sizes == [50, 25, 12, 12, 12, 12, 2]
