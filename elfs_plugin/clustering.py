@@ -35,6 +35,7 @@ class ClusteringConfig:
     ``warm_start_steps`` > 0 first fits every head to its own, differently seeded spherical k-means (not in the paper):
     the loss of thousands of cold steps is then reached within hundreds. ``tolerance`` > 0 stops the training, after
     ``min_steps``, when the best head's mean loss over 200 steps falls by less than that share of itself.
+    ``components`` reduces wider embeddings to so many principal components first: the first layer is most of the work.
     ``select`` says which head labels the samples: ``"loss"``, the one with the lowest training loss (published), or
     ``"information"``, the one with the highest
     :func:`~.head_alignment.neighbor_information`. ``combine="average"`` labels by
@@ -55,6 +56,7 @@ class ClusteringConfig:
     max_steps: int | None = None
     warm_start_steps: int = 0
     tolerance: float = 0.0
+    components: int | None = None
     select: str = "loss"
     combine: str = "best"
 
@@ -68,7 +70,7 @@ class ClusteringConfig:
         """The default: the same loss with 8 heads started from k-means, a faster teacher and a higher learning rate,
         for 10 epochs but at least 1,000 steps."""
         return cls(heads=8, epochs=10, batch_size=512, learning_rate=1e-3, teacher_momentum=0.97, min_steps=1000,
-                   warm_start_steps=30, tolerance=0.002, select="information")  # fmt: skip
+                   warm_start_steps=30, tolerance=0.002, components=256, select="information")  # fmt: skip
 
     @classmethod
     def default(cls):
@@ -189,6 +191,8 @@ def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto",
 
 def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, progress):
     data = torch.from_numpy(standardize(vectors)).to(device)
+    if config.components and data.shape[1] > config.components:
+        data = principal_components(data, config.components)
     neighbors = torch.from_numpy(np.ascontiguousarray(graph.indices)).to(device)
     batch, per_epoch, total = config.schedule(len(data))
     key = checkpoint and training_fingerprint(vectors, num_clusters, config.to_dict(), seed, graph.indices[:1000])
@@ -234,6 +238,18 @@ def standardize(vectors):
     scale = math.sqrt(squares / centred.size)
     centred /= np.float32(scale if scale > 0 else 1.0)
     return centred
+
+
+def principal_components(data, count):
+    """The projection (N, count) of centred (N, D) ``data`` on its directions of largest variance."""
+    covariance = torch.zeros(data.shape[1], data.shape[1], dtype=torch.float64, device=data.device)
+    for block in data.split(1 << 16):
+        covariance += (block.T @ block).double()
+    directions = torch.linalg.eigh(covariance).eigenvectors[:, -count:].flip(1)
+    # The sign of an eigenvector is arbitrary; fixed, so that it is the same everywhere.
+    largest = directions.abs().argmax(dim=0)
+    directions *= directions.gather(0, largest[None, :]).sign()
+    return data @ directions.float()
 
 
 def _blocks(array, megabytes=64):

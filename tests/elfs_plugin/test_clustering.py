@@ -8,6 +8,7 @@ import torch
 from elfs_plugin.clustering import (
     ClusteringConfig,
     cluster,
+    principal_components,
     standardize,
     validate_num_clusters,
 )
@@ -291,3 +292,18 @@ def test_the_average_of_the_heads_labels_too():
     result = cluster(vectors, knn_graph(vectors, 8), 3, config=config, device="cpu")
     assert pseudo_label_accuracy(result.labels, labels) == 1.0
     assert result.best_head == result.head_scores.argmax()
+
+
+def test_principal_components_by_hand():
+    # Points on the line (1, 1) with a little of (1, -1): the first component is their position along (1, 1) / sqrt(2).
+    along, across = torch.tensor([-3.0, -1.0, 1.0, 3.0]), torch.tensor([0.1, -0.1, -0.1, 0.1])
+    data = torch.stack([along + across, along - across], dim=1)
+    reduced = principal_components(data, 1)
+    torch.testing.assert_close(reduced, along[:, None] * 2**0.5)
+
+
+def test_wide_embeddings_are_reduced_first():
+    vectors, labels = blobs(dim=40)
+    config = replace(QUICK, components=5)
+    result = cluster(vectors, knn_graph(vectors, 8), 3, config=config, device="cpu")
+    assert pseudo_label_accuracy(result.labels, labels) == 1.0
