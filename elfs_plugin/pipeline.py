@@ -7,6 +7,8 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from .encoders import Embeddings, embed_images, validate_vectors
 from .errors import InvalidInput
 from .images import load_pixels
 from .neighbors import NeighborGraph, knn_graph, suggest_k
-from .progress import Reporter
+from .progress import Reporter, part
 from .proxy import ProxyConfig, train_proxy
 from .pruning import Zones, double_end, resolve_beta, resolve_budget
 
@@ -34,6 +36,10 @@ STAGES = {
 """Stage key -> the name that is shown, in order."""
 
 _WEIGHTS = {"embeddings": 10, "neighbors": 4, "pseudo_labels": 60, "dynamics": 10, "beta": 15, "selection": 1}
+
+
+DECODING_SHARE = 0.05
+"""Share of the dynamics stage that decoding the images takes, for its progress."""
 
 
 def stage_weights(*stages):
@@ -69,14 +75,15 @@ class Pipeline:
         self.seed = seed
         self.device = device
         self.store = StageStore(folder)
+        self._folder = None if folder is None else Path(folder)
         self.reporter = reporter or Reporter(stage_weights(*STAGES))
         self.seconds = {}
         self.resumed = []
         self._on_stage = on_stage
 
-    def _run(self, stage, key, compute, pack, unpack):
+    def _run(self, stage, key, compute, pack, unpack, progress=None):
         start = time.monotonic()
-        progress = self.reporter.stage(STAGES[stage])
+        progress = progress or self.reporter.stage(STAGES[stage])
         arrays = self.store.load(stage, key)
         if arrays is not None:
             result = unpack(arrays)
@@ -124,8 +131,13 @@ class Pipeline:
         )
         return graph, labels
 
-    def dynamics(self, inputs, labels, num_classes, *, config):
-        """Training dynamics of a proxy on (M,) pseudo-labels."""
+    def dynamics(self, inputs, labels, num_classes, *, config, progress=None):
+        """Training dynamics of a proxy on (M,) pseudo-labels.
+
+        A proxy on images keeps its training in the folder while it runs, and resumes in the middle. ``progress`` is
+        what is left of the stage's progress after other work in it (decoding the images).
+        """
+        checkpoint = self._folder / "dynamics.training" if self._folder and config.on_images else None
         return self._run(
             "dynamics",
             fingerprint(np.asarray(inputs), labels, num_classes, config.to_dict(), self.seed),
@@ -136,10 +148,12 @@ class Pipeline:
                 config=config,
                 seed=self.seed,
                 device=self.device,
+                checkpoint=checkpoint,
                 progress=progress,
             ),
             _fields,
             lambda a: Dynamics(**{**a, "epochs": int(a["epochs"])}),
+            progress,
         )
 
     def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None):
@@ -169,7 +183,8 @@ class Pipeline:
 def resolve_proxy(proxy, images_available=True):
     """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
 
-    ``proxy`` may also be ``"mlp"``, ``"resnet18"`` or a :class:`~.proxy.ProxyConfig`.
+    ``proxy`` may also be ``"mlp"``, ``"resnet18"``, ``"resnet18_fast"`` (30 epochs), ``"timm:<model>"`` or a
+    :class:`~.proxy.ProxyConfig`.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -177,11 +192,17 @@ def resolve_proxy(proxy, images_available=True):
         return ProxyConfig.resnet18() if has_gpu() and images_available else ProxyConfig.mlp()
     if proxy == "mlp":
         return ProxyConfig.mlp()
-    if proxy == "resnet18":
-        if not images_available:
-            raise InvalidInput("The ResNet-18 proxy needs the image files. Use the MLP on embeddings.", "proxy")
-        return ProxyConfig.resnet18()
-    raise InvalidInput(f"Unknown proxy {proxy!r}. Use 'auto', 'mlp' or 'resnet18'.", "proxy")
+    family, _, model = proxy.partition(":") if isinstance(proxy, str) else (None, "", "")
+    makers = {"resnet18": ProxyConfig.resnet18, "resnet18_fast": ProxyConfig.resnet18_fast}
+    if model and family == "timm":
+        makers[proxy] = partial(ProxyConfig.timm, model)
+    if proxy not in makers:
+        raise InvalidInput(
+            f"Unknown proxy {proxy!r}. Use 'auto', 'mlp' or 'resnet18' (or 'resnet18_fast', 'timm:<model>').", "proxy"
+        )
+    if not images_available:
+        raise InvalidInput(f"The proxy {proxy} needs the image files. Use the MLP on embeddings.", "proxy")
+    return makers[proxy]()
 
 
 def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
@@ -195,8 +216,9 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         budget: images to keep, a count or a fraction in (0, 1] of those that could be used
         beta: ``"auto"`` (grid search) or a number
         score: the difficulty score to rank by, see :data:`~.dynamics.HARD_WHEN`
-        proxy: ``"auto"``, ``"mlp"``, ``"resnet18"`` or a :class:`~.proxy.ProxyConfig`
-        proxy_images: N image paths for the ResNet-18 proxy when ``source`` is a matrix
+        proxy: see :func:`resolve_proxy`
+        proxy_images: N image paths for a proxy on images when ``source`` is a matrix
+        image_size: side in pixels at which that proxy sees them, unless its configuration says so
         folder: finished stages are kept here and reused when the same call is made again
         ids: (N,) identifiers that break ties
 
@@ -224,8 +246,12 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     usable = np.flatnonzero(embeddings.ok)
     graph, labels = pipe.pseudo_labels(vectors, num_clusters, k=neighbors, config=clustering)
     inputs = vectors
-    if proxy_config.kind == "resnet18":
-        pixels = load_pixels([images[i] for i in usable], image_size)
+    progress = None
+    if proxy_config.on_images:
+        progress = reporter.stage(STAGES["dynamics"])
+        pixels = load_pixels([images[i] for i in usable], proxy_config.image_size or image_size,
+                             progress=part(progress, 0.0, DECODING_SHARE))  # fmt: skip
+        progress = part(progress, DECODING_SHARE, 1.0)
         if not pixels.ok.all():
             raise InvalidInput(
                 f"{(~pixels.ok).sum():,} images have embeddings but can no longer be read (first: "
@@ -233,7 +259,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
                 "proxy",
             )
         inputs = pixels.values
-    dynamics = pipe.dynamics(inputs, labels.labels, num_clusters, config=proxy_config)
+    dynamics = pipe.dynamics(inputs, labels.labels, num_clusters, config=proxy_config, progress=progress)
     scores = getattr(dynamics, score)
     search = None
     if beta == "auto":

@@ -180,7 +180,7 @@ def _checked_labels(labels, n, num_classes):
     """The labels as an (N,) int64 array, or :class:`InvalidInput`."""
     labels = np.asarray(labels)
     if len(labels) == 0 or len(labels) != n:
-        raise InvalidInput(f"The proxy needs as many labels as inputs; there are {n} and {len(labels)}.")
+        raise InvalidInput(f"The proxy needs as many labels as inputs; there are {len(labels)} and {n}.")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise InvalidInput(f"Labels are whole numbers in one row, not {labels.dtype} of shape {labels.shape}.")
     low, high = int(labels.min()), int(labels.max())

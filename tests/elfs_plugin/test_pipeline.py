@@ -8,7 +8,7 @@ from elfs_plugin import pipeline
 from elfs_plugin.clustering import ClusteringConfig
 from elfs_plugin.encoders import Embeddings
 from elfs_plugin.errors import Cancelled, InvalidInput
-from elfs_plugin.pipeline import STAGES, Pipeline, resolve_proxy, run_elfs, stage_weights
+from elfs_plugin.pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, run_elfs, stage_weights
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy import ProxyConfig
 
@@ -256,6 +256,38 @@ def test_the_resnet_proxy_trains_on_the_usable_images(photos, tmp_path):
     assert result.dynamics.epochs == 1 and result.dynamics.aum.shape == (29,)
 
 
+def test_decoding_for_the_proxy_is_part_of_its_stage(photos):
+    events = []
+    reporter = Reporter(stage_weights(*STAGES), [events.append], interval=0)
+    config = ProxyConfig.timm("test_resnet", image_size=8, epochs=1, batch_size=16)
+    run(photos, 10, proxy=config, image_size=999, beta=0.1, reporter=reporter)
+    here = [event for event in events if event.stage == STAGES["dynamics"]]
+    decoding = [event.fraction for event in here if "images decoded" in event.detail]
+    assert len(decoding) == 29 and decoding[-1] == pytest.approx(DECODING_SHARE)
+    fractions = [event.fraction for event in here]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def test_a_cancelled_image_proxy_resumes_in_the_middle(tmp_path):
+    images, labels = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), dtype=np.uint8), np.arange(12) % 2
+    config, details = ProxyConfig.timm("test_resnet", image_size=8, epochs=3, batch_size=6), []
+
+    def cancel(fraction, detail=""):
+        if fraction > 0.6:
+            raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        Pipeline(folder=tmp_path, device="cpu").dynamics(images, labels, 2, config=config, progress=cancel)
+    assert [path.name for path in tmp_path.iterdir()] == ["dynamics.training"]
+    resumed = Pipeline(folder=tmp_path, device="cpu").dynamics(
+        images, labels, 2, config=config, progress=lambda fraction, detail="": details.append(detail)
+    )
+    assert details[0] == "resumed at epoch 3 of 3" and len(details) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["dynamics.npz"]
+    whole = Pipeline(device="cpu").dynamics(images, labels, 2, config=config)
+    assert np.array_equal(resumed.aum, whole.aum)
+
+
 def test_images_that_vanish_after_embedding(photos, vectors):
     config = ProxyConfig.resnet18(epochs=1)
     with pytest.raises(
@@ -299,6 +331,13 @@ def test_resolve_proxy(monkeypatch):
     assert resolve_proxy("auto", images_available=False).kind == "mlp"
     assert resolve_proxy("mlp") == ProxyConfig.mlp() and resolve_proxy("resnet18") == ProxyConfig.resnet18()
     assert resolve_proxy(PROXY, images_available=False) is PROXY
+    assert resolve_proxy("resnet18_fast") == ProxyConfig.resnet18_fast()
+    assert resolve_proxy("timm:resnet34") == ProxyConfig.timm("resnet34")
+    with pytest.raises(InvalidInput, match="timm:resnet34 needs the image files"):
+        resolve_proxy("timm:resnet34", images_available=False)
+    for unknown in ("timm:", "resnet34", None, 18):
+        with pytest.raises(InvalidInput, match="Unknown proxy"):
+            resolve_proxy(unknown)
 
 
 def test_shuffled_input_with_ids_selects_the_same_ids(vectors):

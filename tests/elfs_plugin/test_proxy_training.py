@@ -256,7 +256,7 @@ def test_a_diverging_training_says_where_and_why(tmp_path):
     with pytest.raises(ElfsError, match=r"failed at step [\d,]+ of 150 \(epoch \d+ of 50\).*learning rate of 1e\+06"):
         train_proxy(vectors, np.arange(60) % 3, config=config, device="cpu", checkpoint=path, checkpoint_seconds=0)
     kept = torch.load(path, weights_only=True)["state"]
-    assert kept["step"] >= 1 and np.isfinite(kept["recorder"]["_aum"].sum())
+    assert kept["step"] >= 1 and torch.isfinite(kept["recorder"]["_aum"]).all()
 
 
 def test_inputs_that_are_not_numbers():
