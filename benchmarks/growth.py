@@ -2,7 +2,8 @@
 
     python -m benchmarks.growth --samples 10000 100000 1000000 --dimensions 64 512
 
-Every size runs in a process of its own, every stage with its default settings. The tables are Markdown.
+Every size runs in a process of its own, every stage with its default settings. The tables are Markdown; beside the
+seconds that passed they give those of the processors, all cores together, which other work on the machine changes less.
 """
 
 import argparse
@@ -63,9 +64,12 @@ def report(results, dimensions, options):
     rows = []
     for stage in options.stages:
         took = [result["stages"][stage] for result in results]
-        cells = [f"{t['seconds']:.1f} s, {t['gigabytes']:.2f} GB" for t in took]
-        pairs = zip(zip(sizes, took), zip(sizes[1:], took[1:]))
-        rows.append([stage, *cells, *(f"{exponent(n, a, m, b):.2f}" for (n, a), (m, b) in pairs)])
+        cells = [f"{t['seconds']:.1f} s ({t['processors']:.1f} s), {t['gigabytes']:.2f} GB" for t in took]
+        exponents = []
+        for n, before, m, after in zip(sizes, took, sizes[1:], took[1:]):
+            passed, worked = (exponent(n, before[what], m, after[what]) for what in ("seconds", "processors"))
+            exponents.append(f"{passed:.2f} ({worked:.2f})")
+        rows.append([stage, *cells, *exponents])
     rows.append(["the embeddings themselves", *(f"{result['gigabytes']:.2f} GB" for result in results)])
     rows[-1] += ["-"] * (len(header) - len(rows[-1]))
     print(table(header, rows))
@@ -76,12 +80,12 @@ def report(results, dimensions, options):
 
 
 def exponent(n, before, m, after):
-    """p where the seconds grew like N^p from n samples to m."""
-    return math.log(max(after["seconds"], 1e-3) / max(before["seconds"], 1e-3)) / math.log(m / n)
+    """p where the seconds grew like N^p, from ``before`` at n samples to ``after`` at m."""
+    return math.log(max(after, 1e-3) / max(before, 1e-3)) / math.log(m / n)
 
 
 def run(samples, dimensions, options):
-    """Seconds, peak memory of the process (10^9 bytes) and a note for each stage."""
+    """For each stage: seconds, processor seconds, peak memory of the process (10^9 bytes) and a note."""
     data = DATA[options.data](samples, dimensions, clusters=CLUSTERS, seed=options.seed)
     intrinsic = intrinsic_dimension(data.vectors[:50_000])
     bar = Reporter(dict.fromkeys(options.stages, 1), [TerminalBar()])
@@ -89,9 +93,14 @@ def run(samples, dimensions, options):
     stages = {}
     for stage in (stage for stage in STAGES if stage in options.stages):
         reset_peak()
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         note = getattr(walk, stage)(bar.stage(stage))
-        stages[stage] = {"seconds": time.perf_counter() - start, "gigabytes": peak(), "note": note}
+        stages[stage] = {
+            "seconds": time.perf_counter() - start,
+            "processors": time.process_time() - worked,
+            "gigabytes": peak(),
+            "note": note,
+        }
     bar.done()
     return {"samples": samples, "intrinsic": intrinsic, "gigabytes": data.vectors.nbytes / 1e9, "stages": stages}
 
