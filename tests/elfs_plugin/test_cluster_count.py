@@ -5,6 +5,7 @@ import pytest
 
 from elfs_plugin.cluster_count import (
     CRITERIA,
+    ClusterCount,
     choose,
     conclude,
     estimate,
@@ -33,14 +34,20 @@ def test_prediction_strength_by_hand():
     assert prediction_strength(own, predicted, 2) == pytest.approx(1 / 3)
 
 
-def test_prediction_strength_forgives_the_worst_cluster_from_eleven_on():
-    own = np.repeat(np.arange(11), 4)
+def test_prediction_strength_sets_one_cluster_in_twenty_aside():
+    own = np.repeat(np.arange(21), 4)
     predicted = own.copy()
-    predicted[:2] = 10  # cluster 0 is torn in two: 2 of its 6 pairs are left
-    assert prediction_strength(own, predicted, 11) == 1.0
-    assert prediction_strength(own[:40], predicted[:40], 11) == pytest.approx(2 / 6)  # and cluster 10 is empty
-    predicted[:2] = 9
-    assert prediction_strength(own[:40], predicted[:40], 10) == pytest.approx(2 / 6)  # of ten, the worst counts
+    predicted[:2] = 19  # cluster 0 is torn in two: 2 of its 6 pairs are left
+    assert prediction_strength(own, predicted, 21) == 1.0
+    assert prediction_strength(own[:80], predicted[:80], 20) == pytest.approx(2 / 6)  # of twenty, the worst counts
+    assert prediction_strength(own[:80], predicted[:80], 21) == pytest.approx(2 / 6)  # cluster 20 is empty, set aside
+
+
+def test_a_few_too_many_do_not_beat_the_strongest():
+    candidates = np.array([50, 60, 66, 72])
+    strength = curves([1.0, 0.98, 0.85, 0.5], [0, 0, 0, 0], [0, 0, 0, 0])
+    nothing = curves([0.1] * 4, [0] * 4, [0] * 4)
+    assert choose(candidates, strength, nothing)["prediction_strength"] == 60
 
 
 def test_silhouette_and_modularity_by_hand():
@@ -117,6 +124,7 @@ def test_same_seed_same_result_and_plain_numbers():
     vectors = groups(400, 5)
     first, second = estimate(vectors, seed=3).to_dict(), estimate(vectors, seed=3).to_dict()
     assert first == second == json.loads(json.dumps(first))
+    assert ClusterCount.from_dict(first).to_dict() == first
     assert set(first["curves"]) == set(first["reference"]) == set(first["picks"]) == set(CRITERIA)
     assert all(len(curve) == len(first["candidates"]) for curve in first["curves"].values())
 
