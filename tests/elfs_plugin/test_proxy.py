@@ -11,6 +11,15 @@ from elfs_plugin.proxy import ProxyConfig, default_config, fit, train_proxy
 MLP = ProxyConfig.mlp(epochs=8, batch_size=32)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def blobs(n=120, classes=3, dim=6, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes

@@ -1,0 +1,201 @@
+"""A self-supervised encoder for small images: SimCLR (Chen et al., ICML 2020) with a ResNet-18.
+
+No label is read. The images stay on the device and are augmented there, a whole batch at a time.
+"""
+
+import contextlib
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from elfs_plugin.devices import autocast, generator
+from elfs_plugin.errors import Cancelled, ElfsError
+from elfs_plugin.image_proxy import Images, compiled, initialise, resnet18, seeded_construction
+from elfs_plugin.proxy_checkpoint import TrainingCheckpoint, training_fingerprint
+
+GREY = (0.299, 0.587, 0.114)
+"""Luminance of red, green and blue (ITU-R BT.601)."""
+
+_CHROMA = ((0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """SimCLR's settings for CIFAR; ``learning_rate`` is per 128 images of a batch."""
+
+    epochs: int = 400
+    batch_size: int = 1024
+    learning_rate: float = 0.06
+    weight_decay: float = 5e-4
+    warmup_epochs: int = 10
+    temperature: float = 0.2
+    projection: int = 128
+    smallest_crop: float = 0.2
+    jitter: float = 0.4
+    hue: float = 0.1
+    compile: str = "auto"
+
+    def recipe(self):
+        """What decides the result, as a dict."""
+        return {**asdict(self), "compile": None}
+
+
+def uniform(n, low, high, rng):
+    return low + (high - low) * torch.rand(n, generator=rng, device=rng.device)
+
+
+def augment(pixels, rng, config):
+    """Random resized crops, flips, colour jitter (on 80%) and grey (on 20%), each image with its own draws.
+
+    Args:
+        pixels: (B, 3, H, W) uint8 on ``rng``'s device
+
+    Returns:
+        (B, 3, H, W) float32 in [0, 255]
+    """
+    n = len(pixels)
+    x = F.grid_sample(pixels.float(), _crops(n, pixels.shape, rng, config), padding_mode="reflection",
+                      align_corners=False) / 255  # fmt: skip
+    jittered = (uniform(n, 0, 1, rng) < 0.8).view(n, 1, 1, 1)
+    coloured = jitter(
+        x,
+        uniform(n, 1 - config.jitter, 1 + config.jitter, rng),
+        uniform(n, 1 - config.jitter, 1 + config.jitter, rng),
+        uniform(n, 1 - config.jitter, 1 + config.jitter, rng),
+        uniform(n, -config.hue, config.hue, rng),
+    )
+    x = torch.where(jittered, coloured, x)
+    grey = (uniform(n, 0, 1, rng) < 0.2).view(n, 1, 1, 1)
+    return torch.where(grey, _luminance(x), x) * 255
+
+
+def _crops(n, shape, rng, config):
+    """Sampling grids of random crops: area from ``smallest_crop`` to 1, ratio from 3/4 to 4/3, half of them flipped."""
+    area = uniform(n, config.smallest_crop, 1.0, rng)
+    ratio = uniform(n, math.log(3 / 4), math.log(4 / 3), rng).exp()
+    width, height = (area * ratio).sqrt().clamp_max(1.0), (area / ratio).sqrt().clamp_max(1.0)
+    theta = torch.zeros(n, 2, 3, device=rng.device)
+    theta[:, 0, 0] = width * torch.where(uniform(n, 0, 1, rng) < 0.5, -1.0, 1.0)
+    theta[:, 1, 1] = height
+    theta[:, 0, 2] = (1 - width) * uniform(n, -1, 1, rng)
+    theta[:, 1, 2] = (1 - height) * uniform(n, -1, 1, rng)
+    return F.affine_grid(theta, list(shape), align_corners=False)
+
+
+def jitter(x, brightness, contrast, saturation, hue):
+    """Colour jitter of (B, 3, H, W) in [0, 1]; factors (B,), ``hue`` in turns. 1, 1, 1 and 0 change nothing.
+
+    Saturation scales and hue rotates the chroma plane of YIQ, in one 3 x 3 matrix per image.
+    """
+    n = len(x)
+    x = (x * brightness.view(n, 1, 1, 1)).clamp(0, 1)
+    mean = _luminance(x).mean(dim=(2, 3), keepdim=True)
+    x = (mean + (x - mean) * contrast.view(n, 1, 1, 1)).clamp(0, 1)
+    to_yiq = torch.tensor((GREY, *_CHROMA), device=x.device)
+    angle = 2 * math.pi * hue
+    change = torch.zeros(n, 3, 3, device=x.device)
+    change[:, 0, 0] = 1
+    change[:, 1, 1] = change[:, 2, 2] = saturation * angle.cos()
+    change[:, 1, 2], change[:, 2, 1] = -saturation * angle.sin(), saturation * angle.sin()
+    matrix = torch.linalg.inv(to_yiq) @ change @ to_yiq
+    return torch.einsum("bij,bjhw->bihw", matrix, x).clamp(0, 1)
+
+
+def _luminance(x):
+    return (x * torch.tensor(GREY, device=x.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def contrastive_loss(projections, temperature):
+    """NT-Xent of (2 B, D) projections, of which i and i + B are two views of one image."""
+    z = F.normalize(projections.float(), dim=1)
+    similarity = z @ z.T / temperature
+    similarity.fill_diagonal_(float("-inf"))
+    return F.cross_entropy(similarity, torch.arange(len(z), device=z.device).roll(len(z) // 2))
+
+
+def _networks(size, config, seed):
+    encoder = resnet18(2, size, seed)
+    width = encoder.fc.in_features
+    encoder.fc = nn.Identity()
+    with seeded_construction(seed):
+        projector = nn.Sequential(
+            nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, config.projection)
+        )
+    return encoder, initialise(projector, seed + 1)
+
+
+def train_encoder(images, *, config, seed, device, checkpoint, progress):
+    """Trains the encoder on (N, 3, S, S) uint8 images and returns it, in evaluation mode.
+
+    Resumes from ``checkpoint`` at the step where :class:`~elfs_plugin.errors.Cancelled` or a timed write left it; the
+    file stays, so that a finished training is loaded from it.
+    """
+    source = Images(images, device)
+    encoder, projector = _networks(images.shape[2:], config, seed)
+    model = nn.Sequential(encoder, projector).to(device, memory_format=torch.channels_last).train()
+    n = len(images)
+    batch = min(config.batch_size, n)
+    per_epoch = max(1, n // batch)
+    total = config.epochs * per_epoch
+    rate = config.learning_rate * batch / 128
+    warmup = max(1, min(config.warmup_epochs * per_epoch, total // 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=config.weight_decay)
+    rng = generator(seed + 2, device)
+    key = training_fingerprint(images, config.recipe(), seed)
+    kept = TrainingCheckpoint(checkpoint, key)
+
+    def state():
+        return {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
+
+    step = 0
+    saved = kept.load(device)
+    if saved is not None:
+        step = saved["step"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        rng.set_state(saved["rng"].cpu())
+    network = compiled(model, device, config.compile, total - step)
+    every = 1 if device.type == "cpu" else 50
+    while step < total:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min((step + 1) / warmup, (1 + math.cos(math.pi * step / total)) / 2)
+        # Independent draws of batches, so that a step depends on the generator alone.
+        pixels = source.pixels(torch.randperm(n, generator=rng, device=device)[:batch])
+        views = source.normalise(torch.cat([augment(pixels, rng, config) for _ in range(2)]))
+        with autocast(device):
+            projections = network(views)
+        loss = contrastive_loss(projections, config.temperature)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        step += 1
+        if step % every and step < total:
+            continue
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ElfsError(f"The encoder's loss is not finite at step {step:,}; use a lower learning rate.")
+        try:
+            progress(step / total, f"encoder: step {step:,} of {total:,}, loss {value:.3f}")
+        except Cancelled:
+            kept.save(state())
+            raise
+        if kept.due:
+            kept.save(state())
+    if saved is None or saved["step"] < total:
+        kept.save(state())
+    return encoder.eval()
+
+
+@torch.no_grad()
+def embed(encoder, images, device, rows=1024):
+    """(N, D) float32: the features of each image and of its mirror image, averaged."""
+    source = Images(images, device)
+    blocks = []
+    for block in torch.arange(len(images)).split(rows):
+        x = source.batch(block)
+        with autocast(device) if device.type == "cuda" else contextlib.nullcontext():
+            blocks.append(((encoder(x) + encoder(x.flip(3))) / 2).float().cpu())
+    return torch.cat(blocks).numpy()

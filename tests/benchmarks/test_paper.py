@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import paper
+from benchmarks.paper import Clock, find_images, main
+from elfs_plugin.errors import Cancelled
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def plain_machine(monkeypatch):
+    monkeypatch.setattr(paper, "machine", lambda: "a machine")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("paper")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "machine", lambda: "a machine")
+        return folder, main(["--tiny", "--folder", str(folder), "--device", "cpu"])
+
+
+def test_tiny_runs_the_whole_way(tiny):
+    folder, results = tiny
+    assert results["finished"] and results == json.loads((folder / "results.json").read_text())
+    assert (results["images"], results["test_images"], results["clusters"]) == (200, 50, 10)
+    assert {rate: row["budget"] for rate, row in results["rates"].items()} == {"50%": 100, "80%": 40}
+    for row in results["rates"].values():
+        assert all(0 <= row[method][0] <= 1 for method in ("elfs", "random"))
+    assert 0 < results["audit"]["same_class_neighbours"] <= 1
+    text = (folder / "results.md").read_text()
+    assert "| 50% | 100 |" in text and "Not finished" not in text
+    assert not list(folder.rglob("*.training")) and not list(folder.rglob("*.partial"))
+
+
+def test_a_second_run_computes_nothing(tiny, monkeypatch):
+    folder, results = tiny
+
+    def fail(*arguments, **options):
+        raise AssertionError("computed again")
+
+    for name in ("train_encoder", "fit", "load_pixels", "embed"):
+        monkeypatch.setattr(paper, name, fail)
+    again = main(["--tiny", "--folder", str(folder), "--device", "cpu"])
+    assert again["rates"] == results["rates"] and again["audit"] == results["audit"]
+
+
+def test_no_time_left_stops_cleanly_and_says_so(tmp_path):
+    results = main(["--tiny", "--folder", str(tmp_path), "--minutes", "0", "--device", "cpu"])
+    assert not results["finished"] and results["rates"] == {}
+    assert "give the same command again" in (tmp_path / "results.md").read_text()
+
+
+def test_images_are_needed(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--folder", str(tmp_path)])
+    assert "--images is needed" in capsys.readouterr().err
+
+
+def write_images(root, counts):
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (4, 4)).save(root / name / f"{number:03}.png")
+        (root / name / "notes.txt").write_text("no image")
+
+
+def test_a_given_test_split_is_used(tmp_path):
+    write_images(tmp_path / "train", {"b": 3, "a": 2})
+    write_images(tmp_path / "test", {"b": 1, "a": 2})
+    train, test, names = find_images(tmp_path)
+    assert names == ["a", "b"]
+    assert train.truth.tolist() == [0, 0, 1, 1, 1] and test.truth.tolist() == [0, 0, 1]
+    assert [path.name for path in train.paths] == ["000.png", "001.png", "000.png", "001.png", "002.png"]
+    assert find_images(tmp_path, limit=1)[0].truth.tolist() == [0, 1]
+
+
+def test_without_a_test_split_the_last_fifth_of_each_class_is_held_out(tmp_path):
+    write_images(tmp_path, {"a": 10, "b": 4})
+    train, test, _ = find_images(tmp_path)
+    assert [path.name for path in test.paths] == ["008.png", "009.png", "003.png"]
+    assert train.truth.tolist() == [0] * 8 + [1] * 3 and not set(train.paths) & set(test.paths)
+
+
+def test_a_folder_without_classes_is_refused(tmp_path):
+    write_images(tmp_path, {"a": 10})
+    with pytest.raises(SystemExit, match="two classes"):
+        find_images(tmp_path)
+
+
+def test_the_clock_ends_when_its_time_is_up(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(paper.time, "monotonic", lambda: now[0])
+    clock = Clock(minutes=2)
+    clock(0.5)
+    now[0] = 119
+    clock(0.6)
+    now[0] = 120
+    with pytest.raises(Cancelled):
+        clock(0.7)
+    Clock()(0.1)
+
+
+def test_wrong_labels_with_low_aum_are_told_apart():
+    truth = np.array([0, 0, 0, 1, 1, 1])
+    labels = np.array([1, 1, 0, 0, 0, 1])  # cluster 1 is class 0 and cluster 0 class 1: samples 2 and 5 are wrong
+    aum = np.array([3.0, 2.0, -1.0, 3.0, 2.0, -2.0])
+    assert paper._wrong_label_ranking(aum, labels, truth) == 1.0
+    assert paper._wrong_label_ranking(-aum, labels, truth) == 0.0
+    assert paper._wrong_label_ranking(aum, truth, truth) is None
