@@ -51,7 +51,7 @@ def _parser():
     run.add_argument(
         "--budget", type=_budget, default=0.1, help="images to keep: a fraction in (0, 1] or a count (0.1)"
     )
-    run.add_argument("--clusters", type=int, default=10, help="the classes you expect (10)")
+    run.add_argument("--clusters", type=_clusters, default=10, help="the classes you expect (10), or auto")
     run.add_argument("--encoder", default=None, help="pixels (default), timm:…, open_clip:…, zoo:…")
     run.add_argument("--weights", help="a local checkpoint for the encoder")
     run.add_argument("--embeddings", metavar="FIELD", help="use this vector field of the dataset instead of an encoder")
@@ -60,7 +60,7 @@ def _parser():
     run.add_argument("--key", default="elfs", help="the run key (elfs)")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
-    run.add_argument("--proxy", choices=("auto", "mlp", "resnet18"), default="auto")
+    run.add_argument("--proxy", default="auto", help="auto, mlp, resnet18, resnet18_fast (30 epochs) or timm:<model>")
     run.add_argument("--device", default="auto")
     run.add_argument("--no-app", action="store_true", help="do not open the App")
     run.add_argument("--port", type=int, default=PORT)
@@ -78,6 +78,15 @@ def _budget(text):
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number; use a fraction in (0, 1] or a count") from None
+
+
+def _clusters(text):
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a whole number") from None
 
 
 def _beta(text):
@@ -179,6 +188,8 @@ def print_summary(dataset, summary):
     counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
     print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
     print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}")
+    if summary["estimate"]:
+        print(f"  {summary['estimate']}")
     if summary["reason"]:
         print(f"  {summary['reason']}")
     for warning in summary["warnings"]:

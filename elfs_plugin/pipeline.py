@@ -14,19 +14,21 @@ import numpy as np
 
 from .beta_search import DEFAULT_REPEATS, BetaSearch, search_beta
 from .checkpoints import StageStore, fingerprint
+from .cluster_count import ClusterCount, estimate
 from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
 from .devices import has_gpu
 from .dynamics import HARD_WHEN, Dynamics
 from .encoders import Embeddings, embed_images, validate_vectors
 from .errors import InvalidInput
 from .images import load_pixels
-from .neighbors import NeighborGraph, knn_graph, suggest_k
+from .neighbors import NeighborGraph, exact_is_quick, knn_graph, suggest_k
 from .progress import Reporter, part
 from .proxy import ProxyConfig, train_proxy
 from .pruning import Zones, double_end, resolve_beta, resolve_budget
 
 STAGES = {
     "embeddings": "Embedding images",
+    "cluster_count": "Estimating the number of clusters",
     "neighbors": "Finding neighbours",
     "pseudo_labels": "Clustering (TEMI)",
     "dynamics": "Training the proxy",
@@ -35,7 +37,8 @@ STAGES = {
 }
 """Stage key -> the name that is shown, in order."""
 
-_WEIGHTS = {"embeddings": 10, "neighbors": 4, "pseudo_labels": 60, "dynamics": 10, "beta": 15, "selection": 1}
+_WEIGHTS = {"embeddings": 10, "cluster_count": 20, "neighbors": 15, "pseudo_labels": 50, "dynamics": 10, "beta": 15,
+            "selection": 1}  # fmt: skip
 
 
 DECODING_SHARE = 0.05
@@ -53,6 +56,7 @@ class ElfsResult:
     later stages are (M,) in the same order."""
 
     embeddings: Embeddings
+    cluster_count: ClusterCount | None
     neighbors: NeighborGraph
     pseudo_labels: PseudoLabels
     dynamics: Dynamics
@@ -107,24 +111,42 @@ class Pipeline:
 
         return self._run("embeddings", key, compute or default, _pack_embeddings, _unpack_embeddings)
 
+    def count_clusters(self, vectors):
+        """How many clusters (M, D) vectors seem to have, with the evidence."""
+        return self._run(
+            "cluster_count",
+            fingerprint("cluster_count", vectors, self.seed),
+            lambda progress: estimate(vectors, seed=self.seed, progress=progress),
+            lambda count: {"json": np.array(json.dumps(count.to_dict()))},
+            lambda arrays: ClusterCount.from_dict(json.loads(str(arrays["json"]))),
+        )
+
     def pseudo_labels(self, vectors, num_clusters, *, k=None, config=None):
-        """(neighbour graph, pseudo-labels) of (M, D) vectors."""
+        """(neighbour graph, pseudo-labels) of (M, D) vectors; an interrupted clustering resumes in the middle."""
         config = config or ClusteringConfig.default()
         validate_num_clusters(num_clusters, len(vectors))
         k = k or suggest_k(len(vectors), num_clusters)
-        base = fingerprint(vectors, k)
+        # An exact search has nothing random about it.
+        base = fingerprint(vectors, k, None if exact_is_quick(*vectors.shape) else self.seed)
         graph = self._run(
             "neighbors",
             base,
-            lambda progress: knn_graph(vectors, k, progress=progress),
-            lambda g: {"indices": g.indices, "similarities": g.similarities},
-            lambda a: NeighborGraph(**a),
+            lambda progress: knn_graph(vectors, k, seed=self.seed, progress=progress),
+            lambda g: vars(g),
+            lambda a: NeighborGraph(a["indices"], a["similarities"], str(a["method"]), float(a["recall"])),
         )
         labels = self._run(
             "pseudo_labels",
             fingerprint(base, num_clusters, config.to_dict(), self.seed),
             lambda progress: cluster(
-                vectors, graph, num_clusters, config=config, seed=self.seed, device=self.device, progress=progress
+                vectors,
+                graph,
+                num_clusters,
+                config=config,
+                seed=self.seed,
+                device=self.device,
+                checkpoint=self._folder and self._folder / "pseudo_labels.training",
+                progress=progress,
             ),
             lambda p: {**_fields(p), "warnings": np.array(json.dumps(p.warnings))},
             _unpack_pseudo_labels,
@@ -156,15 +178,17 @@ class Pipeline:
             progress,
         )
 
-    def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None):
+    def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None,
+             ids=None):  # fmt: skip
         """The β search."""
         parts = (np.asarray(inputs), labels, scores, budget, hard, None if grid is None else list(map(float, grid)),
-                 repeats, config and config.to_dict(), self.seed)  # fmt: skip
+                 repeats, config and config.to_dict(), self.seed, None if ids is None else list(ids))  # fmt: skip
         return self._run(
             "beta",
             fingerprint(*parts),
             lambda progress: search_beta(inputs, labels, scores, budget, grid=grid, repeats=repeats, hard=hard,
-                                         config=config, seed=self.seed, device=self.device, progress=progress),
+                                         config=config, seed=self.seed, device=self.device, ids=ids,
+                                         progress=progress),
             lambda b: {**_fields(b), "reason": np.array(b.reason)},
             lambda a: BetaSearch(a["betas"], a["accuracies"], float(a["chosen"]), str(a["reason"])),
         )  # fmt: skip
@@ -212,7 +236,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
 
     Args:
         source: N image paths, or an (N, D) matrix of embeddings (rows with NaN are excluded)
-        num_clusters: C, the classes you expect
+        num_clusters: C, the classes you expect, or ``"auto"`` for an estimate
         budget: images to keep, a count or a fraction in (0, 1] of those that could be used
         beta: ``"auto"`` (grid search) or a number
         score: the difficulty score to rank by, see :data:`~.dynamics.HARD_WHEN`
@@ -233,17 +257,23 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     n = len(source)
     if n == 0:
         raise InvalidInput("There are no samples to select from. Choose a view that has some.")
-    validate_num_clusters(num_clusters, n)
+    if num_clusters != "auto":
+        validate_num_clusters(num_clusters, n)
     count = resolve_budget(budget, n)
     if beta != "auto":
         resolve_beta(beta, count, n)
-    reporter = reporter or Reporter(stage_weights(*STAGES))
+    stages = [stage for stage in STAGES if stage != "cluster_count" or num_clusters == "auto"]
+    reporter = reporter or Reporter(stage_weights(*stages))
     pipe = Pipeline(seed=seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 
     embeddings = pipe.embed(paths, encoder, weights=weights) if paths is not None else validate_vectors(source)
     vectors = embeddings.vectors
     budget = resolve_budget(budget, len(vectors))
     usable = np.flatnonzero(embeddings.ok)
+    count = None
+    if num_clusters == "auto":
+        count = pipe.count_clusters(vectors)
+        num_clusters = count.suggested
     graph, labels = pipe.pseudo_labels(vectors, num_clusters, k=neighbors, config=clustering)
     inputs = vectors
     progress = None
@@ -261,14 +291,15 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         inputs = pixels.values
     dynamics = pipe.dynamics(inputs, labels.labels, num_clusters, config=proxy_config, progress=progress)
     scores = getattr(dynamics, score)
+    kept_ids = None if ids is None else [str(ids[i]) for i in usable]
     search = None
     if beta == "auto":
-        search = pipe.beta(vectors, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats)
+        search = pipe.beta(vectors, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats,
+                           ids=kept_ids)  # fmt: skip
         beta = search.chosen
-    kept_ids = None if ids is None else [str(ids[i]) for i in usable]
     zones = pipe.select(scores, budget, beta, hard=HARD_WHEN[score], ids=kept_ids)
     reporter.done()
-    return ElfsResult(embeddings, graph, labels, dynamics, search, float(beta), zones, dict(pipe.seconds))
+    return ElfsResult(embeddings, count, graph, labels, dynamics, search, float(beta), zones, dict(pipe.seconds))
 
 
 def _modified(paths):
@@ -304,4 +335,5 @@ def _unpack_embeddings(arrays):
 def _unpack_pseudo_labels(arrays):
     arrays = dict(arrays)
     warnings = json.loads(str(arrays.pop("warnings")))
-    return PseudoLabels(**{**arrays, "best_head": int(arrays["best_head"]), "warnings": warnings})
+    numbers = {"best_head": int(arrays["best_head"]), "seed_agreement": float(arrays["seed_agreement"])}
+    return PseudoLabels(**{**arrays, **numbers, "warnings": warnings})

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from . import mlp_ensemble
 from .devices import autocast, one_thread, resolve_device
 from .dynamics import Recorder
 from .errors import InvalidInput
@@ -30,6 +31,9 @@ class ProxyConfig:
     ``steps``, when given, fixes the number of optimiser steps whatever the number of samples (the paper trains on every
     coreset equally long); otherwise ``epochs`` decides.
 
+    For embeddings: the score is the mean over ``members`` MLPs trained at once, of which ``left_out`` do not train on a
+    sample and are the ones to score it; see :mod:`~.mlp_ensemble`.
+
     For images: ``model`` names the timm model of the kind ``"timm"`` and ``weights`` a local checkpoint of it (without
     it the network starts at random; nothing is ever downloaded). ``image_size`` is the side that image files are
     decoded to. ``precision`` is ``"auto"`` (bfloat16 where the hardware is quicker at it) or ``"float32"``.
@@ -45,6 +49,8 @@ class ProxyConfig:
     weight_decay: float
     hidden: int = 256
     steps: int | None = None
+    members: int = 8
+    left_out: int = 4
     model: str | None = None
     weights: str | None = None
     image_size: int | None = None
@@ -59,10 +65,15 @@ class ProxyConfig:
             raise InvalidInput(
                 "A model name, and weights, belong to proxies of the kind 'timm', and to no other.", "proxy"
             )
-        for name in ("epochs", "batch_size", "hidden", "steps"):
+        for name in ("epochs", "batch_size", "hidden", "steps", "members"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInput(f"The proxy's {name.replace('_', ' ')} must be 1 or more, not {value}.", name)
+        if not 0 <= self.left_out < self.members:
+            raise InvalidInput(
+                f"left_out must be from 0 to {self.members - 1}, one less than the members, not {self.left_out}.",
+                "left_out",
+            )
         if self.on_images and self.batch_size < 2:
             raise InvalidInput("Batch normalisation needs batches of two images or more.", "batch_size")
         if self.precision not in ("auto", "float32"):
@@ -70,8 +81,8 @@ class ProxyConfig:
 
     @classmethod
     def mlp(cls, **changes):
-        """The fast proxy. Few, gentle epochs: an MLP trained long fits nearly every pseudo-label, which leaves the
-        easy half of the AUMs in an arbitrary order."""
+        """The fast proxy: an ensemble of small MLPs, for few and gentle epochs. One trained long, and on the samples it
+        scores, fits nearly every pseudo-label, which leaves the easy half of the AUMs in an arbitrary order."""
         return cls(**{**_settings("mlp", 10, 0.02), **changes})
 
     @classmethod
@@ -128,15 +139,19 @@ def train_proxy(inputs, labels, *, num_classes=None, config=None, seed=0, device
             for bit on a CPU). A file of other inputs, settings or seed is ignored; after success it is removed.
 
     Returns:
-        :class:`~.dynamics.Dynamics`, recorded on the training batches as they pass (augmented, before each step), as
-        in AUM and ELFS
+        :class:`~.dynamics.Dynamics`; of images recorded on the training batches as they pass (augmented, before each
+        step), as in AUM and ELFS; of embeddings after every epoch, see :func:`~.mlp_ensemble.train`
 
     Raises:
         InvalidInput: for inputs or labels of the wrong kind, shape or range
         ElfsError: when the loss is no longer finite, with the step and the likely cause
     """
     device = resolve_device(device)
+    config = config or default_config(inputs)
     labels = _checked_labels(labels, len(inputs), num_classes)
+    if not config.on_images:
+        # Seconds: nothing to resume.
+        return mlp_ensemble.train(inputs, labels, num_classes, config, seed, device, progress)
     recorder = Recorder(len(labels), device)
     _train(inputs, labels, num_classes, config, seed, device, recorder.update, recorder, checkpoint,
            checkpoint_seconds, progress)  # fmt: skip

@@ -1,5 +1,5 @@
 from .base import ElfsOperator
-from .forms import clusters_input, key_input, pick, seed_input, vector_field_input
+from .forms import clusters_input, clusters_of, key_input, pick, seed_input, vector_field_input
 
 
 class ComputePseudoLabels(ElfsOperator):
@@ -16,8 +16,7 @@ class ComputePseudoLabels(ElfsOperator):
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
-        from ..elfs_plugin.runs.stages import suggested_clusters
 
         options = pick(ctx.params, "key", "embeddings_field", "neighbors", "preset", "seed", "device")
-        clusters = ctx.params.get("num_clusters") or suggested_clusters(collection)
+        clusters = clusters_of(ctx.params, collection)
         return runs.compute_pseudo_labels(collection, num_clusters=clusters, **options, sinks=sinks)

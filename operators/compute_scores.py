@@ -5,7 +5,7 @@ from .forms import pick, proxy_inputs, run_input, seed_input
 class ComputeScores(ElfsOperator):
     operator = "compute_scores"
     title = "Compute scores"
-    description = "Trains a proxy on the pseudo-labels and writes AUM, forgetting, EL2N and the rank"
+    description = "Trains a proxy on the pseudo-labels and writes AUM, forgetting, EL2N, DUAL and the rank"
 
     def form(self, ctx, inputs, collection):
         run_input(ctx, inputs, "pseudo_labels", "computing scores")

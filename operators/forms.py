@@ -102,15 +102,33 @@ def clusters_input(ctx, inputs, collection):
     from ..elfs_plugin.clustering import validate_num_clusters
     from ..elfs_plugin.runs.stages import suggested_clusters
 
-    default = suggested_clusters(collection)
-    prop = inputs.int("num_clusters", default=default, required=False, label="Clusters",
-                      description="The number of classes you expect")  # fmt: skip
-    check(prop, validate_num_clusters, ctx.params.get("num_clusters", default), collection.count())
+    mode = types.RadioGroup()
+    mode.add_choice("manual", label="Set by hand")
+    mode.add_choice("auto", label="Estimate from the embeddings")
+    inputs.enum("clusters_mode", mode.values(), default="manual", required=False, label="Clusters", view=mode)
+    if clusters_of(ctx.params, collection) == "auto":
+        note = "Three criteria estimate how many groups the embeddings form. A number of classes you know is better."
+        inputs.view("clusters_note", types.Notice(label=note))
+    else:
+        default = suggested_clusters(collection)
+        prop = inputs.int("num_clusters", default=default, required=False, label="Number of clusters",
+                          description="The number of classes you expect")  # fmt: skip
+        check(prop, validate_num_clusters, ctx.params.get("num_clusters", default), collection.count())
     preset = types.DropdownView()
-    preset.add_choice("auto", label="auto: published on a GPU, quick on a CPU")
-    preset.add_choice("quick", label="quick: 8 heads started from k-means, 500 steps")
-    preset.add_choice("published", label="published: 50 heads, 200 epochs")
+    preset.add_choice("auto", label="auto: quick")
+    preset.add_choice("quick", label="quick: 8 heads started from k-means, 10 epochs")
+    preset.add_choice("published", label="published: 50 heads, 200 epochs: use a GPU")
     inputs.enum("preset", preset.values(), default="auto", required=False, label="Clustering effort", view=preset)
+
+
+def clusters_of(params, collection):
+    """The number of clusters of the parameters, or ``"auto"``."""
+    from ..elfs_plugin.runs.stages import suggested_clusters
+
+    given = params.get("num_clusters")
+    if params.get("clusters_mode") == "auto" or given == "auto":
+        return "auto"
+    return given or suggested_clusters(collection)
 
 
 def budget_inputs(ctx, inputs, n):
@@ -181,13 +199,15 @@ def proxy_inputs(ctx, inputs):
     dropdown.add_choice("auto", label="auto: ResNet-18 on a GPU, MLP on a CPU")
     dropdown.add_choice("mlp", label="MLP on the embeddings: seconds")
     dropdown.add_choice("resnet18", label="ResNet-18 on the images, as in the paper: use a GPU")
+    dropdown.add_choice("resnet18_fast", label="ResNet-18 on the images, 30 epochs: use a GPU")
     inputs.enum("proxy", dropdown.values(), default="auto", required=False, label="Proxy", view=dropdown)
     scores = types.DropdownView()
     scores.add_choice("aum", label="AUM")
     scores.add_choice("forgetting", label="forgetting")
     scores.add_choice("el2n", label="EL2N")
+    scores.add_choice("dual", label="DUAL")
     inputs.enum("score", scores.values(), default="aum", required=False, label="Rank by", view=scores)
-    prop = inputs.int("epochs", required=False, label="Epochs", description="Empty: 10 for the MLP, 200 for ResNet-18")
+    prop = inputs.int("epochs", required=False, label="Epochs", description="Empty: the proxy's own, 10 for the MLP")
 
     def positive():
         epochs = ctx.params.get("epochs")

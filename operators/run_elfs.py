@@ -8,6 +8,7 @@ from .forms import (
     budget_inputs,
     budget_of,
     clusters_input,
+    clusters_of,
     embeddings_output_input,
     encoder_inputs,
     key_input,
@@ -59,7 +60,6 @@ class RunElfs(ElfsOperator):
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
-        from ..elfs_plugin.runs.stages import suggested_clusters
 
         params = ctx.params
         options = pick(params, "key", "neighbors", "preset", "proxy", "score", "epochs", "image_size", "repeats", "tag",
@@ -71,7 +71,7 @@ class RunElfs(ElfsOperator):
             options.update(pick(params, "weights"))
         return runs.run_elfs(
             collection,
-            num_clusters=params.get("num_clusters") or suggested_clusters(collection),
+            num_clusters=clusters_of(params, collection),
             budget=budget_of(params),
             beta=beta_of(params),
             encoder=None if use_field else params.get("encoder") or "pixels",

@@ -6,7 +6,7 @@ COLORS = {"hard": "#d55e00", "coreset": "#0072b2", "easy": "#8c8c8c"}
 """From the Okabe-Ito palette, told apart by colour-blind users and on light and dark."""
 
 NAMES = {"hard": "too hard", "coreset": "coreset", "easy": "too easy"}
-SCORE_NAMES = {"aum": "AUM", "forgetting": "forgetting events", "el2n": "EL2N"}
+SCORE_NAMES = {"aum": "AUM", "forgetting": "forgetting events", "el2n": "EL2N", "dual": "DUAL"}
 
 
 def zone_counts(histogram, hard_count, budget):

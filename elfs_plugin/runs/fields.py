@@ -8,13 +8,13 @@ from ..errors import NameTaken
 _CHUNK = 5000
 
 PATHS = {
-    "pseudo_labels": ("pseudo_label",),
-    "scores": ("aum", "forgetting", "el2n", "rank"),
+    "pseudo_labels": ("pseudo_label", "agreement"),
+    "scores": ("aum", "forgetting", "el2n", "dual", "rank"),
     "selection": ("zone",),
 }
 """Stage of the record -> the sub-fields it writes."""
 
-_FLOATS = ("aum", "forgetting", "el2n")
+_FLOATS = ("aum", "forgetting", "el2n", "dual")
 
 
 def writable(dataset):
@@ -54,7 +54,8 @@ def _write(dataset, path, ids, values):
         target.set_values(path, dict(zip(ids[start:stop], values[start:stop])), key_field="id")
 
 
-def write_pseudo_labels(dataset, key, ids, labels, confidence):
+def write_pseudo_labels(dataset, key, ids, labels, confidence, agreement):
+    """Writes ``<key>.pseudo_label`` with its confidence, and ``<key>.agreement``, the share of heads that agree."""
     path = f"{key}.pseudo_label"
     if not dataset.has_sample_field(path):
         dataset.add_sample_field(path, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
@@ -63,13 +64,18 @@ def write_pseudo_labels(dataset, key, ids, labels, confidence):
         for label, c in zip(labels.tolist(), confidence.tolist())
     ]
     _write(dataset, path, ids, values)
+    _write_floats(dataset, f"{key}.agreement", ids, agreement)
+
+
+def _write_floats(dataset, path, ids, values):
+    if not dataset.has_sample_field(path):
+        dataset.add_sample_field(path, fo.FloatField)
+    _write(dataset, path, ids, np.asarray(values, dtype=np.float64).tolist())
 
 
 def write_scores(dataset, key, ids, dynamics, rank):
     for name in _FLOATS:
-        if not dataset.has_sample_field(f"{key}.{name}"):
-            dataset.add_sample_field(f"{key}.{name}", fo.FloatField)
-        _write(dataset, f"{key}.{name}", ids, getattr(dynamics, name).tolist())
+        _write_floats(dataset, f"{key}.{name}", ids, getattr(dynamics, name))
     if not dataset.has_sample_field(f"{key}.rank"):
         dataset.add_sample_field(f"{key}.rank", fo.IntField)
     _write(dataset, f"{key}.rank", ids, rank.tolist())

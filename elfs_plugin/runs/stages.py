@@ -16,16 +16,17 @@ import numpy as np
 from fiftyone import ViewField as F
 
 from ..beta_search import DEFAULT_REPEATS, validate_search
+from ..cluster_health import health
 from ..clustering import ClusteringConfig, validate_num_clusters
 from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput, NameTaken
 from ..images import load_pixels
-from ..pipeline import STAGES, Pipeline, resolve_proxy, stage_weights
+from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, stage_weights
 from ..progress import part
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
 from . import fields, jobs, record, samples
 
-SCORES = ("aum", "forgetting", "el2n")
+SCORES = ("aum", "forgetting", "el2n", "dual")
 """The scores that are written on samples and can be ranked by."""
 
 LARGE = 200_000
@@ -47,9 +48,12 @@ def compute_embeddings(collection, key="elfs", *, encoder="pixels", weights=None
 
 def compute_pseudo_labels(collection, key="elfs", *, num_clusters, embeddings_field=None, neighbors=None, preset="auto",
                           seed=0, device="auto", sinks=()):  # fmt: skip
-    """Clusters an existing vector field (default: the run's own) into pseudo-labels."""
+    """Clusters an existing vector field (default: the run's own) into pseudo-labels.
+
+    ``num_clusters="auto"`` estimates their number first; the evidence is kept in the run.
+    """
     _clustering_config(preset)
-    stages = ("neighbors", "pseudo_labels")
+    stages = [*_counting(num_clusters), "neighbors", "pseudo_labels"]
     with _session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device) as run:
         run.use_vectors(embeddings_field)
         run.cluster(num_clusters, neighbors, preset)
@@ -58,7 +62,7 @@ def compute_pseudo_labels(collection, key="elfs", *, num_clusters, embeddings_fi
 
 def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=None, image_size=32, seed=0,
                    device="auto", sinks=()):  # fmt: skip
-    """Trains a proxy on the run's pseudo-labels and writes AUM, forgetting, EL2N and the rank."""
+    """Trains a proxy on the run's pseudo-labels and writes its scores and the rank."""
     _check_score(score)
     with _session(
         collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels"
@@ -99,14 +103,16 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
     resolve_proxy(proxy)
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
-    validate_num_clusters(num_clusters, n)
+    if num_clusters != "auto":
+        validate_num_clusters(num_clusters, n)
     resolve_budget(budget, n)
     if beta == "auto":
         validate_search(n, repeats)
     else:
         resolve_beta(beta, resolve_budget(budget, n), n)
     stages = ["embeddings"] if encoder else []
-    stages += ["neighbors", "pseudo_labels", "dynamics"] + (["beta"] if beta == "auto" else []) + ["selection"]
+    stages += [*_counting(num_clusters), "neighbors", "pseudo_labels", "dynamics"]
+    stages += (["beta"] if beta == "auto" else []) + ["selection"]
     with _session(collection, key, "Running ELFS", stages, sinks, seed, device) as run:
         run.check_output_names(tag, view_name)
         if encoder:
@@ -119,6 +125,11 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
             beta = run.search(budget, None, repeats)
         run.select(budget, beta, tag, view_name)
         return run.summary("selection")
+
+
+def _counting(num_clusters):
+    """The stage that an estimated number of clusters adds."""
+    return ["cluster_count"] if num_clusters == "auto" else []
 
 
 def _check_score(score):
@@ -256,12 +267,18 @@ class _session:
 
     def cluster(self, num_clusters, neighbors, preset):
         config = _clustering_config(preset)
+        count = None
+        if num_clusters == "auto":
+            count = self.pipe.count_clusters(self.vectors)
+            num_clusters = count.suggested
         graph, result = self.pipe.pseudo_labels(self.vectors, num_clusters, k=neighbors, config=config)
         self._own_group()
         fields.clear(self.dataset, self.key, ("pseudo_labels", "scores", "selection"))
-        fields.write_pseudo_labels(self.dataset, self.key, self.ids, result.labels, result.confidence)
+        fields.write_pseudo_labels(self.dataset, self.key, self.ids, result.labels, result.confidence,
+                                   result.agreement)  # fmt: skip
         self.labels, self.num_clusters = result.labels, num_clusters
-        self._finish("pseudo_labels", clusters=num_clusters, neighbors=graph.k, config=config.to_dict(),
+        self._finish("pseudo_labels", clusters=num_clusters, neighbors=graph.k, neighbor_search=graph.method,
+                     neighbor_recall=graph.recall, estimated=count is not None, config=config.to_dict(),
                      labelled=len(self.ids), embeddings_field=self.record.embeddings_field,
                      seconds=self.pipe.seconds["neighbors"] + self.pipe.seconds["pseudo_labels"])  # fmt: skip
         self._save_failures()
@@ -272,10 +289,12 @@ class _session:
                 "occupancy": result.occupancy.tolist(),
                 "head_losses": result.head_losses.tolist(),
                 "loss_curve": result.loss_curve.tolist(),
-                "confidence": float(result.confidence.mean()),
-                "agreement": float(result.agreement.mean()),
+                "head_scores": result.head_scores.tolist(),
+                "best_head": result.best_head,
+                **health(result),
                 "warnings": result.warnings,
             },
+            cluster_count=count and count.to_dict(),
             histogram=None,
             beta=None,
         )
@@ -330,11 +349,14 @@ class _session:
         config = resolve_proxy(proxy)
         if epochs:
             config = replace(config, epochs=int(epochs))
-        if config.kind == "resnet18":
-            inputs = self._pixels(image_size)
+        progress = None
+        if config.on_images:
+            progress = self.reporter.stage(STAGES["dynamics"])
+            inputs = self._pixels(config.image_size or image_size, part(progress, 0.0, DECODING_SHARE))
+            progress = part(progress, DECODING_SHARE, 1.0)
         else:
             self.vectors = inputs = self._vectors_of(self.ids)
-        result = self.pipe.dynamics(inputs, self.labels, self.num_clusters, config=config)
+        result = self.pipe.dynamics(inputs, self.labels, self.num_clusters, config=config, progress=progress)
         self._own_group()
         fields.clear(self.dataset, self.key, ("scores", "selection"))
         self.rank_scores, self.score_name = getattr(result, score), score
@@ -347,12 +369,11 @@ class _session:
         histogram = {"score": score, "hard": HARD_WHEN[score], "counts": counts.tolist(), "edges": edges.tolist()}
         record.save_results(self.dataset, self.key, histogram=histogram, beta=None)
 
-    def _pixels(self, image_size):
+    def _pixels(self, image_size, progress):
         """Decodes the run's images for the faithful proxy; those that cannot be read are excluded and listed."""
         if self._paths is None:
             found = samples.read_samples(self.collection)
             self._paths = dict(zip(found.ids, found.paths))
-        progress = part(self.reporter.stage(STAGES["dynamics"]), 0.0, 0.05)
         pixels = load_pixels([self._paths[i] for i in self.ids], int(image_size), progress=progress)
         if not len(pixels.values):
             raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
@@ -370,7 +391,7 @@ class _session:
         budget = resolve_budget(budget, n)
         self.vectors = self._vectors_of(self.ids)
         result = self.pipe.beta(self.vectors, self.labels, self.rank_scores, budget, hard=HARD_WHEN[self.score_name],
-                                grid=grid, repeats=repeats)  # fmt: skip
+                                grid=grid, repeats=repeats, ids=self.ids)  # fmt: skip
         self._finish("beta", budget=budget, repeats=int(repeats), chosen=result.chosen, reason=result.reason,
                      seconds=self.pipe.seconds["beta"])  # fmt: skip
         curve = {
@@ -436,12 +457,14 @@ class _session:
         stages = self.record.stages
         selection = stages.get("selection", {})
         searched = stages.get("beta", {})
+        results = record.load_results(self.dataset, self.key)
         return {
             "key": self.key,
             "stage": stage,
             "samples": len(self.ids) if self.ids is not None else stages["scores"]["scored"],
             "failed": self.record.failed,
             "clusters": stages.get("pseudo_labels", {}).get("clusters"),
+            "estimate": (results.get("cluster_count") or {}).get("explanation"),
             "beta": selection.get("beta", searched.get("chosen")),
             "reason": searched.get("reason"),
             "budget": selection.get("budget", searched.get("budget")),
@@ -449,7 +472,7 @@ class _session:
             "hard": selection.get("hard"),
             "easy": selection.get("easy"),
             "embeddings_field": self.record.embeddings_field,
-            "warnings": record.load_results(self.dataset, self.key).get("clusters", {}).get("warnings", []),
+            "warnings": results.get("clusters", {}).get("warnings", []),
             "stages": {name: details.get("seconds") for name, details in stages.items()},
             "resumed": self.pipe.resumed,
         }

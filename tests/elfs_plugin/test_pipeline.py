@@ -77,7 +77,8 @@ def same(one, other):
         a, b = vars(getattr(one, part)), vars(getattr(other, part))
         assert a.keys() == b.keys()
         for name in a:
-            assert np.array_equal(a[name], b[name]), (part, name)
+            # One head has no agreement between seeds: NaN.
+            assert np.array_equal(a[name], b[name], equal_nan=isinstance(a[name], float)), (part, name)
             assert type(a[name]) is type(b[name]), (part, name)
     assert one.beta == other.beta
     return True
@@ -97,7 +98,7 @@ def test_a_matrix_to_a_coreset(vectors, computed):
 
 def test_images_to_a_coreset_and_the_unreadable_one_is_left_out(photos, tmp_path, computed):
     result = run(photos, 0.5, folder=tmp_path / "run")
-    assert computed == list(STAGES)
+    assert computed == [stage for stage in STAGES if stage != "cluster_count"]
     assert result.embeddings.ok.sum() == 29 and not result.embeddings.ok[4]
     assert "not an image" in result.embeddings.failures[4]
     assert result.zones.rank.shape == (29,) and len(result.zones.coreset) == 14  # half of 29, rounded down
@@ -138,7 +139,7 @@ def test_without_a_folder_everything_is_computed_again_with_the_same_result(vect
         ({"clustering": replace(CLUSTERING, heads=1)}, ["pseudo_labels"]),
         ({"neighbors": 7}, ["neighbors", "pseudo_labels"]),
         ({"score": "el2n"}, ["beta", "selection"]),
-        ({"ids": [f"{i:02}" for i in range(N)]}, ["selection"]),
+        ({"ids": [f"{i:02}" for i in range(N)]}, ["beta", "selection"]),
     ],
 )
 def test_a_changed_parameter_recomputes_only_what_depends_on_it(vectors, tmp_path, computed, changes, recomputed):
@@ -162,7 +163,8 @@ def test_another_seed_keeps_only_the_neighbours(vectors, tmp_path, computed):
 def test_changed_vectors_recompute_everything(vectors, tmp_path, computed):
     run(vectors, folder=tmp_path / "run")
     computed.clear()
-    run(vectors + np.float32(0.01), folder=tmp_path / "run")
+    noise = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
+    run(vectors + noise, folder=tmp_path / "run")
     assert computed == AFTER_EMBEDDING
 
 
@@ -219,8 +221,8 @@ def test_one_monotone_bar(vectors):
     overall = [event.overall for event in events]
     assert overall == sorted(overall) and overall[-1] == 1.0 and len(events) > 10
     steps = [event.step for event in events]
-    assert steps == sorted(steps) and set(steps) == {2, 3, 4, 5, 6}
-    assert {event.steps for event in events} == {6}
+    assert steps == sorted(steps) and set(steps) == {3, 4, 5, 6, 7}
+    assert {event.steps for event in events} == {7}
 
 
 def test_cancelling_keeps_the_finished_stages(vectors, tmp_path, computed):
@@ -352,3 +354,37 @@ def test_shuffled_input_with_ids_selects_the_same_ids(vectors):
 def test_every_stage_has_a_weight():
     weights = stage_weights(*STAGES)
     assert list(weights) == list(STAGES.values()) and all(weight > 0 for weight in weights.values())
+
+
+def test_the_number_of_clusters_can_be_estimated(tmp_path, computed):
+    rng = np.random.default_rng(0)
+    vectors = (4 * np.eye(8)[np.arange(240) % 4] + 0.2 * rng.normal(size=(240, 8))).astype(np.float32)
+    seen = []
+    arguments = {**ARGUMENTS, "folder": tmp_path / "run"}
+    result = run_elfs(vectors, "auto", 20, **arguments, on_stage=lambda stage, *rest: seen.append(stage))
+    assert seen[0] == "cluster_count" and result.cluster_count.suggested == 4
+    assert result.pseudo_labels.num_clusters == 4 and result.cluster_count.agree
+    computed.clear()
+    again = run_elfs(vectors, "auto", 20, **arguments)
+    assert computed == [] and same(result, again)
+    assert again.cluster_count.to_dict() == result.cluster_count.to_dict()
+
+
+def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors):
+    longer = {**ARGUMENTS, "clustering": replace(CLUSTERING, min_steps=120, max_steps=120), "beta": 0.0}
+    folder = tmp_path / "run"
+    details = []
+
+    def cancel(event):
+        if event.detail.startswith("step 100"):
+            cancelled.append(True)
+
+    cancelled = []
+    reporter = Reporter(stage_weights(*STAGES), [cancel], is_cancelled=lambda: bool(cancelled), interval=0)
+    with pytest.raises(Cancelled):
+        run_elfs(vectors, 3, 20, **longer, folder=folder, reporter=reporter)
+    assert (folder / "pseudo_labels.training").exists()
+    reporter = Reporter(stage_weights(*STAGES), [lambda event: details.append(event.detail)], interval=0)
+    resumed = run_elfs(vectors, 3, 20, **longer, folder=folder, reporter=reporter)
+    assert "resumed at step 120" in details or "resumed at step 100" in details
+    assert same(resumed, run_elfs(vectors, 3, 20, **longer)) and not (folder / "pseudo_labels.training").exists()

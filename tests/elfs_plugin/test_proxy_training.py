@@ -13,6 +13,15 @@ SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6)
 LABELS = np.arange(13) % 3
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def random_images(n=13, size=16, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
 
@@ -112,13 +121,16 @@ def test_a_resumed_classifier_predicts_the_same(tmp_path):
         assert torch.equal(value, resumed._model.state_dict()[name]), name
 
 
-def test_the_embeddings_proxy_resumes_too(tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+def test_a_classifier_on_embeddings_resumes_too(tmp_path):
+    vectors = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
     labels, config = np.arange(50) % 2, ProxyConfig.mlp(epochs=4, batch_size=16)
     with pytest.raises(Cancelled):
-        train_proxy(vectors, labels, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(7))
-    resumed = train_proxy(vectors, labels, config=config, device="cpu", checkpoint=tmp_path / "t")
-    assert same(resumed, train_proxy(vectors, labels, config=config, device="cpu"))
+        fit(vectors, labels, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(7))
+    assert (tmp_path / "t").exists()
+    resumed = fit(vectors, labels, config=config, device="cpu", checkpoint=tmp_path / "t")
+    whole = fit(vectors, labels, config=config, device="cpu")
+    for one, other in zip(resumed._model.parameters(), whole._model.parameters()):
+        assert torch.equal(one, other)
 
 
 def test_the_learning_rate_follows_a_cosine():
@@ -254,16 +266,16 @@ def test_a_diverging_training_says_where_and_why(tmp_path):
     config = ProxyConfig.mlp(epochs=50, batch_size=20, learning_rate=1e6)
     path = tmp_path / "training"
     with pytest.raises(ElfsError, match=r"failed at step [\d,]+ of 150 \(epoch \d+ of 50\).*learning rate of 1e\+06"):
-        train_proxy(vectors, np.arange(60) % 3, config=config, device="cpu", checkpoint=path, checkpoint_seconds=0)
+        fit(vectors, np.arange(60) % 3, config=config, device="cpu", checkpoint=path, checkpoint_seconds=0)
     kept = torch.load(path, weights_only=True)["state"]
-    assert kept["step"] >= 1 and torch.isfinite(kept["recorder"]["_aum"]).all()
+    assert kept["step"] >= 1 and all(torch.isfinite(value).all() for value in kept["model"].values())
 
 
 def test_inputs_that_are_not_numbers():
     vectors = np.ones((8, 2), dtype=np.float32)
     vectors[3, 1] = np.nan
     with pytest.raises(ElfsError, match="at step 1 of 10 .*the inputs hold NaN"):
-        train_proxy(vectors, np.arange(8) % 2, config=ProxyConfig.mlp(), device="cpu")
+        fit(vectors, np.arange(8) % 2, config=ProxyConfig.mlp(), device="cpu")
 
 
 def test_the_bad_step_is_named_when_the_host_looks_rarely():

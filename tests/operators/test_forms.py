@@ -84,3 +84,10 @@ def test_betas_of_a_form(plugin):
     assert forms.beta_of({"beta": 0}) == 0
     assert forms.beta_of({"beta": 0.3, "beta_mode": "auto"}) == "auto"
     assert forms.beta_of({"beta_mode": "manual"}) == 0.2
+
+
+def test_estimating_the_clusters_takes_the_place_of_the_number(form, dataset):
+    shown = form("run_elfs", dataset, clusters_mode="auto")
+    assert "num_clusters" not in shown and "clusters_note" in shown
+    shown = form("compute_pseudo_labels", dataset)
+    assert "num_clusters" in shown and "clusters_note" not in shown

@@ -164,3 +164,10 @@ def test_bad_files_do_not_stop_a_run(new_dataset, bad_files, execute):
     assert (summary["samples"], summary["failed"], summary["coreset"]) == (40, len(bad_files), 20)
     failures = runs.load_results(dataset, "elfs")["failures"]
     assert {dataset[i].filepath for i in failures} == set(bad_files)
+
+
+@pytest.mark.parametrize("choice", [{"clusters_mode": "auto"}, {"num_clusters": "auto"}])
+def test_estimated_clusters(operator, dataset, choice):
+    options = {name: value for name, value in OPTIONS.items() if name != "num_clusters"}
+    summary = operator("run_elfs")(dataset, **options, **choice, beta=0.0)
+    assert summary["clusters"] >= 2 and summary["estimate"]

@@ -499,7 +499,8 @@ def test_progress_never_falls_and_ends_at_one(dataset):
     overall = [event.overall for event in events]
     assert overall == sorted(overall) and overall[-1] == 1.0
     shown = list(dict.fromkeys(event.stage for event in events))
-    assert shown == [*pipeline.STAGES.values(), stages.WRITING]
+    named = [name for stage, name in pipeline.STAGES.items() if stage != "cluster_count"]
+    assert shown == [*named, stages.WRITING]
     state = jobs.read_job(dataset, "elfs")
     assert (state["state"], state["overall"], state["step"]) == ("completed", 1.0, 7)
 
@@ -698,3 +699,30 @@ def test_a_run_without_a_selection_cannot_be_exported(dataset, vectors, tmp_path
     runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
     with pytest.raises(InvalidInput, match="not ready for showing a zone. Use select_coreset"):
         runs.export_coreset(dataset, path=str(tmp_path / "out.csv"))
+
+
+def test_an_estimated_number_of_clusters_keeps_its_evidence(dataset):
+    summary = run(dataset, num_clusters="auto", beta=0.0)
+    results = record.load_results(dataset, "elfs")
+    evidence = results["cluster_count"]
+    assert summary["clusters"] == evidence["suggested"] == results["clusters"]["clusters"]
+    assert summary["estimate"] == evidence["explanation"]
+    assert set(evidence["curves"]) == set(evidence["picks"])
+    assert record.load_record(dataset, "elfs").stages["pseudo_labels"]["estimated"]
+    # Clusters set by hand afterwards leave no estimate behind.
+    again = run(dataset, num_clusters=3, beta=0.0)
+    assert again["clusters"] == 3 and again["estimate"] is None
+
+
+def test_agreement_and_dual_are_written_for_every_sample(dataset):
+    run(dataset, beta=0.0)
+    agreement, dual = dataset.values(["elfs.agreement", "elfs.dual"])
+    assert all(0 < value <= 1 for value in agreement)
+    assert all(value is not None and value >= 0 for value in dual)
+
+
+def test_ranking_by_dual(dataset):
+    run(dataset, beta=0.0, score="dual")
+    dual, rank = dataset.values(["elfs.dual", "elfs.rank"])
+    # High is hard: rank 0 has the highest score.
+    assert dual[rank.index(0)] == max(dual)
