@@ -15,6 +15,7 @@ from elfs_plugin.devices import autocast, generator
 from elfs_plugin.errors import Cancelled, ElfsError
 from elfs_plugin.image_proxy import Images, compiled, initialise, resnet18, seeded_construction
 from elfs_plugin.proxy_checkpoint import TrainingCheckpoint, training_fingerprint
+from elfs_plugin.proxy_training import kernels
 
 GREY = (0.299, 0.587, 0.114)
 """Luminance of red, green and blue (ITU-R BT.601)."""
@@ -165,11 +166,12 @@ def train_encoder(images, *, config, seed, device, checkpoint, progress):
         # Independent draws of batches, so that a step depends on the generator alone.
         pixels = source.pixels(torch.randperm(n, generator=rng, device=device)[:batch])
         views = source.normalise(torch.cat([augment(pixels, rng, config) for _ in range(2)]))
-        with autocast(device):
-            projections = network(views)
-        loss = contrastive_loss(projections, config.temperature)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with kernels(device, deterministic=False):
+            with autocast(device):
+                projections = network(views)
+            loss = contrastive_loss(projections, config.temperature)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
         optimizer.step()
         step += 1
         if step % every and step < total:

@@ -65,7 +65,7 @@ class Training:
             self._restore(saved)
             progress(self.step / self.total, f"resumed at {self._where(self.step)}")
         losses = []
-        with _kernels(self.device, self.config.deterministic):
+        with kernels(self.device, self.config.deterministic):
             while self.step < self.total:
                 losses.append(self._advance(on_batch))
                 self.step += 1
@@ -277,7 +277,7 @@ def _sgd(parameters, config):
 
 
 @contextlib.contextmanager
-def _kernels(device, deterministic):
+def kernels(device, deterministic):
     """On a GPU: the quickest convolutions, or with ``deterministic`` the repeatable ones."""
     if device.type != "cuda":
         yield

@@ -1,5 +1,6 @@
 import logging
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -256,6 +257,21 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog, un
         result = train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
     assert same(result, uninterrupted)
     assert [r.message for r in caplog.records] == ["The network runs uncompiled: no compiler"]
+
+
+def test_a_gpu_takes_repeatable_kernels_only_when_asked_and_puts_the_settings_back():
+    def settings():
+        cudnn = torch.backends.cudnn
+        return cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
+
+    before, gpu = settings(), SimpleNamespace(type="cuda")
+    with proxy_training.kernels(gpu, False):
+        assert settings() == (True, False, False)
+    with proxy_training.kernels(gpu, True):
+        assert settings() == (False, True, True)
+    with proxy_training.kernels(torch.device("cpu"), True):
+        assert settings() == before
+    assert settings() == before
 
 
 # A loss that is not a number
