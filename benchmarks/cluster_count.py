@@ -27,9 +27,9 @@ def main():
         sets += _synthetic(options.seed)
     rows, explanations = [], []
     for data in sets:
-        start = time.perf_counter()
+        start = time.process_time()
         count = estimate(data.vectors, seed=options.seed)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         truth = "?" if data.truth is None else len(np.unique(data.truth))
         rows.append([
             data.name, f"{len(data.vectors):,}", truth if truth != 1 else "none",
@@ -39,7 +39,7 @@ def main():
         ])  # fmt: skip
         explanations.append(f"* {data.name}: {count.explanation}")
     names = (name.replace("_", " ") for name in CRITERIA)
-    print(table(["data", "N", "classes", *names, "suggested", "range", "clear", "agree", "seconds"], rows), end="\n\n")
+    print(table(["data", "N", "classes", *names, "suggested", "range", "clear", "agree", "CPU s"], rows), end="\n\n")
     print("\n".join(explanations), end="\n\n")
     print(f"Peak memory {peak_gigabytes():.2f} GB")
 
@@ -72,7 +72,7 @@ def _synthetic(seed):
     yield Data("17 Gaussians, sizes 1:10", vectors.astype(np.float32), truth)
     none = np.zeros(5000, dtype=np.int64)
     for power, name in ((0, "round"), (0.5, "long"), (1, "very long")):
-        cloud = rng.normal(size=(5000, 128)) * np.arange(1, 129) ** -power
+        cloud = rng.normal(size=(5000, 128)) * np.arange(1.0, 129) ** -power
         yield Data(f"one cloud, {name}", cloud.astype(np.float32), none)
     waves = np.cos(rng.uniform(-1, 1, (5000, 3)) @ rng.normal(size=(3, 64)) + rng.uniform(0, 2 * np.pi, 64))
     yield Data("a smooth 3-D surface", (waves + 0.05 * rng.normal(size=waves.shape)).astype(np.float32), none)

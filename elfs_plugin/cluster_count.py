@@ -16,11 +16,11 @@ from .neighbors import normalize
 from .progress import part, silent
 
 CRITERIA = {
-    "prediction_strength": "whether two halves of the data fall into the same groups",
-    "silhouette": "how far apart the groups are",
-    "modularity": "how rarely near neighbors are separated",
+    "prediction_strength": "two halves of the data still give the same groups at",
+    "silhouette": "the groups stand furthest apart at",
+    "modularity": "near neighbors stay together best at",
 }
-"""What each criterion asks, in words for the user."""
+"""What each criterion's choice means, in words for the user."""
 
 SAMPLE_ROWS = 20_000
 """Rows looked at; of more, a seeded sample."""
@@ -181,7 +181,7 @@ def conclude(candidates, curves, reference, rows):
         agree=agree,
         clear=clear,
         picks=picks,
-        explanation=_explain(suggested, low, high, agree, clear, picks),
+        explanation=_explain(suggested, low, high, clear, picks),
         rows=rows,
         candidates=candidates,
         curves=curves,
@@ -220,21 +220,20 @@ def _widened(low, high, top):
     return max(2, low - max(1, round(0.1 * low))), min(int(top), high + max(1, round(0.1 * high)))
 
 
-def _explain(suggested, low, high, agree, clear, picks):
+def _explain(suggested, low, high, clear, picks):
     """What was found, how sure it is and what to do, for a reader who has never heard of the criteria."""
     own = "Set the number of classes yourself if you know it"
-    choices = "; ".join(f"{CRITERIA[name]}: {pick if pick > 1 else 'none'}" for name, pick in picks.items())
+    choices = "; ".join(f"{CRITERIA[name]} {pick if pick > 1 else 'no number'}" for name, pick in picks.items())
     if not clear:
         return (
             f"No clear groups were found ({choices}): these vectors look much like data without any. {suggested} is "
             f"only a number to start with. {own}, or try another encoder."
         )
     near = [pick for pick in picks.values() if pick > 1 and _near(*sorted((pick, suggested)))]
-    span = (
-        f"{min(near)} to {max(near)}" if min(near, default=suggested) < max(near, default=suggested) else f"{suggested}"
-    )
-    if agree:
-        return f"All {len(picks)} criteria point to {span} clusters. {own}; classes and clusters need not be the same."
+    least, most = min(near, default=suggested), max(near, default=suggested)
+    span = f"{least} to {most}" if least < most else f"{least}"
+    if len(near) == len(picks):
+        return f"All {len(picks)} criteria point to {span} clusters. {own}: one class may well form several clusters."
     if 2 * len(near) > len(picks):
         return (
             f"{len(near)} of {len(picks)} criteria point to {span} clusters, not all ({choices}). {own}; otherwise try "

@@ -89,6 +89,7 @@ def at(pick, candidates):
     [
         ((10, 10, 10), 10, 9, 11, True, "All 3 criteria point to 10 clusters"),
         ((10, 11, 10), 10, 9, 12, True, "All 3 criteria point to 10 to 11 clusters"),
+        ((4, 3, 5), 4, 2, 6, False, "All 3 criteria point to 3 to 5 clusters"),
         ((10, 3, 10), 10, 2, 11, False, "2 of 3 criteria point to 10 clusters"),
         ((6, 3, 12), 6, 2, 13, False, "the criteria disagree"),
         ((10, 1, 10), 10, 9, 11, False, "2 of 3 criteria point to 10 clusters"),
