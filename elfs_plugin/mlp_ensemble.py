@@ -4,7 +4,6 @@ Two uses share it. :func:`train` watches an ensemble learn the pseudo-labels, wh
 :func:`fit_subsets` trains one MLP on each of K coresets, which is what the β search compares.
 """
 
-import contextlib
 import math
 from dataclasses import asdict, dataclass
 
@@ -24,9 +23,6 @@ GROUP_BYTES = 1 << 30
 SCORED_ROWS = 2048
 """Samples that pass through all networks at once when nothing is learnt."""
 
-ONE_THREAD_BELOW = 2e9
-"""Multiplications per step under which one CPU thread is quicker than several that wait for each other."""
-
 
 @dataclass(frozen=True)
 class EnsembleConfig:
@@ -40,14 +36,14 @@ class EnsembleConfig:
         steps: optimiser steps, in place of ``epochs``
     """
 
-    members: int = 8
-    left_out: int = 4
+    members: int = 16
+    left_out: int = 12
     epochs: int = 10
     batch_size: int = 256
     learning_rate: float = 0.02
     final_learning_rate: float = 1e-4
     weight_decay: float = 5e-4
-    hidden: int = 256
+    hidden: int = 128
     steps: int | None = None
     kind: str = "mlp"
 
@@ -69,7 +65,8 @@ class Networks(nn.Module):
     """M networks D-H-C (linear, ReLU, linear), every weight with a leading dimension M.
 
     The wide first layer runs in bfloat16 where the hardware is quicker at it; the narrow second one, whose rounding
-    would tie the margins of the easy samples, in float32.
+    would tie the margins of the easy samples, in float32. The second layer begins at zero: all networks begin
+    undecided, and no score holds the noise of first guesses.
     """
 
     def __init__(self, dimensions, hidden, num_classes, seeds, device):
@@ -78,11 +75,9 @@ class Networks(nn.Module):
         drawn = {}
         for seed in seeds:
             if seed not in drawn:
-                rng = generator(seed)
-                first = torch.randn(hidden, dimensions, generator=rng) * math.sqrt(2 / dimensions)
-                drawn[seed] = first, torch.randn(hidden, num_classes, generator=rng) * math.sqrt(2 / hidden)
-        first, second = (torch.stack(layer).to(device) for layer in zip(*(drawn[seed] for seed in seeds)))
-        self.first, self.second = nn.Parameter(first), nn.Parameter(second)
+                drawn[seed] = torch.randn(hidden, dimensions, generator=generator(seed)) * math.sqrt(2 / dimensions)
+        self.first = nn.Parameter(torch.stack([drawn[seed] for seed in seeds]).to(device))
+        self.second = nn.Parameter(torch.zeros(len(seeds), hidden, num_classes, device=device))
         self.first_bias = nn.Parameter(torch.zeros(len(seeds), 1, hidden, device=device))
         self.second_bias = nn.Parameter(torch.zeros(len(seeds), 1, num_classes, device=device))
 
@@ -186,7 +181,7 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
                 recorder.update(rows, logits, targets[rows], scores[rows].T)
             progress((step + 1) / total, f"epoch {step // per_epoch + 1:,} of {epochs:,}")
 
-    with _threads(networks, min(config.batch_size, n), device):
+    with one_thread(device):
         _descend(networks, batch, total, config, data.finite, after)
         return recorder.finalize()
 
@@ -288,7 +283,7 @@ def _fit_group(data, targets, subsets, num_classes, config, seeds, progress):
     def after(step):
         progress((step + 1) / total, f"step {step + 1:,} of {total:,}, {len(seeds):,} proxies at once")
 
-    with _threads(networks, batch_size, data.device):
+    with one_thread(data.device):
         _descend(networks, batch, total, config, data.finite, after)
     return networks
 
@@ -333,9 +328,3 @@ def _diverged(step, total, config, inputs_finite):
     else:
         cause = f"The learning rate ({config.learning_rate:g}) is probably too high: try {config.learning_rate / 10:g}"
     return f"Training the proxy failed at step {step + 1:,} of {total:,}: the loss is no longer finite. {cause}."
-
-
-def _threads(networks, batch, device):
-    members, hidden, dimensions = networks.first.shape
-    few = members * batch * hidden * dimensions < ONE_THREAD_BELOW
-    return one_thread(device) if few else contextlib.nullcontext()

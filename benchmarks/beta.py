@@ -1,0 +1,138 @@
+"""What the β search is worth: the coreset at the chosen β beside the best β there is and beside Random.
+
+The last fifth of every class is the evaluation set, the rest the pool. Clustering, scores, β and coreset see the pool's
+embeddings alone. Then a linear probe is trained with the TRUE labels of each coreset, the same recipe for all, and
+tested on the evaluation set. True labels enter nowhere else.
+
+    python -m benchmarks.beta [--embeddings FILE --labels FILE|per-class:C] [--seeds 5]
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from elfs_plugin import mlp_ensemble
+from elfs_plugin.beta_search import search_beta
+from elfs_plugin.clustering import ClusteringConfig, cluster
+from elfs_plugin.evaluation import pseudo_label_accuracy
+from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.pruning import double_end
+
+from .common import add_data_options, chosen_data, machine, mean_spread, table
+
+BUDGETS = (0.01, 0.1, 0.3)
+PROBE_STRENGTH = 0.01
+"""Inverse weight of the probe's L2 penalty."""
+
+
+def split(truth):
+    """(pool, evaluation) rows: of every class the last fifth is for the evaluation."""
+    pool, evaluation = [], []
+    for label in np.unique(truth):
+        rows = np.flatnonzero(truth == label)
+        cut = len(rows) - len(rows) // 5
+        pool.append(rows[:cut])
+        evaluation.append(rows[cut:])
+    return np.sort(np.concatenate(pool)), np.sort(np.concatenate(evaluation))
+
+
+class Probe:
+    """Multinomial logistic regression on standardised embeddings, trained with true labels."""
+
+    def __init__(self, pool, pool_truth, evaluation, evaluation_truth):
+        mean, scale = pool.mean(axis=0), pool.std(axis=0).clip(1e-6)
+        self._pool, self._evaluation = (pool - mean) / scale, (evaluation - mean) / scale
+        self._pool_truth, self._evaluation_truth = pool_truth, evaluation_truth
+
+    def accuracy(self, chosen):
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        classes = np.unique(self._pool_truth[chosen])
+        if len(classes) < 2:
+            return float(np.mean(self._evaluation_truth == classes[0]))
+        model = LogisticRegression(C=PROBE_STRENGTH, max_iter=300, tol=1e-3)
+        with threadpool_limits(1):  # on a busy machine threads of small products wait for each other
+            model.fit(self._pool[chosen], self._pool_truth[chosen])
+        return float(np.mean(model.predict(self._evaluation) == self._evaluation_truth))
+
+
+def measure(vectors, labels, probe, budgets, seeds, repeats):
+    """One dict per budget with arrays over the seeds, and the seconds spent."""
+    num_classes = int(labels.max()) + 1
+    rows = {budget: {"beta": [], "chosen": [], "oracle_beta": [], "oracle": [], "random": []} for budget in budgets}
+    seconds = {"dynamics": [], "search": []}
+    for seed in range(seeds):
+        start = time.perf_counter()
+        scores = mlp_ensemble.train(vectors, labels, num_classes, seed=seed).aum
+        seconds["dynamics"].append(time.perf_counter() - start)
+        for budget, row in rows.items():
+            start = time.perf_counter()
+            found = search_beta(vectors, labels, scores, budget, repeats=repeats, seed=seed)
+            seconds["search"].append(time.perf_counter() - start)
+            accuracy = {beta: probe.accuracy(double_end(scores, budget, beta).coreset) for beta in found.betas}
+            best = max(accuracy, key=accuracy.get)
+            count = len(double_end(scores, budget, 0).coreset)
+            random = np.random.default_rng([seed, count]).choice(len(vectors), count, replace=False)
+            row["beta"].append(found.chosen)
+            row["chosen"].append(accuracy[found.chosen])
+            row["oracle_beta"].append(best)
+            row["oracle"].append(accuracy[best])
+            row["random"].append(probe.accuracy(random))
+    return rows, seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_options(parser)
+    parser.add_argument("--pseudo-labels", help="(pool,) .npy file, in place of clustering the pool")
+    parser.add_argument("--clusters", type=int, help="default: the number of classes")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="held-out splits per β")
+    parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS)
+    options = parser.parse_args()
+    data = chosen_data(options)
+    if data.truth is None:
+        parser.error("the audit needs true labels: --labels FILE or per-class:C")
+    pool, evaluation = split(data.truth)
+    vectors = data.vectors[pool]
+    if options.pseudo_labels:
+        labels = np.load(options.pseudo_labels)
+    else:
+        clusters = options.clusters or len(np.unique(data.truth))
+        graph = knn_graph(vectors, suggest_k(len(vectors), clusters))
+        labels = cluster(vectors, graph, clusters, config=ClusteringConfig.quick()).labels
+    print(machine(), flush=True)
+    right = pseudo_label_accuracy(labels, data.truth[pool])
+    print(
+        f"{data.name}: pool {len(pool):,} x {vectors.shape[1]}, evaluation {len(evaluation):,}, pseudo-labels "
+        f"{right:.1%} right, {options.seeds} seeds, {options.repeats} repeats\n",
+        flush=True,
+    )
+    probe = Probe(vectors, data.truth[pool], data.vectors[evaluation], data.truth[evaluation])
+    rows, seconds = measure(vectors, labels, probe, options.budgets, options.seeds, options.repeats)
+    lines = []
+    for budget, row in rows.items():
+        gap = np.subtract(row["oracle"], row["chosen"])
+        lines.append(
+            [
+                f"{budget:.0%}",
+                " ".join(f"{beta:g}" for beta in row["beta"]),
+                mean_spread(row["chosen"]),
+                " ".join(f"{beta:g}" for beta in row["oracle_beta"]),
+                mean_spread(row["oracle"]),
+                mean_spread(gap),
+                mean_spread(row["random"]),
+            ]
+        )
+    header = ["budget", "β chosen", "coreset, %", "best β", "coreset at it, %", "cost of choosing", "Random, %"]
+    print(table(header, lines))
+    print(
+        f"\nSeconds: dynamics {np.mean(seconds['dynamics']):.1f}, one β search {np.mean(seconds['search']):.1f} "
+        "(means over the runs)"
+    )
+
+
+if __name__ == "__main__":
+    main()
