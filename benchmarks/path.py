@@ -1,6 +1,6 @@
 """The whole path on existing embeddings: seconds of every stage and peak memory.
 
-    python -m benchmarks.path [--embeddings FILE --labels FILE|per-class:C] [--budget 0.1]
+python -m benchmarks.path [--embeddings FILE --labels FILE|per-class:C] [--budget 0.1]
 """
 
 import argparse

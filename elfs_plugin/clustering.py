@@ -15,9 +15,9 @@ from .devices import generator, matmul_dtype, resolve_device, reuse_heap
 from .errors import InvalidInput
 from .head_alignment import head_labels, neighbor_information, vote
 from .progress import part, silent
-from .proxy_checkpoint import TrainingCheckpoint, training_fingerprint
 from .temi import Heads
 from .temi_training import Training, epoch_means, warm_start
+from .training_checkpoint import TrainingCheckpoint, training_fingerprint
 
 logger = logging.getLogger(__name__)
 

@@ -27,19 +27,21 @@ def has_gpu():
     return torch.cuda.is_available()
 
 
+def _quick_bfloat16(device):
+    """Whether the hardware itself computes in bfloat16 (emulation is slower than float32)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def autocast(device):
     """bfloat16 matrix products where the hardware is quicker at them, else a context that does nothing."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.autocast("cpu", torch.bfloat16)
-    return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if _quick_bfloat16(device) else contextlib.nullcontext()
 
 
 def matmul_dtype(device):
     """bfloat16 where matrix products are quicker in it (see :func:`autocast`), else float32."""
-    quick = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if device.type in ("cuda", "cpu") and quick else torch.float32
+    return torch.bfloat16 if _quick_bfloat16(device) else torch.float32
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's mallopt

@@ -134,12 +134,12 @@ def _load_timm(model_name, weights):
     except Exception as error:  # hub clients raise many kinds
         raise _unavailable(f"timm:{model_name}", "the model hub", error) from error
     if weights is not None:
-        _load_timm_checkpoint(model, model_name, weights)
+        load_timm_checkpoint(model, model_name, weights)
     config = timm.data.resolve_model_data_config(model)
     return model, timm.data.create_transform(**config, is_training=False)
 
 
-def _load_timm_checkpoint(model, model_name, weights):
+def load_timm_checkpoint(model, model_name, weights):
     """Loads a checkpoint with or without its classifier; every weight of the feature extractor must be in it."""
     import importlib
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .devices import generator
-from .encoders import _load_timm_checkpoint
+from .encoders import load_timm_checkpoint
 from .errors import InvalidInput, MissingModel
 
 logger = logging.getLogger(__name__)
@@ -264,7 +264,7 @@ def _timm_network(name, weights, num_classes, size, seed):
                 raise MissingModel(
                     f"The weights file {weights} does not exist. Give a local checkpoint of timm:{name}."
                 )
-            _load_timm_checkpoint(model, name, str(Path(weights).expanduser()))
+            load_timm_checkpoint(model, name, str(Path(weights).expanduser()))
             model.reset_classifier(num_classes)
     for module in model.modules():
         # A sample's dynamics shall depend on the sample alone, and a resumed training on no global generator.

@@ -17,8 +17,8 @@ from .dynamics import Recorder
 from .errors import InvalidInput
 from .image_proxy import OUT_OF_MEMORY, Images, check_timm_model, initialise, seeded_construction
 from .progress import silent
-from .proxy_checkpoint import TrainingCheckpoint, training_fingerprint
 from .proxy_training import Training
+from .training_checkpoint import TrainingCheckpoint, training_fingerprint
 
 KINDS = ("mlp", "resnet18", "timm")
 FAST_EPOCHS = 30

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from .devices import autocast, generator
 from .errors import Cancelled, ElfsError
 from .image_proxy import OUT_OF_MEMORY, compiled
-from .proxy_checkpoint import moved, recorder_state, restore_recorder
+from .training_checkpoint import moved, recorder_state, restore_recorder
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from elfs_plugin.dynamics import Recorder
-from elfs_plugin.proxy_checkpoint import (
+from elfs_plugin.training_checkpoint import (
     TrainingCheckpoint,
     moved,
     recorder_state,
@@ -73,8 +73,8 @@ def test_fingerprints_tell_trainings_apart(monkeypatch):
     changed[2, 0, 0, 0] ^= 1
     others = [(changed, [0, 1], 7), (images, [1, 1], 7), (images, [0, 1], 8), (images[:3], [0, 1], 7)]
     assert base not in {training_fingerprint(*parts) for parts in others}
-    monkeypatch.setattr("elfs_plugin.proxy_checkpoint.WHOLE_BYTES", 10)
-    monkeypatch.setattr("elfs_plugin.proxy_checkpoint.SAMPLED_ROWS", 2)
+    monkeypatch.setattr("elfs_plugin.training_checkpoint.WHOLE_BYTES", 10)
+    monkeypatch.setattr("elfs_plugin.training_checkpoint.SAMPLED_ROWS", 2)
     ends = images.copy()
     ends[0] += 1
     assert training_fingerprint(images) == training_fingerprint(changed) != training_fingerprint(ends)

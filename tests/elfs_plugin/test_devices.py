@@ -1,0 +1,59 @@
+import sys
+
+import pytest
+import torch
+
+from elfs_plugin import devices
+from elfs_plugin.devices import autocast, generator, matmul_dtype, one_thread, resolve_device, reuse_heap
+from elfs_plugin.errors import InvalidInput
+
+CPU = torch.device("cpu")
+
+
+def test_resolving_a_device():
+    assert resolve_device("cpu") == CPU and resolve_device(CPU) == CPU
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(InvalidInput, match="'warp' cannot be used"):
+        resolve_device("warp")
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_bfloat16_where_the_hardware_has_it(monkeypatch, quick):
+    monkeypatch.setattr(devices, "_quick_bfloat16", lambda device: quick)
+    assert matmul_dtype(CPU) == (torch.bfloat16 if quick else torch.float32)
+    with autocast(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == matmul_dtype(CPU)
+
+
+def test_a_generator_leaves_the_global_one_alone():
+    state = torch.get_rng_state()
+    assert torch.equal(torch.rand(3, generator=generator(5)), torch.rand(3, generator=generator(5)))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_one_thread_is_given_back():
+    threads = torch.get_num_threads()
+    with one_thread(CPU):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")
+def test_reusing_the_heap_returns_it_also_after_an_error():
+    import psutil
+
+    process = psutil.Process()
+    before = process.memory_info().rss
+    with pytest.raises(RuntimeError, match="stop"), reuse_heap(CPU):
+        blocks = [bytearray(8 << 20) for _ in range(16)]
+        inside = process.memory_info().rss
+        del blocks
+        raise RuntimeError("stop")
+    assert inside - before > 100 << 20
+    assert process.memory_info().rss < inside - (64 << 20)
+
+
+def test_reusing_the_heap_without_glibc(monkeypatch):
+    monkeypatch.setattr(devices.sys, "platform", "darwin")
+    with reuse_heap(CPU):
+        assert torch.ones(2).sum() == 2
