@@ -217,7 +217,9 @@ def test_same_seed_same_graph_on_any_number_of_threads(small_cells):
 
 
 def test_auto_is_exact_while_that_is_quick(monkeypatch):
-    assert exact_is_quick(100_000, 512) and not exact_is_quick(200_000, 64)
+    # A minute or so: 200,000 x 64 or 110,000 x 512.
+    assert exact_is_quick(200_000, 64) and exact_is_quick(110_000, 512)
+    assert not exact_is_quick(300_000, 64) and not exact_is_quick(200_000, 512)
     vectors = random_vectors(50)
     assert knn_graph(vectors, 3).method == "exact"
     monkeypatch.setattr(neighbors, "_EXACT_COST", 1)
