@@ -17,6 +17,7 @@ DEFAULT_REPEATS = 3
 MIN_SAMPLES = 20
 FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
+FAST_HIDDEN = 256
 
 REPEAT_SEEDS = 7919
 """Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
@@ -88,7 +89,7 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
     on_images = np.ndim(inputs) == 4
     if config is None:
         config = default_config(inputs)
-        config = replace(config, epochs=30) if on_images else replace(config, steps=FAST_STEPS)
+        config = replace(config, epochs=30) if on_images else replace(config, steps=FAST_STEPS, hidden=FAST_HIDDEN)
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
     splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(repeats)]
     evaluate = _one_by_one if on_images else _at_once

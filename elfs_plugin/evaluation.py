@@ -53,7 +53,7 @@ def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, d
     classes, y = np.unique(np.asarray(true_labels), return_inverse=True)
     if n < 20 or len(classes) < 2:
         raise InvalidInput("An audit needs at least 20 samples of at least two classes.")
-    config = ProxyConfig.mlp(steps=AUDIT_STEPS)
+    config = ProxyConfig.mlp(steps=AUDIT_STEPS, hidden=256)
     results = {"coreset": [], "random": []}
     for repeat in range(seeds):
         rng = np.random.default_rng([seed, repeat])

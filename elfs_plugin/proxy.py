@@ -49,8 +49,8 @@ class ProxyConfig:
     weight_decay: float
     hidden: int = 256
     steps: int | None = None
-    members: int = 8
-    left_out: int = 4
+    members: int = 16
+    left_out: int = 12
     model: str | None = None
     weights: str | None = None
     image_size: int | None = None
@@ -83,7 +83,7 @@ class ProxyConfig:
     def mlp(cls, **changes):
         """The fast proxy: an ensemble of small MLPs, for few and gentle epochs. One trained long, and on the samples it
         scores, fits nearly every pseudo-label, which leaves the easy half of the AUMs in an arbitrary order."""
-        return cls(**{**_settings("mlp", 10, 0.02), **changes})
+        return cls(**{**_settings("mlp", 10, 0.02), "hidden": 128, **changes})
 
     @classmethod
     def resnet18(cls, **changes):

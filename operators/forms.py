@@ -205,7 +205,7 @@ def proxy_inputs(ctx, inputs):
     scores.add_choice("aum", label="AUM")
     scores.add_choice("forgetting", label="forgetting")
     scores.add_choice("el2n", label="EL2N")
-    scores.add_choice("dual", label="DUAL")
+    scores.add_choice("dual", label="DUAL (meant for β = 0)")
     inputs.enum("score", scores.values(), default="aum", required=False, label="Rank by", view=scores)
     prop = inputs.int("epochs", required=False, label="Epochs", description="Empty: the proxy's own, 10 for the MLP")
 
