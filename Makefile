@@ -19,4 +19,4 @@ lint: setup
 	@$(BIN)/ruff format --check .
 
 bench: setup
-	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
