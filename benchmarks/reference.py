@@ -66,3 +66,26 @@ class PlainTemi:
 
     def _softmax(self, head, x):
         return F.softmax(head(x) / self.temperature, dim=1)
+
+
+def plain_beta_search(vectors, labels, coresets, held_out, *, steps=150, batch=256, hidden=256, rate=0.02):
+    """Trains one float32 MLP after another, each on its coreset, and tests it on held-out pseudo-labels."""
+    data = torch.as_tensor(vectors, dtype=torch.float32)
+    data = (data - data.mean(dim=0)) / data.std(dim=0).clamp_min(1e-6)
+    labels = torch.as_tensor(labels).long()
+    accuracies = []
+    for coreset, test in zip(coresets, held_out):
+        x, y = data[coreset], labels[coreset]
+        model = nn.Sequential(nn.Linear(data.shape[1], hidden), nn.ReLU(), nn.Linear(hidden, int(labels.max()) + 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        batches = itertools.chain.from_iterable(torch.randperm(len(x)).split(batch) for _ in itertools.count())
+        for rows in itertools.islice(batches, steps):
+            loss = F.cross_entropy(model(x[rows]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad():
+            accuracies.append((model(data[test]).argmax(dim=1) == labels[test]).float().mean().item())
+    return accuracies
