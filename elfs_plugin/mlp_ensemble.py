@@ -51,14 +51,19 @@ class EnsembleConfig:
         for name in ("members", "epochs", "batch_size", "hidden"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}.", name)
-        if not 0 <= self.left_out < self.members:
-            raise InvalidInput(
-                f"left_out must be from 0 to {self.members - 1}, one less than the members, not {self.left_out}.",
-                "left_out",
-            )
+        check_left_out(self)
 
     def to_dict(self):
         return asdict(self)
+
+
+def check_left_out(config):
+    """Raises :class:`InvalidInput` unless some of the members train on a sample."""
+    if not 0 <= config.left_out < config.members:
+        raise InvalidInput(
+            f"left_out must be from 0 to {config.members - 1}, one less than the members, not {config.left_out}.",
+            "left_out",
+        )
 
 
 class Networks(nn.Module):

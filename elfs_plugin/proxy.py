@@ -16,6 +16,7 @@ from .devices import autocast, one_thread, resolve_device
 from .dynamics import Recorder
 from .errors import InvalidInput
 from .image_proxy import OUT_OF_MEMORY, Images, check_timm_model, initialise, seeded_construction
+from .mlp_ensemble import EnsembleConfig
 from .progress import silent
 from .proxy_training import Training
 from .training_checkpoint import TrainingCheckpoint, training_fingerprint
@@ -32,7 +33,7 @@ class ProxyConfig:
     coreset equally long); otherwise ``epochs`` decides.
 
     For embeddings: the score is the mean over ``members`` MLPs trained at once, of which ``left_out`` do not train on a
-    sample and are the ones to score it; see :mod:`~.mlp_ensemble`.
+    sample and are the ones to score it; see :class:`~.mlp_ensemble.EnsembleConfig`, which holds the defaults.
 
     For images: ``model`` names the timm model of the kind ``"timm"`` and ``weights`` a local checkpoint of it (without
     it the network starts at random; nothing is ever downloaded). ``image_size`` is the side that image files are
@@ -47,10 +48,10 @@ class ProxyConfig:
     learning_rate: float
     final_learning_rate: float
     weight_decay: float
-    hidden: int = 256
+    hidden: int = EnsembleConfig.hidden
     steps: int | None = None
-    members: int = 16
-    left_out: int = 12
+    members: int = EnsembleConfig.members
+    left_out: int = EnsembleConfig.left_out
     model: str | None = None
     weights: str | None = None
     image_size: int | None = None
@@ -69,11 +70,7 @@ class ProxyConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInput(f"The proxy's {name.replace('_', ' ')} must be 1 or more, not {value}.", name)
-        if not 0 <= self.left_out < self.members:
-            raise InvalidInput(
-                f"left_out must be from 0 to {self.members - 1}, one less than the members, not {self.left_out}.",
-                "left_out",
-            )
+        mlp_ensemble.check_left_out(self)
         if self.on_images and self.batch_size < 2:
             raise InvalidInput("Batch normalisation needs batches of two images or more.", "batch_size")
         if self.precision not in ("auto", "float32"):
@@ -83,7 +80,7 @@ class ProxyConfig:
     def mlp(cls, **changes):
         """The fast proxy: an ensemble of small MLPs, for few and gentle epochs. One trained long, and on the samples it
         scores, fits nearly every pseudo-label, which leaves the easy half of the AUMs in an arbitrary order."""
-        return cls(**{**_settings("mlp", 10, 0.02), "hidden": 128, **changes})
+        return cls(**{**EnsembleConfig().to_dict(), **changes})
 
     @classmethod
     def resnet18(cls, **changes):

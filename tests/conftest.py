@@ -47,15 +47,22 @@ def plugin():
 
 
 @pytest.fixture(scope="module")
-def quick_clustering(plugin):
-    """Few steps of clustering and of the β search, in both copies of the library (FiftyOne loads its own).
+def one_thread():
+    """On a busy machine the threads of such small networks wait for each other longer than they compute.
 
-    One thread: on two busy cores tiny matrices are slower with two.
+    A module of tests asks for it by ``pytestmark = pytest.mark.usefixtures("one_thread")``.
     """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def quick_clustering(plugin, one_thread):
+    """Few steps of clustering and of the β search, in both copies of the library (FiftyOne loads its own)."""
     with pytest.MonkeyPatch.context() as patch:
         for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
             patch.setattr(importlib.import_module(f"{package}.beta_search"), "FAST_STEPS", 20)
@@ -66,7 +73,6 @@ def quick_clustering(plugin):
             for preset in ("quick", "default"):
                 patch.setattr(module.ClusteringConfig, preset, staticmethod(lambda config=config: config))
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

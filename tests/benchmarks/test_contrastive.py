@@ -14,17 +14,10 @@ from elfs_plugin.devices import generator
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.progress import silent
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 CONFIG = ContrastiveConfig(epochs=3, batch_size=8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def random_images(n=16, size=8):

@@ -2,21 +2,13 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks import paper
 from benchmarks.paper import Clock, find_images, main
 from elfs_plugin.errors import Cancelled
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

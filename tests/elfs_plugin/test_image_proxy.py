@@ -8,16 +8,9 @@ from elfs_plugin.errors import MissingModel
 from elfs_plugin.image_proxy import Images, build_network, compiled, crop_and_flip, resnet18
 from elfs_plugin.proxy import ProxyConfig, fit
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def random_images(n=12, size=16, seed=0):

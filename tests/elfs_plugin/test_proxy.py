@@ -8,16 +8,9 @@ from elfs_plugin.dynamics import HARD_WHEN
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.proxy import ProxyConfig, default_config, fit, train_proxy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MLP = ProxyConfig.mlp(epochs=8, batch_size=32)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def blobs(n=120, classes=3, dim=6, seed=0):

@@ -10,17 +10,10 @@ from elfs_plugin import proxy, proxy_training
 from elfs_plugin.errors import Cancelled, ElfsError
 from elfs_plugin.proxy import ProxyConfig, fit, train_proxy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6)
 LABELS = np.arange(13) % 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def random_images(n=13, size=16, seed=0):
