@@ -1,0 +1,23 @@
+"""A first β before any search: what published settings have used at each budget."""
+
+import numpy as np
+
+from .errors import InvalidInput
+
+KEPT = (0.1, 0.2, 0.3, 0.5, 0.7)
+"""Fraction of the images kept ..."""
+
+BETAS = (0.6, 0.45, 0.3, 0.1, 0.0)
+"""... and a usual β beside it: the middle of the settings of ELFS (Zheng et al., ICLR 2025) and of SemiPrune's reruns of
+it (Cho et al. 2026, arXiv 2605.23198), which differ by about 0.2 between data sets."""
+
+
+def prior_beta(fraction):
+    """The field's usual β for a budget that keeps ``fraction`` of the images, 0 < fraction <= 1.
+
+    Interpolated linearly between :data:`KEPT`, constant outside, never above 1 - fraction. A place to start from: a
+    search around it (± 0.2) takes its place.
+    """
+    if isinstance(fraction, bool) or not 0 < fraction <= 1:
+        raise InvalidInput(f"The kept fraction must be above 0 and at most 1, not {fraction}.", "budget")
+    return float(min(np.interp(fraction, KEPT, BETAS), 1 - fraction))
