@@ -8,8 +8,8 @@ KEPT = (0.1, 0.2, 0.3, 0.5, 0.7)
 """Fraction of the images kept ..."""
 
 BETAS = (0.6, 0.45, 0.3, 0.1, 0.0)
-"""... and a usual β beside it: the middle of the settings of ELFS (Zheng et al., ICLR 2025) and of SemiPrune's reruns of
-it (Cho et al. 2026, arXiv 2605.23198), which differ by about 0.2 between data sets."""
+"""... and a usual β beside it: the middle of the settings of ELFS (Zheng et al., ICLR 2025) and of its reruns for
+SemiPrune (Cho et al. 2026, arXiv 2605.23198), which differ by about 0.2 between data sets."""
 
 
 def prior_beta(fraction):
