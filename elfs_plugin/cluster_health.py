@@ -64,3 +64,22 @@ def health_warnings(result):
             "the samples: another seed would give other clusters. Try more heads or another cluster count."
         )
     return warnings
+
+
+def per_cluster(result, ids):
+    """One dict for each cluster that has members: ``cluster`` (its number), ``size``, mean ``confidence`` and
+    ``agreement``, and ``id`` of the sample it is most certain of (ties by id)."""
+    ids = np.asarray(ids)
+    order = np.lexsort((ids, -result.confidence, result.labels))
+    found, first, sizes = np.unique(result.labels[order], return_index=True, return_counts=True)
+    ends = np.append(first[1:], len(order))
+    return [
+        {
+            "cluster": int(cluster),
+            "size": int(size),
+            "confidence": float(result.confidence[order[start:end]].mean()),
+            "agreement": float(result.agreement[order[start:end]].mean()),
+            "id": str(ids[order[start]]),
+        }
+        for cluster, start, end, size in zip(found, first, ends, sizes)
+    ]

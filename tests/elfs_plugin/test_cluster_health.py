@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from elfs_plugin.cluster_health import health, health_warnings, marginal_entropy
+from elfs_plugin.cluster_health import health, health_warnings, marginal_entropy, per_cluster
 from elfs_plugin.clustering import PseudoLabels
 
 
@@ -10,8 +10,8 @@ def pseudo_labels(labels, num_clusters, *, agreement=1.0, seed_agreement=1.0, co
     n = len(labels)
     return PseudoLabels(
         labels=labels,
-        confidence=np.full(n, confidence),
-        agreement=np.full(n, agreement),
+        confidence=np.broadcast_to(confidence, n),
+        agreement=np.broadcast_to(agreement, n),
         head_losses=np.zeros(heads),
         best_head=0,
         occupancy=np.bincount(labels, minlength=num_clusters),
@@ -68,3 +68,11 @@ def test_warning_about_heads_that_disagree():
 def test_warning_about_seeds_that_disagree():
     warnings = health_warnings(pseudo_labels([0, 1] * 10, 2, agreement=0.8, seed_agreement=0.6))
     assert len(warnings) == 1 and "another seed would give other clusters" in warnings[0]
+
+
+def test_per_cluster_names_the_sample_it_is_most_certain_of():
+    found = pseudo_labels([2, 0, 0, 2, 0], 3, confidence=[0.5, 0.9, 0.7, 0.5, 0.8], agreement=[1.0, 0.0, 0.5, 0.5, 1.0])
+    assert per_cluster(found, ["e", "d", "c", "b", "a"]) == [
+        {"cluster": 0, "size": 3, "confidence": pytest.approx(0.8), "agreement": pytest.approx(0.5), "id": "d"},
+        {"cluster": 2, "size": 2, "confidence": pytest.approx(0.5), "agreement": pytest.approx(0.75), "id": "b"},
+    ]
