@@ -3,7 +3,8 @@ import pytest
 
 from elfs_plugin import evaluation
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.evaluation import audit, pseudo_label_accuracy
+from elfs_plugin.evaluation import audit, audit_zones, pseudo_label_accuracy
+from elfs_plugin.pruning import Zones
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +100,29 @@ def test_refusals():
     with pytest.raises(InvalidInput, match="coreset of 1 is too small") as error:
         audit(vectors, labels, np.array([0]), labels, seeds=60)
     assert error.value.field == "budget"
+
+
+def test_zones_by_hand():
+    # Cluster 0 is matched to "cat" (3 of 4), cluster 1 to "dog" (3 of 4): positions 3 and 6 are wrong.
+    clusters = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    truth = np.array(["cat", "cat", "cat", "dog", "dog", "dog", "cat", "dog"])
+    zones = np.array(["hard", "coreset", "coreset", "hard", "easy", "easy", "coreset", "easy"])
+    found = audit_zones(zones, clusters, truth)
+    assert found.classes == ["cat", "dog"]
+    assert found.counts.tolist() == [[1, 1], [3, 0], [0, 3]]
+    assert found.pseudo_label_accuracy == pytest.approx([1 / 2, 2 / 3, 1])
+    ranks = np.array([0, 2, 3, 1, 5, 6, 4, 7])
+    assert np.array_equal(audit_zones(Zones(ranks, 2, 3), clusters, truth).counts, found.counts)
+
+
+def test_a_zone_without_samples():
+    found = audit_zones(np.array(["coreset"] * 4), [0, 0, 1, 1], [5, 5, 7, 7])
+    assert found.classes == ["5", "7"] and found.counts.tolist() == [[0, 0], [2, 2], [0, 0]]
+    assert found.to_dict()["pseudo_label_accuracy"] == [None, 1.0, None]
+
+
+def test_zones_that_do_not_fit():
+    with pytest.raises(InvalidInput, match="must be as many"):
+        audit_zones(np.array(["easy"]), [0, 1], [0, 1])
+    with pytest.raises(InvalidInput, match="Unknown zone 'middle'"):
+        audit_zones(np.array(["easy", "middle"]), [0, 1], [0, 1])
