@@ -30,6 +30,10 @@ class NameTaken(ElfsError):
         self.field = field
 
 
+class Changed(NameTaken):
+    """What is to be replaced is no longer what the caller has seen: somebody else saved something else meanwhile."""
+
+
 class Busy(ElfsError):
     """Another job with the same run key is at work on the dataset."""
 

@@ -12,7 +12,8 @@ class ExportCoreset(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin.runs.stages import EXPORT_FORMATS, ZONES
+        from ..elfs_plugin.runs.export import EXPORT_FORMATS
+        from ..elfs_plugin.runs.views import ZONES
 
         run_input(ctx, inputs, "selection", "an export")
         formats = types.RadioGroup()

@@ -1,26 +1,30 @@
 """The one package that knows FiftyOne datasets: datasets ⇄ arrays.
 
 :mod:`.samples` reads views, :mod:`.fields` writes results, :mod:`.record` keeps what a run did, :mod:`.jobs` locks,
-reports and cancels, :mod:`.stages` joins them to the pipeline, one function per operator.
+reports and cancels. :mod:`.stages` has one function per operator, which a :class:`~.session.Session` joins to the
+pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a finished run for the panel.
 """
 
+from .deletion import delete_run
+from .export import export_coreset
 from .jobs import read_job, request_cancel
+from .ranking import new_ranking, ranking_version, read_ranking
 from .record import RunRecord, list_runs, load_record, load_results
 from .samples import check_collection, vector_fields
+from .selection import saved_token
 from .stages import (
     compute_embeddings,
     compute_pseudo_labels,
     compute_scores,
-    delete_run,
-    export_coreset,
     run_elfs,
     search_beta,
     select_coreset,
-    zone_view,
 )
+from .views import borderline_view, rank_view, zone_view
 
 __all__ = [
     "RunRecord",
+    "borderline_view",
     "check_collection",
     "compute_embeddings",
     "compute_pseudo_labels",
@@ -30,9 +34,14 @@ __all__ = [
     "list_runs",
     "load_record",
     "load_results",
+    "new_ranking",
+    "rank_view",
+    "ranking_version",
     "read_job",
+    "read_ranking",
     "request_cancel",
     "run_elfs",
+    "saved_token",
     "search_beta",
     "select_coreset",
     "vector_fields",

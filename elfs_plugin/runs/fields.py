@@ -1,5 +1,7 @@
 """What a run writes on samples: one nested field ``<key>``, and a vector field."""
 
+import re
+
 import fiftyone as fo
 import numpy as np
 
@@ -14,7 +16,8 @@ PATHS = {
 }
 """Stage of the record -> the sub-fields it writes."""
 
-_FLOATS = ("aum", "forgetting", "el2n", "dual")
+SCORES = ("aum", "forgetting", "el2n", "dual")
+"""The scores that are written on samples and can be ranked by."""
 
 
 def writable(dataset):
@@ -74,12 +77,31 @@ def _write_floats(dataset, path, ids, values):
 
 
 def write_scores(dataset, key, ids, dynamics, rank):
-    for name in _FLOATS:
+    for name in SCORES:
         _write_floats(dataset, f"{key}.{name}", ids, getattr(dynamics, name))
+    write_ranks(dataset, key, ids, rank)
+
+
+def write_ranks(dataset, key, ids, rank):
+    """Writes ``<key>.rank`` with the indexes that serve the views of :mod:`.views`."""
     if not dataset.has_sample_field(f"{key}.rank"):
         dataset.add_sample_field(f"{key}.rank", fo.IntField)
-    _write(dataset, f"{key}.rank", ids, rank.tolist())
+    _write(dataset, f"{key}.rank", ids, np.asarray(rank).tolist())
+    ensure_indexes(dataset, key)
+
+
+def ensure_indexes(dataset, key):
     dataset.create_index(f"{key}.rank")
+    if dataset.has_sample_field(f"{key}.pseudo_label"):
+        dataset.create_index([(f"{key}.pseudo_label.label", 1), (f"{key}.rank", 1)])
+
+
+def drop_indexes(dataset, key):
+    """Drops every index on the run's field."""
+    for name, details in dataset.get_index_information().items():
+        paths = [path for path, _ in details["key"]]
+        if any(path == key or path.startswith(f"{key}.") for path in paths):
+            dataset.drop_index(name)
 
 
 def write_zones(dataset, key, zone_of_rank):
@@ -106,8 +128,17 @@ def read_labels(collection, key):
     """(ids, labels (M,) int, names) of the samples that have a pseudo-label; equal names are one label."""
     ids, names = collection.values(["id", f"{key}.pseudo_label.label"])
     known = {i: name for i, name in zip(ids, names) if name is not None}
-    unique, labels = np.unique(list(known.values()), return_inverse=True)
-    return list(known), labels.astype(np.int32), unique.tolist()
+    names = natural(set(known.values()))
+    place = {name: index for index, name in enumerate(names)}
+    return list(known), np.array([place[name] for name in known.values()], dtype=np.int32), names
+
+
+def natural(names):
+    """Names in the order a reader expects: cluster 2 before cluster 10."""
+    parts = {
+        name: [(not p.isdecimal(), int(p) if p.isdecimal() else p) for p in re.split(r"(\d+)", name)] for name in names
+    }
+    return sorted(parts, key=parts.get)
 
 
 def read_scores(collection, key, score):

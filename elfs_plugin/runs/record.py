@@ -1,5 +1,6 @@
 """What a run did, as a FiftyOne custom run: parameters, versions, counts, and everything it wrote."""
 
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -10,15 +11,28 @@ import fiftyone as fo
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
 
+logger = logging.getLogger(__name__)
+
 METHOD = "elfs"
 
+FORMAT = 2
+"""Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``."""
+
 STAGE_ORDER = ("embeddings", "pseudo_labels", "scores", "beta", "selection")
+
+_NEEDED = {"scores": ("scored",), "selection": ("hard", "coreset", "easy")}
+"""What other modules read from a stage; a stage without it is as if it had not been run."""
 
 
 @dataclass
 class RunRecord:
     """The record of a run. ``stages`` maps a finished stage to its parameters, counts and seconds; the rest names what
-    was written, so that it can be removed."""
+    was written, so that it can be removed.
+
+    ``saved`` says of each tag what was saved under it: ``{"beta", "hard", "budget", "when"}``, ``when`` in seconds
+    since 1970. ``ranking`` changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of
+    the saved workspace that ELFS made on the dataset.
+    """
 
     key: str
     stages: dict = field(default_factory=dict)
@@ -29,6 +43,16 @@ class RunRecord:
     saved_views: list = field(default_factory=list)
     failed: int = 0
     versions: dict = field(default_factory=dict)
+    ranking: str | None = None
+    saved: dict = field(default_factory=dict)
+    brain_keys: list = field(default_factory=list)
+    workspace: str | None = None
+    format: int = FORMAT
+
+    @property
+    def is_newer(self):
+        """Whether a newer version of the plugin wrote it, so that this one must not change it."""
+        return self.format > FORMAT
 
     def drop_after(self, stage):
         """Forgets the stages that were made from an older result of ``stage``. Returns their names."""
@@ -40,7 +64,8 @@ class RunRecord:
 
 
 def check_key(dataset, key):
-    """Refuses a run key that is no identifier, or that names something else on the dataset.
+    """Refuses a run key that is no identifier, or that names something else on the dataset, or a run that a newer
+    version of the plugin made.
 
     Raises:
         InvalidInput, NameTaken
@@ -52,9 +77,20 @@ def check_key(dataset, key):
     if dataset.has_run(key):
         if dataset.get_run_info(key).config.method != METHOD:
             raise NameTaken(f"The dataset already has a run '{key}' of another kind. Choose another run key.", "key")
+        check_format(load_record(dataset, key))
     elif dataset.has_sample_field(key):
         raise NameTaken(
             f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
+        )
+
+
+def check_format(record):
+    """Refuses to change the run of a newer version of the plugin, whose record this one would damage."""
+    if record is not None and record.is_newer:
+        raise InvalidInput(
+            f"The run '{record.key}' was made by a newer version of the plugin. Update the plugin to work on it, or "
+            "use another run key.",
+            "key",
         )
 
 
@@ -81,13 +117,48 @@ def list_runs(dataset):
 
 
 def load_record(dataset, key):
-    """The :class:`RunRecord` of a run, or None."""
+    """The :class:`RunRecord` of a run, or None.
+
+    A record of another version is read as far as it is understood: what it lacks has its default, what it has too much
+    is passed over.
+    """
     if not dataset.has_run(key):
         return None
     config = dataset.get_run_info(key).config
-    if config.method != METHOD:
+    if getattr(config, "method", None) != METHOD:
         return None
-    return RunRecord(**{name: _plain(getattr(config, name)) for name in RunRecord.__dataclass_fields__})
+    record = RunRecord(key)
+    for name, default in vars(record).items():
+        value = _plain(getattr(config, name, None))
+        if name == "saved":
+            value = _saved_of(value)
+        if name == "format":
+            value = value if _is_count(value) else 1
+        if value is not None and (default is None or isinstance(value, type(default))):
+            setattr(record, name, value)
+    record.key = key  # a renamed run has the key that FiftyOne knows it by
+    record.stages = {name: details for name, details in record.stages.items() if _is_usable(name, details)}
+    if "scores" in record.stages:
+        record.stages["scores"].setdefault("score", "aum")
+    return record
+
+
+def _is_usable(stage, details):
+    if not isinstance(details, dict):
+        return False
+    if stage == "beta":
+        return isinstance(details.get("chosen"), (int, float))
+    return all(_is_count(details.get(name)) for name in _NEEDED.get(stage, ()))
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _saved_of(value):
+    """The mapping by tag of a stored list: a tag may hold characters that MongoDB does not take in a name."""
+    entries = value if isinstance(value, list) else []
+    return {e["tag"]: {k: v for k, v in e.items() if k != "tag"} for e in entries if isinstance(e, dict) and "tag" in e}
 
 
 def _plain(value):
@@ -124,8 +195,10 @@ def save_record(dataset, record):
                        "numpy": numpy.__version__}  # fmt: skip
     config = dataset.init_run()
     config.method = METHOD
+    record.format = FORMAT
     for name, value in asdict(record).items():
         setattr(config, name, value)
+    config.saved = [{"tag": tag, **details} for tag, details in record.saved.items()]
     if dataset.has_run(record.key):
         dataset.update_run_config(record.key, config)
     else:
@@ -137,8 +210,16 @@ def load_results(dataset, key):
     if not dataset.has_run(key):
         return {}
     # Not from FiftyOne's cache: another process (a delegated job, the App) may have saved newer ones.
-    results = dataset.load_run_results(key, cache=False, load_view=False)
-    return _plain(results.data) if results is not None and getattr(results, "data", None) else {}
+    # Results that cannot be read cost the panel its curves; the scores are on the samples.
+    try:
+        results = dataset.load_run_results(key, cache=False, load_view=False)
+    except Exception as error:  # a missing file, a damaged one, a class of another version
+        if type(error).__module__.startswith("pymongo"):
+            raise
+        logger.warning("The results of the run '%s' cannot be read: %s", key, error)
+        return {}
+    data = getattr(results, "data", None)
+    return _plain(data) if isinstance(data, dict) else {}
 
 
 def save_results(dataset, key, **changes):

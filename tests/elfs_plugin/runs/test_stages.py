@@ -12,7 +12,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from elfs_plugin import pipeline, runs
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
-from elfs_plugin.runs import fields, jobs, record, stages
+from elfs_plugin.runs import export, fields, jobs, record, session, views
 
 FIELDS = ("elfs.pseudo_label.label", "elfs.pseudo_label.confidence", "elfs.aum", "elfs.forgetting", "elfs.el2n",
           "elfs.rank", "elfs.zone")  # fmt: skip
@@ -91,7 +91,7 @@ def test_the_saved_view_matches_an_interval_of_ranks(finished):
     view = again.load_saved_view("Coreset")
     assert [type(stage) for stage in view._stages] == [fo.Match]
     text = json.dumps(view._serialize(), default=str)
-    assert "$elfs.rank" in text
+    assert "elfs.rank" in text
     assert not any(i in text for i in dataset.values("id"))
     low = summary["hard"]
     assert sorted(view.values("elfs.rank")) == list(range(low, low + 20))
@@ -100,7 +100,7 @@ def test_the_saved_view_matches_an_interval_of_ranks(finished):
 
 def test_the_zones_are_views(finished):
     dataset, summary = finished
-    for zone in stages.ZONES:
+    for zone in views.ZONES:
         view = runs.zone_view(dataset, "elfs", zone)
         assert len(view) == summary[zone]
         assert set(view.values("elfs.zone")) <= {zone}
@@ -500,7 +500,7 @@ def test_progress_never_falls_and_ends_at_one(dataset):
     assert overall == sorted(overall) and overall[-1] == 1.0
     shown = list(dict.fromkeys(event.stage for event in events))
     named = [name for stage, name in pipeline.STAGES.items() if stage != "cluster_count"]
-    assert shown == [*named, stages.WRITING]
+    assert shown == [*named, session.WRITING]
     state = jobs.read_job(dataset, "elfs")
     assert (state["state"], state["overall"], state["step"]) == ("completed", 1.0, 7)
 
@@ -511,7 +511,7 @@ def test_a_sink_that_fails_does_not_cost_the_run(dataset, vectors):
 
 def test_many_vectors_live_in_a_file_of_the_run(dataset, finished, monkeypatch, state_of):
     before = state_of(dataset)
-    monkeypatch.setattr(stages, "LARGE", 50)
+    monkeypatch.setattr(session, "LARGE", 50)
     summary = run(dataset, beta="auto")
     assert not dataset.has_sample_field("elfs_embeddings")
     assert dataset.values(FIELDS) == finished[0].values(FIELDS)
@@ -609,20 +609,22 @@ def test_csv_lists_the_coreset_by_rank(finished, tmp_path):
     assert runs.export_coreset(dataset, path=str(path)) == {"path": str(path), "exported": 20}
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["filepath", "id", "rank", "aum", "forgetting", "el2n", "pseudo_label.label",
-                             "pseudo_label.confidence"]  # fmt: skip
+    assert list(rows[0]) == ["filepath", "id", "rank", "zone", "aum", "forgetting", "el2n", "dual",
+                             "pseudo_label.label", "pseudo_label.confidence", "agreement"]  # fmt: skip
     view = runs.zone_view(dataset, "elfs", "coreset").sort_by("elfs.rank")
     assert [row["id"] for row in rows] == view.values("id")
     assert [row["filepath"] for row in rows] == view.values("filepath")
     assert [int(row["rank"]) for row in rows] == view.values("elfs.rank")
-    assert [float(row["aum"]) for row in rows] == view.values("elfs.aum")
+    for name in ("aum", "dual", "agreement"):
+        assert [float(row[name]) for row in rows] == view.values(f"elfs.{name}")
+    assert {row["zone"] for row in rows} == {"coreset"}
     assert [row["pseudo_label.label"] for row in rows] == view.values("elfs.pseudo_label.label")
     assert os.listdir(path.parent) == ["coreset.csv"]
 
 
 def test_images_are_copied(finished, tmp_path):
     dataset, summary = finished
-    for zone in stages.ZONES:
+    for zone in views.ZONES:
         folder = tmp_path / zone
         assert runs.export_coreset(dataset, path=str(folder), format="images", zone=zone)["exported"] == summary[zone]
         names = sorted(os.path.basename(p) for p in runs.zone_view(dataset, "elfs", zone).values("filepath"))
@@ -642,7 +644,7 @@ def test_images_of_one_name_in_two_folders_are_both_copied(dataset, vectors, tmp
     ]
 
 
-@pytest.mark.parametrize("format", stages.EXPORT_FORMATS)
+@pytest.mark.parametrize("format", export.EXPORT_FORMATS)
 def test_an_empty_zone_is_not_exported(dataset, vectors, tmp_path, format):
     run(dataset, encoder=None, embeddings_field="clip", budget=1.0, beta=0)
     with pytest.raises(InvalidInput, match="The zone 'hard' of the run 'elfs' holds no images"):

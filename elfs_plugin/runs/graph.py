@@ -1,0 +1,87 @@
+"""The run's nearest neighbours on disk, so that those of one sample are read without loading anything else.
+
+Three arrays in the folder ``graph`` of the run, which are mapped, not read: the ids in order (M,), and the K nearest of
+each, (M, K) rows and (M, K) similarities. 112 MB for a million samples.
+"""
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+KEPT = 16
+"""Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""
+
+_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class KeptGraph:
+    """``ids`` (M,) in order; ``neighbors`` (M, K) int32 rows, nearest first, -1 where there is none; ``similarities``
+    (M, K) float16, cosine."""
+
+    ids: np.ndarray
+    neighbors: np.ndarray
+    similarities: np.ndarray
+
+    def row(self, sample_id):
+        """The row of an id, or None."""
+        wanted = str(sample_id).encode()
+        row = int(np.searchsorted(self.ids, np.array(wanted, dtype=self.ids.dtype)))
+        return row if row < len(self.ids) and self.ids[row] == wanted else None
+
+    def neighbors_of(self, sample_id):
+        """[(id, similarity)] of a sample, most similar first; None when the graph does not have it."""
+        row = self.row(sample_id)
+        if row is None:
+            return None
+        pairs = zip(self.neighbors[row].tolist(), self.similarities[row].tolist())
+        return [(self.ids[other].decode(), similarity) for other, similarity in pairs if other >= 0]
+
+
+def save(folder, ids, neighbors, similarities):
+    """Writes the graph of M samples: ``ids`` in any order, (M, k) rows of their neighbours and (M, k) similarities."""
+    ids = np.asarray(ids).astype("S24")
+    kept = min(neighbors.shape[1], KEPT)
+    order = np.argsort(ids, kind="stable")
+    place = np.empty(len(ids), dtype=np.int32)
+    place[order] = np.arange(len(ids), dtype=np.int32)
+    target = Path(folder) / "graph"
+    partial = target.with_name(f"graph.{uuid.uuid4().hex}.partial")
+    partial.mkdir(parents=True)
+    try:
+        np.save(partial / "ids.npy", ids[order])
+        shape = (len(ids), kept)
+        rows = np.lib.format.open_memmap(partial / "neighbors.npy", "w+", np.int32, shape)
+        values = np.lib.format.open_memmap(partial / "similarities.npy", "w+", np.float16, shape)
+        for start in range(0, len(ids), _ROWS):
+            some = order[start : start + _ROWS]
+            found = np.asarray(neighbors[some, :kept])
+            rows[start : start + _ROWS] = np.where(found < 0, -1, place[found])
+            values[start : start + _ROWS] = similarities[some, :kept]
+        rows.flush()
+        values.flush()
+        del rows, values
+        remove(folder)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load(folder):
+    """The :class:`KeptGraph` of a run's folder, memory-mapped, or None when there is none that can be read."""
+    folder = Path(folder) / "graph"
+    try:
+        names = ("ids", "neighbors", "similarities")
+        ids, neighbors, similarities = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+    except (OSError, ValueError):
+        return None
+    whole = neighbors.shape == similarities.shape and neighbors.ndim == 2 and len(ids) == len(neighbors)
+    return KeptGraph(ids, neighbors, similarities) if whole else None
+
+
+def remove(folder):
+    shutil.rmtree(Path(folder) / "graph", ignore_errors=True)

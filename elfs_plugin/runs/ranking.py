@@ -1,0 +1,134 @@
+"""The whole ranking of a run as arrays, for histograms that move while a slider does.
+
+A million values take MongoDB seconds. So the run keeps them in a file as well, which counts only as long as it is
+of the record's current ranking, no scored sample has been deleted and the clusters have their names.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+
+import numpy as np
+
+from ..dynamics import HARD_WHEN
+from . import fields, record
+
+_FILE = "ranking.npz"
+_GROUP = 20_000
+"""Ranks per document that MongoDB sends: far below its 16 MB."""
+
+
+def new_ranking(run):
+    """Gives the record a new version of its ranking: to be called when scores, labels or their names change."""
+    run.ranking = uuid.uuid4().hex
+
+
+def ranking_version(run):
+    """A short string that changes whenever the scores or labels of a run do, to key a cache by.
+
+    Records of versions that had none are told apart by what their stages say.
+    """
+    if run.ranking:
+        return run.ranking
+    made_of = {name: run.stages.get(name) for name in ("embeddings", "pseudo_labels", "scores")}
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def read_ranking(dataset, key):
+    """The scored samples that exist, hardest first.
+
+    Returns:
+        (ids (N,) str, scores (N,) float64 of the score that was ranked by, labels (N,) int32, names): ``names[l]`` is
+        the pseudo-label l. Which score it was, is in ``record.stages["scores"]["score"]``. When none was deleted
+        since, place i has rank i.
+
+    Raises:
+        InvalidInput: for a run without scores
+    """
+    run = record.require_record(dataset, key, "scores", "showing its ranking")
+    path = record.run_folder(dataset, key) / _FILE
+    kept = _load(path, ranking_version(run))
+    if kept is not None and _is_true(dataset, key, kept):
+        return kept
+    found = _read(dataset, key, run.stages["scores"]["score"])
+    if len(found[0]) == run.stages["scores"]["scored"]:
+        _save(path, ranking_version(run), found)
+    return found
+
+
+def keep_ranking(dataset, run, ids, scores, labels, names):
+    """Writes the file of the record's current ranking, of N samples in any order."""
+    hardest = HARD_WHEN[run.stages["scores"]["score"]]
+    ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float64)
+    order = np.lexsort((ids, scores if hardest == "low" else -scores))
+    path = record.run_folder(dataset, run.key) / _FILE
+    _save(path, ranking_version(run), (ids[order], scores[order], np.asarray(labels)[order], names))
+
+
+def _is_true(dataset, key, kept):
+    collection = dataset._sample_collection
+    if collection.count_documents({f"{key}.rank": {"$gte": 0}}) != len(kept[0]):
+        return False
+    # Served by the index of (label, rank).
+    label = f"{key}.pseudo_label.label"
+    return {name for name in collection.distinct(label) if name is not None} == set(kept[3])
+
+
+def _read(dataset, key, score):
+    label = f"{key}.pseudo_label.label"
+    stages = [
+        {"$match": {f"{key}.rank": {"$gte": 0}}},
+        {"$project": {"rank": f"${key}.rank", "score": f"${key}.{score}", "label": f"${label}"}},
+        # Few large documents instead of one for each sample: three times as quick to read.
+        {
+            "$group": {
+                "_id": {"$floor": {"$divide": ["$rank", _GROUP]}},
+                "ids": {"$push": "$_id"},
+                "ranks": {"$push": "$rank"},
+                "scores": {"$push": {"$ifNull": ["$score", None]}},
+                "labels": {"$push": {"$ifNull": ["$label", None]}},
+            }
+        },
+    ]
+    ids, ranks, scores, labels = [], [], [], []
+    for group in dataset._sample_collection.aggregate(stages, allowDiskUse=True):
+        whole = [None not in pair for pair in zip(group["scores"], group["labels"])]
+        for into, name in ((ids, "ids"), (ranks, "ranks"), (scores, "scores"), (labels, "labels")):
+            into.extend(value for value, ok in zip(group[name], whole) if ok)
+    order = np.argsort(np.array(ranks, dtype=np.int64), kind="stable")
+    names, codes = np.unique(np.array(labels, dtype=str), return_inverse=True)
+    names = fields.natural(names.tolist())
+    place = {name: index for index, name in enumerate(names)}
+    codes = np.array([place[name] for name in sorted(place)], dtype=np.int32)[codes] if names else codes
+    ids = np.array([str(i) for i in ids], dtype="<U24")
+    return ids[order], np.array(scores, dtype=np.float64)[order], codes.astype(np.int32)[order], names
+
+
+def _save(path, version, ranking):
+    ids, scores, labels, names = ranking
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, version=np.array(version), ids=ids.astype("S24"), scores=scores,
+                     labels=labels.astype(np.int32), names=np.array(names, dtype=str))  # fmt: skip
+        os.replace(partial, path)
+    except OSError:  # a disk that is full or read-only costs speed, not the result
+        pass
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _load(path, version):
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["version"]) != version:
+                return None
+            return file["ids"].astype("<U24"), file["scores"], file["labels"], file["names"].tolist()
+    except MemoryError:
+        raise
+    except Exception:  # a damaged archive raises nearly anything; the dataset has it all
+        return None

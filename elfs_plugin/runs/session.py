@@ -1,0 +1,359 @@
+"""A job on a run: what has been read or made so far, and how each stage's result is written."""
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ..cluster_health import health
+from ..clustering import ClusteringConfig
+from ..dynamics import HARD_WHEN
+from ..errors import InvalidInput
+from ..images import load_pixels
+from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, stage_weights
+from ..progress import part
+from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
+from . import deletion, fields, graph, jobs, ranking, record, samples, selection
+
+LARGE = 200_000
+"""Above this many vectors they are kept in a memory-mapped file of the run instead of a field."""
+
+MAX_LISTED_FAILURES = 10_000
+HISTOGRAM_BINS = 60
+WRITING = "Writing to the dataset"
+
+
+def clustering_config(preset):
+    presets = {"auto": ClusteringConfig.default, "quick": ClusteringConfig.quick,
+               "published": ClusteringConfig.published}  # fmt: skip
+    if preset not in presets:
+        raise InvalidInput(f"Unknown clustering preset {preset!r}. Use one of: {', '.join(presets)}.", "preset")
+    return presets[preset]()
+
+
+class Session:
+    """A job on a dataset with its record, its pipeline and what has been read or made so far (a context manager)."""
+
+    def __init__(self, collection, key, operation, stages, sinks, seed=0, device="auto", needs=None):
+        if needs != "scores":  # those that need scores work on the samples of the run, wherever the view is
+            samples.check_collection(collection)
+        self.collection = collection
+        self.dataset = collection._dataset
+        record.check_key(self.dataset, key)
+        if needs:
+            record.require_record(self.dataset, key, needs, operation.lower())
+        self.key = key
+        self.folder = record.run_folder(self.dataset, key)
+        self.record = record.load_record(self.dataset, key) or record.RunRecord(key)
+        weights = {**stage_weights(*stages), WRITING: 2}
+        self._job = jobs.job(self.dataset, key, operation, weights, sinks)
+        self._seed, self._device = seed, device
+        self.ids = self.vectors = self.labels = self.names = self.rank_scores = None
+        self._since = time.time()
+
+    def __enter__(self):
+        self.reporter = self._job.__enter__()
+        try:
+            folder = self.folder / "stages"
+            self.pipe = Pipeline(seed=self._seed, device=self._device, folder=folder, reporter=self.reporter)
+            # Another process may have worked on this run between the form and the lock.
+            self.record = record.load_record(self.dataset, self.key) or self.record
+            self._paths = None
+        except BaseException as error:
+            self._job.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            self.reporter.done()
+        return self._job.__exit__(*error)
+
+    def _finish(self, stage, **details):
+        """Records a finished stage; what was made from an older result of it is forgotten."""
+        self.record.drop_after(stage)
+        self.record.stages[stage] = {"seed": self._seed, **details}
+        record.save_record(self.dataset, self.record)
+
+    def embed(self, encoder, weights, field):
+        field = field or f"{self.key}_embeddings"
+        record.check_embeddings_field(self.dataset, self.record, field)
+        mine = self.dataset.has_sample_field(field)
+        found = samples.read_samples(self.collection)
+        compute = None
+        if encoder.startswith(samples.ZOO_PREFIX):
+            compute = partial(samples.zoo_embeddings, self.collection, found, encoder)
+        result = self.pipe.embed(found.paths, encoder, weights=weights, compute=compute)
+        self._take(found, result)
+        if self.record.owns_embeddings and self.record.embeddings_field != field:
+            self._drop_embeddings()
+        graph.remove(self.folder)
+        if mine:
+            self.dataset.clear_sample_field(field)
+        # The record comes first: a crash while writing leaves a field that delete_run knows of.
+        self.record.embeddings_field, self.record.owns_embeddings = field, True
+        record.save_record(self.dataset, self.record)
+        if len(self.ids) > LARGE:
+            self._save_vectors()
+        else:
+            fields.write_vectors(self.dataset, field, self.ids, self.vectors)
+        fields.clear(self.dataset, self.key, ("pseudo_labels", "scores", "selection"))
+        self._finish("embeddings", encoder=encoder, weights=weights, embedded=len(self.ids), failed=self.record.failed,
+                     dimensions=int(self.vectors.shape[1]), seconds=self.pipe.seconds["embeddings"])  # fmt: skip
+        self._save_failures()
+
+    def use_vectors(self, field):
+        """Takes the vectors of an existing field."""
+        field = field or self.record.embeddings_field
+        if not field:
+            raise InvalidInput("Name the vector field to use, or compute embeddings first.", "embeddings_field")
+        if field == self.record.embeddings_field and self._vector_file().is_file():
+            found = samples.read_samples(self.collection)
+            known = self._load_vectors()
+            values = [known.get(i) for i in found.ids]
+            result = samples.validate_vectors(values)
+        else:
+            found, result = samples.read_vectors(self.collection, field)
+        earlier = self._known_failures() if field == self.record.embeddings_field else {}
+        self._take(found, result, earlier)
+        if field != self.record.embeddings_field:
+            if self.record.owns_embeddings:
+                self._drop_embeddings()
+            self.record.embeddings_field, self.record.owns_embeddings = field, False
+            self.record.stages.pop("embeddings", None)
+
+    def _take(self, found, embeddings, earlier=None):
+        self.ids = [i for i, ok in zip(found.ids, embeddings.ok) if ok]
+        self._paths = dict(zip(found.ids, found.paths))
+        self.vectors = embeddings.vectors
+        reasons = {found.ids[i]: reason for i, reason in embeddings.failures.items()}
+        self.failures = {i: (earlier or {}).get(i, reason) for i, reason in reasons.items()}
+        self.record.failed = len(self.failures)
+
+    def _known_failures(self):
+        return record.load_results(self.dataset, self.key).get("failures", {})
+
+    def _save_failures(self):
+        listed = dict(list(self.failures.items())[:MAX_LISTED_FAILURES])
+        record.save_results(self.dataset, self.key, failures=listed)
+
+    def _drop_embeddings(self):
+        deletion.release_embeddings(self.dataset, self.record)
+        self._vector_file().unlink(missing_ok=True)
+
+    def _vector_file(self):
+        return self.folder / "embeddings.npy"
+
+    def _save_vectors(self):
+        path = self._vector_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, self.vectors)
+        np.save(path.with_name("embedding_ids.npy"), np.array(self.ids))
+
+    def _load_vectors(self):
+        path = self._vector_file()
+        return dict(zip(np.load(path.with_name("embedding_ids.npy")).tolist(), np.load(path, mmap_mode="r")))
+
+    def cluster(self, num_clusters, k, preset):
+        config = clustering_config(preset)
+        count = None
+        if num_clusters == "auto":
+            count = self.pipe.count_clusters(self.vectors)
+            num_clusters = count.suggested
+        neighbors, result = self.pipe.pseudo_labels(self.vectors, num_clusters, k=k, config=config)
+        self._own_group()
+        fields.clear(self.dataset, self.key, ("pseudo_labels", "scores", "selection"))
+        fields.write_pseudo_labels(self.dataset, self.key, self.ids, result.labels, result.confidence,
+                                   result.agreement)  # fmt: skip
+        graph.save(self.folder, self.ids, neighbors.indices, neighbors.similarities)
+        self.labels, self.num_clusters = result.labels, num_clusters
+        self.names = [f"cluster {label}" for label in range(num_clusters)]
+        ranking.new_ranking(self.record)
+        self._finish("pseudo_labels", clusters=num_clusters, neighbors=neighbors.k, neighbor_search=neighbors.method,
+                     neighbor_recall=neighbors.recall, estimated=count is not None, config=config.to_dict(),
+                     labelled=len(self.ids), since=self._since, embeddings_field=self.record.embeddings_field,
+                     seconds=self.pipe.seconds["neighbors"] + self.pipe.seconds["pseudo_labels"])  # fmt: skip
+        self._save_failures()
+        record.save_results(
+            self.dataset,
+            self.key,
+            clusters={
+                "occupancy": result.occupancy.tolist(),
+                "head_losses": result.head_losses.tolist(),
+                "loss_curve": result.loss_curve.tolist(),
+                "head_scores": result.head_scores.tolist(),
+                "best_head": result.best_head,
+                **health(result),
+                "warnings": result.warnings,
+            },
+            cluster_count=count and count.to_dict(),
+            histogram=None,
+            beta=None,
+        )
+
+    def _own_group(self):
+        """Declares the run's nested field, recording it first."""
+        owned = self.record.owns_field
+        if not owned and self.dataset.has_sample_field(self.key):
+            fields.ensure_group(self.dataset, self.key, owned=False)
+        self.record.owns_field = True
+        record.save_record(self.dataset, self.record)
+        fields.ensure_group(self.dataset, self.key, owned=True)
+
+    def use_labels(self):
+        """Takes the pseudo-labels on the dataset."""
+        self.ids, self.labels, self.names = fields.read_labels(self.collection, self.key)
+        if not self.ids:
+            raise InvalidInput(f"No sample of this view has a pseudo-label of the run '{self.key}'.")
+        self.num_clusters = max(len(self.names), 2)
+        self.failures = self._known_failures()
+
+    def use_scores(self):
+        """Takes the pseudo-labels and the scores on the dataset."""
+        stage = self.record.stages["scores"]
+        whole = fields.writable(self.dataset)
+        ids, scores = fields.read_scores(whole, self.key, stage["score"])
+        label_ids, labels, self.names = fields.read_labels(whole, self.key)
+        by_id = dict(zip(label_ids, labels))
+        known = [i in by_id for i in ids]
+        self.ids = [i for i, ok in zip(ids, known) if ok]
+        if not self.ids:
+            raise InvalidInput(f"No sample has scores of the run '{self.key}' any more. Compute the scores again.")
+        self.rank_scores = scores[known]
+        self.labels = np.array([by_id[i] for i in self.ids], dtype=np.int32)
+        self.num_clusters = max(len(self.names), 2)
+        self.score_name = stage["score"]
+
+    def _vectors_of(self, ids):
+        """Vectors (M, D) of these ids; a sample that has lost its vector is an error."""
+        if self.vectors is not None:
+            return self.vectors
+        field = self.record.embeddings_field
+        if self._vector_file().is_file():
+            known = self._load_vectors()
+        else:
+            found, embeddings = samples.read_vectors(fields.writable(self.dataset).select(ids), field)
+            known = dict(zip([i for i, ok in zip(found.ids, embeddings.ok) if ok], embeddings.vectors))
+        lost = [i for i in ids if i not in known]
+        if lost:
+            raise InvalidInput(
+                f"{len(lost):,} samples of the run have no usable vector in '{field}' any more (first: {lost[0]}). "
+                "Compute the embeddings and pseudo-labels again."
+            )
+        return np.stack([known[i] for i in ids]).astype(np.float32)
+
+    def score(self, proxy, score, epochs, image_size):
+        config = resolve_proxy(proxy)
+        if epochs:
+            config = replace(config, epochs=int(epochs))
+        progress = None
+        if config.on_images:
+            progress = self.reporter.stage(STAGES["dynamics"])
+            inputs = self._pixels(config.image_size or image_size, part(progress, 0.0, DECODING_SHARE))
+            progress = part(progress, DECODING_SHARE, 1.0)
+        else:
+            self.vectors = inputs = self._vectors_of(self.ids)
+        result = self.pipe.dynamics(inputs, self.labels, self.num_clusters, config=config, progress=progress)
+        self._own_group()
+        fields.clear(self.dataset, self.key, ("scores", "selection"))
+        self.rank_scores, self.score_name = getattr(result, score), score
+        rank = difficulty_rank(self.rank_scores, hard=HARD_WHEN[score], ids=self.ids)
+        fields.write_scores(self.dataset, self.key, self.ids, result, rank)
+        ranking.new_ranking(self.record)
+        self._finish("scores", score=score, proxy=config.to_dict(), scored=len(self.ids), epochs=result.epochs,
+                     seconds=self.pipe.seconds["dynamics"])  # fmt: skip
+        ranking.keep_ranking(self.dataset, self.record, self.ids, self.rank_scores, self.labels, self.names)
+        self._save_failures()
+        counts, edges = np.histogram(self.rank_scores, bins=HISTOGRAM_BINS)
+        histogram = {"score": score, "hard": HARD_WHEN[score], "counts": counts.tolist(), "edges": edges.tolist()}
+        record.save_results(self.dataset, self.key, histogram=histogram, beta=None)
+
+    def _pixels(self, image_size, progress):
+        """Decodes the run's images for the faithful proxy; those that cannot be read are excluded and listed."""
+        if self._paths is None:
+            found = samples.read_samples(self.collection)
+            self._paths = dict(zip(found.ids, found.paths))
+        pixels = load_pixels([self._paths[i] for i in self.ids], int(image_size), progress=progress)
+        if not len(pixels.values):
+            raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
+        for index, reason in pixels.failures.items():
+            self.failures[self.ids[index]] = reason
+        self.record.failed = len(self.failures)
+        self.ids = [i for i, ok in zip(self.ids, pixels.ok) if ok]
+        self.labels = self.labels[pixels.ok]
+        if self.vectors is not None:
+            self.vectors = self.vectors[pixels.ok]
+        return pixels.values
+
+    def search(self, budget, grid, repeats):
+        n = len(self.ids)
+        budget = resolve_budget(budget, n)
+        self.vectors = self._vectors_of(self.ids)
+        result = self.pipe.beta(self.vectors, self.labels, self.rank_scores, budget, hard=HARD_WHEN[self.score_name],
+                                grid=grid, repeats=repeats, ids=self.ids)  # fmt: skip
+        self._finish("beta", budget=budget, repeats=int(repeats), chosen=result.chosen, reason=result.reason,
+                     seconds=self.pipe.seconds["beta"])  # fmt: skip
+        curve = {
+            "budget": budget,
+            "betas": result.betas.tolist(),
+            "accuracies": result.accuracies.tolist(),
+            "mean": result.mean.tolist(),
+            "spread": result.spread.tolist(),
+            "chosen": result.chosen,
+            "reason": result.reason,
+        }
+        record.save_results(self.dataset, self.key, beta=curve)
+        return result.chosen
+
+    def select(self, budget, beta, tag, view_name, expected=None):
+        start = time.monotonic()
+        n = self.record.stages["scores"]["scored"]
+        count = resolve_budget(budget, n)
+        if beta == "auto":
+            searched = self.record.stages.get("beta")
+            if searched is None:
+                raise InvalidInput("No β has been searched yet. Set β, or use search_beta first.", "beta")
+            beta = searched["chosen"]
+        hard_count = resolve_beta(beta, count, n)
+        self.check_names(tag, view_name, expected)
+        report = self.reporter.stage("Selecting the coreset")
+        zones = Zones(np.arange(n), hard_count, count)
+        fields.write_zones(self.dataset, self.key, zones.zone)
+        report(0.5, "zones written")
+        self.record.drop_after("selection")
+        self.record.stages["selection"] = {"beta": float(beta), "budget": count, "hard": hard_count,
+                                           "coreset": count, "easy": n - hard_count - count}  # fmt: skip
+        selection.save(self.dataset, self.record, tag, view_name)
+        self.record.stages["selection"]["seconds"] = round(time.monotonic() - start, 3)
+        record.save_record(self.dataset, self.record)
+
+    def check_names(self, tag, view_name, expected=None):
+        """See :func:`~.selection.check_names`."""
+        selection.check_names(self.dataset, self.record, tag, view_name, expected)
+
+    def summary(self, stage):
+        """What the caller is told."""
+        self.reporter.stage(WRITING)
+        stages = self.record.stages
+        applied = stages.get("selection", {})
+        searched = stages.get("beta", {})
+        results = record.load_results(self.dataset, self.key)
+        return {
+            "key": self.key,
+            "stage": stage,
+            "samples": len(self.ids) if self.ids is not None else stages["scores"]["scored"],
+            "failed": self.record.failed,
+            "clusters": stages.get("pseudo_labels", {}).get("clusters"),
+            "estimate": (results.get("cluster_count") or {}).get("explanation"),
+            "beta": applied.get("beta", searched.get("chosen")),
+            "reason": searched.get("reason"),
+            "budget": applied.get("budget", searched.get("budget")),
+            "coreset": applied.get("coreset"),
+            "hard": applied.get("hard"),
+            "easy": applied.get("easy"),
+            "embeddings_field": self.record.embeddings_field,
+            "warnings": results.get("clusters", {}).get("warnings", []),
+            "stages": {name: details.get("seconds") for name, details in stages.items()},
+            "resumed": self.pipe.resumed,
+        }
