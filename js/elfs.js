@@ -1,0 +1,940 @@
+/**
+ * The live cuts: a histogram of the difficulty score with two draggable handles, embedded in the Python panel.
+ *
+ * Ranks go from hard to easy. A cut is {hard, budget}: ranks [0, hard) are too hard, [hard, hard + budget) are the
+ * coreset, the rest is too easy. The cut is always stored in ranks; pixels, percentages and scores are derived from it.
+ * While a handle moves the server is not asked; one event tells it where the handle was released.
+ *
+ * Data: {table, cut}. The table comes from elfs_plugin/cuts.py and changes with the run; the cut is
+ * {hard, budget, serial, chosen_beta, prior_beta} and, for the exact numbers of a released cut, scores and clusters.
+ */
+(function () {
+  "use strict";
+
+  const { React, __fop__: plugins, __foo__: operators, __mui__: mui } = window;
+  // Without these the panel keeps its own sliders.
+  if (!React || !plugins?.registerComponent || !operators?.useTriggerPanelEvent) return;
+
+  const h = React.createElement;
+  const { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } = React;
+
+  const ZONES = ["hard", "coreset", "easy"];
+  const NAMES = { hard: "too hard", coreset: "coreset", easy: "too easy" };
+  const MARGIN = { left: 48, right: 28, top: 26, bottom: 54 };
+  const KEY_PAUSE = 300; // ms without a key until the keyboard counts as released
+
+  // Numbers
+
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+  const whole = (value) => value.toLocaleString("en-US");
+  const minus = (text) => text.replace("-", "\u2212");
+
+  /** Percent with as many digits as n images can tell apart. */
+  const percent = (count, n) => `${((100 * count) / n).toFixed(n >= 1e5 ? 3 : n >= 1e4 ? 2 : 1)}%`;
+
+  const scoreText = (value) =>
+    minus(Math.abs(value) >= 1e5 ? whole(Math.round(value)) : String(Number(value.toPrecision(4))));
+
+  /** Decimals of a percentage that bring back the same count when they are typed in again. */
+  const decimals = (n) => Math.max(2, Math.ceil(Math.log10(n)) - 1);
+  const exactPercent = (count, n) => String(Number(((100 * count) / n).toFixed(decimals(n))));
+
+  /** Rounded down as in pruning.py, but half a unit of the last shown digit is forgiven. */
+  const countOf = (share, n) => Math.floor((n * (share + 0.5 / 10 ** decimals(n))) / 100);
+
+  /** A typed number, or null. A comma is a decimal point in a percentage and a separator in a count. */
+  function parse(text, isPercent) {
+    const plain = text.replace(/[\s%]/g, "").replace(/,/g, isPercent && !text.includes(".") ? "." : "");
+    const value = plain === "" ? NaN : Number(plain);
+    return Number.isFinite(value) ? value : null;
+  }
+
+  /** Largest index i of an ascending array with values[i] <= value; 0 when there is none. */
+  function lastAtMost(values, value) {
+    let low = 0;
+    let high = values.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (values[middle] <= value) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Round values from low to high, about `count` of them. */
+  function ticks(low, high, count) {
+    if (!(high > low)) return [low];
+    const raw = (high - low) / count;
+    const power = 10 ** Math.floor(Math.log10(raw));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
+      found.push(Number((i * step).toPrecision(12)));
+    }
+    return found;
+  }
+
+  // The table
+
+  const isTable = (t) => Boolean(t && t.n >= 1 && t.edges?.length > 1 && t.ranks?.length === t.edges.length);
+
+  /** What tells one ranking from another; the App hands out a new copy of the table at every patch. */
+  const signature = (t) =>
+    isTable(t) ? JSON.stringify([t.n, t.score, t.edges, t.ranks, t.clusters.map((c) => [c.name, c.size])]) : "";
+
+  /** The table with each cluster's members below every rank of the grid. */
+  function prepare(table) {
+    const clusters = table.clusters.map((cluster) => {
+      const below = [0];
+      cluster.members.forEach((count) => below.push(below[below.length - 1] + count));
+      return { ...cluster, below };
+    });
+    return { ...table, clusters, largest: Math.max(1, ...clusters.map((c) => c.size)) };
+  }
+
+  /** {value, exact}: the score at a rank; between the ranks of the table it is interpolated. */
+  function scoreAt(table, rank) {
+    const { ranks, scores } = table.quantiles;
+    const i = lastAtMost(ranks, rank);
+    if (ranks[i] === rank || i + 1 === ranks.length) return { value: scores[i], exact: true };
+    const share = (rank - ranks[i]) / (ranks[i + 1] - ranks[i]);
+    return { value: scores[i] + share * (scores[i + 1] - scores[i]), exact: scores[i] === scores[i + 1] };
+  }
+
+  /** {counts: [hard, coreset, easy] of each cluster, exact}. */
+  function clusterCounts(table, cut) {
+    const places = [cut.hard, cut.hard + cut.budget].map((rank) => {
+      const i = lastAtMost(table.grid, rank);
+      const width = (table.grid[i + 1] ?? rank) - table.grid[i];
+      return { i, share: width ? (rank - table.grid[i]) / width : 0 };
+    });
+    const counts = table.clusters.map(({ below, size }) => {
+      const [a, b] = places.map(({ i, share }) => Math.round(below[i] + share * ((below[i + 1] ?? size) - below[i])));
+      return [a, b - a, size - b];
+    });
+    return { counts, exact: places.every(({ share }) => share === 0) };
+  }
+
+  const same = (a, b) => Boolean(a && b) && a.hard === b.hard && a.budget === b.budget;
+
+  // Scales: ranks to places in [0, 1] and back, both monotone
+
+  const rankScale = (n) => ({
+    place: (rank) => rank / n,
+    rank: (place) => Math.round(clamp(place, 0, 1) * n),
+  });
+
+  /** Along the score, with each bin's images spread evenly over it. */
+  function scoreScale(ranks) {
+    const bins = ranks.length - 1;
+    return {
+      // In front of empty bins the upper cut stays at the last image before them, the lower one at the first behind.
+      place(rank, isUpper) {
+        let i = lastAtMost(ranks, rank);
+        if (isUpper) while (i > 0 && ranks[i - 1] === rank) i--;
+        return i >= bins ? 1 : (i + (rank - ranks[i]) / Math.max(ranks[i + 1] - ranks[i], 1)) / bins;
+      },
+      rank(place) {
+        const at = clamp(place, 0, 1) * bins;
+        const i = Math.min(Math.floor(at), bins - 1);
+        return Math.round(ranks[i] + (at - i) * (ranks[i + 1] - ranks[i]));
+      },
+    };
+  }
+
+  // Moves: {hard, budget} to {hard, budget}, within 0 <= hard, 1 <= budget, hard + budget <= n
+
+  function valid(cut, n) {
+    const budget = clamp(Math.round(Number(cut?.budget)) || 1, 1, n);
+    return { hard: clamp(Math.round(Number(cut?.hard)) || 0, 0, n - budget), budget };
+  }
+
+  const shifted = (cut, hard, n) => ({ hard: clamp(hard, 0, n - cut.budget), budget: cut.budget });
+
+  /** The cut after a part of it was moved to a rank. `lock` is what stays: "budget", "beta" or null. */
+  function moved(part, cut, rank, lock, n) {
+    const end = cut.hard + cut.budget;
+    if (part === "easy") {
+      if (lock === "budget") return shifted(cut, rank - cut.budget, n);
+      return { hard: cut.hard, budget: clamp(rank - cut.hard, 1, n - cut.hard) };
+    }
+    if (lock === "beta") return { hard: cut.hard, budget: cut.budget };
+    if (part === "band" || lock === "budget") return shifted(cut, rank, n);
+    const hard = clamp(rank, 0, end - 1);
+    return { hard, budget: end - hard };
+  }
+
+  /** [lowest, highest] rank a handle can reach. */
+  function reach(part, cut, lock, n) {
+    const edge = (rank) => {
+      const to = moved(part, cut, rank, lock, n);
+      return part === "easy" ? to.hard + to.budget : to.hard;
+    };
+    return [edge(0), edge(n)];
+  }
+
+  /** {cut, note}: a typed number changes itself alone, the other one only where both do not fit. */
+  function typed(name, value, cut, lock, n) {
+    const { hard, budget } = cut;
+    if (name === "beta") {
+      const to = shifted(cut, countOf(value, n), n);
+      const beyond = value < 0 || countOf(value, n) > to.hard;
+      return { cut: to, note: beyond ? `\u03b2 can be 0 to ${exactPercent(n - budget, n)}% beside this budget.` : "" };
+    }
+    const wanted = name === "images" ? Math.floor(value) : countOf(value, n);
+    const most = lock === "beta" ? n - hard : n;
+    const kept = clamp(wanted, 1, most);
+    return {
+      cut: valid({ hard, budget: kept }, n),
+      note: kept === wanted ? "" : `The budget can be 1 to ${whole(most)} images${most < n ? " beside this \u03b2" : ""}.`,
+    };
+  }
+
+  // Hooks
+
+  /** Width of an element in pixels, followed as the panel is resized. */
+  function useWidth(ref) {
+    const [width, setWidth] = useState(0);
+    useLayoutEffect(() => {
+      const measure = () => setWidth(Math.round(ref.current?.clientWidth || 0));
+      measure();
+      if (!window.ResizeObserver) return undefined;
+      const observer = new ResizeObserver(measure);
+      observer.observe(ref.current);
+      return () => observer.disconnect();
+    }, [ref]);
+    return width;
+  }
+
+  /** The App's colours of the current theme; the zones' are from the Okabe-Ito palette. */
+  function useColors() {
+    const theme = mui?.useTheme?.() || {};
+    const { text, background, divider, primary } = theme.vars?.palette || theme.palette || {};
+    const dark = theme.palette?.mode !== "light";
+    return {
+      "--elfs-text": text?.primary || "currentColor",
+      "--elfs-faint": text?.secondary || "currentColor",
+      "--elfs-paper": background?.paper || "Canvas",
+      "--elfs-raised": background?.level1 || background?.paper || "Canvas",
+      "--elfs-line": divider || "GrayText",
+      "--elfs-focus": primary?.main || "Highlight",
+      "--elfs-hard": dark ? "#ee7420" : "#d55e00",
+      "--elfs-coreset": dark ? "#56a8e0" : "#0072b2",
+      "--elfs-easy": dark ? "#8f8f8f" : "#8c8c8c",
+    };
+  }
+
+  /**
+   * The cut on the screen. `apply` draws, `commit` tells the server, `revert` goes back to the last cut told or heard.
+   *
+   * Every commit carries a serial. What the server sends is adopted when its serial is not older than the last commit,
+   * and never while a handle is held: an answer that was overtaken must not move the handles back.
+   */
+  function useCut(table, key, incoming, send) {
+    const n = table.n;
+    const [cut, setCut] = useState(() => valid(incoming, n));
+    const live = useRef(cut);
+    const known = useRef({ key, serial: incoming?.serial ?? 0, cut });
+    const held = useRef(false);
+    const frame = useRef(0);
+    const latest = useRef();
+    latest.current = incoming;
+
+    const apply = useCallback((next) => {
+      live.current = next;
+      frame.current ||= requestAnimationFrame(() => {
+        frame.current = 0;
+        setCut(live.current);
+      });
+    }, []);
+
+    const adopt = useCallback(() => {
+      const from = latest.current;
+      const isOther = known.current.key !== key;
+      if (!from || (!isOther && (held.current || (from.serial ?? 0) < known.current.serial))) return;
+      const next = valid(from, n);
+      known.current = { key, serial: from.serial ?? 0, cut: next };
+      if (isOther) held.current = false;
+      apply(next);
+    }, [apply, key, n]);
+
+    const commit = useCallback(() => {
+      held.current = false;
+      if (same(live.current, known.current.cut)) return adopt();
+      const serial = Math.max(known.current.serial, latest.current?.serial ?? 0) + 1;
+      known.current = { key, serial, cut: live.current };
+      send({ hard: live.current.hard, budget: live.current.budget, serial });
+    }, [adopt, key, send]);
+
+    const revert = useCallback(() => {
+      held.current = false;
+      apply(known.current.cut);
+      adopt();
+    }, [adopt, apply]);
+
+    const { hard, budget, serial } = incoming || {};
+    useEffect(adopt, [adopt, hard, budget, serial]);
+    useEffect(() => () => cancelAnimationFrame(frame.current), []);
+    return useMemo(() => ({ live, held, apply, commit, revert, cut }), [apply, commit, revert, cut]);
+  }
+
+  // Parts
+
+  /** The bars of the histogram as one path. */
+  function barPath(counts, width, height) {
+    const step = width / counts.length;
+    const most = Math.max(1, ...counts);
+    const gap = Math.min(1, step * 0.2);
+    return counts
+      .map((count, i) => {
+        if (!count) return "";
+        const tall = Math.max((count / most) * height, 1);
+        return `M${i * step + gap / 2},${height}v${-tall}h${step - gap}v${tall}z`;
+      })
+      .join("");
+  }
+
+  /** The sorted score over the ranks as an area. `y` places a score. */
+  function areaPath(table, width, height, y) {
+    const { ranks, scores } = table.quantiles;
+    const points = ranks.map((rank, i) => `L${((rank + 0.5) / table.n) * width},${y(scores[i])}`);
+    return `M0,${height}L0,${y(scores[0])}${points.join("")}L${width},${y(scores[scores.length - 1])}V${height}z`;
+  }
+
+  /** [low, high] of the axis of sorted scores, with some air below, so that the lowest one is seen. */
+  function scoreRange(table) {
+    const ends = [table.edges[0], table.edges[table.edges.length - 1]];
+    const low = Math.min(...ends);
+    const span = Math.max(...ends) - low || Math.abs(low) || 1;
+    return [low - 0.08 * span, low + (Math.max(...ends) > low ? span : 0.08 * span)];
+  }
+
+  /** What does not move with the cut: outline, ticks. Computed once per table, width and kind of axis. */
+  function usePicture(table, byRank, width, height) {
+    return useMemo(() => {
+      const first = table.edges[0];
+      const last = table.edges[table.edges.length - 1];
+      const room = Math.max(2, Math.floor(width / 80));
+      if (byRank) {
+        const [low, high] = scoreRange(table);
+        const y = (score) => height * (1 - (score - low) / (high - low));
+        return {
+          scale: rankScale(table.n),
+          outline: areaPath(table, width, height, y),
+          x: ticks(0, 100, Math.min(room, 10)).map((v) => ({ at: v / 100, text: `${v}%` })),
+          y: ticks(low, high, 3).map((v) => ({ at: y(v), text: scoreText(v) })),
+          caption: width > 420 ? `${table.score}, sorted, over the rank` : `${table.score} by rank`,
+        };
+      }
+      const most = Math.max(1, ...table.counts);
+      const place = (v) => (last === first ? 0.5 : (v - first) / (last - first));
+      return {
+        scale: scoreScale(table.ranks),
+        outline: barPath(table.counts, width, height),
+        x: ticks(Math.min(first, last), Math.max(first, last), room).map((v) => ({ at: place(v), text: scoreText(v) })),
+        y: ticks(0, most, 3)
+          .filter(Number.isInteger)
+          .map((v) => ({ at: height * (1 - v / most), text: whole(v) })),
+        caption: width > 420 ? `images over ${table.score}` : table.score,
+      };
+    }, [table, byRank, width, height]);
+  }
+
+  function Axes({ picture, width, height }) {
+    const text = { className: "elfs-faint" };
+    return h(
+      "g",
+      null,
+      picture.y.map(({ at, text: label }) =>
+        h(
+          "g",
+          { key: `y${label}`, transform: `translate(0,${at})` },
+          h("line", { x2: width, className: "elfs-grid" }),
+          h("text", { ...text, x: -8, dy: "0.32em", textAnchor: "end" }, label),
+        ),
+      ),
+      h("line", { x2: width, y1: height, y2: height, className: "elfs-axis" }),
+      picture.x.map(({ at, text: label }) =>
+        h(
+          "g",
+          { key: `x${label}`, transform: `translate(${at * width},${height})` },
+          h("line", { y2: 4, className: "elfs-axis" }),
+          h("text", { ...text, y: 16, textAnchor: "middle" }, label),
+        ),
+      ),
+      h("text", { ...text, y: height + 49 }, "\u2190 harder"),
+      h("text", { ...text, x: width / 2, y: height + 49, textAnchor: "middle" }, picture.caption),
+      h("text", { ...text, x: width, y: height + 49, textAnchor: "end" }, "easier \u2192"),
+    );
+  }
+
+  /** Where a search found β, and where it usually is, below the axis. Side by side or, too close, one of them alone. */
+  function Marks({ found, usual, scale, n, width, height }) {
+    const marks = [
+      ["found", found],
+      ["usual", usual],
+    ]
+      .filter(([, beta]) => typeof beta === "number" && beta >= 0 && beta <= 1)
+      .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }));
+    const apart = marks.length < 2 || Math.abs(marks[0].x - marks[1].x) >= 84;
+    return marks.map(({ name, beta, x }, i) => {
+      const label = `${name} \u03b2 ${Number((100 * beta).toFixed(2))}%`;
+      const isLeft = !apart && (i === 0) === marks[0].x <= marks[1].x;
+      const anchor = x < 40 ? "start" : x > width - 40 ? "end" : apart ? "middle" : isLeft ? "end" : "start";
+      return h(
+        "g",
+        { key: name, transform: `translate(${x},${height})`, "data-mark": name },
+        h("line", { y1: -height, className: "elfs-mark" }),
+        h("path", { d: "M0,19l4,7h-8z", className: name === "found" ? "elfs-fill" : "elfs-hollow" }),
+        h("text", { className: "elfs-faint", y: 35, textAnchor: anchor }, label),
+      );
+    });
+  }
+
+  const HATCH = "elfs-hatch";
+
+  function Handle({ part, x, height, left, right, rank, limits, text, onDown, onKey, onKeyUp, onBlur }) {
+    const side = part === "hard" ? -1 : 1; // the grips stand outside the band and stay apart when it is narrow
+    const middle = height / 2;
+    const name = part === "hard" ? "\u03b2, the hard cut" : "Budget, the easy cut";
+    return h(
+      "g",
+      {
+        className: "elfs-handle",
+        role: "slider",
+        tabIndex: 0,
+        "aria-label": name,
+        "aria-orientation": "horizontal",
+        "aria-valuemin": limits[0],
+        "aria-valuemax": limits[1],
+        "aria-valuenow": rank,
+        "aria-valuetext": text,
+        "data-cut": part,
+        onPointerDown: onDown(part),
+        onKeyDown: onKey(part),
+        onKeyUp,
+        onBlur,
+      },
+      h("rect", { x: x - left, width: left + right, y: -4, height: height + 8, fill: "transparent" }),
+      h("line", { x1: x, x2: x, y1: -4, y2: height, className: "elfs-cut" }),
+      h("rect", {
+        className: "elfs-grip",
+        x: side < 0 ? x - 15 : x + 1,
+        y: middle - 18,
+        width: 14,
+        height: 36,
+        rx: 4,
+      }),
+      [-4, 0, 4].map((dy) =>
+        h("line", {
+          key: dy,
+          className: "elfs-groove",
+          x1: x + side * 4,
+          x2: x + side * 11,
+          y1: middle + dy,
+          y2: middle + dy,
+        }),
+      ),
+    );
+  }
+
+  /** The three zones above the plot, each with its name where there is room for it. */
+  function Zones({ xs, width, height, id }) {
+    const spans = { hard: [0, xs[0]], coreset: [xs[0], xs[1]], easy: [xs[1], width] };
+    return ZONES.map((zone) => {
+      const [from, to] = spans[zone];
+      const fits = to - from > NAMES[zone].length * 6.4 + 8;
+      return h(
+        "g",
+        { key: zone },
+        h("rect", { className: `elfs-${zone}`, x: from, width: Math.max(to - from, 0), y: -8, height: 5 }),
+        fits && h("text", { className: "elfs-name", x: (from + to) / 2, y: -12, textAnchor: "middle" }, NAMES[zone]),
+        h(
+          "clipPath",
+          { id: `${id}-${zone}` },
+          h("rect", { x: from, width: Math.max(to - from, 0), y: 0, height }),
+        ),
+      );
+    });
+  }
+
+  function Plot({ table, state, lock, byRank, width: total, marks, texts }) {
+    const width = Math.max(total - MARGIN.left - MARGIN.right, 40);
+    const height = clamp(Math.round(total * 0.2), 150, 420);
+    const svg = useRef(null);
+    const gesture = useRef(null);
+    const pause = useRef(0);
+    const id = useId();
+    const picture = usePicture(table, byRank, width, height);
+    const { scale } = picture;
+    const { cut, live, held, apply, commit, revert } = state;
+    const n = table.n;
+    const end = cut.hard + cut.budget;
+    const xs = [scale.place(cut.hard, false) * width, scale.place(end, true) * width];
+    const middle = (xs[0] + xs[1]) / 2;
+
+    // The frame is measured once per gesture: measuring it at every move would force a layout.
+    const start = (part) => (event) => {
+      if (event.button > 0 || gesture.current) return;
+      event.preventDefault();
+      event.currentTarget.focus?.({ preventScroll: true });
+      svg.current.setPointerCapture(event.pointerId);
+      const left = svg.current.getBoundingClientRect().left + MARGIN.left;
+      const grasped = part === "easy" ? xs[1] : xs[0];
+      const offset = event.clientX - left - grasped;
+      gesture.current = { part, left, offset, pointer: event.pointerId, from: live.current, scale, width };
+      held.current = true;
+    };
+    const follow = (event) => {
+      const g = gesture.current;
+      if (!g || g.pointer !== event.pointerId) return;
+      const rank = g.scale.rank((event.clientX - g.left - g.offset) / g.width);
+      apply(moved(g.part, g.from, rank, lock, n));
+    };
+    const finish = (event) => {
+      if (gesture.current?.pointer !== event.pointerId) return;
+      gesture.current = null;
+      if (event.type === "pointerup") commit();
+      else revert();
+    };
+
+    const onKey = (part) => (event) => {
+      if (event.key === "Escape") {
+        gesture.current = null;
+        return revert();
+      }
+      const rank = part === "easy" ? live.current.hard + live.current.budget : live.current.hard;
+      const to = keyRank(event, rank, n);
+      if (to === null || event.ctrlKey || event.metaKey || event.altKey) return undefined;
+      event.preventDefault();
+      clearTimeout(pause.current);
+      held.current = true;
+      return apply(moved(part, live.current, to, lock, n));
+    };
+    const settle = () => {
+      clearTimeout(pause.current);
+      if (held.current && !gesture.current) commit();
+    };
+    const onKeyUp = () => {
+      clearTimeout(pause.current);
+      if (held.current && !gesture.current) pause.current = setTimeout(settle, KEY_PAUSE);
+    };
+    useEffect(() => () => clearTimeout(pause.current), []);
+
+    const handle = (part, x, left, right, rank) =>
+      h(Handle, {
+        key: part,
+        part,
+        x,
+        left,
+        right,
+        height,
+        rank,
+        limits: reach(part, cut, lock, n),
+        text: texts[part],
+        onDown: start,
+        onKey,
+        onKeyUp,
+        onBlur: settle,
+      });
+    const inner = Math.min(8, (xs[1] - xs[0]) / 2);
+    return h(
+      "svg",
+      {
+        ref: svg,
+        className: "elfs-plot",
+        width: total,
+        height: height + MARGIN.top + MARGIN.bottom,
+        onPointerMove: follow,
+        onPointerUp: finish,
+        onPointerCancel: finish,
+        onLostPointerCapture: finish,
+        "data-plot": width,
+      },
+      h(
+        "defs",
+        null,
+        h(
+          "pattern",
+          { id: `${id}-${HATCH}`, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+          h("rect", { width: 6, height: 6, className: "elfs-hard" }),
+          h("line", { y2: 6, x1: 1, x2: 1, className: "elfs-hatch" }),
+        ),
+      ),
+      h(
+        "g",
+        { transform: `translate(${MARGIN.left},${MARGIN.top})` },
+        h(Axes, { picture, width, height }),
+        h("rect", { className: "elfs-band", x: xs[0], width: Math.max(xs[1] - xs[0], 0), height }),
+        h(Zones, { xs, width, height, id }),
+        ZONES.map((zone) =>
+          h("path", {
+            key: zone,
+            d: picture.outline,
+            className: `elfs-${zone}`,
+            clipPath: `url(#${id}-${zone})`,
+            style: zone === "hard" ? { fill: `url(#${id}-${HATCH})` } : undefined,
+          }),
+        ),
+        h(Marks, { ...marks, scale, n, width, height }),
+        h("rect", {
+          className: `elfs-grab${lock === "beta" ? "" : " elfs-movable"}`,
+          "data-cut": "band",
+          x: xs[0],
+          width: Math.max(xs[1] - xs[0], 0),
+          y: -MARGIN.top,
+          height: height + MARGIN.top,
+          onPointerDown: lock === "beta" ? undefined : start("band"),
+        }),
+        handle("hard", xs[0], 22, Math.min(inner, middle - xs[0]), cut.hard),
+        handle("easy", xs[1], Math.min(inner, xs[1] - middle), 22, end),
+      ),
+    );
+  }
+
+  /** The rank a key moves a handle to, or null for any other key. */
+  function keyRank(event, rank, n) {
+    const one = event.shiftKey ? Math.max(1, Math.round(n / 100)) : 1;
+    const five = Math.max(1, Math.round(n / 20));
+    const steps = { ArrowLeft: -one, ArrowDown: -one, ArrowRight: one, ArrowUp: one, PageDown: -five, PageUp: five };
+    if (event.key === "Home") return 0;
+    if (event.key === "End") return n;
+    return event.key in steps ? rank + steps[event.key] : null;
+  }
+
+  /** A prefix for the ids of this instance that is safe inside url(). */
+  function useId() {
+    const made = React.useId?.();
+    const random = useRef(null);
+    random.current ||= `elfs${(made || Math.random().toString(36).slice(2)).replace(/\W/g, "")}`;
+    return random.current;
+  }
+
+  /** A number that is taken over on Enter or when the field is left, and given up on Escape. */
+  function Field({ name, label, value, unit, width, onTyped }) {
+    const [draft, setDraft] = useState(null);
+    const take = () => {
+      if (draft !== null && draft !== value) onTyped(name, draft);
+      setDraft(null);
+    };
+    const keys = { Enter: take, Escape: () => setDraft(null) };
+    return h(
+      "label",
+      { className: "elfs-field" },
+      h("input", {
+        "aria-label": label,
+        "data-field": name,
+        inputMode: name === "images" ? "numeric" : "decimal",
+        autoComplete: "off",
+        style: { width },
+        value: draft ?? value,
+        onFocus: (event) => event.target.select(),
+        onChange: (event) => setDraft(event.target.value),
+        onKeyDown: (event) => keys[event.key]?.(),
+        onBlur: take,
+      }),
+      unit,
+    );
+  }
+
+  function Lock({ name, label, isOn, onToggle }) {
+    return h(
+      "button",
+      {
+        type: "button",
+        className: "elfs-button elfs-lock",
+        "aria-pressed": isOn,
+        "aria-label": label,
+        title: `${label}${isOn ? " (locked)" : " (not locked)"}`,
+        "data-lock": name,
+        onClick: () => onToggle(name),
+      },
+      h(
+        "svg",
+        { width: 14, height: 16, viewBox: "0 0 14 16", "aria-hidden": true },
+        h("path", { d: isOn ? "M4 8V5a3 3 0 0 1 6 0v3" : "M4 8V4a3 3 0 0 1 6 -1", className: "elfs-shackle" }),
+        h("rect", { x: 2, y: 7.5, width: 10, height: 7.5, rx: 1.5, fill: "currentColor" }),
+      ),
+    );
+  }
+
+  function ZoneButtons({ counts, n, onZone }) {
+    return h(
+      "div",
+      { className: "elfs-zones" },
+      ZONES.map((zone) =>
+        h(
+          "button",
+          {
+            key: zone,
+            type: "button",
+            className: "elfs-button elfs-zone",
+            title: `Show the images that are ${zone === "coreset" ? "in the coreset" : NAMES[zone]}`,
+            "data-zone": zone,
+            "data-count": counts[zone],
+            onClick: () => onZone(zone),
+          },
+          h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }),
+          h("span", { className: "elfs-label" }, NAMES[zone]),
+          h("strong", null, whole(counts[zone])),
+          h("span", { className: "elfs-share" }, percent(counts[zone], n)),
+        ),
+      ),
+    );
+  }
+
+  /** One line per cluster; a bar is one gradient, so that redrawing thirty of them needs no layout. */
+  function Clusters({ table, cut, exact }) {
+    const known = exact?.length === table.clusters.length;
+    const { counts, exact: onGrid } = known ? { counts: exact, exact: true } : clusterCounts(table, cut);
+    const about = onGrid ? "" : "\u2248 ";
+    const more = table.more?.clusters || 0;
+    return h(
+      "div",
+      null,
+      h(
+        "div",
+        { className: "elfs-heading" },
+        h("span", null, "Clusters"),
+        h("span", { className: "elfs-share" }, `${about}in the coreset, of all`),
+      ),
+      h(
+        "div",
+        { className: "elfs-clusters", role: "list" },
+        table.clusters.map(({ label, name, size }, i) => {
+          const [hard, kept, easy] = counts[i];
+          const a = (100 * hard) / size;
+          const b = (100 * (hard + kept)) / size;
+          const words =
+            `${name}: ${about}${whole(hard)} too hard, ${about}${whole(kept)} coreset, ` +
+            `${about}${whole(easy)} too easy, of ${whole(size)}`;
+          return h(
+            "div",
+            { key: label, role: "listitem", "aria-label": words, title: words, className: "elfs-cluster" },
+            h("span", { className: "elfs-cluster-name" }, name),
+            h(
+              "span",
+              { className: "elfs-track" },
+              h("span", {
+                className: "elfs-bar",
+                style: {
+                  width: `${(100 * size) / table.largest}%`,
+                  background:
+                    `linear-gradient(to right, var(--elfs-hard) ${a}%, var(--elfs-coreset) ${a}% ${b}%, ` +
+                    `var(--elfs-easy) ${b}%)`,
+                },
+              }),
+            ),
+            h("span", { className: "elfs-number" }, whole(kept)),
+            h("span", { className: "elfs-number elfs-share" }, whole(size)),
+          );
+        }),
+      ),
+      more > 0 &&
+        h("div", { className: "elfs-share" }, `and ${whole(more)} more with ${whole(table.more.size)} images`),
+    );
+  }
+
+  function Controls({ cut, n, lock, byRank, onTyped, onLock, onAxis }) {
+    return h(
+      "div",
+      { className: "elfs-controls" },
+      h(
+        "div",
+        { className: "elfs-group" },
+        h("span", { className: "elfs-label" }, "\u03b2"),
+        h(Field, { name: "beta", label: "\u03b2 in percent", value: exactPercent(cut.hard, n), unit: "%", width: 72, onTyped }),
+        h(Lock, { name: "beta", label: "Hold \u03b2 while dragging", isOn: lock === "beta", onToggle: onLock }),
+      ),
+      h(
+        "div",
+        { className: "elfs-group" },
+        h("span", { className: "elfs-label" }, "Budget"),
+        h(Field, { name: "budget", label: "Budget in percent", value: exactPercent(cut.budget, n), unit: "%", width: 72, onTyped }),
+        h(Field, { name: "images", label: "Budget in images", value: whole(cut.budget), unit: "images", width: 84, onTyped }),
+        h(Lock, { name: "budget", label: "Hold the budget while dragging", isOn: lock === "budget", onToggle: onLock }),
+      ),
+      h(
+        "div",
+        { className: "elfs-group elfs-axes", role: "group", "aria-label": "Horizontal axis" },
+        [false, true].map((isRank) =>
+          h(
+            "button",
+            {
+              key: String(isRank),
+              type: "button",
+              className: "elfs-button",
+              "aria-pressed": byRank === isRank,
+              "data-axis": isRank ? "rank" : "score",
+              onClick: () => onAxis(isRank),
+            },
+            isRank ? "by rank" : "by score",
+          ),
+        ),
+      ),
+    );
+  }
+
+  /** Everything below the guard that there is a table. */
+  function Cuts({ table, tableKey, incoming, view, trigger, width }) {
+    const send = useCallback((cut) => view.on_commit && trigger(view.on_commit, cut), [trigger, view.on_commit]);
+    const state = useCut(table, tableKey, incoming, send);
+    const [lock, setLock] = useState("budget");
+    const [byRank, setByRank] = useState(false);
+    const [note, setNote] = useState("");
+    const { live, apply, commit } = state;
+    const n = table.n;
+    const cut = state.cut.hard + state.cut.budget <= n ? state.cut : valid(state.cut, n);
+    const counts = { hard: cut.hard, coreset: cut.budget, easy: n - cut.hard - cut.budget };
+    const told = same(cut, incoming) ? incoming : null;
+    const ends = [cut.hard, cut.hard + cut.budget - 1].map((rank, i) =>
+      told?.scores ? { value: told.scores[i], exact: true } : scoreAt(table, rank),
+    );
+    const [first, last] = ends.map(({ value, exact }) => (exact ? "" : "\u2248 ") + scoreText(value));
+
+    const onTyped = useCallback(
+      (name, text) => {
+        const value = parse(text, name !== "images");
+        if (value === null) return setNote("Type a number.");
+        const result = typed(name, value, live.current, lock, n);
+        setNote(result.note);
+        apply(result.cut);
+        return commit();
+      },
+      [apply, commit, live, lock, n],
+    );
+    const onZone = (zone) => view.on_zone && trigger(view.on_zone, { zone });
+    const onLock = (name) => setLock(lock === name ? null : name);
+    const texts = {
+      hard: `${percent(cut.hard, n)}, ${whole(cut.hard)} of ${whole(n)} images too hard, kept from ${table.score} ${first}`,
+      easy: `budget ${percent(cut.budget, n)}, ${whole(cut.budget)} of ${whole(n)} images, kept to ${table.score} ${last}`,
+    };
+    return h(
+      React.Fragment,
+      null,
+      h(ZoneButtons, { counts, n, onZone }),
+      width > 0 &&
+        h(Plot, {
+          table,
+          state: { ...state, cut },
+          lock,
+          byRank,
+          width,
+          texts,
+          marks: { found: incoming?.chosen_beta, usual: incoming?.prior_beta },
+        }),
+      h(Controls, { cut, n, lock, byRank, onTyped, onLock, onAxis: setByRank }),
+      h(
+        "div",
+        { className: "elfs-readout" },
+        h("span", { "data-scores": "" }, `kept: ${table.score} ${first} to ${last}`),
+        h("span", { role: "status", className: "elfs-note" }, note),
+      ),
+      h(Clusters, { table, cut, exact: told?.clusters }),
+    );
+  }
+
+  /** The registered component. Props come from FiftyOne: the panel's data at this path, and the events' names. */
+  function ElfsCuts(props) {
+    const view = props.schema?.view || {};
+    const { table, cut } = props.data || {};
+    const trigger = operators.useTriggerPanelEvent();
+    const root = useRef(null);
+    const renders = useRef(0);
+    const width = useWidth(root);
+    const colors = useColors();
+    const tableKey = useMemo(() => signature(table), [table]);
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the key stands for the table's content
+    const ready = useMemo(() => (tableKey ? prepare(table) : null), [tableKey]);
+    useEffect(() => {
+      if (view.on_ready) trigger(view.on_ready, {});
+      // eslint-disable-next-line react-hooks/exhaustive-deps -- once per mount
+    }, []);
+    return h(
+      "div",
+      {
+        ref: root,
+        className: "elfs-cuts",
+        role: "group",
+        "aria-label": "Cuts through the ranking",
+        style: colors,
+        "data-renders": ++renders.current,
+        // The App's own shortcuts must not hear the arrow keys.
+        onKeyDown: (event) => event.stopPropagation(),
+      },
+      h("style", null, STYLE),
+      ready && cut && h(Cuts, { table: ready, tableKey, incoming: cut, view, trigger, width }),
+    );
+  }
+
+  const STYLE = `
+.elfs-cuts { box-sizing: border-box; width: 100%; min-width: 0; color: var(--elfs-text); font-size: 13px;
+  line-height: 1.4; font-variant-numeric: tabular-nums; display: flex; flex-direction: column; gap: 8px; }
+.elfs-cuts * { box-sizing: border-box; }
+.elfs-button { font: inherit; color: inherit; background: transparent; border: 1px solid var(--elfs-line);
+  border-radius: 4px; padding: 3px 8px; cursor: pointer; }
+.elfs-button:hover { background: var(--elfs-raised); }
+.elfs-button[aria-pressed="true"] { background: var(--elfs-raised); border-color: var(--elfs-text); }
+.elfs-cuts button:focus-visible, .elfs-cuts input:focus-visible { outline: 2px solid var(--elfs-focus); outline-offset: 1px; }
+.elfs-zones { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }
+.elfs-zone { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 6px; text-align: left; }
+.elfs-zone strong { font-size: 15px; }
+.elfs-swatch { width: 10px; height: 10px; border-radius: 2px; align-self: center; }
+.elfs-swatch-hard { background: repeating-linear-gradient(135deg, var(--elfs-hard) 0 3px, var(--elfs-paper) 3px 4px); }
+.elfs-swatch-coreset { background: var(--elfs-coreset); }
+.elfs-swatch-easy { background: var(--elfs-easy); }
+.elfs-share, .elfs-note { color: var(--elfs-faint); font-size: 12px; }
+.elfs-plot { display: block; overflow: visible; user-select: none; -webkit-user-select: none; }
+.elfs-plot text { font-size: 11px; fill: var(--elfs-text); }
+.elfs-plot text.elfs-faint { fill: var(--elfs-faint); }
+.elfs-plot text.elfs-name { font-size: 12px; }
+.elfs-hard { fill: var(--elfs-hard); }
+.elfs-coreset { fill: var(--elfs-coreset); }
+.elfs-easy { fill: var(--elfs-easy); }
+.elfs-hatch { stroke: var(--elfs-paper); stroke-width: 1.5; opacity: 0.55; }
+.elfs-band { fill: var(--elfs-coreset); opacity: 0.1; }
+.elfs-grid { stroke: var(--elfs-line); stroke-width: 1; opacity: 0.6; }
+.elfs-axis { stroke: var(--elfs-faint); stroke-width: 1; }
+.elfs-mark { stroke: var(--elfs-faint); stroke-width: 1; stroke-dasharray: 2 3; }
+.elfs-fill { fill: var(--elfs-text); stroke: var(--elfs-text); }
+.elfs-hollow { fill: var(--elfs-paper); stroke: var(--elfs-text); }
+.elfs-grab { fill: transparent; }
+.elfs-movable { cursor: grab; touch-action: none; }
+.elfs-movable:active { cursor: grabbing; }
+.elfs-handle { cursor: ew-resize; touch-action: none; outline: none; }
+.elfs-cut { stroke: var(--elfs-text); stroke-width: 2; }
+.elfs-grip { fill: var(--elfs-text); stroke: var(--elfs-paper); stroke-width: 1; }
+.elfs-groove { stroke: var(--elfs-paper); stroke-width: 1.5; }
+.elfs-handle:hover .elfs-cut { stroke-width: 3; }
+.elfs-handle:focus-visible .elfs-grip { stroke: var(--elfs-focus); stroke-width: 3; }
+.elfs-handle:focus-visible .elfs-cut { stroke: var(--elfs-focus); stroke-width: 3; }
+.elfs-controls { display: flex; flex-wrap: wrap; gap: 8px 20px; align-items: center; }
+.elfs-group { display: flex; align-items: center; gap: 6px; }
+.elfs-axes { margin-left: auto; gap: 0; }
+.elfs-axes button:first-child { border-radius: 4px 0 0 4px; }
+.elfs-axes button:last-child { border-radius: 0 4px 4px 0; margin-left: -1px; }
+.elfs-field { display: flex; align-items: center; gap: 4px; }
+.elfs-field input { font: inherit; color: inherit; background: transparent; border: 1px solid var(--elfs-line);
+  border-radius: 4px; padding: 3px 6px; text-align: right; }
+.elfs-lock { padding: 3px 6px; display: inline-flex; color: var(--elfs-faint); }
+.elfs-lock[aria-pressed="true"] { color: var(--elfs-text); }
+.elfs-shackle { fill: none; stroke: currentColor; stroke-width: 1.8; }
+.elfs-readout { display: flex; flex-wrap: wrap; gap: 2px 16px; justify-content: space-between; }
+.elfs-heading { display: flex; gap: 12px; justify-content: space-between; border-top: 1px solid var(--elfs-line);
+  padding-top: 6px; margin-bottom: 4px; }
+.elfs-clusters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 2px 24px; }
+.elfs-cluster { display: grid; grid-template-columns: minmax(0, 88px) minmax(0, 1fr) minmax(44px, auto) minmax(44px, auto);
+  gap: 8px; align-items: center; font-size: 12px; }
+.elfs-cluster-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.elfs-bar { display: block; height: 12px; min-width: 2px; border-radius: 2px; }
+.elfs-number { text-align: right; }
+`;
+
+  plugins.registerComponent({
+    name: "ElfsCuts",
+    label: "ELFS cuts",
+    component: ElfsCuts,
+    type: plugins.PluginComponentType.Component,
+    activator: () => true,
+  });
+})();
