@@ -2,11 +2,16 @@
 
 :mod:`.samples` reads views, :mod:`.fields` writes results, :mod:`.record` keeps what a run did, :mod:`.jobs` locks,
 reports and cancels. :mod:`.stages` has one function per operator, which a :class:`~.session.Session` joins to the
-pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a finished run for the panel.
+pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a finished run for the panel;
+:mod:`.integrity` says whether it still fits its dataset.
 """
 
+from ..errors import Changed
+from .cards import card
 from .deletion import delete_run
 from .export import export_coreset
+from .fields import writable
+from .integrity import Finding, RunHealth, check_run
 from .jobs import read_job, request_cancel
 from .ranking import new_ranking, ranking_version, read_ranking
 from .record import RunRecord, list_runs, load_record, load_results
@@ -23,9 +28,14 @@ from .stages import (
 from .views import borderline_view, rank_view, zone_view
 
 __all__ = [
+    "Changed",
+    "Finding",
+    "RunHealth",
     "RunRecord",
     "borderline_view",
+    "card",
     "check_collection",
+    "check_run",
     "compute_embeddings",
     "compute_pseudo_labels",
     "compute_scores",
@@ -45,5 +55,6 @@ __all__ = [
     "search_beta",
     "select_coreset",
     "vector_fields",
+    "writable",
     "zone_view",
 ]

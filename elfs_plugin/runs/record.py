@@ -169,7 +169,7 @@ def _plain(value):
 
 
 def require_record(dataset, key, stage, needed_by):
-    """The record of a run in which ``stage`` is finished.
+    """The record of a run in which ``stage`` (None: any) is finished.
 
     Raises:
         InvalidInput: naming the operator to run first
@@ -180,7 +180,7 @@ def require_record(dataset, key, stage, needed_by):
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}). Use run_elfs first.", "key")
-    if stage not in record.stages:
+    if stage is not None and stage not in record.stages:
         raise InvalidInput(
             f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
         )

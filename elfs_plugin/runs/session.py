@@ -323,7 +323,8 @@ class Session:
         report(0.5, "zones written")
         self.record.drop_after("selection")
         self.record.stages["selection"] = {"beta": float(beta), "budget": count, "hard": hard_count,
-                                           "coreset": count, "easy": n - hard_count - count}  # fmt: skip
+                                           "coreset": count, "easy": n - hard_count - count,
+                                           "when": time.time()}  # fmt: skip
         selection.save(self.dataset, self.record, tag, view_name)
         self.record.stages["selection"]["seconds"] = round(time.monotonic() - start, 3)
         record.save_record(self.dataset, self.record)

@@ -1,0 +1,355 @@
+"""Analyses of a run as jobs: comparison, stability, budget curve, audit. Nothing that selects reads their results.
+
+Each writes one entry of the run's results (``comparison``, ``stability``, ``budget_curve``, ``audit``), a plain dict
+with its settings, counts, time, and what it was made from, see :func:`stale`. The audit alone reads true labels.
+"""
+
+import contextlib
+import time
+from dataclasses import fields as dataclass_fields
+
+import fiftyone as fo
+import numpy as np
+
+from .. import __version__, evaluation
+from .. import budget_curve as curves
+from ..comparison import verdict
+from ..dynamics import HARD_WHEN
+from ..errors import InvalidInput
+from ..images import load_pixels
+from ..plain import plain
+from ..progress import part
+from ..proxy import ProxyConfig
+from ..pruning import resolve_beta, resolve_budget
+from ..stability import stability
+from . import fields, jobs, record
+from .members import expected_size, member_ids, parse_members
+from .pool import kept_graph, read_pool
+from .ranking import ranking_version
+from .views import zone_view
+
+NAMES = ("comparison", "stability", "budget_curve", "audit")
+READING = "Reading the run"
+WRITING = "Writing the results"
+
+_SELECTION = ("beta", "hard", "coreset", "easy")
+_TRUTH_KINDS = (fo.StringField, fo.IntField, fo.BooleanField)
+_NOT_TRUTH = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"}
+FEW_WITH_TRUTH = 0.9
+"""Below this share of known truths outside the coreset, relative to inside, Random is drawn from a biased rest."""
+
+
+def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="auto", sinks=()):
+    """Compares two to ten coresets in the embeddings and pseudo-labels of the run ``key``; results: ``comparison``.
+
+    Args:
+        members: see :mod:`.members`; samples that the run does not have are left out and counted for each
+        seeds: as for :func:`~..comparison.compare`
+    """
+    with _analysis(dataset, key, "Comparing coresets", sinks) as job:
+        wanted = parse_members(members)
+        evaluation.comparison.check_number(len(wanted))
+        chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
+        pool = job.read()
+        selections, listed = {}, []
+        for member in wanted:
+            ids = chosen[member.name]
+            places = pool.places(ids)
+            if not len(places):
+                raise InvalidInput(
+                    f"The coreset '{member.name}' holds no image that the run '{key}' has scored. Leave it out.",
+                    "members",
+                )
+            selections[member.name] = places
+            expected = expected_size(job.dataset, member)
+            listed.append({"name": member.name, "spec": str(member), "outside": len(ids) - len(places),
+                           "missing": 0 if expected is None else max(0, expected - len(ids))})  # fmt: skip
+        found = evaluation.compare(selections, pool.as_pool(kept_graph(job.dataset, key, pool)), seeds=seeds, seed=seed,
+                                   device=device, progress=job.progress)  # fmt: skip
+        result = {**found.to_dict(), "members": listed, "clusters": pool.names}
+        own = any(member.kind == "run" and member.value == key for member in wanted)
+        job.save("comparison", result, {"seeds": seeds, "seed": seed}, of_selection=own)
+        return {"key": key, "stage": "comparison", **pool.counts, "members": listed, "sentences": found.sentences}
+
+
+def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, proxy="run", seed=None, device="auto",
+                      sinks=()):  # fmt: skip
+    """Trains the run's proxy with other seeds and chooses the same coreset again; results: ``stability``.
+
+    How many of the seeds chose each sample is kept in a file, see :func:`read_stability`.
+
+    Args:
+        budget, beta: default: those of the applied selection; ``beta="auto"``: the searched one
+        seeds: how many coresets are compared, the run's own among them
+        proxy: ``"run"``: as the scores were made, ``"mlp"``: on the embeddings whatever they were made with
+    """
+    if proxy not in ("run", "mlp"):
+        raise InvalidInput(f"Unknown proxy {proxy!r} for stability. Use 'run' or 'mlp'.", "proxy")
+    with _analysis(dataset, key, "Measuring stability", sinks) as job:
+        stage = job.run.stages["scores"]
+        budget, beta = _settings(job.run, budget, beta)
+        config = _proxy_config(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
+        same = _proxy_config(stage.get("proxy")) == config
+        pool, progress = job.read(), job.progress
+        _check_settings(budget, beta, len(pool))
+        inputs = pool.vectors
+        unreadable = 0
+        if config.on_images:
+            pixels = _pixels(job.dataset, pool, config.image_size or stage.get("image_size") or 32,
+                             part(progress, 0.0, 0.1))  # fmt: skip
+            unreadable = int((~pixels.ok).sum())
+            pool, inputs, progress = pool.only(pixels.ok), pixels.values, part(progress, 0.1, 1.0)
+        found = stability(inputs, pool.labels, pool.num_classes, budget, beta, seeds=seeds,
+                          hard=HARD_WHEN[pool.score], score=pool.score, scores=pool.scores if same else None,
+                          ids=pool.ids, config=config, seed=stage.get("seed", 0) if seed is None else seed,
+                          device=device, progress=progress)  # fmt: skip
+        _keep_stability(job, pool, found)
+        result = {**found.to_dict(), **pool.counts, "unreadable": unreadable}
+        job.save("stability", result, {"budget": found.budget, "beta": found.beta, "seeds": seeds, "proxy": proxy})
+        return {"key": key, "stage": "stability", **pool.counts, "unreadable": unreadable,
+                "overlap": found.overlap_mean, "sentence": found.sentence}  # fmt: skip
+
+
+def budget_curve(dataset, key="elfs", *, budgets=None, beta=None, repeats=curves.DEFAULT_REPEATS, seed=0, device="auto",
+                 sinks=()):  # fmt: skip
+    """Measures what a probe learns from growing coresets, beside Random; results: ``budget_curve``.
+
+    Args:
+        budgets, beta, repeats: as for :func:`~..budget_curve.budget_curve`
+    """
+    with _analysis(dataset, key, "Measuring the budget curve", sinks) as job:
+        pool = job.read()
+        found = curves.budget_curve(pool.vectors, pool.labels, pool.scores, budgets=budgets, beta=beta,
+                                    hard=HARD_WHEN[pool.score], repeats=repeats, ids=pool.ids, seed=seed, device=device,
+                                    progress=job.progress)  # fmt: skip
+        settings = {"beta": beta if isinstance(beta, (int, float)) else None, "repeats": repeats, "seed": seed}
+        job.save("budget_curve", {**found.to_dict(), **pool.counts}, settings)
+        return {"key": key, "stage": "budget_curve", **pool.counts, "enough": found.enough, "sentence": found.sentence}
+
+
+def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", sinks=()):
+    """Compares the applied coreset with Random, and counts classes per zone, by true labels; results: ``audit``.
+
+    The only function that reads true labels. Samples without one are left out and counted.
+
+    Args:
+        truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
+    """
+    with _analysis(dataset, key, "Auditing", sinks, needs="selection") as job:
+        path = truth_path(job.dataset, truth_field)
+        pool = job.read()
+        ids, values = fields.writable(job.dataset).values(["id", path])
+        truth = {i: value for i, value in zip(ids, values) if value is not None}
+        known = np.array([i in truth for i in pool.ids.tolist()], dtype=bool)
+        if not known.any():
+            raise InvalidInput(f"No sample of the run '{key}' has a value in '{truth_field}'.", "truth_field")
+        zones = np.full(len(pool), "easy", dtype="<U7")
+        for zone in ("hard", "coreset"):
+            zones[pool.places(zone_view(job.dataset, key, zone, job.run).values("id"))] = zone
+        inside = zones == "coreset"
+        warnings = _bias(known, inside)
+        audited, zones = pool.only(known), zones[known]
+        coreset = np.flatnonzero(zones == "coreset")
+        if not len(coreset):
+            raise InvalidInput(f"No image of the coreset has a value in '{truth_field}'.", "truth_field")
+        labels = np.array([truth[i] for i in audited.ids.tolist()])
+        found = evaluation.audit(audited.vectors, audited.labels, coreset, labels, seeds=seeds, seed=seed, device=device,
+                                 progress=job.progress)  # fmt: skip
+        by_zone = evaluation.audit_zones(zones, audited.labels, labels)
+        sentence = _audit_sentence(found)
+        result = {
+            "truth_field": truth_field,
+            **plain({**vars(found), "coreset": found.coreset, "random": found.random}),
+            **{f"{name}_{what}": float(getattr(getattr(found, name), what)()) for name in ("coreset", "random")
+               for what in ("mean", "std")},
+            "zones": by_zone.to_dict(),
+            "without_truth": int((~known).sum()),
+            **pool.counts,
+            "audited": len(audited),
+            "warnings": warnings,
+            "sentence": sentence,
+        }  # fmt: skip
+        job.save("audit", result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
+        return {"key": key, "stage": "audit", **{name: result[name] for name in (
+            "samples", "audited", "without_truth", "pseudo_label_accuracy", "warnings", "sentence")}}  # fmt: skip
+
+
+class _Job:
+    """An analysis under the run's lock: its record, its three stages, and where its result goes."""
+
+    def __init__(self, dataset, run, reporter, operation):
+        self.dataset, self.run = dataset, run
+        self._reporter, self._operation = reporter, operation
+        self._progress = None
+        self._start = time.time()
+
+    def read(self):
+        self._reporter.stage(READING)
+        return read_pool(self.dataset, self.run.key)
+
+    @property
+    def progress(self):
+        if self._progress is None:
+            self._progress = self._reporter.stage(self._operation)
+        return self._progress
+
+    def save(self, name, result, settings, of_selection=False):
+        self._reporter.stage(WRITING)
+        selection = self.run.stages.get("selection") if of_selection else None
+        made = {"when": time.time(), "seconds": round(time.time() - self._start, 3), "version": __version__,
+                "ranking": ranking_version(self.run), "selection": selection and _cut_of(selection),
+                "settings": settings}  # fmt: skip
+        record.save_results(self.dataset, self.run.key, **{name: plain({**result, "key": self.run.key, "made": made})})
+        self._reporter.done()
+
+
+@contextlib.contextmanager
+def _analysis(dataset, key, operation, sinks, needs="scores"):
+    if dataset is None:
+        raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
+    dataset = dataset._dataset
+    record.check_key(dataset, key)
+    record.require_record(dataset, key, needs, operation.lower())
+    with jobs.job(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks) as reporter:
+        # Another process may have worked on this run between the form and the lock.
+        yield _Job(dataset, record.require_record(dataset, key, needs, operation.lower()), reporter, operation)
+
+
+def _cut_of(selection):
+    return {name: selection.get(name) for name in _SELECTION}
+
+
+def stale(results, run):
+    """Why analyses no longer tell of the run as it is: name -> sentence, for those of :data:`NAMES` that are old.
+
+    Args:
+        results: of :func:`~.record.load_results`
+        run: the :class:`~.record.RunRecord`
+
+    A tag, a saved view or another run that changed after a comparison is not noticed here.
+    """
+    found = {}
+    for name in NAMES:
+        made = (results.get(name) or {}).get("made")
+        if made is None:
+            continue
+        selection = run.stages.get("selection")
+        if "scores" not in run.stages or made["ranking"] != ranking_version(run):
+            found[name] = "The scores or pseudo-labels have changed since. Run it again."
+        elif made["selection"] and (selection is None or made["selection"] != plain(_cut_of(selection))):
+            found[name] = "Another coreset has been applied since. Run it again."
+    return found
+
+
+def read_stability(dataset, key="elfs"):
+    """(ids (N,), chosen_by (N,) int) of the last stability measurement, or None."""
+    path = record.run_folder(dataset._dataset, key) / "stability.npz"
+    if not path.is_file():
+        return None
+    with np.load(path) as file:
+        return file["ids"].astype(str), file["chosen_by"].astype(np.int64)
+
+
+def _keep_stability(job, pool, found):
+    folder = record.run_folder(job.dataset, job.run.key)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "stability.npz", ids=pool.ids.astype("S24"), chosen_by=found.chosen_by.astype(np.uint8))
+
+
+def _settings(run, budget, beta):
+    selection = run.stages.get("selection", {})
+    budget = selection.get("budget", selection.get("coreset")) if budget is None else budget
+    if budget is None:
+        raise InvalidInput("No coreset has been applied yet. Give a budget, or use select_coreset first.", "budget")
+    if beta == "auto":
+        beta = run.stages.get("beta", {}).get("chosen")
+    elif beta is None:
+        beta = selection.get("beta", run.stages.get("beta", {}).get("chosen"))
+    if beta is None:
+        raise InvalidInput("No β has been applied or searched yet. Give β, or use search_beta first.", "beta")
+    return budget, beta
+
+
+def _check_settings(budget, beta, n):
+    resolve_beta(beta, resolve_budget(budget, n), n)
+
+
+def _proxy_config(stored):
+    """The configuration that the scores were made with; what a newer version added is left out."""
+    known = {field.name for field in dataclass_fields(ProxyConfig)}
+    return ProxyConfig(**{n: v for n, v in stored.items() if n in known}) if stored else ProxyConfig.mlp()
+
+
+def _pixels(dataset, pool, size, progress):
+    ids, paths = fields.writable(dataset).values(["id", "filepath"])
+    path_of = dict(zip(ids, paths))
+    pixels = load_pixels([path_of[i] for i in pool.ids.tolist()], int(size), progress=progress)
+    if not pixels.ok.any():
+        raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
+    return pixels
+
+
+def truth_fields(dataset):
+    """Paths that :func:`audit` can read: classifications, strings, whole numbers and booleans of no ELFS run."""
+    runs = set(record.list_runs(dataset))
+    found = []
+    for path, field in dataset.get_field_schema(flat=True).items():
+        parent = path.partition(".")[0]
+        if parent in runs or parent in _NOT_TRUTH or path.startswith("_"):
+            continue
+        if _is_classification(field) or (isinstance(field, _TRUTH_KINDS) and not _inside_label(dataset, path)):
+            found.append(path)
+    return found
+
+
+def truth_path(dataset, field):
+    """The path whose values are the true labels, or :class:`InvalidInput` with those that can be."""
+    have = ", ".join(truth_fields(dataset)[:10]) or "none"
+    if not field or not isinstance(field, str):
+        raise InvalidInput(f"Name the field that holds the true labels (fields: {have}).", "truth_field")
+    if field.partition(".")[0] in record.list_runs(dataset):
+        raise InvalidInput(f"'{field}' was written by ELFS; it holds no true labels (fields: {have}).", "truth_field")
+    found = dataset.get_field(field)
+    if found is None:
+        raise InvalidInput(f"The dataset has no field '{field}' (fields: {have}).", "truth_field")
+    if _is_classification(found):
+        return f"{field}.label"
+    if not isinstance(found, _TRUTH_KINDS) or field in _NOT_TRUTH:
+        raise InvalidInput(
+            f"The field '{field}' holds no class for each image. Use a Classification, a text, a whole number or a "
+            f"boolean (fields: {have}).",
+            "truth_field",
+        )
+    return field
+
+
+def _is_classification(field):
+    return isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, fo.Classification)
+
+
+def _inside_label(dataset, path):
+    """Whether a path is an attribute of a label, which is named by its own path."""
+    parent = dataset.get_field(path.rpartition(".")[0]) if "." in path else None
+    return isinstance(parent, fo.EmbeddedDocumentField) and issubclass(parent.document_type, fo.Label)
+
+
+def _bias(known, inside):
+    """What is wrong with an audit when truths are known mostly for the coreset itself."""
+    outside = known[~inside].mean() if (~inside).any() else 1.0
+    if outside >= FEW_WITH_TRUTH * known[inside].mean():
+        return []
+    return [
+        f"True labels are known for {known[inside].mean():.0%} of the coreset and {outside:.0%} of the other images: "
+        "Random is drawn, and both are tested, mostly on images of the coreset. The two accuracies say little."
+    ]
+
+
+def _audit_sentence(found):
+    def line(values):
+        return f"{values.mean():.1%} ± {values.std():.1%}"
+
+    return (
+        f"By true labels: {found.pseudo_label_accuracy:.1%} of the pseudo-labels are right. A classifier trained on the "
+        f"coreset ({found.budget:,} images) reaches {line(found.coreset)}, {verdict(found.coreset - found.random)} one "
+        f"trained on random images of the same number ({line(found.random)}, {len(found.coreset)} seed(s))."
+    )

@@ -1,0 +1,141 @@
+"""Whether a run still fits its dataset: what has changed under it, and what to do about each change.
+
+Cheap enough to be asked whenever the panel is drawn: counts come from indexes, nothing is read sample by sample.
+"""
+
+from dataclasses import dataclass
+
+import fiftyone as fo
+
+from . import jobs, record
+from .changes import count_changes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``code`` for programs, ``text`` for people; ``operator`` (a short name) with its ``label`` is the next step, or
+    both are None."""
+
+    code: str
+    text: str
+    operator: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class RunHealth:
+    """The findings about a run. ``broken``: its ranks cannot be shown until a finding is mended."""
+
+    key: str
+    findings: list
+    broken: bool
+
+    @property
+    def codes(self):
+        return [finding.code for finding in self.findings]
+
+
+_RUN = ("run_elfs", "Run ELFS again")
+_EMBEDDINGS = ("compute_embeddings", "Compute embeddings again")
+_LABELS = ("compute_pseudo_labels", "Compute pseudo-labels again")
+_SCORES = ("compute_scores", "Compute scores again")
+_UPDATE = ("update_run", "Update run")
+_DELETE = ("delete_run", "Delete run")
+
+_BROKEN = {"field_missing", "label_missing", "rank_missing", "samples_gone"}
+
+
+def check_run(dataset, key):
+    """:class:`RunHealth` of a run. Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``,
+    ``field_missing``, ``label_missing``, ``rank_missing``, ``vectors_missing``, ``samples_gone``, ``samples_deleted``,
+    ``samples_added``, ``ranks_changed``, ``results_missing``. A run that is fine has no findings."""
+    if dataset.deleted:
+        return RunHealth(key, [Finding("dataset_deleted", "The dataset has been deleted.")], True)
+    run = record.load_record(dataset, key)
+    job = jobs.read_job(dataset, key)
+    working = []
+    if job and job["state"] == "running":
+        text = f"{job['operation']} is at work on the run '{key}'; what is shown may change."
+        working = [Finding("in_progress", text)]
+    if run is None:
+        if working:
+            return RunHealth(key, working, False)
+        text = f"The run '{key}' has been deleted. Choose another run, or start a new one."
+        return RunHealth(key, [Finding("run_deleted", text, "run_elfs", "Run ELFS")], True)
+    found = list(working)
+    if run.is_newer:
+        text = (
+            f"The run '{key}' was made by a newer version of the plugin. It can be looked at as far as this version "
+            "understands it; update the plugin to change it."
+        )
+        found.insert(0, Finding("newer_version", text))
+    missing = _missing_fields(dataset, run)
+    found += missing
+    if "scores" in run.stages and not _BROKEN & {finding.code for finding in missing}:
+        found += _changed_samples(dataset, run)
+    if "scores" in run.stages and not record.load_results(dataset, key).get("histogram"):
+        text = "The run's stored results (histogram, β curve, failures) are missing or cannot be read."
+        found.append(Finding("results_missing", f"{text} The scores on the samples are there.", *_SCORES))
+    return RunHealth(key, found, bool(_BROKEN & {finding.code for finding in found}))
+
+
+def _missing_fields(dataset, run):
+    schema = dataset.get_field_schema(flat=True)
+    key, stages, found = run.key, run.stages, []
+    if "pseudo_labels" in stages or "scores" in stages:
+        again = _RUN if not run.embeddings_field or run.embeddings_field not in schema else _LABELS
+        if key not in schema:
+            renamed = _renamed(dataset, schema)
+            text = f"The field '{key}' that holds the run's results has been deleted or renamed."
+            if renamed:
+                text += f" It looks as if it were '{renamed}' now: rename it back, or run ELFS again."
+            found.append(Finding("field_missing", text, *again))
+        elif f"{key}.pseudo_label" not in schema:
+            found.append(
+                Finding("label_missing", f"The field '{key}.pseudo_label' has been deleted or renamed.", *again)
+            )
+        elif "scores" in stages and f"{key}.rank" not in schema:
+            text = f"The field '{key}.rank' has been deleted or renamed."
+            found.append(Finding("rank_missing", text, *_SCORES))
+    if run.embeddings_field and run.embeddings_field not in schema and not _has_vector_file(dataset, run):
+        text = f"The vector field '{run.embeddings_field}' has been deleted or renamed. "
+        text += "The β search, an update and an embedding plot need it; what is selected stays."
+        found.append(Finding("vectors_missing", text, *(_EMBEDDINGS if run.owns_embeddings else _LABELS)))
+    return found
+
+
+def _renamed(dataset, schema):
+    """A field that looks like a run's and belongs to none, or None."""
+    known = set(dataset.list_runs())
+    for path, kind in schema.items():
+        alone = "." not in path and path not in known and isinstance(kind, fo.EmbeddedDocumentField)
+        if alone and {f"{path}.pseudo_label", f"{path}.agreement"} <= set(schema):
+            return path
+    return None
+
+
+def _has_vector_file(dataset, run):
+    return (record.run_folder(dataset, run.key) / "embeddings.npy").is_file()
+
+
+def _changed_samples(dataset, run):
+    changes = count_changes(dataset, run)
+    if changes.scored and not changes.present:
+        text = (
+            f"None of the {changes.scored:,} images of the run has a rank any more: they or their values were deleted."
+        )
+        return [Finding("samples_gone", text, *_DELETE)]
+    found = []
+    if changes.deleted:
+        text = (
+            f"{changes.deleted:,} of the {changes.scored:,} scored images are gone: deleted, or without a rank. "
+            "Counts and zones are those of the run; an update closes the gaps without training."
+        )
+        found.append(Finding("samples_deleted", text, *_UPDATE))
+    elif not changes.dense or changes.present != changes.scored:
+        text = f"The values of '{run.key}.rank' were changed: they are no longer 0 to {changes.scored - 1:,}."
+        found.append(Finding("ranks_changed", text, *_UPDATE))
+    if changes.added:
+        text = f"{changes.added:,} images were added after the run and have no score. An update places them."
+        found.append(Finding("samples_added", text, *_UPDATE))
+    return found
