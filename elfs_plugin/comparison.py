@@ -150,10 +150,15 @@ def compare(selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, 
     )
 
 
+def check_number(count):
+    """Raises :class:`InvalidInput` unless so many coresets can be compared."""
+    if not 2 <= count <= MOST:
+        raise InvalidInput(f"Choose two to {MOST} coresets to compare, not {count}.", "members")
+
+
 def _checked(selections, n):
     """Names and sorted indices, or :class:`InvalidInput`."""
-    if not 2 <= len(selections) <= MOST:
-        raise InvalidInput(f"Choose two to {MOST} coresets to compare, not {len(selections)}.", "members")
+    check_number(len(selections))
     chosen = []
     for name, indices in selections.items():
         indices = np.asarray(indices)
@@ -262,13 +267,13 @@ def _sentence(name, size, accuracy, random):
     accuracy, random = accuracy[valid], random[valid]
     text = (
         f"{name}: {accuracy.mean():.1%} ± {accuracy.std():.1%} of held-out pseudo-labels, "
-        f"{_verdict(accuracy - random)} Random of the same size ({random.mean():.1%} ± {random.std():.1%}, "
+        f"{verdict(accuracy - random)} Random of the same size ({random.mean():.1%} ± {random.std():.1%}, "
         f"{len(accuracy)} seed(s))."
     )
     return text if valid.all() else f"{text} {(~valid).sum()} split(s) left nothing to train on."
 
 
-def _verdict(differences):
+def verdict(differences):
     """Words for (seeds,) paired differences; none is given on fewer than three, or within one standard deviation."""
     if len(differences) < FEWEST_FOR_A_VERDICT:
         return "beside"

@@ -8,7 +8,6 @@ import contextlib
 import time
 from dataclasses import fields as dataclass_fields
 
-import fiftyone as fo
 import numpy as np
 
 from .. import __version__, evaluation
@@ -26,6 +25,7 @@ from . import fields, jobs, record
 from .members import expected_size, member_ids, parse_members
 from .pool import kept_graph, read_pool
 from .ranking import ranking_version
+from .truth import truth_path
 from .views import zone_view
 
 NAMES = ("comparison", "stability", "budget_curve", "audit")
@@ -33,8 +33,6 @@ READING = "Reading the run"
 WRITING = "Writing the results"
 
 _SELECTION = ("beta", "hard", "coreset", "easy")
-_TRUTH_KINDS = (fo.StringField, fo.IntField, fo.BooleanField)
-_NOT_TRUTH = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"}
 FEW_WITH_TRUTH = 0.9
 """Below this share of known truths outside the coreset, relative to inside, Random is drawn from a biased rest."""
 
@@ -153,15 +151,15 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
         if not len(coreset):
             raise InvalidInput(f"No image of the coreset has a value in '{truth_field}'.", "truth_field")
         labels = np.array([truth[i] for i in audited.ids.tolist()])
-        found = evaluation.audit(audited.vectors, audited.labels, coreset, labels, seeds=seeds, seed=seed, device=device,
-                                 progress=job.progress)  # fmt: skip
+        found = evaluation.audit(audited.vectors, audited.labels, coreset, labels, seeds=seeds, seed=seed,
+                                 device=device, progress=job.progress)  # fmt: skip
         by_zone = evaluation.audit_zones(zones, audited.labels, labels)
         sentence = _audit_sentence(found)
         result = {
             "truth_field": truth_field,
-            **plain({**vars(found), "coreset": found.coreset, "random": found.random}),
-            **{f"{name}_{what}": float(getattr(getattr(found, name), what)()) for name in ("coreset", "random")
-               for what in ("mean", "std")},
+            **vars(found),
+            **{f"{name}_mean": float(getattr(found, name).mean()) for name in ("coreset", "random")},
+            **{f"{name}_sd": float(getattr(found, name).std()) for name in ("coreset", "random")},
             "zones": by_zone.to_dict(),
             "without_truth": int((~known).sum()),
             **pool.counts,
@@ -289,50 +287,6 @@ def _pixels(dataset, pool, size, progress):
     return pixels
 
 
-def truth_fields(dataset):
-    """Paths that :func:`audit` can read: classifications, strings, whole numbers and booleans of no ELFS run."""
-    runs = set(record.list_runs(dataset))
-    found = []
-    for path, field in dataset.get_field_schema(flat=True).items():
-        parent = path.partition(".")[0]
-        if parent in runs or parent in _NOT_TRUTH or path.startswith("_"):
-            continue
-        if _is_classification(field) or (isinstance(field, _TRUTH_KINDS) and not _inside_label(dataset, path)):
-            found.append(path)
-    return found
-
-
-def truth_path(dataset, field):
-    """The path whose values are the true labels, or :class:`InvalidInput` with those that can be."""
-    have = ", ".join(truth_fields(dataset)[:10]) or "none"
-    if not field or not isinstance(field, str):
-        raise InvalidInput(f"Name the field that holds the true labels (fields: {have}).", "truth_field")
-    if field.partition(".")[0] in record.list_runs(dataset):
-        raise InvalidInput(f"'{field}' was written by ELFS; it holds no true labels (fields: {have}).", "truth_field")
-    found = dataset.get_field(field)
-    if found is None:
-        raise InvalidInput(f"The dataset has no field '{field}' (fields: {have}).", "truth_field")
-    if _is_classification(found):
-        return f"{field}.label"
-    if not isinstance(found, _TRUTH_KINDS) or field in _NOT_TRUTH:
-        raise InvalidInput(
-            f"The field '{field}' holds no class for each image. Use a Classification, a text, a whole number or a "
-            f"boolean (fields: {have}).",
-            "truth_field",
-        )
-    return field
-
-
-def _is_classification(field):
-    return isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, fo.Classification)
-
-
-def _inside_label(dataset, path):
-    """Whether a path is an attribute of a label, which is named by its own path."""
-    parent = dataset.get_field(path.rpartition(".")[0]) if "." in path else None
-    return isinstance(parent, fo.EmbeddedDocumentField) and issubclass(parent.document_type, fo.Label)
-
-
 def _bias(known, inside):
     """What is wrong with an audit when truths are known mostly for the coreset itself."""
     outside = known[~inside].mean() if (~inside).any() else 1.0
@@ -349,7 +303,7 @@ def _audit_sentence(found):
         return f"{values.mean():.1%} ± {values.std():.1%}"
 
     return (
-        f"By true labels: {found.pseudo_label_accuracy:.1%} of the pseudo-labels are right. A classifier trained on the "
-        f"coreset ({found.budget:,} images) reaches {line(found.coreset)}, {verdict(found.coreset - found.random)} one "
-        f"trained on random images of the same number ({line(found.random)}, {len(found.coreset)} seed(s))."
+        f"By true labels: {found.pseudo_label_accuracy:.1%} of the pseudo-labels are right. A classifier trained on "
+        f"the coreset ({found.budget:,} images) reaches {line(found.coreset)}, "
+        f"{verdict(found.coreset - found.random)} one trained on random images of the same number ({line(found.random)}, {len(found.coreset)} seed(s))."
     )

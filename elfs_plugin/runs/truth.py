@@ -1,0 +1,53 @@
+"""Which fields of a dataset can hold true labels. Only the audit asks."""
+
+import fiftyone as fo
+
+from ..errors import InvalidInput
+from . import record
+
+_TRUTH_KINDS = (fo.StringField, fo.IntField, fo.BooleanField)
+_NOT_TRUTH = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"}
+
+
+def truth_fields(dataset):
+    """Paths that :func:`audit` can read: classifications, strings, whole numbers and booleans of no ELFS run."""
+    runs = set(record.list_runs(dataset))
+    found = []
+    for path, field in dataset.get_field_schema(flat=True).items():
+        parent = path.partition(".")[0]
+        if parent in runs or parent in _NOT_TRUTH or path.startswith("_"):
+            continue
+        if _is_classification(field) or (isinstance(field, _TRUTH_KINDS) and not _inside_label(dataset, path)):
+            found.append(path)
+    return found
+
+
+def truth_path(dataset, field):
+    """The path whose values are the true labels, or :class:`InvalidInput` with those that can be."""
+    have = ", ".join(truth_fields(dataset)[:10]) or "none"
+    if not field or not isinstance(field, str):
+        raise InvalidInput(f"Name the field that holds the true labels (fields: {have}).", "truth_field")
+    if field.partition(".")[0] in record.list_runs(dataset):
+        raise InvalidInput(f"'{field}' was written by ELFS; it holds no true labels (fields: {have}).", "truth_field")
+    found = dataset.get_field(field)
+    if found is None:
+        raise InvalidInput(f"The dataset has no field '{field}' (fields: {have}).", "truth_field")
+    if _is_classification(found):
+        return f"{field}.label"
+    if not isinstance(found, _TRUTH_KINDS) or field in _NOT_TRUTH:
+        raise InvalidInput(
+            f"The field '{field}' holds no class for each image. Use a Classification, a text, a whole number or a "
+            f"boolean (fields: {have}).",
+            "truth_field",
+        )
+    return field
+
+
+def _is_classification(field):
+    return isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, fo.Classification)
+
+
+def _inside_label(dataset, path):
+    """Whether a path is an attribute of a label, which is named by its own path."""
+    parent = dataset.get_field(path.rpartition(".")[0]) if "." in path else None
+    return isinstance(parent, fo.EmbeddedDocumentField) and issubclass(parent.document_type, fo.Label)
