@@ -186,7 +186,7 @@
     const kept = clamp(wanted, 1, most);
     return {
       cut: valid({ hard, budget: kept }, n),
-      note: kept === wanted ? "" : `The budget can be 1 to ${whole(most)} images${most < n ? " beside this \u03b2" : ""}.`,
+      note: kept === wanted ? "" : `The budget can be 1 to ${whole(most)}${most < n ? " beside this \u03b2" : ""}.`,
     };
   }
 
@@ -209,7 +209,7 @@
   /** The App's colours of the current theme; the zones' are from the Okabe-Ito palette. */
   function useColors() {
     const theme = mui?.useTheme?.() || {};
-    const { text, background, divider, primary } = theme.vars?.palette || theme.palette || {};
+    const { text, background, divider } = theme.vars?.palette || theme.palette || {};
     const dark = theme.palette?.mode !== "light";
     return {
       "--elfs-text": text?.primary || "currentColor",
@@ -217,7 +217,6 @@
       "--elfs-paper": background?.paper || "Canvas",
       "--elfs-raised": background?.level1 || background?.paper || "Canvas",
       "--elfs-line": divider || "GrayText",
-      "--elfs-focus": primary?.main || "Highlight",
       "--elfs-hard": dark ? "#ee7420" : "#d55e00",
       "--elfs-coreset": dark ? "#56a8e0" : "#0072b2",
       "--elfs-easy": dark ? "#8f8f8f" : "#8c8c8c",
@@ -280,15 +279,20 @@
 
   // Parts
 
+  /** The height of the axis of counts. One bar that dwarfs all others (scores tied at their limit) is cut off. */
+  function countRange(counts) {
+    const [first, second = 0] = [...counts].sort((a, b) => b - a);
+    return second > 0 && first > 3 * second ? 1.5 * second : Math.max(first, 1);
+  }
+
   /** The bars of the histogram as one path. */
-  function barPath(counts, width, height) {
+  function barPath(counts, width, height, most) {
     const step = width / counts.length;
-    const most = Math.max(1, ...counts);
     const gap = Math.min(1, step * 0.2);
     return counts
       .map((count, i) => {
         if (!count) return "";
-        const tall = Math.max((count / most) * height, 1);
+        const tall = clamp((count / most) * height, 1, height);
         return `M${i * step + gap / 2},${height}v${-tall}h${step - gap}v${tall}z`;
       })
       .join("");
@@ -326,11 +330,14 @@
           caption: width > 420 ? `${table.score}, sorted, over the rank` : `${table.score} by rank`,
         };
       }
-      const most = Math.max(1, ...table.counts);
+      const bins = table.counts.length;
+      const most = countRange(table.counts);
+      const cutOff = table.counts.findIndex((count) => count > most);
       const place = (v) => (last === first ? 0.5 : (v - first) / (last - first));
       return {
         scale: scoreScale(table.ranks),
-        outline: barPath(table.counts, width, height),
+        outline: barPath(table.counts, width, height, most),
+        cutOff: cutOff < 0 ? null : { from: cutOff / bins, step: 1 / bins, count: table.counts[cutOff] },
         x: ticks(Math.min(first, last), Math.max(first, last), room).map((v) => ({ at: place(v), text: scoreText(v) })),
         y: ticks(0, most, 3)
           .filter(Number.isInteger)
@@ -341,259 +348,86 @@
   }
 
   function Axes({ picture, width, height }) {
-    const text = { className: "elfs-faint" };
-    return h(
-      "g",
-      null,
-      picture.y.map(({ at, text: label }) =>
-        h(
-          "g",
-          { key: `y${label}`, transform: `translate(0,${at})` },
-          h("line", { x2: width, className: "elfs-grid" }),
-          h("text", { ...text, x: -8, dy: "0.32em", textAnchor: "end" }, label),
-        ),
-      ),
+    const faint = { className: "elfs-faint" };
+    const tickY = ({ at, text }) =>
+      h("g", { key: `y${text}`, transform: `translate(0,${at})` },
+        h("line", { x2: width, className: "elfs-grid" }),
+        h("text", { ...faint, x: -8, dy: "0.32em", textAnchor: "end" }, text));
+    const tickX = ({ at, text }) =>
+      h("g", { key: `x${text}`, transform: `translate(${at * width},${height})` },
+        h("line", { y2: 4, className: "elfs-axis" }),
+        h("text", { ...faint, y: 16, textAnchor: "middle" }, text));
+    const y = height + 49;
+    return h("g", null,
+      picture.y.map(tickY),
       h("line", { x2: width, y1: height, y2: height, className: "elfs-axis" }),
-      picture.x.map(({ at, text: label }) =>
-        h(
-          "g",
-          { key: `x${label}`, transform: `translate(${at * width},${height})` },
-          h("line", { y2: 4, className: "elfs-axis" }),
-          h("text", { ...text, y: 16, textAnchor: "middle" }, label),
-        ),
-      ),
-      h("text", { ...text, y: height + 49 }, "\u2190 harder"),
-      h("text", { ...text, x: width / 2, y: height + 49, textAnchor: "middle" }, picture.caption),
-      h("text", { ...text, x: width, y: height + 49, textAnchor: "end" }, "easier \u2192"),
-    );
+      picture.x.map(tickX),
+      h("text", { ...faint, y }, "\u2190 harder"),
+      h("text", { ...faint, x: width / 2, y, textAnchor: "middle" }, picture.caption),
+      h("text", { ...faint, x: width, y, textAnchor: "end" }, "easier \u2192"));
   }
 
-  /** Where a search found β, and where it usually is, below the axis. Side by side or, too close, one of them alone. */
+  /** A gap across the bar that is cut off, and its true count beside it. */
+  function CutOff({ from, step, count, width }) {
+    const [x, wide] = [from * width, step * width];
+    const isRight = from > 0.5;
+    return h("g", { "data-cut-off": count },
+      h("path", { className: "elfs-gap", d: `M${x - 2},22l${wide + 4},-6` }),
+      h("text", { x: isRight ? x - 5 : x + wide + 5, y: 12, textAnchor: isRight ? "end" : "start" }, whole(count)));
+  }
+
+  /** Where a search found β and where it usually is, below the axis; the labels avoid each other and the ends. */
   function Marks({ found, usual, scale, n, width, height }) {
-    const marks = [
-      ["found", found],
-      ["usual", usual],
-    ]
+    const marks = Object.entries({ found, usual })
       .filter(([, beta]) => typeof beta === "number" && beta >= 0 && beta <= 1)
-      .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }));
-    const apart = marks.length < 2 || Math.abs(marks[0].x - marks[1].x) >= 84;
+      .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }))
+      .sort((a, b) => a.x - b.x);
     return marks.map(({ name, beta, x }, i) => {
+      const isLeft = (marks.length > 1 && i === 0 && x > 90) || x > width - 90;
       const label = `${name} \u03b2 ${Number((100 * beta).toFixed(2))}%`;
-      const isLeft = !apart && (i === 0) === marks[0].x <= marks[1].x;
-      const anchor = x < 40 ? "start" : x > width - 40 ? "end" : apart ? "middle" : isLeft ? "end" : "start";
-      return h(
-        "g",
-        { key: name, transform: `translate(${x},${height})`, "data-mark": name },
+      return h("g", { key: name, transform: `translate(${x},${height})`, "data-mark": name },
         h("line", { y1: -height, className: "elfs-mark" }),
-        h("path", { d: "M0,19l4,7h-8z", className: name === "found" ? "elfs-fill" : "elfs-hollow" }),
-        h("text", { className: "elfs-faint", y: 35, textAnchor: anchor }, label),
-      );
+        h("path", { d: "M0,21l4,8h-8z", className: name === "found" ? "elfs-fill" : "elfs-hollow" }),
+        h("text", { className: "elfs-faint", x: isLeft ? -8 : 8, y: 30, textAnchor: isLeft ? "end" : null }, label));
     });
   }
 
-  const HATCH = "elfs-hatch";
-
-  function Handle({ part, x, height, left, right, rank, limits, text, onDown, onKey, onKeyUp, onBlur }) {
-    const side = part === "hard" ? -1 : 1; // the grips stand outside the band and stay apart when it is narrow
-    const middle = height / 2;
-    const name = part === "hard" ? "\u03b2, the hard cut" : "Budget, the easy cut";
-    return h(
-      "g",
-      {
-        className: "elfs-handle",
-        role: "slider",
-        tabIndex: 0,
-        "aria-label": name,
-        "aria-orientation": "horizontal",
-        "aria-valuemin": limits[0],
-        "aria-valuemax": limits[1],
-        "aria-valuenow": rank,
-        "aria-valuetext": text,
-        "data-cut": part,
-        onPointerDown: onDown(part),
-        onKeyDown: onKey(part),
-        onKeyUp,
-        onBlur,
-      },
-      h("rect", { x: x - left, width: left + right, y: -4, height: height + 8, fill: "transparent" }),
-      h("line", { x1: x, x2: x, y1: -4, y2: height, className: "elfs-cut" }),
-      h("rect", {
-        className: "elfs-grip",
-        x: side < 0 ? x - 15 : x + 1,
-        y: middle - 18,
-        width: 14,
-        height: 36,
-        rx: 4,
-      }),
-      [-4, 0, 4].map((dy) =>
-        h("line", {
-          key: dy,
-          className: "elfs-groove",
-          x1: x + side * 4,
-          x2: x + side * 11,
-          y1: middle + dy,
-          y2: middle + dy,
-        }),
-      ),
-    );
-  }
-
-  /** The three zones above the plot, each with its name where there is room for it. */
+  /** The three zones above the plot, each with its name where there is room for it, and what clips the outline. */
   function Zones({ xs, width, height, id }) {
     const spans = { hard: [0, xs[0]], coreset: [xs[0], xs[1]], easy: [xs[1], width] };
     return ZONES.map((zone) => {
       const [from, to] = spans[zone];
+      const size = { x: from, width: Math.max(to - from, 0) };
       const fits = to - from > NAMES[zone].length * 6.4 + 8;
-      return h(
-        "g",
-        { key: zone },
-        h("rect", { className: `elfs-${zone}`, x: from, width: Math.max(to - from, 0), y: -8, height: 5 }),
+      return h("g", { key: zone },
+        h("rect", { ...size, className: `elfs-${zone}`, y: -8, height: 5 }),
         fits && h("text", { className: "elfs-name", x: (from + to) / 2, y: -12, textAnchor: "middle" }, NAMES[zone]),
-        h(
-          "clipPath",
-          { id: `${id}-${zone}` },
-          h("rect", { x: from, width: Math.max(to - from, 0), y: 0, height }),
-        ),
-      );
+        h("clipPath", { id: `${id}-${zone}` }, h("rect", { ...size, height })));
     });
   }
 
-  function Plot({ table, state, lock, byRank, width: total, marks, texts }) {
-    const width = Math.max(total - MARGIN.left - MARGIN.right, 40);
-    const height = clamp(Math.round(total * 0.2), 150, 420);
-    const svg = useRef(null);
-    const gesture = useRef(null);
-    const pause = useRef(0);
-    const id = useId();
-    const picture = usePicture(table, byRank, width, height);
-    const { scale } = picture;
-    const { cut, live, held, apply, commit, revert } = state;
-    const n = table.n;
-    const end = cut.hard + cut.budget;
-    const xs = [scale.place(cut.hard, false) * width, scale.place(end, true) * width];
-    const middle = (xs[0] + xs[1]) / 2;
-
-    // The frame is measured once per gesture: measuring it at every move would force a layout.
-    const start = (part) => (event) => {
-      if (event.button > 0 || gesture.current) return;
-      event.preventDefault();
-      event.currentTarget.focus?.({ preventScroll: true });
-      svg.current.setPointerCapture(event.pointerId);
-      const left = svg.current.getBoundingClientRect().left + MARGIN.left;
-      const grasped = part === "easy" ? xs[1] : xs[0];
-      const offset = event.clientX - left - grasped;
-      gesture.current = { part, left, offset, pointer: event.pointerId, from: live.current, scale, width };
-      held.current = true;
-    };
-    const follow = (event) => {
-      const g = gesture.current;
-      if (!g || g.pointer !== event.pointerId) return;
-      const rank = g.scale.rank((event.clientX - g.left - g.offset) / g.width);
-      apply(moved(g.part, g.from, rank, lock, n));
-    };
-    const finish = (event) => {
-      if (gesture.current?.pointer !== event.pointerId) return;
-      gesture.current = null;
-      if (event.type === "pointerup") commit();
-      else revert();
-    };
-
-    const onKey = (part) => (event) => {
-      if (event.key === "Escape") {
-        gesture.current = null;
-        return revert();
-      }
-      const rank = part === "easy" ? live.current.hard + live.current.budget : live.current.hard;
-      const to = keyRank(event, rank, n);
-      if (to === null || event.ctrlKey || event.metaKey || event.altKey) return undefined;
-      event.preventDefault();
-      clearTimeout(pause.current);
-      held.current = true;
-      return apply(moved(part, live.current, to, lock, n));
-    };
-    const settle = () => {
-      clearTimeout(pause.current);
-      if (held.current && !gesture.current) commit();
-    };
-    const onKeyUp = () => {
-      clearTimeout(pause.current);
-      if (held.current && !gesture.current) pause.current = setTimeout(settle, KEY_PAUSE);
-    };
-    useEffect(() => () => clearTimeout(pause.current), []);
-
-    const handle = (part, x, left, right, rank) =>
-      h(Handle, {
-        key: part,
-        part,
-        x,
-        left,
-        right,
-        height,
-        rank,
-        limits: reach(part, cut, lock, n),
-        text: texts[part],
-        onDown: start,
-        onKey,
-        onKeyUp,
-        onBlur: settle,
-      });
-    const inner = Math.min(8, (xs[1] - xs[0]) / 2);
-    return h(
-      "svg",
-      {
-        ref: svg,
-        className: "elfs-plot",
-        width: total,
-        height: height + MARGIN.top + MARGIN.bottom,
-        onPointerMove: follow,
-        onPointerUp: finish,
-        onPointerCancel: finish,
-        onLostPointerCapture: finish,
-        "data-plot": width,
-      },
-      h(
-        "defs",
-        null,
-        h(
-          "pattern",
-          { id: `${id}-${HATCH}`, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
-          h("rect", { width: 6, height: 6, className: "elfs-hard" }),
-          h("line", { y2: 6, x1: 1, x2: 1, className: "elfs-hatch" }),
-        ),
-      ),
-      h(
-        "g",
-        { transform: `translate(${MARGIN.left},${MARGIN.top})` },
-        h(Axes, { picture, width, height }),
-        h("rect", { className: "elfs-band", x: xs[0], width: Math.max(xs[1] - xs[0], 0), height }),
-        h(Zones, { xs, width, height, id }),
-        ZONES.map((zone) =>
-          h("path", {
-            key: zone,
-            d: picture.outline,
-            className: `elfs-${zone}`,
-            clipPath: `url(#${id}-${zone})`,
-            style: zone === "hard" ? { fill: `url(#${id}-${HATCH})` } : undefined,
-          }),
-        ),
-        h(Marks, { ...marks, scale, n, width, height }),
-        h("rect", {
-          className: `elfs-grab${lock === "beta" ? "" : " elfs-movable"}`,
-          "data-cut": "band",
-          x: xs[0],
-          width: Math.max(xs[1] - xs[0], 0),
-          y: -MARGIN.top,
-          height: height + MARGIN.top,
-          onPointerDown: lock === "beta" ? undefined : start("band"),
-        }),
-        handle("hard", xs[0], 22, Math.min(inner, middle - xs[0]), cut.hard),
-        handle("easy", xs[1], Math.min(inner, xs[1] - middle), 22, end),
-      ),
-    );
+  /** One cut. `reachX` is how far it can be grasped to the left and to the right of its line. */
+  function Handle({ part, x, height, reachX, rank, limits, text, events }) {
+    const side = part === "hard" ? -1 : 1; // the grips stand outside the band and stay apart when it is narrow
+    const middle = height / 2;
+    const grip = (air) => ({
+      x: (side < 0 ? x - 15 : x + 1) - air, y: middle - 18 - air, width: 14 + 2 * air, height: 36 + 2 * air, rx: 4 + air });
+    const groove = (dy) => h("line", {
+      key: dy, className: "elfs-groove", x1: x + side * 4, x2: x + side * 11, y1: middle + dy, y2: middle + dy });
+    return h("g", {
+      className: "elfs-handle", role: "slider", tabIndex: 0, "data-cut": part, "aria-orientation": "horizontal",
+      "aria-label": part === "hard" ? "\u03b2, the hard cut" : "Budget, the easy cut", "aria-valuetext": text,
+      "aria-valuemin": limits[0], "aria-valuemax": limits[1], "aria-valuenow": rank, ...events },
+    h("rect", { x: x - reachX[0], width: reachX[0] + reachX[1], y: -4, height: height + 8, fill: "transparent" }),
+    h("line", { x1: x, x2: x, y1: -4, y2: height, className: "elfs-cut" }),
+    h("rect", { className: "elfs-grip", ...grip(0) }),
+    h("rect", { className: "elfs-ring", ...grip(4) }),
+    [-4, 0, 4].map(groove));
   }
 
   /** The rank a key moves a handle to, or null for any other key. */
   function keyRank(event, rank, n) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return null;
     const one = event.shiftKey ? Math.max(1, Math.round(n / 100)) : 1;
     const five = Math.max(1, Math.round(n / 20));
     const steps = { ArrowLeft: -one, ArrowDown: -one, ArrowRight: one, ArrowUp: one, PageDown: -five, PageUp: five };
@@ -602,12 +436,116 @@
     return event.key in steps ? rank + steps[event.key] : null;
   }
 
+  /** What a pointer does to the cut: {start(part), follow, finish, gesture}. `xs` are the places of the two cuts. */
+  function usePointer(svg, state, { scale, width, xs, lock, n }) {
+    const gesture = useRef(null);
+    const { live, held, apply, commit, revert } = state;
+    // The frame is measured once per gesture: measuring it at every move would force a layout.
+    const start = (part) => (event) => {
+      if (event.button > 0 || gesture.current) return;
+      event.preventDefault();
+      event.currentTarget.focus?.({ preventScroll: true });
+      svg.current.setPointerCapture(event.pointerId);
+      const left = svg.current.getBoundingClientRect().left + MARGIN.left;
+      const offset = event.clientX - left - (part === "easy" ? xs[1] : xs[0]);
+      gesture.current = { part, left, offset, pointer: event.pointerId, from: live.current };
+      held.current = true;
+    };
+    const follow = (event) => {
+      const g = gesture.current;
+      if (g?.pointer !== event.pointerId) return;
+      const place = (event.clientX - g.left - g.offset) / width;
+      apply(moved(g.part, g.from, scale.rank(place), lock, n));
+    };
+    const finish = (event) => {
+      if (gesture.current?.pointer !== event.pointerId) return;
+      gesture.current = null;
+      if (event.type === "pointerup") commit();
+      else revert();
+    };
+    return { start, follow, finish, gesture };
+  }
+
+  /** What the keys do to a handle, as event handlers. The server hears of it when the keys have been let go. */
+  function useKeys(state, gesture, lock, n) {
+    const pause = useRef(0);
+    const { live, held, apply, commit, revert } = state;
+    useEffect(() => () => clearTimeout(pause.current), []);
+    const settle = () => {
+      clearTimeout(pause.current);
+      if (held.current && !gesture.current) commit();
+    };
+    const onKeyDown = (part) => (event) => {
+      if (event.key === "Escape") {
+        clearTimeout(pause.current);
+        gesture.current = null;
+        revert();
+        return;
+      }
+      const { hard, budget } = live.current;
+      const to = keyRank(event, part === "easy" ? hard + budget : hard, n);
+      if (to === null || gesture.current) return;
+      event.preventDefault();
+      clearTimeout(pause.current);
+      held.current = true;
+      apply(moved(part, live.current, to, lock, n));
+    };
+    const onKeyUp = () => {
+      clearTimeout(pause.current);
+      if (held.current && !gesture.current) pause.current = setTimeout(settle, KEY_PAUSE);
+    };
+    return (part) => ({ onKeyDown: onKeyDown(part), onKeyUp, onBlur: settle });
+  }
+
+  function Plot({ table, state, lock, byRank, width: total, marks, texts }) {
+    const n = table.n;
+    const { cut } = state;
+    const end = cut.hard + cut.budget;
+    const width = Math.max(total - MARGIN.left - MARGIN.right, 40);
+    const height = clamp(Math.round(total * 0.2), 150, 420);
+    const svg = useRef(null);
+    const id = useId();
+    const picture = usePicture(table, byRank, width, height);
+    const { scale } = picture;
+    const xs = [scale.place(cut.hard, false) * width, scale.place(end, true) * width];
+    const band = { x: xs[0], width: Math.max(xs[1] - xs[0], 0) };
+    const { start, follow, finish, gesture } = usePointer(svg, state, { scale, width, xs, lock, n });
+    const keys = useKeys(state, gesture, lock, n);
+    const inner = Math.min(8, band.width / 3); // of a narrow band each handle and the band itself get a third
+    const handle = (part, x, reachX, rank) => h(Handle, {
+      key: part, part, x, reachX, height, rank, limits: reach(part, cut, lock, n), text: texts[part],
+      events: { onPointerDown: start(part), ...keys(part) } });
+    const outline = (zone) => h("path", {
+      key: zone, d: picture.outline, className: `elfs-${zone}`, clipPath: `url(#${id}-${zone})`,
+      style: zone === "hard" ? { fill: `url(#${id}-hatch)` } : undefined });
+    const hatch = { id: `${id}-hatch`, width: 6, height: 6, patternUnits: "userSpaceOnUse",
+      patternTransform: "rotate(45)" };
+    return h("svg", {
+      ref: svg, className: "elfs-plot", width: total, height: height + MARGIN.top + MARGIN.bottom,
+      onPointerMove: follow, onPointerUp: finish, onPointerCancel: finish, onLostPointerCapture: finish },
+    h("defs", null, h("pattern", hatch,
+      h("rect", { width: 6, height: 6, className: "elfs-hard" }),
+      h("line", { y2: 6, x1: 1, x2: 1, className: "elfs-hatch" }))),
+    h("g", { transform: `translate(${MARGIN.left},${MARGIN.top})` },
+      h(Axes, { picture, width, height }),
+      h("rect", { ...band, className: "elfs-band", height }),
+      h(Zones, { xs, width, height, id }),
+      ZONES.map(outline),
+      picture.cutOff && h(CutOff, { ...picture.cutOff, width }),
+      h(Marks, { ...marks, scale, n, width, height }),
+      h("rect", {
+        ...band, className: lock === "beta" ? "elfs-grab" : "elfs-grab elfs-movable", "data-cut": "band",
+        y: -MARGIN.top, height: height + MARGIN.top, onPointerDown: lock === "beta" ? undefined : start("band") }),
+      handle("hard", xs[0], [22, inner], cut.hard),
+      handle("easy", xs[1], [inner, 22], end)));
+  }
+
   /** A prefix for the ids of this instance that is safe inside url(). */
   function useId() {
     const made = React.useId?.();
-    const random = useRef(null);
-    random.current ||= `elfs${(made || Math.random().toString(36).slice(2)).replace(/\W/g, "")}`;
-    return random.current;
+    const kept = useRef(null);
+    kept.current ||= `elfs${(made || Math.random().toString(36).slice(2)).replace(/\W/g, "")}`;
+    return kept.current;
   }
 
   /** A number that is taken over on Enter or when the field is left, and given up on Escape. */
@@ -618,69 +556,35 @@
       setDraft(null);
     };
     const keys = { Enter: take, Escape: () => setDraft(null) };
-    return h(
-      "label",
-      { className: "elfs-field" },
+    return h("label", { className: "elfs-field" },
       h("input", {
-        "aria-label": label,
-        "data-field": name,
-        inputMode: name === "images" ? "numeric" : "decimal",
-        autoComplete: "off",
-        style: { width },
-        value: draft ?? value,
+        "aria-label": label, "data-field": name, inputMode: name === "images" ? "numeric" : "decimal",
+        autoComplete: "off", style: { width }, value: draft ?? value, onBlur: take,
         onFocus: (event) => event.target.select(),
         onChange: (event) => setDraft(event.target.value),
-        onKeyDown: (event) => keys[event.key]?.(),
-        onBlur: take,
-      }),
-      unit,
-    );
+        onKeyDown: (event) => keys[event.key]?.() }),
+      unit);
   }
 
   function Lock({ name, label, isOn, onToggle }) {
-    return h(
-      "button",
-      {
-        type: "button",
-        className: "elfs-button elfs-lock",
-        "aria-pressed": isOn,
-        "aria-label": label,
-        title: `${label}${isOn ? " (locked)" : " (not locked)"}`,
-        "data-lock": name,
-        onClick: () => onToggle(name),
-      },
-      h(
-        "svg",
-        { width: 14, height: 16, viewBox: "0 0 14 16", "aria-hidden": true },
-        h("path", { d: isOn ? "M4 8V5a3 3 0 0 1 6 0v3" : "M4 8V4a3 3 0 0 1 6 -1", className: "elfs-shackle" }),
-        h("rect", { x: 2, y: 7.5, width: 10, height: 7.5, rx: 1.5, fill: "currentColor" }),
-      ),
-    );
+    const title = `${label} (${isOn ? "on" : "off"})`;
+    return h("button", {
+      type: "button", className: "elfs-button elfs-lock", "aria-pressed": isOn, "aria-label": label, title,
+      "data-lock": name, onClick: () => onToggle(name) },
+    h("svg", { width: 14, height: 16, viewBox: "0 0 14 16", "aria-hidden": true },
+      h("path", { d: isOn ? "M4 8V5a3 3 0 0 1 6 0v3" : "M4 8V4a3 3 0 0 1 6 -1", className: "elfs-shackle" }),
+      h("rect", { x: 2, y: 7.5, width: 10, height: 7.5, rx: 1.5, fill: "currentColor" })));
   }
 
   function ZoneButtons({ counts, n, onZone }) {
-    return h(
-      "div",
-      { className: "elfs-zones" },
-      ZONES.map((zone) =>
-        h(
-          "button",
-          {
-            key: zone,
-            type: "button",
-            className: "elfs-button elfs-zone",
-            title: `Show the images that are ${zone === "coreset" ? "in the coreset" : NAMES[zone]}`,
-            "data-zone": zone,
-            "data-count": counts[zone],
-            onClick: () => onZone(zone),
-          },
-          h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }),
-          h("span", { className: "elfs-label" }, NAMES[zone]),
-          h("strong", null, whole(counts[zone])),
-          h("span", { className: "elfs-share" }, percent(counts[zone], n)),
-        ),
-      ),
-    );
+    const button = (zone) => h("button", {
+      key: zone, type: "button", className: "elfs-button elfs-zone", "data-zone": zone, "data-count": counts[zone],
+      title: "Show these images in the grid", onClick: () => onZone(zone) },
+    h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }),
+    h("span", null, NAMES[zone]),
+    h("strong", null, whole(counts[zone])),
+    h("span", { className: "elfs-share" }, percent(counts[zone], n)));
+    return h("div", { className: "elfs-zones" }, ZONES.map(button));
   }
 
   /** One line per cluster; a bar is one gradient, so that redrawing thirty of them needs no layout. */
@@ -689,149 +593,93 @@
     const { counts, exact: onGrid } = known ? { counts: exact, exact: true } : clusterCounts(table, cut);
     const about = onGrid ? "" : "\u2248 ";
     const more = table.more?.clusters || 0;
-    return h(
-      "div",
-      null,
-      h(
-        "div",
-        { className: "elfs-heading" },
+    const line = ({ label, name, size }, i) => {
+      const [hard, kept, easy] = counts[i];
+      const [a, b] = [(100 * hard) / size, (100 * (hard + kept)) / size];
+      const words = `${name}: ${about}${whole(hard)} too hard, ${about}${whole(kept)} coreset, ` +
+        `${about}${whole(easy)} too easy, of ${whole(size)}`;
+      const background = `linear-gradient(to right, var(--elfs-hard) ${a}%, var(--elfs-coreset) ${a}% ${b}%, ` +
+        `var(--elfs-easy) ${b}%)`;
+      return h("div", {
+        key: label, role: "listitem", "aria-label": words, title: words, className: "elfs-cluster",
+        "data-cluster": counts[i].join(" ") },
+      h("span", { className: "elfs-cluster-name" }, name),
+      h("span", null,
+        h("span", { className: "elfs-bar", style: { width: `${(100 * size) / table.largest}%`, background } })),
+      h("span", { className: "elfs-number" }, whole(kept)),
+      h("span", { className: "elfs-number elfs-share" }, whole(size)));
+    };
+    return h("div", null,
+      h("div", { className: "elfs-heading" },
         h("span", null, "Clusters"),
-        h("span", { className: "elfs-share" }, `${about}in the coreset, of all`),
-      ),
-      h(
-        "div",
-        { className: "elfs-clusters", role: "list" },
-        table.clusters.map(({ label, name, size }, i) => {
-          const [hard, kept, easy] = counts[i];
-          const a = (100 * hard) / size;
-          const b = (100 * (hard + kept)) / size;
-          const words =
-            `${name}: ${about}${whole(hard)} too hard, ${about}${whole(kept)} coreset, ` +
-            `${about}${whole(easy)} too easy, of ${whole(size)}`;
-          return h(
-            "div",
-            { key: label, role: "listitem", "aria-label": words, title: words, className: "elfs-cluster" },
-            h("span", { className: "elfs-cluster-name" }, name),
-            h(
-              "span",
-              { className: "elfs-track" },
-              h("span", {
-                className: "elfs-bar",
-                style: {
-                  width: `${(100 * size) / table.largest}%`,
-                  background:
-                    `linear-gradient(to right, var(--elfs-hard) ${a}%, var(--elfs-coreset) ${a}% ${b}%, ` +
-                    `var(--elfs-easy) ${b}%)`,
-                },
-              }),
-            ),
-            h("span", { className: "elfs-number" }, whole(kept)),
-            h("span", { className: "elfs-number elfs-share" }, whole(size)),
-          );
-        }),
-      ),
+        h("span", { className: "elfs-share" }, `${about}in the coreset, of all`)),
+      h("div", { className: "elfs-clusters", role: "list" }, table.clusters.map(line)),
       more > 0 &&
-        h("div", { className: "elfs-share" }, `and ${whole(more)} more with ${whole(table.more.size)} images`),
-    );
+        h("div", { className: "elfs-share" }, `and ${whole(more)} more with ${whole(table.more.size)} images`));
   }
 
   function Controls({ cut, n, lock, byRank, onTyped, onLock, onAxis }) {
-    return h(
-      "div",
-      { className: "elfs-controls" },
-      h(
-        "div",
-        { className: "elfs-group" },
-        h("span", { className: "elfs-label" }, "\u03b2"),
-        h(Field, { name: "beta", label: "\u03b2 in percent", value: exactPercent(cut.hard, n), unit: "%", width: 72, onTyped }),
-        h(Lock, { name: "beta", label: "Hold \u03b2 while dragging", isOn: lock === "beta", onToggle: onLock }),
-      ),
-      h(
-        "div",
-        { className: "elfs-group" },
-        h("span", { className: "elfs-label" }, "Budget"),
-        h(Field, { name: "budget", label: "Budget in percent", value: exactPercent(cut.budget, n), unit: "%", width: 72, onTyped }),
-        h(Field, { name: "images", label: "Budget in images", value: whole(cut.budget), unit: "images", width: 84, onTyped }),
-        h(Lock, { name: "budget", label: "Hold the budget while dragging", isOn: lock === "budget", onToggle: onLock }),
-      ),
-      h(
-        "div",
-        { className: "elfs-group elfs-axes", role: "group", "aria-label": "Horizontal axis" },
-        [false, true].map((isRank) =>
-          h(
-            "button",
-            {
-              key: String(isRank),
-              type: "button",
-              className: "elfs-button",
-              "aria-pressed": byRank === isRank,
-              "data-axis": isRank ? "rank" : "score",
-              onClick: () => onAxis(isRank),
-            },
-            isRank ? "by rank" : "by score",
-          ),
-        ),
-      ),
-    );
+    const field = (name, label, value, unit, width) => h(Field, { name, label, value, unit, width, onTyped });
+    const hold = (name, label) => h(Lock, { name, label, isOn: lock === name, onToggle: onLock });
+    const axis = (isRank) => h("button", {
+      key: String(isRank), type: "button", className: "elfs-button", "aria-pressed": byRank === isRank,
+      "data-axis": isRank ? "rank" : "score", onClick: () => onAxis(isRank) }, isRank ? "by rank" : "by score");
+    return h("div", { className: "elfs-controls" },
+      h("div", { className: "elfs-group" },
+        "\u03b2",
+        field("beta", "\u03b2 in percent", exactPercent(cut.hard, n), "%", 72),
+        hold("beta", "Hold \u03b2 while dragging")),
+      h("div", { className: "elfs-group" },
+        "Budget",
+        field("budget", "Budget in percent", exactPercent(cut.budget, n), "%", 72),
+        field("images", "Budget in images", whole(cut.budget), "images", 84),
+        hold("budget", "Hold the budget while dragging")),
+      h("div", { className: "elfs-group elfs-axes", role: "group", "aria-label": "Horizontal axis" },
+        [false, true].map(axis)));
   }
 
-  /** Everything below the guard that there is a table. */
-  function Cuts({ table, tableKey, incoming, view, trigger, width }) {
+  /** Everything that needs a table. */
+  function Cuts({ table, tableKey, incoming, view, trigger, width, onRender }) {
+    const n = table.n;
     const send = useCallback((cut) => view.on_commit && trigger(view.on_commit, cut), [trigger, view.on_commit]);
     const state = useCut(table, tableKey, incoming, send);
     const [lock, setLock] = useState("budget");
     const [byRank, setByRank] = useState(false);
     const [note, setNote] = useState("");
-    const { live, apply, commit } = state;
-    const n = table.n;
-    const cut = state.cut.hard + state.cut.budget <= n ? state.cut : valid(state.cut, n);
-    const counts = { hard: cut.hard, coreset: cut.budget, easy: n - cut.hard - cut.budget };
+    const cut = valid(state.cut, n);
     const told = same(cut, incoming) ? incoming : null;
-    const ends = [cut.hard, cut.hard + cut.budget - 1].map((rank, i) =>
-      told?.scores ? { value: told.scores[i], exact: true } : scoreAt(table, rank),
-    );
-    const [first, last] = ends.map(({ value, exact }) => (exact ? "" : "\u2248 ") + scoreText(value));
+    const [first, last] = [cut.hard, cut.hard + cut.budget - 1].map((rank, i) => {
+      const { value, exact } = told?.scores ? { value: told.scores[i], exact: true } : scoreAt(table, rank);
+      return (exact ? "" : "\u2248 ") + scoreText(value);
+    });
+    useEffect(onRender);
 
-    const onTyped = useCallback(
-      (name, text) => {
-        const value = parse(text, name !== "images");
-        if (value === null) return setNote("Type a number.");
-        const result = typed(name, value, live.current, lock, n);
-        setNote(result.note);
-        apply(result.cut);
-        return commit();
-      },
-      [apply, commit, live, lock, n],
-    );
+    const onTyped = (name, text) => {
+      const value = parse(text, name !== "images");
+      if (value === null) return setNote("Type a number.");
+      const result = typed(name, value, state.live.current, lock, n);
+      setNote(result.note);
+      state.apply(result.cut);
+      return state.commit();
+    };
     const onZone = (zone) => view.on_zone && trigger(view.on_zone, { zone });
     const onLock = (name) => setLock(lock === name ? null : name);
     const texts = {
-      hard: `${percent(cut.hard, n)}, ${whole(cut.hard)} of ${whole(n)} images too hard, kept from ${table.score} ${first}`,
-      easy: `budget ${percent(cut.budget, n)}, ${whole(cut.budget)} of ${whole(n)} images, kept to ${table.score} ${last}`,
+      hard: `\u03b2 ${percent(cut.hard, n)}, ${whole(cut.hard)} of ${whole(n)} images too hard; kept from ` +
+        `${table.score} ${first}`,
+      easy: `budget ${percent(cut.budget, n)}, ${whole(cut.budget)} of ${whole(n)} images; kept to ` +
+        `${table.score} ${last}`,
     };
-    return h(
-      React.Fragment,
-      null,
+    const counts = { hard: cut.hard, coreset: cut.budget, easy: n - cut.hard - cut.budget };
+    const marks = { found: incoming.chosen_beta, usual: incoming.prior_beta };
+    return h(React.Fragment, null,
       h(ZoneButtons, { counts, n, onZone }),
-      width > 0 &&
-        h(Plot, {
-          table,
-          state: { ...state, cut },
-          lock,
-          byRank,
-          width,
-          texts,
-          marks: { found: incoming?.chosen_beta, usual: incoming?.prior_beta },
-        }),
+      width > 0 && h(Plot, { table, state: { ...state, cut }, lock, byRank, width, texts, marks }),
       h(Controls, { cut, n, lock, byRank, onTyped, onLock, onAxis: setByRank }),
-      h(
-        "div",
-        { className: "elfs-readout" },
+      h("div", { className: "elfs-readout" },
         h("span", { "data-scores": "" }, `kept: ${table.score} ${first} to ${last}`),
-        h("span", { role: "status", className: "elfs-note" }, note),
-      ),
-      h(Clusters, { table, cut, exact: told?.clusters }),
-    );
+        h("span", { role: "status", className: "elfs-note" }, note)),
+      h(Clusters, { table, cut, exact: told?.clusters }));
   }
 
   /** The registered component. Props come from FiftyOne: the panel's data at this path, and the events' names. */
@@ -842,29 +690,16 @@
     const root = useRef(null);
     const renders = useRef(0);
     const width = useWidth(root);
-    const colors = useColors();
+    const style = useColors();
     const tableKey = useMemo(() => signature(table), [table]);
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- the key stands for the table's content
-    const ready = useMemo(() => (tableKey ? prepare(table) : null), [tableKey]);
-    useEffect(() => {
-      if (view.on_ready) trigger(view.on_ready, {});
-      // eslint-disable-next-line react-hooks/exhaustive-deps -- once per mount
-    }, []);
-    return h(
-      "div",
-      {
-        ref: root,
-        className: "elfs-cuts",
-        role: "group",
-        "aria-label": "Cuts through the ranking",
-        style: colors,
-        "data-renders": ++renders.current,
-        // The App's own shortcuts must not hear the arrow keys.
-        onKeyDown: (event) => event.stopPropagation(),
-      },
-      h("style", null, STYLE),
-      ready && cut && h(Cuts, { table: ready, tableKey, incoming: cut, view, trigger, width }),
-    );
+    const ready = useMemo(() => (tableKey ? prepare(table) : null), [tableKey]); // the key stands for the content
+    const onRender = useCallback(() => root.current?.setAttribute("data-renders", ++renders.current), []);
+    useEffect(() => void (view.on_ready && trigger(view.on_ready, {})), []); // once per mount
+    return h("div", {
+      ref: root, className: "elfs-cuts", role: "group", "aria-label": "Cuts through the ranking", style,
+      onKeyDown: (event) => event.stopPropagation() }, // the App's own shortcuts must not hear the arrow keys
+    h("style", null, STYLE),
+    ready && cut && h(Cuts, { table: ready, tableKey, incoming: cut, view, trigger, width, onRender }));
   }
 
   const STYLE = `
@@ -875,7 +710,8 @@
   border-radius: 4px; padding: 3px 8px; cursor: pointer; }
 .elfs-button:hover { background: var(--elfs-raised); }
 .elfs-button[aria-pressed="true"] { background: var(--elfs-raised); border-color: var(--elfs-text); }
-.elfs-cuts button:focus-visible, .elfs-cuts input:focus-visible { outline: 2px solid var(--elfs-focus); outline-offset: 1px; }
+.elfs-cuts button:focus-visible, .elfs-cuts input:focus-visible {
+  outline: 2px solid var(--elfs-text); outline-offset: 1px; }
 .elfs-zones { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }
 .elfs-zone { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 6px; text-align: left; }
 .elfs-zone strong { font-size: 15px; }
@@ -895,6 +731,7 @@
 .elfs-band { fill: var(--elfs-coreset); opacity: 0.1; }
 .elfs-grid { stroke: var(--elfs-line); stroke-width: 1; opacity: 0.6; }
 .elfs-axis { stroke: var(--elfs-faint); stroke-width: 1; }
+.elfs-gap { stroke: var(--elfs-paper); stroke-width: 3; }
 .elfs-mark { stroke: var(--elfs-faint); stroke-width: 1; stroke-dasharray: 2 3; }
 .elfs-fill { fill: var(--elfs-text); stroke: var(--elfs-text); }
 .elfs-hollow { fill: var(--elfs-paper); stroke: var(--elfs-text); }
@@ -906,8 +743,9 @@
 .elfs-grip { fill: var(--elfs-text); stroke: var(--elfs-paper); stroke-width: 1; }
 .elfs-groove { stroke: var(--elfs-paper); stroke-width: 1.5; }
 .elfs-handle:hover .elfs-cut { stroke-width: 3; }
-.elfs-handle:focus-visible .elfs-grip { stroke: var(--elfs-focus); stroke-width: 3; }
-.elfs-handle:focus-visible .elfs-cut { stroke: var(--elfs-focus); stroke-width: 3; }
+.elfs-ring { fill: none; stroke: none; stroke-width: 2; }
+.elfs-handle:focus-visible .elfs-ring { stroke: var(--elfs-text); }
+.elfs-handle:focus-visible .elfs-cut { stroke-width: 3; }
 .elfs-controls { display: flex; flex-wrap: wrap; gap: 8px 20px; align-items: center; }
 .elfs-group { display: flex; align-items: center; gap: 6px; }
 .elfs-axes { margin-left: auto; gap: 0; }
@@ -922,8 +760,9 @@
 .elfs-readout { display: flex; flex-wrap: wrap; gap: 2px 16px; justify-content: space-between; }
 .elfs-heading { display: flex; gap: 12px; justify-content: space-between; border-top: 1px solid var(--elfs-line);
   padding-top: 6px; margin-bottom: 4px; }
-.elfs-clusters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 2px 24px; }
-.elfs-cluster { display: grid; grid-template-columns: minmax(0, 88px) minmax(0, 1fr) minmax(44px, auto) minmax(44px, auto);
+.elfs-clusters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr));
+  gap: 2px 24px; }
+.elfs-cluster { display: grid; grid-template-columns: minmax(0, 88px) minmax(0, 1fr) minmax(44px, auto) minmax(52px, auto);
   gap: 8px; align-items: center; font-size: 12px; }
 .elfs-cluster-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .elfs-bar { display: block; height: 12px; min-width: 2px; border-radius: 2px; }
