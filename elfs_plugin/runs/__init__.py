@@ -9,6 +9,7 @@ pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a
 from ..errors import Changed
 from .analysis import audit, budget_curve, compare_coresets, measure_stability, read_stability, stale
 from .cards import card
+from .cluster_samples import cluster_samples
 from .deletion import delete_run
 from .export import export_coreset
 from .fields import writable
@@ -49,6 +50,7 @@ __all__ = [
     "card",
     "check_collection",
     "check_run",
+    "cluster_samples",
     "compare_coresets",
     "compute_embeddings",
     "compute_pseudo_labels",

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from ..cluster_health import health
+from ..cluster_health import health, per_cluster
 from ..clustering import ClusteringConfig
 from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput
@@ -186,6 +186,7 @@ class Session:
                 "best_head": result.best_head,
                 **health(result),
                 "warnings": result.warnings,
+                "per_cluster": per_cluster(result, self.ids),
             },
             cluster_count=count and count.to_dict(),
             histogram=None,
