@@ -305,5 +305,6 @@ def _audit_sentence(found):
     return (
         f"By true labels: {found.pseudo_label_accuracy:.1%} of the pseudo-labels are right. A classifier trained on "
         f"the coreset ({found.budget:,} images) reaches {line(found.coreset)}, "
-        f"{verdict(found.coreset - found.random)} one trained on random images of the same number ({line(found.random)}, {len(found.coreset)} seed(s))."
+        f"{verdict(found.coreset - found.random)} one trained on random images of the same number "
+        f"({line(found.random)}, {len(found.coreset)} seed(s))."
     )
