@@ -45,13 +45,26 @@ def test_equal_seeds_begin_equally():
 def test_inputs_are_standardised_whatever_their_order():
     values = np.random.default_rng(0).normal(5, 3, (50, 4)).astype(np.float32)
     values[:, 2] = 7.0
-    data = Standardised(values, CPU)
+    data = Standardised(values, CPU, dtype=torch.float32)
     taken = data.take(torch.arange(50)).double()
     np.testing.assert_allclose(taken.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(taken.std(0, correction=0), [1, 1, 0, 1], atol=1e-6)
     order = np.random.default_rng(1).permutation(50)
-    shuffled = Standardised(values[order], CPU, np.argsort(order))
+    shuffled = Standardised(values[order], CPU, np.argsort(order), torch.float32)
     assert torch.equal(shuffled.take(torch.as_tensor(np.argsort(order))), data.take(torch.arange(50)))
+
+
+def test_large_inputs_are_standardised_when_taken(monkeypatch):
+    values = np.random.default_rng(0).normal(5, 3, (50, 4)).astype(np.float32)
+    rows = torch.tensor([[3, 49], [3, 0]])
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(mlp_ensemble, "READY_BYTES", 50 * 4 * 4)
+        kept = Standardised(values, CPU, dtype=dtype)
+        monkeypatch.setattr(mlp_ensemble, "READY_BYTES", 0)
+        large = Standardised(values, CPU, dtype=dtype)
+        assert kept._ready is not None and large._ready is None
+        assert torch.equal(kept.take(rows), large.take(rows)) and kept.take(rows).dtype == dtype
+        assert kept.take(rows).shape == (2, 2, 4) and torch.equal(kept.take(rows)[0, 0], kept.take(rows)[1, 0])
 
 
 @pytest.mark.parametrize("left_out", [0, 2])
