@@ -1,5 +1,6 @@
 """What has happened to a dataset since a run: samples added, samples deleted. Counted from indexes, whatever N is."""
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -7,6 +8,10 @@ import fiftyone as fo
 
 _COUNTED = 20_000
 """Samples that are looked at one by one; above it the number comes from the indexes alone."""
+
+_KEPT = 64
+_counted = {}
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -29,19 +34,37 @@ class Changes:
 
 
 def count_changes(dataset, run):
-    """:class:`Changes` since a run with scores."""
+    """:class:`Changes` since a run with scores.
+
+    Counting ranks takes 0.2 s for a million; so a count is kept in the process for as long as the number of samples,
+    the last modification and the ends of the ranks, all of them found at once, are what they were.
+    """
     collection = dataset._sample_collection
     path = f"{run.key}.rank"
-    present = collection.count_documents({path: {"$gte": 0}})
-    last = collection.find_one({path: {"$gte": 0}}, {path: 1}, sort=[(path, -1)])
-    highest = last[run.key]["rank"] if last else -1
-    newer = {"created_at": {"$gt": run_time(dataset, run)}}
+    ranked = {path: {"$gte": 0}}
+    ends = [collection.find_one(ranked, {path: 1}, sort=[(path, direction)]) for direction in (1, -1)]
+    ends = [end[run.key]["rank"] if end else -1 for end in ends]
+    last = collection.find_one({}, {"last_modified_at": 1}, sort=[("last_modified_at", -1)]) or {}
+    total = collection.estimated_document_count()
+    since = run_time(dataset, run)
+    name = (str(dataset._doc.id), run.key)
+    state = (total, last.get("_id"), last.get("last_modified_at"), *ends, since, run.stages["scores"]["scored"])
+    with _lock:
+        if name in _counted and _counted[name][0] == state:
+            return _counted[name][1]
+    present = collection.count_documents(ranked)
+    newer = {"created_at": {"$gt": since}}
     added = collection.count_documents(newer)
     if added:
-        added = min(added, collection.estimated_document_count() - present)
+        added = min(added, total - present)
         if added <= _COUNTED or dataset.media_type == fo.core.media.GROUP:
             added = collection.count_documents({**newer, **added_query(dataset, run)})
-    return Changes(run.stages["scores"]["scored"], present, highest, added)
+    found = Changes(run.stages["scores"]["scored"], present, ends[1], added)
+    with _lock:
+        _counted[name] = (state, found)
+        while len(_counted) > _KEPT:
+            del _counted[next(iter(_counted))]
+    return found
 
 
 def run_time(dataset, run):

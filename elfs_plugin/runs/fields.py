@@ -73,7 +73,8 @@ def write_pseudo_labels(dataset, key, ids, labels, confidence, agreement):
 def _write_floats(dataset, path, ids, values):
     if not dataset.has_sample_field(path):
         dataset.add_sample_field(path, fo.FloatField)
-    _write(dataset, path, ids, np.asarray(values, dtype=np.float64).tolist())
+    values = np.asarray(values, dtype=np.float64)
+    _write(dataset, path, ids, [value if value == value else None for value in values.tolist()])  # NaN: no value
 
 
 def write_scores(dataset, key, ids, dynamics, rank):
