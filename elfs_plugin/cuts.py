@@ -85,6 +85,23 @@ def cluster_counts(labels_by_rank, hard, budget, *, clusters=None):
     return np.stack([np.bincount(part, minlength=clusters) for part in parts], axis=1)
 
 
+def cut_details(table, scores_by_rank, labels_by_rank, hard, budget):
+    """The exact numbers of one cut that the browser can only interpolate: what goes to it with a cut it released.
+
+    Args:
+        table: of :func:`cut_table`, made from the same ranking
+
+    Returns:
+        dict: ``scores``, those of the first and of the last sample of the coreset; ``clusters``, [hard, coreset, easy]
+        of each cluster in the order of the table
+    """
+    counts = cluster_counts(labels_by_rank, hard, budget)
+    return {
+        "scores": [score_at(scores_by_rank, rank) for rank in (hard, hard + budget - 1)],
+        "clusters": [counts[cluster["label"]].tolist() for cluster in table["clusters"]],
+    }
+
+
 def score_at(scores_by_rank, rank):
     """The score of the sample at a rank, as a float. ``rank`` in [0, N)."""
     n = len(scores_by_rank)
@@ -126,10 +143,16 @@ def _checked(scores, labels, names, hard):
 
 
 def _histogram(scores, hard, bins):
-    """Edges from hard to easy and the rank at each edge; one bin when all scores are equal."""
-    bins = 1 if scores[0] == scores[-1] else bins
-    edges = np.linspace(scores[0], scores[-1], bins + 1)
+    """Edges from hard to easy and the rank at each edge; one bin when all scores are equal.
+
+    Few different whole numbers (forgetting events) get a bin each, with the number in its middle.
+    """
     sign = 1 if hard == "low" else -1
+    span = abs(scores[-1] - scores[0])
+    if span < bins and (scores == np.rint(scores)).all():
+        edges = scores[0] + sign * (np.arange(int(span) + 2) - 0.5)
+    else:
+        edges = np.linspace(scores[0], scores[-1], (bins if span > 0 else 1) + 1)
     ranks = np.searchsorted(sign * scores, sign * edges, side="left")
     ranks[0], ranks[-1] = 0, len(scores)  # the last bin holds its upper edge as well
     return edges, ranks

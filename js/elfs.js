@@ -21,6 +21,7 @@
   const ZONES = ["hard", "coreset", "easy"];
   const NAMES = { hard: "too hard", coreset: "coreset", easy: "too easy" };
   const MARGIN = { left: 48, right: 28, top: 26, bottom: 54 };
+  const MARK_ROOM = 90; // px of the label of a mark
   const KEY_PAUSE = 300; // ms without a key until the keyboard counts as released
 
   // Numbers
@@ -376,20 +377,37 @@
       h("text", { x: isRight ? x - 5 : x + wide + 5, y: 12, textAnchor: isRight ? "end" : "start" }, whole(count)));
   }
 
-  /** Where a search found β and where it usually is, below the axis; the labels avoid each other and the ends. */
+  /** Labels of one or two marks: {x, text, isLeft}; one label for both where two would run into each other. */
+  function markLabels(marks, width) {
+    const text = ({ name, beta }) => `${name} \u03b2 ${Number((100 * beta).toFixed(2))}%`;
+    const [first, second] = marks;
+    if (second) {
+      const gap = second.x - first.x;
+      const atEnd = first.x < MARK_ROOM - MARGIN.left || second.x > width - MARK_ROOM + MARGIN.right;
+      const isLeft = second.x > width - 2 * MARK_ROOM;
+      if (gap < 12 || (atEnd && gap < MARK_ROOM + 8)) {
+        return [{ x: isLeft ? first.x : second.x, text: marks.map(text).join(", "), isLeft }];
+      }
+    }
+    return marks.map((mark, i) => {
+      const isLeft = mark.x > width - MARK_ROOM || (i === 0 && Boolean(second) && mark.x > MARK_ROOM - MARGIN.left);
+      return { x: mark.x, text: text(mark), isLeft };
+    });
+  }
+
+  /** Where a search found β and where it usually is, below the axis. */
   function Marks({ found, usual, scale, n, width, height }) {
     const marks = Object.entries({ found, usual })
       .filter(([, beta]) => typeof beta === "number" && beta >= 0 && beta <= 1)
       .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }))
       .sort((a, b) => a.x - b.x);
-    return marks.map(({ name, beta, x }, i) => {
-      const isLeft = (marks.length > 1 && i === 0 && x > 90) || x > width - 90;
-      const label = `${name} \u03b2 ${Number((100 * beta).toFixed(2))}%`;
-      return h("g", { key: name, transform: `translate(${x},${height})`, "data-mark": name },
-        h("line", { y1: -height, className: "elfs-mark" }),
-        h("path", { d: "M0,21l4,8h-8z", className: name === "found" ? "elfs-fill" : "elfs-hollow" }),
-        h("text", { className: "elfs-faint", x: isLeft ? -8 : 8, y: 30, textAnchor: isLeft ? "end" : null }, label));
-    });
+    return h("g", { transform: `translate(0,${height})` },
+      marks.map(({ name, x }) => h("g", { key: name, "data-mark": name },
+        h("line", { x1: x, x2: x, y1: -height, className: "elfs-mark" }),
+        h("path", { d: `M${x},21l4,8h-8z`, className: name === "found" ? "elfs-fill" : "elfs-hollow" }))),
+      markLabels(marks, width).map(({ x, text, isLeft }) => h("text", {
+        key: text, className: "elfs-faint", x: x + (isLeft ? -8 : 8), y: 30, textAnchor: isLeft ? "end" : "start" },
+      text)));
   }
 
   /** The three zones above the plot, each with its name where there is room for it, and what clips the outline. */
@@ -410,8 +428,9 @@
   function Handle({ part, x, height, reachX, rank, limits, text, events }) {
     const side = part === "hard" ? -1 : 1; // the grips stand outside the band and stay apart when it is narrow
     const middle = height / 2;
+    const from = side < 0 ? x - 15 : x + 1;
     const grip = (air) => ({
-      x: (side < 0 ? x - 15 : x + 1) - air, y: middle - 18 - air, width: 14 + 2 * air, height: 36 + 2 * air, rx: 4 + air });
+      x: from - air, y: middle - 18 - air, width: 14 + 2 * air, height: 36 + 2 * air, rx: 4 + air });
     const groove = (dy) => h("line", {
       key: dy, className: "elfs-groove", x1: x + side * 4, x2: x + side * 11, y1: middle + dy, y2: middle + dy });
     return h("g", {
@@ -580,10 +599,9 @@
     const button = (zone) => h("button", {
       key: zone, type: "button", className: "elfs-button elfs-zone", "data-zone": zone, "data-count": counts[zone],
       title: "Show these images in the grid", onClick: () => onZone(zone) },
-    h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }),
-    h("span", null, NAMES[zone]),
-    h("strong", null, whole(counts[zone])),
-    h("span", { className: "elfs-share" }, percent(counts[zone], n)));
+    h("span", null, h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }), NAMES[zone]),
+    h("span", null, h("strong", null, whole(counts[zone])), " ",
+      h("span", { className: "elfs-share" }, percent(counts[zone], n))));
     return h("div", { className: "elfs-zones" }, ZONES.map(button));
   }
 
@@ -714,8 +732,9 @@
   outline: 2px solid var(--elfs-text); outline-offset: 1px; }
 .elfs-zones { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }
 .elfs-zone { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 6px; text-align: left; }
+.elfs-zone > span { white-space: nowrap; }
 .elfs-zone strong { font-size: 15px; }
-.elfs-swatch { width: 10px; height: 10px; border-radius: 2px; align-self: center; }
+.elfs-swatch { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px; }
 .elfs-swatch-hard { background: repeating-linear-gradient(135deg, var(--elfs-hard) 0 3px, var(--elfs-paper) 3px 4px); }
 .elfs-swatch-coreset { background: var(--elfs-coreset); }
 .elfs-swatch-easy { background: var(--elfs-easy); }
@@ -762,8 +781,9 @@
   padding-top: 6px; margin-bottom: 4px; }
 .elfs-clusters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr));
   gap: 2px 24px; }
-.elfs-cluster { display: grid; grid-template-columns: minmax(0, 88px) minmax(0, 1fr) minmax(44px, auto) minmax(52px, auto);
-  gap: 8px; align-items: center; font-size: 12px; }
+.elfs-cluster { display: grid;
+  grid-template-columns: minmax(0, 88px) minmax(0, 1fr) minmax(44px, auto) minmax(52px, auto); gap: 8px;
+  align-items: center; font-size: 12px; }
 .elfs-cluster-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .elfs-bar { display: block; height: 12px; min-width: 2px; border-radius: 2px; }
 .elfs-number { text-align: right; }

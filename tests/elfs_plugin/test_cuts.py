@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from elfs_plugin.cuts import CLUSTERS, check_cut, cluster_counts, cut_table, score_at
+from elfs_plugin.cuts import CLUSTERS, check_cut, cluster_counts, cut_details, cut_table, score_at
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.pruning import double_end
 
@@ -41,6 +41,14 @@ def test_hard_scores_may_be_the_high_ones():
     assert high["edges"] == [1.0, 0.5, 0.0, -0.5, -1.0]  # still from hard to easy
     assert (high["ranks"], high["counts"]) == (low["ranks"], low["counts"])
     assert high["quantiles"]["scores"][0] == 1.0
+
+
+def test_whole_numbers_stand_in_the_middle_of_their_bins():
+    made = table(np.array([4.0, 2.0, 2.0, 1.0]), [0] * 4, 1, hard="high")
+    assert made["edges"] == [4.5, 3.5, 2.5, 1.5, 0.5]
+    assert (made["counts"], made["ranks"]) == ([1, 0, 2, 1], [0, 1, 1, 3, 4])
+    made = table(np.array([-1.0, 0.0, 0.0]), [0] * 3, 1)
+    assert (made["edges"], made["counts"]) == ([-1.5, -0.5, 0.5], [1, 2])
 
 
 def test_one_image():
@@ -98,6 +106,18 @@ def test_clusters_agree_with_the_pruning():
     assert cluster_counts(LABELS, zones.hard_count, zones.budget).tolist() == [[1, 1, 3], [0, 2, 2], [1, 0, 0]]
     assert cluster_counts(LABELS, 0, 10, clusters=4).sum(axis=0).tolist() == [0, 10, 0]
     assert cluster_counts(LABELS, 9, 1).tolist() == [[5, 0, 0], [3, 1, 0], [1, 0, 0]]
+
+
+def test_details_of_a_cut_follow_the_order_of_the_table():
+    assert cut_details(table(), SCORES, LABELS, 2, 3) == {
+        "scores": [0.0, 0.5],
+        "clusters": [[1, 1, 3], [0, 2, 2], [1, 0, 0]],
+    }
+    # The smallest cluster comes last in the table, whatever its label.
+    other = (LABELS + 1) % 3
+    made = table(labels=other)
+    assert [c["label"] for c in made["clusters"]] == [1, 2, 0]
+    assert cut_details(made, SCORES, other, 2, 3)["clusters"] == [[1, 1, 3], [0, 2, 2], [1, 0, 0]]
 
 
 def test_score_at_a_rank():
