@@ -19,6 +19,11 @@ FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
 FAST_HIDDEN = 256
 
+USUAL_KEPT = (0.1, 0.2, 0.3, 0.5, 0.7)
+USUAL_BETAS = (0.6, 0.45, 0.3, 0.1, 0.0)
+"""Middle of the β that ELFS (ICLR 2025) and reruns of it with other encoders and data sets (SemiPrune, arXiv
+2605.23198) state for the shares of the data that they keep."""
+
 REPEAT_SEEDS = 7919
 """Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
 
@@ -76,7 +81,7 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
             matter to the splits or to ties of the scores
 
     Returns:
-        :class:`BetaSearch`; ``chosen`` is the smallest β whose mean is within one standard deviation of the best mean
+        :class:`BetaSearch`; ``chosen`` by :func:`choose`
     """
     n = len(labels)
     labels, scores = np.asarray(labels), np.asarray(scores)
@@ -94,7 +99,7 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
     splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(repeats)]
     evaluate = _one_by_one if on_images else _at_once
     accuracies = evaluate(inputs, labels, splits, betas, config, order, seed, resolve_device(device), progress)
-    chosen, reason = choose(betas, accuracies)
+    chosen, reason = choose(betas, accuracies, budget / n)
     return BetaSearch(betas, accuracies, chosen, reason)
 
 
@@ -147,13 +152,37 @@ def _one_by_one(inputs, labels, splits, betas, config, order, seed, device, prog
     return accuracies
 
 
-def choose(betas, accuracies):
-    """The smallest β within one standard deviation of the best mean, and the sentence that says so."""
-    mean, spread = accuracies.mean(axis=1), accuracies.std(axis=1)
+def usual_beta(kept):
+    """The β usual in the literature for a share ``kept`` of the data; between and beyond the stated ones by
+    interpolation and as at the ends."""
+    return float(np.interp(kept, USUAL_KEPT, USUAL_BETAS))
+
+
+def choose(betas, accuracies, kept):
+    """The β that is usual for the budget, as far as the curve allows, and the sentence that says so.
+
+    The best of the curve alone is a poor choice: pseudo-labels that are wrong at the hard end are wrong in the
+    held-out tenth too, so the curve is flat or falling where the true one still rises. Hence the curve only rules out:
+    allowed is every β whose accuracy is less than one standard deviation below the best one's, of their differences
+    over the repeats, which share splits and seeds.
+
+    Args:
+        betas: (B,); accuracies: (B, repeats) on held-out pseudo-labels
+        kept: budget / N, see :func:`usual_beta`; of two equally far from it the smaller β is taken
+
+    Returns:
+        (β, reason)
+    """
+    mean = accuracies.mean(axis=1)
     best = int(mean.argmax())
-    index = int(np.flatnonzero(mean >= mean[best] - spread[best] - 1e-12)[0])
-    reason = (
-        f"β = {betas[index]:.2g} is the smallest within one standard deviation ({spread[best]:.2%}) of the best mean "
-        f"({mean[best]:.1%} at β = {betas[best]:.2g}), over {accuracies.shape[1]} held-out split(s) of pseudo-labels."
+    behind = accuracies[best] - accuracies
+    allowed = np.flatnonzero(behind.mean(axis=1) <= behind.std(axis=1) + 1e-12)
+    usual = usual_beta(kept)
+    index = int(allowed[np.round(np.abs(betas[allowed] - usual), 9).argmin()])
+    splits = f"over {accuracies.shape[1]} held-out split(s) of pseudo-labels"
+    if len(allowed) == 1:
+        return float(betas[index]), f"β = {betas[index]:.2g} is the best ({mean[best]:.1%}), clearly, {splits}."
+    return float(betas[index]), (
+        f"β = {betas[index]:.2g} ({mean[index]:.1%}) is the nearest to {usual:.2g}, which is usual for this budget, of "
+        f"{len(allowed)} values not clearly worse than the best ({mean[best]:.1%} at β = {betas[best]:.2g}), {splits}."
     )
-    return float(betas[index]), reason

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin import mlp_ensemble
-from elfs_plugin.beta_search import BetaSearch, _split, choose, default_grid, search_beta
+from elfs_plugin.beta_search import BetaSearch, _split, choose, default_grid, search_beta, usual_beta
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.proxy import ProxyConfig
 
@@ -31,28 +31,48 @@ def test_default_grid(budget, n, grid):
     assert default_grid(budget, n).tolist() == grid
 
 
+BETAS = np.array([0.0, 0.1, 0.2])
+
+
 def test_choose_takes_the_best_when_it_stands_alone():
-    beta, reason = choose(np.array([0.0, 0.1, 0.2]), np.array([[0.5, 0.5], [0.6, 0.6], [0.9, 0.9]]))
-    assert beta == 0.2
-    assert "β = 0.2 is the smallest" in reason and "90.0% at β = 0.2" in reason and "2 held-out split(s)" in reason
-
-
-def test_choose_prefers_the_smallest_within_one_standard_deviation():
-    # Means 0.70, 0.78, 0.80; the best one's spread is 0.05, so all from 0.75 up count.
-    accuracies = np.array([[0.70, 0.70], [0.68, 0.88], [0.75, 0.85]])
-    beta, reason = choose(np.array([0.0, 0.1, 0.2]), accuracies)
+    beta, reason = choose(BETAS, np.array([[0.5, 0.5], [0.9, 0.9], [0.6, 0.6]]), 0.1)
     assert beta == 0.1
-    assert "(5.00%)" in reason and "80.0% at β = 0.2" in reason
+    assert reason == "β = 0.1 is the best (90.0%), clearly, over 2 held-out split(s) of pseudo-labels."
 
 
-def test_choose_counts_the_edge_and_breaks_ties_downwards():
-    assert choose(np.array([0.0, 0.1]), np.array([[0.5, 0.5], [0.25, 0.75]]))[0] == 0.0  # equal means
-    assert choose(np.array([0.0, 0.1]), np.array([[0.25, 0.25], [0.25, 0.75]]))[0] == 0.0  # 0.25 = 0.5 - 0.25
-    assert choose(np.array([0.0, 0.1]), np.array([[0.24, 0.24], [0.25, 0.75]]))[0] == 0.1
+def test_choose_takes_the_usual_one_of_those_not_clearly_worse():
+    # Behind the best by 0.02, 0.01 ± 0.03 and 0.15 ± 0.05: the usual 0.6 of a tenth kept draws to 0.2, not to 0.3.
+    betas = np.array([0.0, 0.1, 0.2, 0.3])
+    accuracies = np.array([[0.78, 0.58], [0.80, 0.60], [0.76, 0.62], [0.60, 0.50]])
+    beta, reason = choose(betas, accuracies, 0.1)
+    assert beta == 0.2
+    assert reason == (
+        "β = 0.2 (69.0%) is the nearest to 0.6, which is usual for this budget, of 2 values not clearly worse than the "
+        "best (70.0% at β = 0.1), over 2 held-out split(s) of pseudo-labels."
+    )
+    assert choose(betas, accuracies, 0.7)[0] == 0.1  # usual is 0; 0.0 is always 0.02 behind
 
 
-def test_choose_with_one_repeat_is_the_first_maximum():
-    assert choose(np.array([0.0, 0.1, 0.2]), np.array([[0.5], [0.8], [0.8]]))[0] == 0.1
+def test_choose_compares_within_the_repeats():
+    # The repeats differ by far more than the two values, but the second is behind by 0.01 in each of them.
+    assert choose(BETAS[:2], np.array([[0.9, 0.5], [0.89, 0.49]]), 0.1)[0] == 0.0
+    assert choose(BETAS[:2], np.array([[0.9, 0.5], [0.88, 0.5]]), 0.1)[0] == 0.1  # 0.01 ± 0.01
+
+
+def test_choose_with_one_repeat_is_the_best_or_of_equals_the_usual():
+    assert choose(BETAS, np.array([[0.5], [0.8], [0.8]]), 0.1)[0] == 0.2
+    assert choose(BETAS, np.array([[0.5], [0.8], [0.8]]), 1.0)[0] == 0.1
+    assert choose(BETAS, np.array([[0.5], [0.8], [0.7]]), 0.1)[0] == 0.1
+
+
+def test_choose_takes_the_smaller_of_two_equally_near():
+    assert choose(np.array([0.4, 0.5]), np.array([[0.8], [0.8]]), 0.2)[0] == 0.4  # usual is 0.45
+    assert choose(np.array([0.5, 0.7]), np.array([[0.8], [0.8]]), 0.1)[0] == 0.5
+
+
+@pytest.mark.parametrize(("kept", "beta"), [(0.01, 0.6), (0.1, 0.6), (0.25, 0.375), (0.3, 0.3), (0.6, 0.05), (0.9, 0)])
+def test_usual_beta(kept, beta):
+    assert usual_beta(kept) == pytest.approx(beta)
 
 
 def test_mean_and_spread():

@@ -94,7 +94,7 @@ class TestReady:
     def test_find_beta_shows_the_curve_and_moves_the_slider(self, page, app_dataset):
         expect(panel_value(page, "coreset")).to_contain_text("24")
         press(page, "Find β")
-        expect(page.get_by_text(re.compile("is the smallest within one standard deviation"))).to_be_visible()
+        expect(page.get_by_text(re.compile("β = .* held-out split"))).to_be_visible()
         app_dataset.reload()
         chosen = runs.load_results(app_dataset, "elfs")["beta"]["chosen"]
         expect(panel_value(page, "too hard")).to_contain_text(str(int(chosen * N + 1e-9)))
