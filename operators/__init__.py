@@ -1,10 +1,14 @@
 """The operators: forms and wiring, no algorithms. One file each."""
 
+from .audit import Audit
+from .budget_curve import BudgetCurve
+from .compare_coresets import CompareCoresets
 from .compute_embeddings import ComputeEmbeddings
 from .compute_pseudo_labels import ComputePseudoLabels
 from .compute_scores import ComputeScores
 from .delete_run import DeleteRun
 from .export_coreset import ExportCoreset
+from .measure_stability import MeasureStability
 from .run_elfs import RunElfs
 from .search_beta import SearchBeta
 from .select_coreset import SelectCoreset
@@ -16,6 +20,10 @@ OPERATORS = (
     SearchBeta,
     SelectCoreset,
     RunElfs,
+    BudgetCurve,
+    CompareCoresets,
+    MeasureStability,
+    Audit,
     ExportCoreset,
     DeleteRun,
 )

@@ -231,6 +231,20 @@ def repeats_input(ctx, inputs):
     check(prop, valid)
 
 
+def whole_number_input(ctx, inputs, name, default, low, high, label, description):
+    """A whole number from ``low`` to ``high``."""
+    from ..elfs_plugin.errors import InvalidInput
+
+    prop = inputs.int(name, default=default, required=False, label=label, description=description)
+
+    def valid():
+        value = ctx.params.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InvalidInput(f"{label} must be a whole number from {low} to {high}.", name)
+
+    check(prop, valid)
+
+
 def seed_input(inputs):
     inputs.int("seed", default=0, required=False, label="Seed", description="Same seed, same result")
 

@@ -16,6 +16,7 @@ from .fields import writable
 from .integrity import Finding, RunHealth, check_run
 from .jobs import read_job, request_cancel
 from .members import (
+    check_members,
     difference_ids,
     difference_view,
     member_choices,
@@ -36,7 +37,7 @@ from .stages import (
     search_beta,
     select_coreset,
 )
-from .truth import truth_fields
+from .truth import truth_fields, truth_path
 from .views import borderline_view, rank_view, zone_view
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "budget_curve",
     "card",
     "check_collection",
+    "check_members",
     "check_run",
     "cluster_samples",
     "compare_coresets",
@@ -81,6 +83,7 @@ __all__ = [
     "select_coreset",
     "stale",
     "truth_fields",
+    "truth_path",
     "vector_fields",
     "writable",
     "zone_view",

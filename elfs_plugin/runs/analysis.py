@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __version__, evaluation
 from .. import budget_curve as curves
-from ..comparison import verdict
+from ..comparison import check_number, verdict
 from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput
 from ..images import load_pixels
@@ -46,7 +46,7 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
     """
     with _analysis(dataset, key, "Comparing coresets", sinks) as job:
         wanted = parse_members(members)
-        evaluation.comparison.check_number(len(wanted))
+        check_number(len(wanted))
         chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
         pool = job.read()
         selections, listed = {}, []

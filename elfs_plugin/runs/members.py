@@ -7,6 +7,7 @@ fraction, ``10%`` as well). As a dict: ``{"run": "elfs"}``, ``{"tag": "first"}``
 
 from dataclasses import dataclass
 
+from ..comparison import check_number
 from ..errors import InvalidInput
 from ..pruning import resolve_beta, resolve_budget
 from . import fields, record
@@ -84,7 +85,10 @@ def _number(text, given):
     text = text.strip()
     try:
         if text.endswith("%"):
-            return float(text[:-1]) / 100
+            share = float(text[:-1]) / 100
+            if not 0 <= share <= 1:
+                raise ValueError  # 200% is not the count 2
+            return share
         return int(text) if text.isdecimal() else float(text)
     except ValueError:
         raise _not_understood(given) from None
@@ -126,6 +130,14 @@ def member_view(dataset, member):
     except InvalidInput as error:
         raise InvalidInput(f"{member.name}: {error}", "members") from None
     return rank_view(dataset, member.value, low, high)
+
+
+def check_members(dataset, given):
+    """Raises :class:`InvalidInput` unless two to ten members are named that exist; lists no samples."""
+    members = parse_members(given)
+    check_number(len(members))
+    for member in members:
+        member_view(dataset, member)
 
 
 def expected_size(dataset, member):

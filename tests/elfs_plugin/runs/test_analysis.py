@@ -139,6 +139,7 @@ def test_the_same_seed_gives_the_same_comparison(analysed):
         (["run:elfs", "elfs"], "'elfs' names no coreset. Write run:<key>"),
         (["run:elfs", "elfs@beta=0.1"], "names no coreset"),
         (["run:elfs", "elfs@beta=low,budget=3"], "names no coreset"),
+        (["run:elfs", "elfs@beta=0,budget=200%"], "names no coreset"),
         (["run:elfs", {"tag": "a", "view": "b"}], "names no coreset"),
         (["run:elfs", 7], "7 names no coreset"),
         (["run:elfs", "run:elfs"], "'run:elfs' is named twice"),

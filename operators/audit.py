@@ -1,0 +1,34 @@
+import fiftyone.operators.types as types
+
+from .base import ElfsOperator, check
+from .forms import pick, run_input, seed_input, whole_number_input
+
+
+class Audit(ElfsOperator):
+    operator = "audit"
+    title = "Audit against true labels"
+    description = "Compares the coreset with Random by true labels you have; nothing that selects ever reads them"
+    uses_view = False
+    risk = "LOW"
+
+    def form(self, ctx, inputs, collection):
+        from ..elfs_plugin import runs
+
+        run_input(ctx, inputs, "selection", "an audit")
+        fields = runs.truth_fields(ctx.dataset)
+        view = types.AutocompleteView(allow_user_input=True)
+        for field in fields:
+            view.add_choice(field, label=field)
+        default = "ground_truth" if "ground_truth" in fields else None
+        prop = inputs.str("truth_field", default=default, required=False, label="True labels", view=view,
+                          description="A Classification, or a field of texts, whole numbers or booleans")  # fmt: skip
+        check(prop, runs.truth_path, ctx.dataset, ctx.params.get("truth_field") or default)
+        whole_number_input(ctx, inputs, "seeds", 5, 1, 50, "Seeds", "Held-out splits; more give steadier numbers")
+        seed_input(inputs)
+
+    def run(self, ctx, collection, sinks):
+        from ..elfs_plugin import runs
+
+        field = ctx.params.get("truth_field") or "ground_truth"
+        return runs.audit(ctx.dataset, truth_field=field, **pick(ctx.params, "key", "seeds", "seed", "device"),
+                          sinks=sinks)  # fmt: skip

@@ -1,0 +1,31 @@
+import fiftyone.operators.types as types
+
+from .base import ElfsOperator, check
+from .forms import pick, run_input, seed_input, whole_number_input
+
+
+class CompareCoresets(ElfsOperator):
+    operator = "compare_coresets"
+    title = "Compare coresets"
+    description = "Two to ten coresets beside Random: overlap, coverage, balance, near-duplicates, a probe"
+    uses_view = False
+    risk = "LOW"
+
+    def form(self, ctx, inputs, collection):
+        from ..elfs_plugin import runs
+
+        run_input(ctx, inputs, "scores", "a comparison")
+        choices = types.AutocompleteView(allow_user_input=True, allow_duplicates=False)
+        for choice in runs.member_choices(ctx.dataset):
+            choices.add_choice(choice, label=choice)
+        prop = inputs.list("members", types.String(), required=False, label="Coresets", view=choices,
+                           description="Choose two to ten, or type settings: <run>@beta=0.2,budget=100")  # fmt: skip
+        check(prop, runs.check_members, ctx.dataset, ctx.params.get("members"))
+        whole_number_input(ctx, inputs, "seeds", 5, 1, 50, "Seeds", "Held-out splits, and random subsets of each size")
+        seed_input(inputs)
+
+    def run(self, ctx, collection, sinks):
+        from ..elfs_plugin import runs
+
+        options = pick(ctx.params, "key", "seeds", "seed", "device")
+        return runs.compare_coresets(ctx.dataset, ctx.params.get("members"), **options, sinks=sinks)
