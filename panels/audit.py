@@ -1,0 +1,80 @@
+"""The tab *Audit*: the only place that reads true labels. Nothing here flows back into a selection."""
+
+import fiftyone.operators.types as types
+
+from .base import Part, guarded
+from .figures import mean_spread, truth_figure, truth_layout
+
+ZONE_LABELS = ("too hard", "coreset", "too easy")
+
+
+class Audit(Part):
+    @guarded
+    def on_truth_field(self, ctx):
+        ctx.panel.state.truth_field = ctx.params.get("value")
+
+    @guarded
+    def on_audit(self, ctx):
+        from ..elfs_plugin.errors import InvalidInput
+
+        field = ctx.panel.state.truth_field
+        if not field:
+            raise InvalidInput("Choose the field that holds the true labels.", "truth_field")
+        self.start(ctx, "audit", truth_field=field)
+
+    def load_audit(self, ctx, model):
+        found = model.results.get("audit")
+        if found:
+            ctx.panel.set_data("truth", truth_figure(found["zones"]))
+
+    def render_audit(self, panel, ctx, model):
+        from ..elfs_plugin import runs
+
+        apart = types.AlertView(
+            severity="info",
+            label="For checking only",
+            description="This tab alone reads true labels. Nothing it finds is used by β, the budget or the coreset.",
+        )
+        panel.view("apart", apart)
+        if not model.selection:
+            panel.md("Save a coreset first; the audit checks the saved one.", name="no_selection")
+            return
+        choices = types.AutocompleteView()
+        fields = runs.truth_fields(model.dataset)
+        for name in fields:
+            choices.add_choice(name, label=name)
+        if not fields:
+            panel.md("The dataset has no field that could hold true labels.", name="no_truth")
+        panel.enum("truth_field", choices.values(), default=ctx.panel.state.truth_field, label="Field with true labels",
+                   view=choices, on_change=self.on_truth_field)  # fmt: skip
+        panel.btn("audit", label="Audit the saved coreset", icon="fact_check", variant="contained",
+                  disabled=model.running or not fields, on_click=self.on_audit)  # fmt: skip
+        found = model.results.get("audit")
+        if found:
+            self._render_found(panel, model, found)
+
+    def _render_found(self, panel, model, found):
+        panel.md(f"**{found['sentence']}**", name="audit_text")
+        self.render_stale(panel, model, "audit")
+        for index, text in enumerate(found["warnings"]):
+            panel.view(f"audit_warning_{index}", types.AlertView(severity="warning", label=text))
+        row = panel.h_stack("audit_numbers", gap=2, align_x="left")
+        numbers = {
+            "field": found["truth_field"],
+            "pseudo-labels right": f"{found['pseudo_label_accuracy']:.1%}",
+            "coreset, %": mean_spread(found["coreset_mean"], found["coreset_std"]),
+            "Random, %": mean_spread(found["random_mean"], found["random_std"]),
+            "without a true label": f"{found['without_truth']:,}",
+        }
+        for index, (label, value) in enumerate(numbers.items()):
+            view = types.LabelValueView(label=label, read_only=True)
+            row.str(f"audit_{index}", default=value, label=label, view=view)
+        zones = found["zones"]
+        right = [
+            f"{zone} {share:.1%}"
+            for zone, share in zip(ZONE_LABELS, zones["pseudo_label_accuracy"])
+            if share is not None
+        ]
+        panel.md(f"Pseudo-labels right by zone: {', '.join(right)}. Classes in each zone:", name="zones_text")
+        layout = truth_layout(len(zones["classes"]))
+        panel.plot("truth", layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px")

@@ -1,0 +1,44 @@
+"""What the panel's parts share: errors as notifications, starting operators."""
+
+import functools
+import logging
+
+logger = logging.getLogger(__name__)
+
+PLUGIN = "@elfs/coreset"
+ZONES = ("hard", "coreset", "easy")
+
+
+def guarded(callback):
+    """Turns an error into a notification."""
+
+    @functools.wraps(callback)
+    def wrapper(self, ctx):
+        try:
+            return callback(self, ctx)
+        except Exception as error:  # logged and shown; raising would replace the panel by a traceback
+            from ..elfs_plugin.errors import ElfsError, explain
+
+            if not isinstance(error, ElfsError):
+                logger.exception("coreset panel")
+            ctx.ops.notify(explain(error), variant="error")
+
+    return wrapper
+
+
+class Part:
+    """A part of the panel: its callbacks, and a method that draws it. All parts are one panel in the end."""
+
+    def prompt(self, ctx, operator, **params):
+        """Opens an operator's form; the panel is refreshed when it is done."""
+        if ctx.panel.state.key:
+            params = {"key": ctx.panel.state.key, **params}
+        ctx.prompt(f"{PLUGIN}/{operator}", params=params, on_success=self.on_operator_done)
+
+    def start(self, ctx, operator, **params):
+        """Starts a job in the background; the panel shows its progress."""
+        from ..elfs_plugin.errors import InvalidInput
+
+        if ctx.panel.state.running:
+            raise InvalidInput("A job is running on this dataset. Wait for it, or cancel it.")
+        ctx.trigger(f"{PLUGIN}/{operator}", params={"key": ctx.panel.state.key, "progress": "panel", **params})

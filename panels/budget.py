@@ -1,0 +1,40 @@
+"""The tab *Budget*: how many labels are enough?"""
+
+from .base import Part, guarded
+from .figures import budget_figure, budget_layout
+
+
+class Budget(Part):
+    @guarded
+    def on_budget_curve(self, ctx):
+        self.start(ctx, "budget_curve")
+
+    @guarded
+    def on_budget_click(self, ctx):
+        """A point of the curve becomes the budget of the tab *Tune*."""
+        if ctx.params.get("x") is not None:
+            self.take_cut(ctx, ctx.panel.state.hard, int(ctx.params["x"]))
+            ctx.ops.notify(f"Budget: {ctx.panel.state.budget:,} images", variant="info")
+
+    def load_budget(self, ctx, model):
+        found = model.results.get("budget_curve")
+        if found:
+            ctx.panel.set_data("budget_curve", budget_figure(found))
+
+    def render_budget(self, panel, ctx, model):
+        found = model.results.get("budget_curve")
+        if found:
+            panel.plot("budget_curve", layout=budget_layout(), config={"displayModeBar": False}, height="300px",
+                       on_click=self.on_budget_click)  # fmt: skip
+            panel.md(f"**{found['sentence']}** Click a point to take its budget.", name="budget_text")
+            self.render_stale(panel, model, "budget_curve")
+        else:
+            text = (
+                "How well does a small network predict held-out pseudo-labels, trained on coresets of growing size, "
+                "and on as many random images? Where the curve flattens, more labels buy little. It is measured on "
+                "pseudo-labels: true classes can be finer, and then need more."
+            )
+            panel.md(text, name="no_budget_curve")
+        label = "Measure again" if found else "How many labels are enough?"
+        panel.btn("budget_start", label=label, icon="trending_up", variant="outlined" if found else "contained",
+                  disabled=model.running, on_click=self.on_budget_curve)  # fmt: skip

@@ -1,0 +1,86 @@
+"""The tab *Clusters*: can the pseudo-labels be trusted?"""
+
+import fiftyone.operators.types as types
+
+from .base import Part, guarded
+from .figures import cluster_figure, cluster_layout, count_figure, count_layout
+
+LISTED = 30
+NUMBERS = {"clusters": "clusters", "confidence": "mean confidence", "agreement": "heads agree",
+           "seed_agreement": "seeds agree", "entropy": "evenness of sizes", "empty": "empty"}  # fmt: skip
+
+
+class Clusters(Part):
+    @guarded
+    def on_show_cluster(self, ctx):
+        """A cluster's bar or button: its images, most certain first."""
+        self._show_cluster(ctx, ctx.params["cluster"])
+
+    @guarded
+    def on_cluster_bar(self, ctx):
+        if ctx.params.get("y"):
+            self._show_cluster(ctx, ctx.params["y"])
+
+    def _show_cluster(self, ctx, name):
+        state = ctx.panel.state
+        state.cluster = name
+        self._show(ctx, state.shown if state.shown not in (None, "border") else "all")
+
+    @guarded
+    def on_again(self, ctx):
+        self.prompt(ctx, "compute_pseudo_labels")
+
+    def load_clusters(self, ctx, model):
+        state = ctx.panel.state
+        ctx.panel.set_data("cluster_sizes", cluster_figure(model.table, state.hard or 0, state.budget or 0))
+        count = model.results.get("cluster_count")
+        if count:
+            ctx.panel.set_data("cluster_count", count_figure(count))
+
+    def render_clusters(self, panel, ctx, model):
+        health = model.results.get("clusters", {})
+        row = panel.h_stack("health", gap=2, align_x="left")
+        for name, label in NUMBERS.items():
+            value = health.get(name)
+            if value is not None:
+                text = f"{value:,}" if isinstance(value, int) else f"{value:.0%}"
+                view = types.LabelValueView(label=label, read_only=True)
+                row.str(f"health_{name}", default=text, label=label, view=view)
+        for index, text in enumerate(health.get("warnings", [])):
+            panel.view(f"health_warning_{index}", types.AlertView(severity="warning", label=text))
+        if health and not health.get("warnings"):
+            fine = "Nothing stands out: no empty or tiny cluster, and the heads agree. Look at the pictures too."
+            panel.view("health_fine", types.AlertView(severity="success", label=fine))
+        table = model.table
+        layout = cluster_layout(len(table["clusters"]))
+        panel.plot("cluster_sizes", layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px",
+                   on_click=self.on_cluster_bar)  # fmt: skip
+        if table["more"]["clusters"]:
+            panel.md(f"and {table['more']['clusters']} smaller clusters", name="more_clusters")
+        self._render_samples(panel, model)
+        count = model.results.get("cluster_count")
+        if count:
+            panel.md(f"**How many clusters?** {count['explanation']}", name="count_text")
+            panel.plot("cluster_count", layout=count_layout(), config={"displayModeBar": False}, height="240px")
+        panel.btn("again", label="Other clusters …", variant="outlined", on_click=self.on_again)
+
+    def _render_samples(self, panel, model):
+        """A picture of each cluster, the one it is most certain of."""
+        from ..elfs_plugin import runs
+        from ..elfs_plugin.thumbnails import thumbnail
+
+        rows = runs.cluster_samples(model.dataset, model.key, model.results, LISTED)
+        if not rows:
+            return
+        panel.md("The image each cluster is most certain of. Choose one to see the cluster in the grid.",
+                 name="samples_title")  # fmt: skip
+        box = panel.h_stack("samples", gap=1, align_x="left")
+        for index, row in enumerate(rows):
+            cell = box.v_stack(f"sample_{index}", gap=0, width="104px")
+            picture = thumbnail(row["filepath"])
+            if picture:
+                view = types.ImageView(height="72px", width="72px", read_only=True)
+                cell.str(f"sample_picture_{index}", default=picture, view=view)
+            cell.btn(f"sample_show_{index}", label=row["name"], variant="outlined", on_click=self.on_show_cluster,
+                     params={"cluster": row["name"]})  # fmt: skip
+            cell.md(f"{row['size']:,}, {row['confidence']:.0%} sure", name=f"sample_text_{index}")

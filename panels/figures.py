@@ -1,0 +1,179 @@
+"""The panel's Plotly figures as plain dicts: traces go into the panel's data, layouts into its schema."""
+
+import numpy as np
+
+COLORS = {"hard": "#d55e00", "coreset": "#0072b2", "easy": "#8c8c8c", "mark": "#cc79a7"}
+"""From the Okabe-Ito palette, told apart by colour-blind users and on light and dark."""
+
+NAMES = {"hard": "too hard", "coreset": "coreset", "easy": "too easy"}
+SCORE_NAMES = {"aum": "AUM", "forgetting": "forgetting events", "el2n": "EL2N", "dual": "DUAL"}
+
+
+def layout(x, y, *, height=220, y_percent=True, **more):
+    """A layout with axis titles, and a legend above the plot."""
+    axis = {"title": {"text": y}, **({"tickformat": ".0%"} if y_percent else {})}
+    return {
+        "height": height,
+        "showlegend": True,
+        "margin": {"t": 30, "r": 10, "b": 40, "l": 55},
+        "legend": {"orientation": "h", "y": 1.18, "x": 0},
+        "xaxis": {"title": {"text": x}},
+        "yaxis": axis,
+        **more,
+    }
+
+
+def zone_counts(histogram, hard_count, budget):
+    """Samples of each zone in each bin: dict of zone -> list. Ranks follow the score, so each bin is a rank interval
+    and the counts are exact."""
+    counts = np.asarray(histogram["counts"], dtype=np.int64)
+    if histogram["hard"] == "high":
+        counts = counts[::-1]
+    stop = counts.cumsum()
+    start = stop - counts
+    cuts = {"hard": (0, hard_count), "coreset": (hard_count, hard_count + budget),
+            "easy": (hard_count + budget, int(stop[-1]))}  # fmt: skip
+    split = {zone: np.clip(np.minimum(stop, b) - np.maximum(start, a), 0, None) for zone, (a, b) in cuts.items()}
+    return {zone: (part[::-1] if histogram["hard"] == "high" else part).tolist() for zone, part in split.items()}
+
+
+def histogram_figure(histogram, hard_count, budget):
+    """Traces of the stacked histogram of the score, coloured by zone."""
+    edges = np.asarray(histogram["edges"])
+    centers = ((edges[:-1] + edges[1:]) / 2).round(4).tolist()
+    parts = zone_counts(histogram, hard_count, budget)
+    return [
+        {"type": "bar", "name": f"{NAMES[zone]} ({sum(parts[zone]):,})", "x": centers, "y": parts[zone],
+         "marker": {"color": COLORS[zone]}, "hovertemplate": "%{y} images<extra>" + NAMES[zone] + "</extra>"}
+        for zone in ("hard", "coreset", "easy")
+    ]  # fmt: skip
+
+
+def histogram_layout(histogram):
+    return layout(SCORE_NAMES[histogram["score"]], "images", height=230, y_percent=False, barmode="stack", bargap=0.05)
+
+
+def curve_figure(curve, beta):
+    """Traces of the β search: every repeat as a point, the mean with its spread, the chosen β, and the current one."""
+    betas, accuracies = curve["betas"], np.asarray(curve["accuracies"])
+    best = int(np.abs(np.asarray(betas) - curve["chosen"]).argmin())
+    points = np.repeat(betas, accuracies.shape[1]).tolist()
+    low, high = float(accuracies.min()), float(accuracies.max())
+    return [
+        {"type": "scatter", "mode": "markers", "name": "each repeat", "x": points, "y": accuracies.ravel().tolist(),
+         "marker": {"color": COLORS["easy"], "size": 5}},
+        {"type": "scatter", "mode": "lines+markers", "name": "mean ± sd", "x": betas, "y": curve["mean"],
+         "error_y": {"type": "data", "array": curve["spread"]}, "line": {"color": COLORS["coreset"]}},
+        {"type": "scatter", "mode": "markers", "name": "chosen", "x": [betas[best]], "y": [curve["mean"][best]],
+         "marker": {"color": COLORS["hard"], "size": 13, "symbol": "star"}},
+        {"type": "scatter", "mode": "lines", "name": "β now", "x": [beta, beta], "y": [low, high],
+         "line": {"color": COLORS["mark"], "dash": "dot"}, "hoverinfo": "name"},
+    ]  # fmt: skip
+
+
+def curve_layout():
+    return layout("β", "accuracy (pseudo-labels)")
+
+
+def cluster_figure(table, hard, budget):
+    """Traces of the clusters' sizes, each split into its zones; ``table`` of :func:`~..elfs_plugin.cuts.cut_table`."""
+    rows = table["clusters"][::-1]
+    grid = np.asarray(table["grid"], dtype=np.float64)
+    below = {row["name"]: np.concatenate([[0], np.cumsum(row["members"])]) for row in rows}
+    cuts = (0, hard, hard + budget, table["n"])
+    return [
+        {"type": "bar", "orientation": "h", "name": NAMES[zone], "y": [row["name"] for row in rows],
+         "x": [round(float(np.diff(np.interp(cuts[place : place + 2], grid, below[row["name"]]))[0])) for row in rows],
+         "marker": {"color": COLORS[zone]}, "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>"}
+        for place, zone in enumerate(("hard", "coreset", "easy"))
+    ]  # fmt: skip
+
+
+def cluster_layout(clusters):
+    return layout("images", "", height=90 + 20 * max(clusters, 2), y_percent=False, barmode="stack", bargap=0.2)
+
+
+CRITERIA = {"prediction_strength": "prediction strength", "silhouette": "silhouette", "modularity": "modularity"}
+
+
+def count_figure(count):
+    """Traces of the criteria for the number of clusters, each beside what data without clusters would give."""
+    palette = (COLORS["coreset"], COLORS["hard"], "#009e73")
+    traces = []
+    for color, (name, curve) in zip(palette, count["curves"].items()):
+        shown = CRITERIA.get(name, name)
+        traces.append({"type": "scatter", "mode": "lines+markers", "name": shown, "x": count["candidates"],
+                       "y": _finite(curve), "line": {"color": color}})  # fmt: skip
+        traces.append({"type": "scatter", "mode": "lines", "name": f"{shown}, no clusters", "x": count["candidates"],
+                       "y": _finite(count["reference"].get(name, [])), "line": {"color": color, "dash": "dot"},
+                       "showlegend": False})  # fmt: skip
+    return traces
+
+
+def count_layout():
+    return layout("", "criterion", height=240, y_percent=False,
+                  xaxis={"type": "log", "title": {"text": "clusters (dotted: data without clusters)"}})  # fmt: skip
+
+
+def _finite(values):
+    """JSON has no NaN; Plotly leaves a gap at None."""
+    return [value if value is not None and np.isfinite(value) else None for value in values]
+
+
+def mean_spread(mean, spread):
+    """A mean share with its standard deviation in percent, or a dash."""
+    return "-" if mean is None else f"{100 * mean:.1f} ± {100 * (spread or 0):.1f}"
+
+
+def overlap_figure(comparison):
+    """A heat map of the share of each row's coreset that is also in the column's."""
+    names, shares, counts = comparison["names"], comparison["overlap_share"], comparison["overlap"]
+    text = [[f"{100 * s:.0f}%<br>{c:,}" for s, c in zip(*row)] for row in zip(shares, counts)]
+    return [{"type": "heatmap", "x": names, "y": names, "z": shares, "text": text, "texttemplate": "%{text}",
+             "zmin": 0, "zmax": 1, "colorscale": "Cividis", "showscale": False,
+             "hovertemplate": "%{z:.1%} of %{y} is also in %{x}<extra></extra>"}]  # fmt: skip
+
+
+def overlap_layout(names):
+    return layout("", "", height=110 + 46 * names, y_percent=False, showlegend=False,
+                  margin={"t": 30, "r": 10, "b": 60, "l": 150}, yaxis={"autorange": "reversed"},
+                  title={"text": "How much of the row is also in the column", "font": {"size": 13}})  # fmt: skip
+
+
+def budget_figure(curve):
+    """Traces of the accuracy against the budget, coreset and Random, every repeat as a point, and what is enough."""
+    budgets = curve["budgets"]
+    traces = []
+    for name, color in (("coreset", COLORS["coreset"]), ("random", COLORS["easy"])):
+        values = np.asarray(curve[name], dtype=np.float64)
+        traces.append({"type": "scatter", "mode": "markers", "name": f"{name}, each repeat", "showlegend": False,
+                       "x": np.repeat(budgets, values.shape[1]).tolist(), "y": values.ravel().tolist(),
+                       "marker": {"color": color, "size": 4, "opacity": 0.5}, "hoverinfo": "skip"})  # fmt: skip
+        line = {"color": color, "dash": "solid" if name == "coreset" else "dot"}
+        traces.append({"type": "scatter", "mode": "lines+markers", "name": name.capitalize(), "x": budgets,
+                       "y": curve[f"{name}_mean"], "line": line,
+                       "error_y": {"type": "data", "array": curve[f"{name}_sd"]}})  # fmt: skip
+    at = budgets.index(curve["enough"])
+    traces.append({"type": "scatter", "mode": "markers", "name": f"enough: {curve['enough']:,}", "x": [budgets[at]],
+                   "y": [curve["coreset_mean"][at]],
+                   "marker": {"color": COLORS["hard"], "size": 14, "symbol": "star"}})  # fmt: skip
+    return traces
+
+
+def budget_layout():
+    return layout("images labelled", "accuracy (pseudo-labels)", height=300,
+                  xaxis={"type": "log", "title": {"text": "images labelled"}})  # fmt: skip
+
+
+def truth_figure(zones):
+    """Traces of the images of each true class, split into zones."""
+    return [
+        {"type": "bar", "orientation": "h", "name": NAMES[zone], "y": zones["classes"], "x": counts,
+         "marker": {"color": COLORS[zone]}, "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>"}
+        for zone, counts in zip(zones["zones"], zones["counts"])
+    ]  # fmt: skip
+
+
+def truth_layout(classes):
+    return layout("images", "", height=90 + 20 * max(classes, 2), y_percent=False, barmode="stack", bargap=0.2,
+                  yaxis={"type": "category"})  # fmt: skip

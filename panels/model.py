@@ -1,0 +1,90 @@
+"""What the panel shows, read from the dataset: the run, its job, its findings, its results."""
+
+import functools
+
+
+class Model:
+    """One reading of the dataset for one event. ``phase`` says what can be drawn:
+
+    ``refused`` (ELFS cannot work on this dataset), ``no_runs``, ``no_pseudo_labels``, ``no_scores``, ``broken`` (a
+    finding must be mended first) or ``ready``.
+    """
+
+    def __init__(self, ctx):
+        from ..elfs_plugin import runs
+        from ..elfs_plugin.errors import ElfsError
+        from ..elfs_plugin.runs.jobs import running_jobs
+
+        self.dataset = ctx.dataset
+        self.message, self.keys, self.busy, self.record, self.job, self.findings = "", [], [], None, None, []
+        self.key = ctx.panel.state.key
+        try:
+            runs.check_collection(ctx.dataset)
+        except ElfsError as error:
+            self.phase, self.message = "refused", str(error)
+            return
+        self.busy = running_jobs(ctx.dataset)
+        self.keys = sorted(set(runs.list_runs(ctx.dataset)) | set(self.busy))
+        if self.key not in self.keys:
+            self.lost = self.key
+            self.key = self.busy[0] if self.busy else (self.keys[-1] if self.keys else None)
+        if self.key is None:
+            self.phase = "no_runs"
+            return
+        self.job = runs.read_job(ctx.dataset, self.key)
+        self.record = runs.load_record(ctx.dataset, self.key)
+        self.phase = self._phase()
+
+    lost = None
+    """The key of a run that the panel showed and that is gone."""
+
+    def _phase(self):
+        from ..elfs_plugin import runs
+
+        stages = self.record.stages if self.record else {}
+        if not self.running:
+            health = runs.check_run(self.dataset, self.key)
+            self.findings = health.findings
+            if health.broken:
+                return "broken"
+        if "scores" in stages:
+            return "ready"
+        return "no_scores" if "pseudo_labels" in stages else "no_pseudo_labels"
+
+    @property
+    def running(self):
+        return bool(self.job and self.job["state"] == "running")
+
+    @property
+    def n(self):
+        """Scored samples."""
+        return self.record.stages["scores"]["scored"]
+
+    @functools.cached_property
+    def results(self):
+        from ..elfs_plugin import runs
+
+        return runs.load_results(self.dataset, self.key) if self.key else {}
+
+    @functools.cached_property
+    def table(self):
+        """The numbers of the live histogram."""
+        from .cache import cut_table
+
+        return cut_table(self.dataset, self.record)
+
+    @property
+    def cluster_names(self):
+        """The largest clusters' names, in their natural order."""
+        return [row["name"] for row in sorted(self.table["clusters"], key=lambda row: row["label"])]
+
+    @property
+    def selection(self):
+        return self.record.stages.get("selection")
+
+    @property
+    def stamp(self):
+        """Changes when the applied selection or the scores do, by whomever."""
+        selection = self.selection
+        applied = selection and (selection["hard"], selection["coreset"], selection.get("when"))
+        return f"{self.key} {self.n} {applied}"
