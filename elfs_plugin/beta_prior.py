@@ -12,12 +12,16 @@ BETAS = (0.6, 0.45, 0.3, 0.1, 0.0)
 SemiPrune (Cho et al. 2026, arXiv 2605.23198), which differ by about 0.2 between data sets."""
 
 
-def prior_beta(fraction):
-    """The field's usual β for a budget that keeps ``fraction`` of the images, 0 < fraction <= 1.
+def usual_beta(kept):
+    """The β usual in the literature for a share ``kept`` of the data; between and beyond the stated ones by
+    interpolation and as at the ends."""
+    return float(np.interp(kept, KEPT, BETAS))
 
-    Interpolated linearly between :data:`KEPT`, constant outside, never above 1 - fraction. A place to start from: a
-    search around it (± 0.2) takes its place.
+
+def prior_beta(fraction):
+    """:func:`usual_beta` for a budget that keeps ``fraction`` of the images, 0 < fraction <= 1, but never above
+    1 - fraction. A place to start from: a search around it (± 0.2) takes its place.
     """
     if isinstance(fraction, bool) or not 0 < fraction <= 1:
         raise InvalidInput(f"The kept fraction must be above 0 and at most 1, not {fraction}.", "budget")
-    return float(min(np.interp(fraction, KEPT, BETAS), 1 - fraction))
+    return min(usual_beta(fraction), 1 - float(fraction))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .beta_prior import usual_beta
 from .devices import resolve_device
 from .dynamics import HARD_WHEN
 from .errors import InvalidInput
@@ -18,11 +19,6 @@ MIN_SAMPLES = 20
 FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
 FAST_HIDDEN = 256
-
-USUAL_KEPT = (0.1, 0.2, 0.3, 0.5, 0.7)
-USUAL_BETAS = (0.6, 0.45, 0.3, 0.1, 0.0)
-"""Middle of the β that ELFS (ICLR 2025) and reruns of it with other encoders and data sets (SemiPrune, arXiv
-2605.23198) state for the shares of the data that they keep."""
 
 REPEAT_SEEDS = 7919
 """Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
@@ -150,12 +146,6 @@ def _one_by_one(inputs, labels, splits, betas, config, order, seed, device, prog
                         progress=lambda f, detail="", here=here, name=name: here(f, f"{name}: {detail}"))  # fmt: skip
             accuracies[row, repeat] = np.mean(model.predict(inputs[split.held_out]) == labels[split.held_out])
     return accuracies
-
-
-def usual_beta(kept):
-    """The β usual in the literature for a share ``kept`` of the data; between and beyond the stated ones by
-    interpolation and as at the ends."""
-    return float(np.interp(kept, USUAL_KEPT, USUAL_BETAS))
 
 
 def choose(betas, accuracies, kept):

@@ -36,8 +36,9 @@ class BudgetCurve:
     """``budgets`` (B,) images and ``betas`` (B,); ``coreset`` and ``random`` (B, repeats) accuracies in [0, 1] on
     held-out pseudo-labels.
 
-    ``enough`` is the smallest budget whose mean on the coreset is not below the best mean less one standard deviation
-    (over the repeats, at the best budget): the rule by which β is chosen. ``enough_random`` is the same of Random.
+    ``enough`` is the smallest budget whose accuracy on the coreset is on average no more than one standard deviation
+    below the best budget's, of their differences over the repeats, which share splits and seeds: the rule by which the
+    β search rules out. ``enough_random`` is the same of Random.
     """
 
     size_of_pool: int
@@ -48,23 +49,23 @@ class BudgetCurve:
 
     @property
     def enough(self):
-        return int(self.budgets[_first_within(self.coreset)])
+        return int(self.budgets[_first_near_best(self.coreset)])
 
     @property
     def enough_random(self):
-        return int(self.budgets[_first_within(self.random)])
+        return int(self.budgets[_first_near_best(self.random)])
 
     @property
     def sentence(self):
-        at = _first_within(self.coreset)
-        mean, spread = self.coreset.mean(axis=1), self.coreset.std(axis=1)
+        at = _first_near_best(self.coreset)
+        mean = self.coreset.mean(axis=1)
         best = int(mean.argmax())
-        near = f"one standard deviation ({spread[best]:.1%}) of the best ({mean[best]:.1%} at {self.budgets[best]:,})"
+        top = f"the best ({mean[best]:.1%} at {self.budgets[best]:,})"
         if at == len(self.budgets) - 1:
-            found = f"No budget below {self.enough:,} images comes within {near}."
+            found = f"Every budget below {self.enough:,} images is clearly worse than {top}."
         else:
             share = self.enough / self.size_of_pool
-            found = f"{self.enough:,} images ({share:.1%}) are enough: their {mean[at]:.1%} are within {near}."
+            found = f"{self.enough:,} images ({share:.1%}) are enough: {mean[at]:.1%}, not clearly worse than {top}."
         return f"{found} Random needs {self.enough_random:,} by the same rule. {CAVEAT}"
 
     def to_dict(self):
@@ -160,8 +161,8 @@ def _beta(beta, count, given, n):
     return float(value)
 
 
-def _first_within(values):
-    """Number of the first row whose mean is within one standard deviation of the best row's mean."""
-    mean, spread = values.mean(axis=1), values.std(axis=1)
-    best = int(mean.argmax())
-    return int(np.flatnonzero(mean >= mean[best] - spread[best] - 1e-12)[0])
+def _first_near_best(values):
+    """Number of the first row that is no more than one standard deviation of the differences behind the best row."""
+    best = int(values.mean(axis=1).argmax())
+    behind = values[best] - values
+    return int(np.flatnonzero(behind.mean(axis=1) <= behind.std(axis=1) + 1e-12)[0])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from elfs_plugin.beta_prior import prior_beta
+from elfs_plugin.beta_prior import prior_beta, usual_beta
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.pruning import resolve_beta
 
@@ -26,3 +26,7 @@ def test_it_falls_with_the_budget_and_is_always_allowed():
 def test_refusals(fraction):
     with pytest.raises(InvalidInput, match="above 0 and at most 1"):
         prior_beta(fraction)
+
+
+def test_the_usual_beta_is_not_clipped():
+    assert usual_beta(0.5) == pytest.approx(0.1) and usual_beta(0.15) == pytest.approx(0.525) and usual_beta(0.9) == 0
