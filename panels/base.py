@@ -26,6 +26,13 @@ def guarded(callback):
     return wrapper
 
 
+def set_new(state, **values):
+    """Sets what differs: every set value is a message to the browser."""
+    for name, value in values.items():
+        if getattr(state, name) != value:
+            setattr(state, name, value)
+
+
 class Part:
     """A part of the panel: its callbacks, and a method that draws it. All parts are one panel in the end."""
 

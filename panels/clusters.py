@@ -6,8 +6,6 @@ from .base import Part, guarded
 from .figures import cluster_figure, cluster_layout, count_figure, count_layout
 
 LISTED = 30
-NUMBERS = {"clusters": "clusters", "confidence": "mean confidence", "agreement": "heads agree",
-           "seed_agreement": "seeds agree", "entropy": "evenness of sizes", "empty": "empty"}  # fmt: skip
 
 
 class Clusters(Part):
@@ -39,13 +37,8 @@ class Clusters(Part):
 
     def render_clusters(self, panel, ctx, model):
         health = model.results.get("clusters", {})
-        row = panel.h_stack("health", gap=2, align_x="left")
-        for name, label in NUMBERS.items():
-            value = health.get(name)
-            if value is not None:
-                text = f"{value:,}" if isinstance(value, int) else f"{value:.0%}"
-                view = types.LabelValueView(label=label, read_only=True)
-                row.str(f"health_{name}", default=text, label=label, view=view)
+        if health:
+            panel.md(_summary(health), name="health")
         for index, text in enumerate(health.get("warnings", [])):
             panel.view(f"health_warning_{index}", types.AlertView(severity="warning", label=text))
         if health and not health.get("warnings"):
@@ -84,3 +77,13 @@ class Clusters(Part):
             cell.btn(f"sample_show_{index}", label=row["name"], variant="outlined", on_click=self.on_show_cluster,
                      params={"cluster": row["name"]})  # fmt: skip
             cell.md(f"{row['size']:,}, {row['confidence']:.0%} sure", name=f"sample_text_{index}")
+
+
+def _summary(health):
+    """The numbers in words."""
+    empty = f"{health['empty']} empty" if health["empty"] else "none empty"
+    sizes = f"{health['smallest']:,} to {health['largest']:,} images each"
+    agree = f"the heads agree on {health['agreement']:.0%} of the images"
+    if health.get("seed_agreement") is not None:
+        agree += f", two seeds on {health['seed_agreement']:.0%}"
+    return f"**{health['clusters']} clusters**, {empty}, {sizes}. Mean confidence {health['confidence']:.0%}; {agree}."

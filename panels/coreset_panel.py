@@ -4,6 +4,8 @@ Small values live in the panel's state (sent with every request), figures in its
 must be cheap; none of them may raise, or the App replaces the panel by a traceback.
 """
 
+from pathlib import Path
+
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -31,7 +33,9 @@ pseudo-labels can be trusted. **Compare** sets coresets side by side. **Budget**
 AUM, the area under the margin: how clearly a small network preferred an image's pseudo-label while it learnt. Low is
 hard.
 """
-WAIT_FOR_COMPONENT = 1500
+COMPONENT = Path(__file__).resolve().parents[1] / "js" / "elfs.js"
+WAIT_FOR_COMPONENT = 6000
+"""Milliseconds after which a browser that has not shown the live histogram gets sliders; it may load slowly."""
 WHILE_RUNNING = 1000
 IDLE = 5000
 """Milliseconds between two looks at the job."""
@@ -63,7 +67,8 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     @guarded
     def on_load(self, ctx):
-        ctx.panel.state.live = None  # until the component says that it is there
+        # Unknown until the component says that it is there.
+        ctx.panel.state.live = None if COMPONENT.is_file() else False
         self.refresh(ctx)
 
     @guarded

@@ -16,7 +16,7 @@ def layout(x, y, *, height=220, y_percent=True, **more):
         "height": height,
         "showlegend": True,
         "margin": {"t": 30, "r": 10, "b": 40, "l": 55},
-        "legend": {"orientation": "h", "y": 1.18, "x": 0},
+        "legend": {"orientation": "h", "y": 1.18, "x": 0, "traceorder": "normal"},
         "xaxis": {"title": {"text": x}},
         "yaxis": axis,
         **more,

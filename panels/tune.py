@@ -3,7 +3,7 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from .base import ZONES, Part, guarded
+from .base import ZONES, Part, guarded, set_new
 from .figures import curve_figure, curve_layout, histogram_figure, histogram_layout
 
 DEFAULT_BUDGET = 0.1
@@ -74,12 +74,9 @@ class Tune(Part):
         n = state.n
         budget = _clip(budget, 1, n)
         hard = _clip(hard, 0, n - budget)
-        changes = {"hard": hard, "budget": budget}
+        set_new(state, hard=hard, budget=budget)
         if state.live is False:
-            changes |= {"beta_percent": round(100 * hard / n, 4), "budget_percent": round(100 * budget / n, 4)}
-        for name, value in changes.items():
-            if getattr(state, name) != value:
-                setattr(state, name, value)
+            set_new(state, beta_percent=round(100 * hard / n, 4), budget_percent=round(100 * budget / n, 4))
         ctx.panel.set_data("cuts.cut", self._cut(state))
 
     def _cut(self, state):
@@ -104,8 +101,10 @@ class Tune(Part):
         if state.loaded != model.stamp:
             self._start_cut(ctx, model)
             state.loaded = model.stamp
-        elif state.hard is None or state.hard + state.budget > n:
+        elif state.hard is None:
             self._start_cut(ctx, model)
+        else:
+            self.take_cut(ctx, state.hard, state.budget)
         ctx.panel.set_data("cuts", {"table": model.table, "cut": self._cut(state)})
         self._fill_histogram(ctx, model.results)
         if curve:
@@ -162,13 +161,18 @@ class Tune(Part):
 
     @guarded
     def on_order(self, ctx):
-        ctx.panel.state.order = ctx.params.get("value")
-        self._show(ctx, ctx.panel.state.shown or "all")
+        self._choose(ctx, "order", ctx.params.get("value"), "hardest")
 
     @guarded
     def on_cluster(self, ctx):
-        ctx.panel.state.cluster = ctx.params.get("value")
-        self._show(ctx, ctx.panel.state.shown or "all")
+        self._choose(ctx, "cluster", ctx.params.get("value"), ALL_CLUSTERS)
+
+    def _choose(self, ctx, name, value, default):
+        """Takes a choice for the grid. The App also reports the value that a list is drawn with: no news."""
+        state = ctx.panel.state
+        if value and value != (getattr(state, name) or default):
+            setattr(state, name, value)
+            self._show(ctx, state.shown or "all")
 
     def _show(self, ctx, shown):
         from ..elfs_plugin import runs
