@@ -23,8 +23,9 @@ DUPLICATE_QUANTILE = 0.95
 GRAPH_K = 10
 QUERY_ROWS = 8192
 
-COVERAGE_COST = 7.5e12
-"""Above this many multiplications coverage is measured on a random sample of the pool; about a minute on two cores."""
+COVERAGE_COST = 4e12
+"""Above this many multiplications coverage is measured on a random sample of the pool; about half a minute on two
+cores."""
 
 LEAST_QUERIES = 1000
 FEWEST_FOR_A_VERDICT = 3

@@ -50,7 +50,9 @@ class RunPool:
         return at[inside][self.ids[at[inside]] == wanted[inside]]
 
     def only(self, rows):
-        """The pool of some of its samples."""
+        """The pool of some of its samples, ``rows`` indices or (N,) bool; no copy when that is all."""
+        if np.asarray(rows).dtype == bool and np.all(rows):
+            return self
         return RunPool(self.ids[rows], self.scores[rows], self.labels[rows], self.names, self.vectors[rows], self.score,
                        self.without_vector, self.deleted)  # fmt: skip
 
