@@ -68,16 +68,24 @@ def from_file(path, labels=None):
     return Data(Path(path).stem, vectors, truth)
 
 
-def synthetic(samples, dimensions, clusters=10, seed=0):
-    """Gaussian clusters whose centres overlap a little; float32, made in blocks."""
+def synthetic(samples, dimensions, clusters=10, seed=0, spread=1.5, imbalance=1.0):
+    """Gaussian clusters whose centres overlap a little; float32, made in blocks.
+
+    ``spread`` is their standard deviation, that of the centres being 1; ``imbalance`` how many times larger the largest
+    one is than the smallest, the others between them in a geometric row.
+    """
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(clusters, dimensions)).astype(np.float32)
-    truth = rng.integers(clusters, size=samples)
+    if imbalance == 1:
+        truth = rng.integers(clusters, size=samples)
+    else:
+        shares = imbalance ** -np.linspace(0, 1, clusters)
+        truth = rng.choice(clusters, size=samples, p=shares / shares.sum())
     vectors = np.empty((samples, dimensions), dtype=np.float32)
     for start in range(0, samples, 65536):
         block = truth[start : start + 65536]
         noise = rng.standard_normal((len(block), dimensions), dtype=np.float32)
-        vectors[start : start + 65536] = centres[block] + 1.5 * noise
+        vectors[start : start + 65536] = centres[block] + spread * noise
     return Data(f"synthetic {samples:,} x {dimensions}", vectors, truth)
 
 
