@@ -1,7 +1,8 @@
 """Selection methods behind one contract, see :mod:`.base`. ``select(name, pool, budget)`` is the way in."""
 
 from ..errors import InvalidInput
-from .base import Pool, Selection, Selector
+from ..progress import silent
+from .base import DIRECTIONS, Parameter, Pool, Ranked, Selection, Selector
 from .elfs import Elfs
 from .random import Random
 
@@ -9,19 +10,34 @@ _METHODS = {method.name: method for method in (Elfs, Random)}
 
 
 def available():
-    """Method name -> {"needs": (...), "purpose": "..."}."""
-    return {name: {"needs": m.needs, "purpose": m.purpose} for name, m in _METHODS.items()}
+    """Method name -> {"needs": (...), "optional": (...), "purpose": "...", "paper": "...", "direction": "...",
+    "parameters": (:class:`~.parameter.Parameter`, ...)}."""
+    fields = ("needs", "optional", "purpose", "paper", "direction", "parameters")
+    return {name: {field: getattr(method, field) for field in fields} for name, method in _METHODS.items()}
 
 
-def select(name, pool, budget, *, seed=0, **params):
-    """Chooses a coreset of exactly ``budget`` (count or fraction) samples from a :class:`Pool`.
+def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=silent, **params):
+    """Chooses a coreset of exactly ``budget`` samples from a :class:`~.pool.Pool`.
+
+    Args:
+        name: one of :func:`available`
+        budget: a count, or a fraction of the samples that are neither locked nor excluded
+        quota: ``"none"``, or the budget shared out among the pseudo-labels: ``"proportional"`` to their sizes or
+            ``"equal"``, by largest remainder, exact in total (:mod:`~..quotas`)
+        veto: of a group of near-duplicates at most one enters, and none beside a locked one: a cosine similarity, or
+            ``{"quantile": q}``; :func:`~..near_duplicates.preview` tells what it would leave
+        params: the method's parameters
+
+    Returns:
+        :class:`~.base.Selection`
 
     Raises:
-        InvalidInput: for an unknown method, a need that the pool lacks, or a parameter out of range
+        InvalidInput: for an unknown method, a need that the pool lacks, a parameter out of range, or a veto that leaves
+            fewer samples than the budget
     """
     if name not in _METHODS:
         raise InvalidInput(f"Unknown selector {name!r}. Available: {', '.join(_METHODS)}.", "method")
-    return _METHODS[name](**params).run(pool, budget, seed)
+    return _METHODS[name](**params).run(pool, budget, seed, quota=quota, veto=veto, progress=progress)
 
 
-__all__ = ["Pool", "Selection", "Selector", "available", "select"]
+__all__ = ["DIRECTIONS", "Parameter", "Pool", "Ranked", "Selection", "Selector", "available", "select"]

@@ -1,68 +1,226 @@
 """The contract every selection method keeps."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 
-from ..dynamics import Dynamics
 from ..errors import InvalidInput
-from ..neighbors import NeighborGraph
+from ..progress import silent
 from ..pruning import resolve_budget
+from . import candidates
+from .parameter import Parameter, check_all
+from .pool import PROVIDERS, Pool
+from .reasons import Reasons
 
-PROVIDERS = {
-    "embeddings": "compute_embeddings",
-    "neighbors": "compute_pseudo_labels",
-    "pseudo_labels": "compute_pseudo_labels",
-    "dynamics": "compute_scores",
+__all__ = ["DIRECTIONS", "PROVIDERS", "Choice", "Parameter", "Pool", "Ranked", "Selection", "Selector"]
+
+DIRECTIONS = {
+    "hard_first": "the hardest samples",
+    "easy_first": "the easiest samples",
+    "double_end": "the hardest samples that are left after the very hardest are dropped",
+    "stratified": "samples of every difficulty, the very hardest dropped",
+    "middle": "the samples around the median",
+    "coverage": "samples that cover the pool",
+    "random": "any samples",
 }
-"""The operator that provides each thing a method may need."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What is known about the N samples to choose from; all but ``ids`` is optional."""
-
-    ids: np.ndarray
-    embeddings: np.ndarray | None = None
-    neighbors: NeighborGraph | None = None
-    pseudo_labels: np.ndarray | None = None
-    dynamics: Dynamics | None = None
-
-    def __len__(self):
-        return len(self.ids)
+"""What a method lets in, by the ``direction`` it states."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """``indices`` (b,) distinct, in order of choice; ``scores`` (N,); ``reasons`` N sentences."""
+    """``indices`` (b,) distinct, in order of choice; ``scores`` (N,); ``reasons`` N sentences, made when read.
+
+    ``threshold`` is the similarity of the veto, if there was one.
+    """
 
     indices: np.ndarray
     scores: np.ndarray
-    reasons: list = field(repr=False)
+    reasons: Reasons = field(repr=False)
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What :meth:`Selector.choose` returns: ``indices`` (b,) in order of choice, ``scores`` (N,), and
+    ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None)."""
+
+    indices: np.ndarray
+    scores: np.ndarray
+    reason: object
 
 
 class Selector:
     """Base class of a method.
 
-    To add one: write a subclass in a file of its own with ``name``, ``purpose`` (one sentence) and ``needs`` (fields of
-    :class:`Pool`), take its parameters in ``__init__``, and implement ``choose(pool, budget, seed)``. It must return
-    exactly ``budget`` distinct indices, must not depend on the order of the samples beyond their ids, and must give the
-    same ids for the same seed. Then list it in ``selectors/__init__.py``.
+    To add one, write a subclass in a file of its own and list it in ``selectors/__init__.py``:
+
+    * ``name``; ``purpose``, one sentence for the user; ``paper``; ``direction``, a key of :data:`DIRECTIONS`
+    * ``needs``: fields of :class:`~.pool.Pool` without which it cannot work; ``optional``: fields it uses when they are
+      there. Where the needs depend on a parameter, override :meth:`required`.
+    * ``parameters``: one :class:`~.parameter.Parameter` for each setting. Values are checked against them before
+      anything runs and are read as ``self.settings.<name>``.
+    * a method with a score and an order that stands from the beginning extends :class:`Ranked` and implements
+      ``score``; one that looks at what it has chosen so far implements ``choose``.
+    * ``eligible`` drops samples before anything is chosen (a cut at the hard end).
+
+    :meth:`run` does the rest, the same for all methods: it checks what is needed, puts the pool in the order of the
+    ids, resolves the budget, keeps locked and excluded samples out, shares the budget out among clusters (``quota``)
+    and lets no near-duplicates in (``veto``). So a method may work by position: ties go to the lower index, which is
+    the lower id, and the order in which the samples were given does not matter. It must return exactly ``budget``
+    distinct indices, all open in the :class:`~.candidates.Candidates` when they were taken, draw everything random
+    from ``np.random.default_rng([seed, stream])``, need no N x N and no b x N matrix, and call ``progress`` where it
+    can take longer than a second.
+
+    Scores are what the method ranks by, for all N samples; NaN where it has none.
     """
 
     name = ""
     purpose = ""
+    paper = ""
+    direction = ""
     needs = ()
+    optional = ()
+    parameters = ()
 
-    def run(self, pool, budget, seed=0):
-        """Checks the needs and the budget, then chooses. Returns :class:`Selection`."""
-        for need in self.needs:
+    def __init__(self, **values):
+        self.settings = SimpleNamespace(**check_all(self.name, self.parameters, values))
+
+    def required(self):
+        """What it needs with its settings."""
+        return self.needs
+
+    def run(self, pool, budget, seed=0, *, quota="none", veto=None, progress=silent):
+        """Chooses from a :class:`~.pool.Pool`; see :func:`~.select` for the arguments. Returns :class:`Selection`."""
+        quota = self.quota(quota)
+        needs = dict.fromkeys(self.required())
+        needs.update({"pseudo_labels": None} if quota != "none" else {})
+        needs.update({"neighbors": None} if veto is not None else {})
+        for need in needs:
             if getattr(pool, need) is None:
-                raise InvalidInput(f"{self.name} needs {need}; the operator {PROVIDERS[need]} provides them.", "method")
+                raise InvalidInput(f"{self.name} needs {need}; {_provider(need)}.", "method")
         if len(pool) == 0:
             raise InvalidInput("The pool is empty.")
-        return self.choose(pool, resolve_budget(budget, len(pool)), seed)
+        needs.update(dict.fromkeys(name for name in self.optional if getattr(pool, name) is not None))
+        pool, order = pool.prepared(needs)
+        free = pool.free
+        if not free.any():
+            raise InvalidInput("All samples of the pool are locked or excluded; there is nothing to choose.")
+        budget = resolve_budget(budget, int(free.sum()))
+        allowed = free & self.eligible(pool, free, budget)
+        rules, threshold = candidates.make(pool, allowed, budget, quota=quota, veto=veto)
+        choice = self.choose(pool, budget, seed, rules, progress)
+        indices = np.asarray(choice.indices, dtype=np.int64)
+        scores = np.empty(len(pool), dtype=np.float64)
+        scores[order] = choice.scores
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        describe = _Describe(pool, indices, choice.reason, rules)
+        return Selection(order[indices], scores, Reasons(len(pool), lambda i: describe(int(place[i]))), threshold)
 
-    def choose(self, pool, budget, seed):
-        """Chooses exactly ``budget`` samples; see the class."""
+    def quota(self, quota):
+        """The quota to keep when ``quota`` was asked for."""
+        return quota
+
+    def eligible(self, pool, free, budget):
+        """(N,) bool of the samples that may be chosen; ``free`` (N,) are neither locked nor excluded."""
+        return np.ones(len(pool), dtype=bool)
+
+    def choose(self, pool, budget, seed, candidates, progress):
+        """Chooses exactly ``budget`` open samples; see the class. Returns :class:`Choice`."""
         raise TypeError(f"{type(self).__name__} does not implement choose()")
+
+
+class Ranked(Selector):
+    """A method that scores every sample by itself and takes the best that the rules allow.
+
+    ``keeps`` says which end of the score enters first, ``"low"`` or ``"high"``.
+    """
+
+    keeps = ""
+
+    def score(self, pool, seed, progress):
+        """(N,) finite scores."""
+        raise TypeError(f"{type(self).__name__} does not implement score()")
+
+    def priority(self, pool, scores, candidates, seed):
+        """(N,) keys; the lowest of the open samples come first, ties by id."""
+        return scores if self.keeps == "low" else -scores
+
+    def choose(self, pool, budget, seed, candidates, progress):
+        scores = np.asarray(self.score(pool, seed, progress), dtype=np.float64)
+        if not np.isfinite(scores).all():
+            raise InvalidInput(f"The scores of {self.name} hold NaN or infinite values; compute them again.", "method")
+        order = np.argsort(self.priority(pool, scores, candidates, seed), kind="stable")
+        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates))
+
+    def reasons(self, pool, scores, candidates):
+        """``reason(i, place)`` as in :class:`Choice`; by default the place of the score among all N."""
+        rank = _Rank(scores if self.keeps == "low" else -scores)
+        n = len(scores)
+
+        def reason(i, place):
+            state = "not chosen" if place is None else f"number {place + 1:,}"
+            return f"{state}: {self.name} score {scores[i]:.4g} is {rank(i) + 1:,} of {n:,}, {self.keeps}est first"
+
+        return reason
+
+
+class _Rank:
+    """0 = lowest of (N,) values; sorted at the first question."""
+
+    def __init__(self, values):
+        self._values = values
+        self._rank = None
+
+    def __call__(self, i):
+        if self._rank is None:
+            self._rank = np.empty(len(self._values), dtype=np.int64)
+            self._rank[np.argsort(self._values, kind="stable")] = np.arange(len(self._values))
+        return int(self._rank[i])
+
+
+class _Describe:
+    """Why sample i is in or out: first what holds for every method, then the method's own reason."""
+
+    def __init__(self, pool, indices, reason, rules):
+        self._pool = pool
+        self._reason = reason
+        self._rules = rules
+        self._place = np.full(len(pool), -1, dtype=np.int64)
+        self._place[indices] = np.arange(len(indices))
+        self._keeper = None
+
+    def __call__(self, i):
+        pool, rules = self._pool, self._rules
+        if pool.locked[i]:
+            return "already labelled"
+        if pool.excluded[i]:
+            return "excluded from the selection"
+        if self._place[i] >= 0:
+            return self._reason(i, int(self._place[i]))
+        if rules.groups is not None:
+            keeper = self._keepers()[rules.groups[i]]
+            if keeper >= 0:
+                return f"not chosen: near-duplicate of {pool.ids[keeper]}"
+        sentence = self._reason(i, None)
+        if rules.left is not None:
+            cluster = rules.labels[i]
+            sentence += f" (its cluster {cluster} has a share of {rules.shares[cluster]:,})"
+        return sentence
+
+    def _keepers(self):
+        """The chosen or locked sample of each group, -1 for none."""
+        if self._keeper is None:
+            self._keeper = np.full(int(self._rules.groups.max()) + 1, -1, dtype=np.int64)
+            kept = np.flatnonzero((self._place >= 0) | self._pool.locked)
+            self._keeper[self._rules.groups[kept]] = kept
+        return self._keeper
+
+
+def _provider(need):
+    if need in PROVIDERS:
+        return f"the operator {PROVIDERS[need]} provides them"
+    if need == "labels":
+        return "give the pool the labels that the samples came with"
+    return "warm_up.with_outputs computes them from embeddings and labels"

@@ -2,43 +2,56 @@
 
 import numpy as np
 
-from ..dynamics import HARD_WHEN
-from ..errors import InvalidInput
-from ..pruning import double_end
-from .base import Selection, Selector
+from .base import Choice, Parameter, Selector
+from .difficulty import SCORE, hardness, keep_after_cut
 
 
 class Elfs(Selector):
-    """Drops the β hardest, keeps the next ``budget``, drops the easiest.
-
-    Args:
-        beta: fraction of the pool dropped as too hard, 0 <= β <= 1 - budget / N
-        score: a score of :class:`~..dynamics.Dynamics`
-    """
+    """Drops the β hardest, keeps the next ``budget``, drops the easiest."""
 
     name = "elfs"
     purpose = "Double-end pruning: neither mislabelled-looking nor trivial images."
+    paper = "Zheng et al., ELFS, ICLR 2025 (arXiv 2406.04273)"
+    direction = "double_end"
     needs = ("dynamics",)
+    parameters = (
+        Parameter("beta", "number", None, "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
+                  "published settings use at this budget.", 0.0, 1.0),
+        SCORE,
+    )  # fmt: skip
 
-    def __init__(self, beta, score="aum"):
-        if score not in HARD_WHEN:
-            raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
-        self._beta = beta
-        self._score = score
+    def eligible(self, pool, free, budget):
+        self._rank, self._hard_count = keep_after_cut(
+            hardness(pool.dynamics, self.settings.score), self.settings.beta, free, budget
+        )
+        return self._rank >= self._hard_count
 
-    def choose(self, pool, budget, seed):
-        scores = np.asarray(getattr(pool.dynamics, self._score))
-        zones = double_end(scores, budget, self._beta, hard=HARD_WHEN[self._score], ids=pool.ids)
-        n = len(pool)
-        reasons = [zone_reason(rank, n, zones.hard_count, zones.budget, self._score) for rank in zones.rank.tolist()]
-        return Selection(zones.coreset, scores, reasons)
+    def choose(self, pool, budget, seed, candidates, progress):
+        score, rank, hard_count = self.settings.score, self._rank, self._hard_count
+        scores = np.asarray(getattr(pool.dynamics, score), dtype=np.float64)
+        n = int((rank >= 0).sum())
+        order = np.argsort(rank, kind="stable")
+        indices = candidates.walk(order, budget)
+        free_choice = not candidates.restricted
+
+        def reason(i, place):
+            if free_choice or rank[i] < hard_count:
+                return zone_reason(int(rank[i]), n, hard_count, budget, score)
+            state = "not chosen" if place is None else "in the coreset"
+            return f"{state}: {_place(rank[i], n, score)} is at or above β = {hard_count / n:.1%}"
+
+        return Choice(indices, scores, reason)
 
 
 def zone_reason(rank, n, hard_count, budget, score="aum"):
     """Why a sample of that rank (0 = hardest of n) is in or out, as a sentence."""
-    place = f"{score.upper() if score == 'aum' else score} rank {rank / n:.1%}"
+    place = _place(rank, n, score)
     if rank < hard_count:
         return f"too hard: {place} is below β = {hard_count / n:.1%}"
     if rank < hard_count + budget:
         return f"in the coreset: {place} is between {hard_count / n:.1%} and {(hard_count + budget) / n:.1%}"
     return f"too easy: {place} is at or above {(hard_count + budget) / n:.1%}"
+
+
+def _place(rank, n, score):
+    return f"{score.upper() if score == 'aum' else score} rank {rank / n:.1%}"

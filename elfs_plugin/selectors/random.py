@@ -2,20 +2,19 @@
 
 import numpy as np
 
-from .base import Selection, Selector
+from .base import Ranked
 
 
-class Random(Selector):
+class Random(Ranked):
+    """The lowest of uniform random keys, one for each id: the choices of one seed contain each other."""
+
     name = "random"
     purpose = "Uniform random sample; the baseline for everything else."
+    direction = "random"
+    keeps = "low"
 
-    def choose(self, pool, budget, seed):
-        # Drawn over the sorted ids, so that the same seed gives the same ids in whatever order they come.
-        by_id = np.argsort(np.asarray(pool.ids), kind="stable")
-        keys = np.empty(len(pool))
-        keys[by_id] = np.random.default_rng(seed).random(len(pool))
-        order = np.argsort(keys, kind="stable")
-        place = np.empty(len(pool), dtype=np.int64)
-        place[order] = np.arange(len(pool))
-        reasons = ["drawn at random" if p < budget else "not drawn" for p in place.tolist()]
-        return Selection(order[:budget], keys, reasons)
+    def score(self, pool, seed, progress):
+        return np.random.default_rng(seed).random(len(pool))
+
+    def reasons(self, pool, scores, candidates):
+        return lambda i, place: "not drawn" if place is None else "drawn at random"

@@ -1,0 +1,124 @@
+"""Which samples may still be chosen: not locked, not excluded, no near-duplicate of a chosen one, cluster not full."""
+
+import numpy as np
+
+from .. import near_duplicates, quotas
+from ..errors import InvalidInput
+
+
+class Candidates:
+    """The rules of one selection.
+
+    ``open`` (N,) bool are the samples that may be chosen now; :meth:`take` chooses one and closes what it rules out.
+    Methods whose order stands from the beginning call :meth:`walk` instead. There are always enough open samples for
+    the rest of the budget, whatever was taken before.
+
+    Args:
+        allowed: (N,) bool, samples that may be chosen at all
+        budget: b
+        quota: see :data:`~..quotas.QUOTAS`
+        labels: (N,) clusters that the quota counts
+        groups: (N,) groups of near-duplicates of which at most one enters, or None
+        locked: (N,) bool, samples whose groups are closed from the beginning
+
+    Raises:
+        InvalidInput: when fewer than ``budget`` samples can be chosen
+    """
+
+    def __init__(self, allowed, budget, *, quota="none", labels=None, groups=None, locked=None):
+        self.open = allowed.copy()
+        self.labels = self.left = self.shares = None
+        self.groups = groups
+        if groups is not None:
+            if locked is not None and locked.any():
+                self.open &= ~np.isin(groups, groups[locked])
+            self._members = _Members(groups)
+        if quota != "none":
+            self.labels = labels
+            self._share(budget, quota)
+        possible = self._possible(self.open)
+        if possible < budget:
+            because = "" if groups is None else " once near-duplicates are left out; loosen the veto"
+            raise InvalidInput(f"Only {possible:,} images can be chosen{because}, fewer than the budget of {budget:,}.",
+                               "budget" if groups is None else "veto")  # fmt: skip
+
+    @property
+    def restricted(self):
+        """Whether choosing one sample can close others."""
+        return self.groups is not None or self.left is not None
+
+    def _possible(self, mask):
+        return int(mask.sum()) if self.groups is None else len(np.unique(self.groups[mask]))
+
+    def _share(self, budget, quota):
+        clusters = int(self.labels.max()) + 1
+        members = np.bincount(self.labels[self.open], minlength=clusters)
+        capacity = members
+        if self.groups is not None:
+            # A group counts for the cluster that has most of it; its samples elsewhere stay out, so that the shares
+            # can be met whichever of its samples is taken.
+            self.open &= self.labels == self._home(clusters)[self.groups]
+            each = np.unique(self.groups[self.open], return_index=True)[1]
+            capacity = np.bincount(self.labels[self.open][each], minlength=clusters)
+        budget = min(budget, int(capacity.sum()))
+        self.shares = quotas.shares(budget, members if quota == "proportional" else (members > 0), capacity)
+        self.left = self.shares.copy()
+        self.open &= self.left[self.labels] > 0
+
+    def _home(self, clusters):
+        """Number of the cluster with most open samples of each group, the lowest among equals."""
+        rows = np.flatnonzero(self.open)
+        pairs, counts = np.unique(self.groups[rows].astype(np.int64) * clusters + self.labels[rows], return_counts=True)
+        order = np.lexsort((pairs % clusters, -counts, pairs // clusters))
+        groups, first = np.unique(pairs[order] // clusters, return_index=True)
+        home = np.zeros(int(self.groups.max()) + 1, dtype=np.int64)
+        home[groups] = pairs[order][first] % clusters
+        return home
+
+    def take(self, i):
+        """Chooses sample i, which must be open."""
+        self.open[i] = False
+        if self.groups is not None:
+            self.open[self._members.of(self.groups[i])] = False
+        if self.left is not None:
+            label = self.labels[i]
+            self.left[label] -= 1
+            if self.left[label] == 0:
+                self.open[self.labels == label] = False
+
+    def walk(self, order, budget):
+        """The first ``budget`` of ``order`` (all open samples at least, best first) that may be chosen together."""
+        order = order[self.open[order]]
+        if self.groups is not None:
+            order = order[np.sort(np.unique(self.groups[order], return_index=True)[1])]
+        if self.left is not None:
+            labels = self.labels[order]
+            by_label = np.argsort(labels, kind="stable")
+            place = np.empty(len(order), dtype=np.int64)
+            starts = np.searchsorted(labels[by_label], labels[by_label], side="left")
+            place[by_label] = np.arange(len(order)) - starts
+            order = order[place < self.left[labels]]
+        return order[:budget]
+
+
+class _Members:
+    """The members of each group of two or more."""
+
+    def __init__(self, groups):
+        self._order = np.argsort(groups, kind="stable")
+        self._limits = np.searchsorted(groups[self._order], np.arange(int(groups.max(initial=-1)) + 2))
+
+    def of(self, group):
+        return self._order[self._limits[group] : self._limits[group + 1]]
+
+
+def make(pool, allowed, budget, *, quota="none", veto=None):
+    """(:class:`Candidates` of a pool, the veto's threshold or None)."""
+    if quota not in quotas.QUOTAS:
+        raise InvalidInput(f"Unknown quota {quota!r}. Use one of: {', '.join(quotas.QUOTAS)}.", "quota")
+    threshold = groups = None
+    if veto is not None:
+        threshold = near_duplicates.resolve_threshold(veto, pool.neighbors)
+        groups = near_duplicates.groups(pool.neighbors, threshold, ~pool.excluded)
+    labels = None if quota == "none" else pool.pseudo_labels
+    return Candidates(allowed, budget, quota=quota, labels=labels, groups=groups, locked=pool.locked), threshold

@@ -1,0 +1,73 @@
+"""The settings of a method, described well enough to make a form of them."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..errors import InvalidInput
+
+KINDS = ("number", "integer", "choice", "flag")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting.
+
+    ``kind`` is ``"number"``, ``"integer"``, ``"choice"`` or ``"flag"``; ``low`` and ``high`` are inclusive limits;
+    ``text`` says in a sentence what it does. Where the ``default`` is None the method chooses; ``text`` says how.
+    """
+
+    name: str
+    kind: str
+    default: object
+    text: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple = ()
+
+    def check(self, value):
+        """The value in its own type.
+
+        Raises:
+            InvalidInput: when it is of the wrong kind or out of range
+        """
+        if value is None and self.default is None:
+            return None
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise InvalidInput(
+                    f"Unknown {self.name} {value!r}. Use one of: {', '.join(map(str, self.choices))}.", self.name
+                )
+            return value
+        if self.kind == "flag":
+            if not isinstance(value, (bool, np.bool_)):
+                raise InvalidInput(f"{self.name} is either true or false, not {value!r}.", self.name)
+            return bool(value)
+        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        whole = self.kind != "integer" or (number and np.isfinite(value) and int(value) == value)
+        low = -np.inf if self.low is None else self.low
+        high = np.inf if self.high is None else self.high
+        if not number or not whole or not low <= value <= high:
+            raise InvalidInput(f"{self.name} must be {self._range()}, not {value!r}.", self.name)
+        return int(value) if self.kind == "integer" else float(value)
+
+    def _range(self):
+        what = "a whole number" if self.kind == "integer" else "a number"
+        if self.low is not None and self.high is not None:
+            return f"{what} from {self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"{what} from {self.low:g}"
+        return what if self.high is None else f"{what} up to {self.high:g}"
+
+    def to_dict(self):
+        return asdict(self)
+
+
+def check_all(method, parameters, values):
+    """Name -> checked value, defaults filled in."""
+    known = {parameter.name: parameter for parameter in parameters}
+    for name in values:
+        if name not in known:
+            has = f"It has: {', '.join(known)}." if known else "It has none."
+            raise InvalidInput(f"{method} has no parameter {name!r}. {has}", name)
+    return {name: p.check(values[name]) if name in values else p.default for name, p in known.items()}

@@ -1,0 +1,135 @@
+"""What is known about the samples to choose from."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from ..dynamics import Dynamics
+from ..errors import InvalidInput
+from ..neighbors import NeighborGraph
+
+PROVIDERS = {
+    "embeddings": "compute_embeddings",
+    "neighbors": "compute_pseudo_labels",
+    "pseudo_labels": "compute_pseudo_labels",
+    "confidence": "compute_pseudo_labels",
+    "dynamics": "compute_scores",
+}
+"""The operator that provides each thing a method may need. ``probabilities`` and ``grand`` come from
+:func:`~..warm_up.with_outputs`, ``labels`` from the user."""
+
+_BLOCK = 65536
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The N samples to choose from; all but ``ids`` is optional.
+
+    * ``ids`` (N,) distinct and sortable
+    * ``embeddings`` (N, D) finite; ``neighbors`` their :class:`~..neighbors.NeighborGraph`
+    * ``pseudo_labels`` (N,) int clusters from 0, and ``confidence`` (N,) in [0, 1], the probability of that cluster
+    * ``dynamics``: :class:`~..dynamics.Dynamics` of a proxy
+    * ``labels`` (N,) int from 0: given labels that may be wrong (never the truth of an audit)
+    * ``probabilities`` (N, C) of a classifier, and ``grand`` (N,): see :mod:`~..warm_up`
+    * ``locked``: (N,) bool, or ids: samples that are labelled already. They are never chosen, the budget counts on top
+      of them, and methods that look at coverage, and the veto, take them as chosen
+    * ``excluded``: (N,) bool, or ids: samples that shall not be chosen and do not count
+    """
+
+    ids: np.ndarray
+    embeddings: np.ndarray | None = None
+    neighbors: NeighborGraph | None = None
+    pseudo_labels: np.ndarray | None = None
+    dynamics: Dynamics | None = None
+    labels: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    grand: np.ndarray | None = None
+    locked: np.ndarray | None = None
+    excluded: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.ids)
+
+    @property
+    def free(self):
+        """(N,) bool: neither locked nor excluded."""
+        return ~(self.locked | self.excluded)
+
+    def prepared(self, needs):
+        """(the pool with its samples in the order of their ids, (N,) that order as indices into this pool).
+
+        Whatever a method does by position, it does by id then. Only what is named in ``needs`` is kept, and checked.
+
+        Raises:
+            InvalidInput: for what does not fit, is not finite, or for ids that occur twice
+        """
+        ids = np.asarray(self.ids)
+        order = np.arange(len(ids))
+        if not (ids[1:] > ids[:-1]).all():
+            order = np.argsort(ids, kind="stable")
+            ids = ids[order]
+            if (ids[1:] == ids[:-1]).any():
+                raise InvalidInput("The ids of the pool must be distinct.")
+        found = {name: _checked(name, getattr(self, name), len(ids)) for name in needs}
+        if (order[1:] != order[:-1] + 1).any():
+            found = {name: _rows(value, order) for name, value in found.items()}
+        masks = {name: _mask(name, getattr(self, name), self.ids, ids)[order] for name in ("locked", "excluded")}
+        masks["excluded"] &= ~masks["locked"]
+        return Pool(ids, **found, **masks), order
+
+
+def _mask(name, values, ids, sorted_ids):
+    """(N,) bool in the order of ``ids``."""
+    n = len(ids)
+    if values is None:
+        return np.zeros(n, dtype=bool)
+    values = np.asarray(values)
+    if values.dtype == bool:
+        if values.shape != (n,):
+            raise InvalidInput(f"{name} has {len(values):,} flags for {n:,} samples; they must be as many.", name)
+        return values.copy()
+    if len(values) == 0:
+        return np.zeros(n, dtype=bool)
+    unknown = ~np.isin(values, sorted_ids)
+    if unknown.any():
+        first = values[unknown][0]
+        raise InvalidInput(f"{name} names {unknown.sum():,} ids that are not in the pool, {first} first.", name)
+    return np.isin(ids, values)
+
+
+def _checked(name, value, n):
+    if name == "dynamics":
+        _check_length(name, value.aum, n)
+        return value
+    if name == "neighbors":
+        _check_length(name, value.indices, n)
+        return value
+    value = np.asarray(value)
+    _check_length(name, value, n)
+    if name in ("pseudo_labels", "labels"):
+        if value.ndim != 1 or value.dtype.kind not in "iu" or value.min(initial=0) < 0:
+            raise InvalidInput(f"{name} are whole numbers from 0 in one row, not {value.dtype} of shape {value.shape}.")
+        return value
+    if value.ndim != (2 if name in ("embeddings", "probabilities") else 1):
+        raise InvalidInput(f"{name} have the wrong shape, {value.shape}.")
+    for start in range(0, n, _BLOCK):
+        if not np.isfinite(value[start : start + _BLOCK]).all():
+            raise InvalidInput(f"{name} hold NaN or infinite values; exclude those samples first.")
+    return value
+
+
+def _check_length(name, value, n):
+    if len(value) != n:
+        raise InvalidInput(f"The pool has {n:,} samples, but {len(value):,} {name}; they must be as many.")
+
+
+def _rows(value, order):
+    if isinstance(value, Dynamics):
+        arrays = {f.name: getattr(value, f.name) for f in fields(value)}
+        return replace(value, **{name: array[order] for name, array in arrays.items() if np.ndim(array) == 1})
+    if isinstance(value, NeighborGraph):
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return replace(value, indices=place[value.indices[order]], similarities=value.similarities[order])
+    return value[order]
