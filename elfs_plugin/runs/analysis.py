@@ -229,12 +229,12 @@ def stale(results, run):
     found = {}
     for name in NAMES:
         made = (results.get(name) or {}).get("made")
-        if made is None:
+        if not made:
             continue
         selection = run.stages.get("selection")
-        if "scores" not in run.stages or made["ranking"] != ranking_version(run):
+        if "scores" not in run.stages or made.get("ranking") != ranking_version(run):
             found[name] = "The scores or pseudo-labels have changed since. Run it again."
-        elif made["selection"] and (selection is None or made["selection"] != plain(_cut_of(selection))):
+        elif made.get("selection") and (selection is None or made["selection"] != plain(_cut_of(selection))):
             found[name] = "Another coreset has been applied since. Run it again."
     return found
 

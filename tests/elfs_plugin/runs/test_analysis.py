@@ -260,6 +260,20 @@ def test_what_has_to_be_done_first(dataset):
     assert runs.read_stability(dataset) is None
 
 
+def test_stability_of_scores_from_images(selected, digits, tmp_path):
+    """The proxy of the run is trained again on the images; one that cannot be read any more is left out."""
+    few = selected.limit(24)
+    runs.compute_scores(few, proxy="resnet18", epochs=1)
+    runs.select_coreset(selected, budget=6, beta=0.0)
+    lost = few.first()
+    lost.filepath = str(tmp_path / "gone.png")
+    lost.save()
+    summary = runs.measure_stability(selected, seeds=2)
+    assert (summary["samples"], summary["unreadable"]) == (23, 1)
+    assert lost.id not in runs.read_stability(selected)[0]
+    assert sum(stored(selected, "stability")["chosen_by_counts"]) == 23
+
+
 def test_the_budget_curve(analysed):
     summary = runs.budget_curve(analysed, repeats=2)
     found = stored(analysed, "budget_curve")
