@@ -91,6 +91,10 @@ class Networks(nn.Module):
 
     def forward(self, x):
         """(B, D), the same for all networks, or (M, B, D) -> (M, B, C) float32 logits."""
+        return self.logits(self.hidden(x))
+
+    def hidden(self, x):
+        """x as for :meth:`forward` -> (M, B, H) float32, what enters the last layer."""
         members, hidden, dimensions = self.first.shape
         with autocast(x.device):
             if x.ndim == 2:
@@ -98,8 +102,12 @@ class Networks(nn.Module):
                 h = h.view(len(x), members, hidden).transpose(0, 1)
             else:
                 h = torch.baddbmm(self.first_bias, x, self.first.transpose(1, 2))
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.baddbmm(self.second_bias, h.float().relu(), self.second)
+        return h.float().relu()
+
+    def logits(self, h):
+        """(M, B, H) of :meth:`hidden` -> (M, B, C)."""
+        with torch.autocast(h.device.type, enabled=False):
+            return torch.baddbmm(self.second_bias, h, self.second)
 
 
 class Standardised:
@@ -219,6 +227,11 @@ class Subsets:
     def __init__(self, groups, data):
         self._groups = groups
         self._data = data
+
+    @property
+    def groups(self):
+        """[(numbers of some of the networks, these :class:`Networks`), ...]."""
+        return self._groups
 
     @torch.no_grad()
     def predict(self, rows, which):
