@@ -20,6 +20,9 @@ FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
 FAST_HIDDEN = 256
 
+DEVIATIONS = 2.0
+"""A β is allowed while it is behind the best by no more than so many standard deviations."""
+
 REPEAT_SEEDS = 7919
 """Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
 
@@ -153,8 +156,8 @@ def choose(betas, accuracies, kept):
 
     The best of the curve alone is a poor choice: pseudo-labels that are wrong at the hard end are wrong in the
     held-out tenth too, so the curve is flat or falling where the true one still rises. Hence the curve only rules out:
-    allowed is every β whose accuracy is less than one standard deviation below the best one's, of their differences
-    over the repeats, which share splits and seeds.
+    allowed is every β that is behind the best by at most two standard deviations of their differences over the repeats,
+    which share splits and seeds.
 
     Args:
         betas: (B,); accuracies: (B, repeats) on held-out pseudo-labels
@@ -166,7 +169,7 @@ def choose(betas, accuracies, kept):
     mean = accuracies.mean(axis=1)
     best = int(mean.argmax())
     behind = accuracies[best] - accuracies
-    allowed = np.flatnonzero(behind.mean(axis=1) <= behind.std(axis=1) + 1e-12)
+    allowed = np.flatnonzero(behind.mean(axis=1) <= DEVIATIONS * behind.std(axis=1) + 1e-12)
     usual = usual_beta(kept)
     index = int(allowed[np.round(np.abs(betas[allowed] - usual), 9).argmin()])
     splits = f"over {accuracies.shape[1]} held-out split(s) of pseudo-labels"

@@ -57,6 +57,8 @@ def test_choose_compares_within_the_repeats():
     # The repeats differ by far more than the two values, but the second is behind by 0.01 in each of them.
     assert choose(BETAS[:2], np.array([[0.9, 0.5], [0.89, 0.49]]), 0.1)[0] == 0.0
     assert choose(BETAS[:2], np.array([[0.9, 0.5], [0.88, 0.5]]), 0.1)[0] == 0.1  # 0.01 ± 0.01
+    assert choose(BETAS[:2], np.array([[0.9, 0.5], [0.87, 0.49]]), 0.1)[0] == 0.1  # 0.02 ± 0.01, the edge
+    assert choose(BETAS[:2], np.array([[0.9, 0.5], [0.86, 0.48]]), 0.1)[0] == 0.0  # 0.03 ± 0.01
 
 
 def test_choose_with_one_repeat_is_the_best_or_of_equals_the_usual():
