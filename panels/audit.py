@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded
+from .base import Part, guarded, value, wrapping
 from .figures import mean_spread, truth_figure, truth_layout
 
 ZONE_LABELS = ("too hard", "coreset", "too easy")
@@ -58,17 +58,16 @@ class Audit(Part):
         self.render_stale(panel, model, "audit")
         for index, text in enumerate(found["warnings"]):
             panel.view(f"audit_warning_{index}", types.AlertView(severity="warning", label=text))
-        row = panel.h_stack("audit_numbers", gap=2, align_x="left")
+        row = wrapping(panel, "audit_numbers")
         numbers = {
             "field": found["truth_field"],
             "pseudo-labels right": f"{found['pseudo_label_accuracy']:.1%}",
-            "coreset, %": mean_spread(found["coreset_mean"], found["coreset_std"]),
-            "Random, %": mean_spread(found["random_mean"], found["random_std"]),
+            "coreset, %": mean_spread(found["coreset_mean"], found["coreset_sd"]),
+            "Random, %": mean_spread(found["random_mean"], found["random_sd"]),
             "without a true label": f"{found['without_truth']:,}",
         }
-        for index, (label, value) in enumerate(numbers.items()):
-            view = types.LabelValueView(label=label, read_only=True)
-            row.str(f"audit_{index}", default=value, label=label, view=view)
+        for index, (label, text) in enumerate(numbers.items()):
+            value(row, f"audit_{index}", label, text)
         zones = found["zones"]
         right = [
             f"{zone} {share:.1%}"

@@ -3,6 +3,8 @@
 import functools
 import logging
 
+import fiftyone.operators.types as types
+
 logger = logging.getLogger(__name__)
 
 PLUGIN = "@elfs/coreset"
@@ -31,6 +33,16 @@ def set_new(state, **values):
     for name, value in values.items():
         if getattr(state, name) != value:
             setattr(state, name, value)
+
+
+def wrapping(panel, name, **options):
+    """A row whose items go on in the next line where the panel is narrow."""
+    return panel.grid(name, orientation="2d", gap=1, align_x="left", align_y="center", **options)
+
+
+def value(panel, name, label, text):
+    """A small label with a value beside it."""
+    panel.str(name, default=text, label=label, view=types.LabelValueView(label=label, read_only=True))
 
 
 class Part:

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded
+from .base import Part, guarded, value, wrapping
 
 FACTS = ("rank", "AUM", "forgetting", "EL2N", "cluster", "confidence", "heads agree")
 
@@ -52,17 +52,16 @@ class Card(Part):
             panel.view("card_problem", types.AlertView(severity="info", label=str(error)))
             return
         box = panel.v_stack("card", gap=1, variant="outline", pad=2)
-        top = box.h_stack("card_top", gap=2, align_x="left", align_y="center")
+        top = wrapping(box, "card_top")
         picture = thumbnail(card["filepath"]) if card.get("filepath") else None
         if picture:
             top.str("card_picture", default=picture, view=types.ImageView(height="72px", width="72px", read_only=True))
         top.md(f"**{card['sentence']}**", name="card_reason")
         facts = self._facts(card)
         if facts:
-            row = box.h_stack("card_facts", gap=2, align_x="left")
-            for index, (label, value) in enumerate(facts):
-                view = types.LabelValueView(label=label, read_only=True)
-                row.str(f"card_fact_{index}", default=value, label=label, view=view)
+            row = wrapping(box, "card_facts")
+            for index, (label, text) in enumerate(facts):
+                value(row, f"card_fact_{index}", label, text)
         self._render_neighbors(box, card, thumbnail)
 
     def _facts(self, card):
@@ -82,7 +81,7 @@ class Card(Part):
                 box.md(card["neighbors_note"], name="card_note")
             return
         box.md("Nearest neighbours", name="card_near_title")
-        row = box.h_stack("card_near", gap=1, align_x="left")
+        row = wrapping(box, "card_near")
         for index, neighbor in enumerate(near):
             cell = row.v_stack(f"card_near_{index}", gap=0, width="88px")
             picture = thumbnail(neighbor["filepath"])

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded
+from .base import Part, guarded, wrapping
 from .figures import cluster_figure, cluster_layout, count_figure, count_layout
 
 LISTED = 30
@@ -67,7 +67,7 @@ class Clusters(Part):
             return
         panel.md("The image each cluster is most certain of. Choose one to see the cluster in the grid.",
                  name="samples_title")  # fmt: skip
-        box = panel.h_stack("samples", gap=1, align_x="left")
+        box = wrapping(panel, "samples")
         for index, row in enumerate(rows):
             cell = box.v_stack(f"sample_{index}", gap=0, width="104px")
             picture = thumbnail(row["filepath"])

@@ -2,11 +2,19 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded
+from .base import Part, guarded, wrapping
 from .figures import mean_spread, overlap_figure, overlap_layout
 
 NOW = "cuts now"
 """The cuts of the tab *Tune*, saved or not."""
+
+COLUMNS = {"name": "coreset", "size": "images", "probe": "accuracy, %", "nearest": "nearest chosen",
+           "imbalance": "imbalance", "near": "near-duplicates"}  # fmt: skip
+LEGEND = (
+    "*accuracy* of a small network trained on the coreset, on held-out pseudo-labels; *nearest chosen*: mean cosine "
+    "distance from any image to the coreset; *imbalance*: how far its clusters' shares are from those of all images; "
+    "*near-duplicates*: pairs inside it."
+)
 
 
 class Compare(Part):
@@ -35,13 +43,31 @@ class Compare(Part):
         """Shows what one coreset has and another has not."""
         from ..elfs_plugin import runs
 
-        view = runs.difference_view(ctx.dataset, ctx.params["one"], ctx.params["other"])
+        state = ctx.panel.state
+        specs = [member["spec"] for member in self.model(ctx).results["comparison"]["members"]]
+        one, other = self._pair(state, specs)
         ctx.panel.state.shown = None
-        ctx.ops.set_view(view=view)
+        ctx.ops.set_view(view=runs.difference_view(ctx.dataset, one, other))
+
+    @guarded
+    def on_one(self, ctx):
+        ctx.panel.state.one = ctx.params.get("value")
+
+    @guarded
+    def on_other(self, ctx):
+        ctx.panel.state.other = ctx.params.get("value")
+
+    def _pair(self, state, specs):
+        """The two coresets whose difference is shown; the first two until others are chosen."""
+        one = state.one if state.one in specs else specs[0]
+        return one, state.other if state.other in specs else specs[1]
 
     def _spec(self, state, name):
         """The member as the operator understands it."""
-        return f"{state.key}@beta={state.hard / state.n!r},budget={state.budget}" if name == NOW else name
+        if name != NOW:
+            return name
+        percent = f"β {100 * state.hard / state.n:.3g}%, {state.budget:,} images"
+        return {"run": state.key, "beta": state.hard / state.n, "budget": state.budget, "name": percent}
 
     def _choices(self, model):
         from ..elfs_plugin import runs
@@ -64,18 +90,22 @@ class Compare(Part):
             ctx.panel.set_data("compared", self._rows(found))
 
     def _rows(self, found):
+        def beside(at, name, form):
+            return f"{form(found[name][at])} / {form(found[f'{name}_random_mean'][at])}"
+
         rows = []
         for at, name in enumerate(found["names"]):
-            twins = f"{found['near_duplicates'][at]:,} (Random {found['near_duplicates_random_mean'][at]:,.0f})"
+            probe = (found[f"accuracy{who}_{what}"][at] for who in ("", "_random") for what in ("mean", "sd"))
+            mean, spread, random_mean, random_spread = probe
+            nearest, nearest_random = found["coverage"][at][0], found["coverage_random_mean"][at][0]
             rows.append(
                 {
                     "name": name,
                     "size": f"{found['sizes'][at]:,}",
-                    "probe": mean_spread(found["accuracy_mean"][at], found["accuracy_sd"][at]),
-                    "random": mean_spread(found["accuracy_random_mean"][at], found["accuracy_random_sd"][at]),
-                    "coverage": f"{found['coverage'][at][0]:.3f} (Random {found['coverage_random_mean'][at][0]:.3f})",
-                    "balance": f"{found['imbalance'][at]:.1%} (Random {found['imbalance_random_mean'][at]:.1%})",
-                    "twins": twins,
+                    "probe": f"{mean_spread(mean, spread)} / {mean_spread(random_mean, random_spread)}",
+                    "nearest": f"{nearest:.3f} / {nearest_random:.3f}",
+                    "imbalance": beside(at, "imbalance", lambda share: f"{share:.0%}"),
+                    "near": beside(at, "near_duplicates", lambda pairs: f"{pairs:,.0f}"),
                 }
             )
         return rows
@@ -86,15 +116,15 @@ class Compare(Part):
             choices.add_choice(name, label=name)
         panel.list("members", types.String(), default=self._members(ctx, model), label="Coresets (2 to 10)",
                    view=choices, on_change=self.on_compare_members)  # fmt: skip
-        row = panel.h_stack("compare_buttons", gap=1, align_x="left")
+        row = wrapping(panel, "compare_buttons")
         row.btn("compare", label="Compare", icon="compare_arrows", variant="contained", disabled=model.running,
                 on_click=self.on_compare)  # fmt: skip
         row.btn("stability", label="Same cuts, other seeds", icon="casino", variant="outlined", disabled=model.running,
                 on_click=self.on_stability)  # fmt: skip
-        self._render_comparison(panel, model)
+        self._render_comparison(panel, ctx.panel.state, model)
         self._render_stability(panel, model)
 
-    def _render_comparison(self, panel, model):
+    def _render_comparison(self, panel, state, model):
         found = model.results.get("comparison")
         if not found:
             text = (
@@ -105,15 +135,12 @@ class Compare(Part):
             panel.md(text, name="no_comparison")
             return
         self.render_stale(panel, model, "comparison")
-        table = types.TableView()
-        columns = {"name": "coreset", "size": "images", "probe": "accuracy on pseudo-labels, %", "random": "Random, %",
-                   "coverage": "distance to nearest chosen", "balance": "cluster imbalance",
-                   "twins": "near-duplicate pairs"}  # fmt: skip
-        for key, label in columns.items():
+        # The App's tables are 650 pixels wide at least, unless told otherwise.
+        table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
+        for key, label in COLUMNS.items():
             table.add_column(key, label=label)
-        panel.list("compared", types.Object(), label="Side by side", view=table)
-        for index, sentence in enumerate(found["sentences"]):
-            panel.md(sentence, name=f"compared_{index}")
+        panel.list("compared", types.Object(), label="Side by side, each: coreset / Random of its size", view=table)
+        panel.md(LEGEND, name="compared_legend")
         for member in found["members"]:
             if member["outside"] or member["missing"]:
                 lost = f"{member['outside']:,} images are not in this run, {member['missing']:,} are gone."
@@ -121,19 +148,20 @@ class Compare(Part):
                 panel.view(f"outside_{member['name']}", types.AlertView(severity="info", label=text))
         layout = overlap_layout(len(found["names"]))
         panel.plot("overlap", layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px")
-        self._render_differences(panel, found)
+        self._render_differences(panel, state, found)
 
-    def _render_differences(self, panel, found):
+    def _render_differences(self, panel, state, found):
         specs = [member["spec"] for member in found["members"]]
-        names = found["names"]
-        panel.md("In one and not in the other, in the grid:", name="only_title")
-        row = panel.h_stack("only", gap=1, align_x="left")
-        for i, one in enumerate(specs):
-            for j, other in enumerate(specs):
-                left = found["sizes"][i] - found["overlap"][i][j]
-                if i != j and len(specs) <= 4:
-                    row.btn(f"only_{i}_{j}", label=f"{names[i]} without {names[j]} ({left:,})", variant="outlined",
-                            on_click=self.on_only, params={"one": one, "other": other})  # fmt: skip
+        names = dict(zip(specs, found["names"]))
+        one, other = self._pair(state, specs)
+        row = wrapping(panel, "only")
+        sides = {"one": ("In", one, self.on_one), "other": ("and not in", other, self.on_other)}
+        for side, (label, chosen, handler) in sides.items():
+            choices = types.DropdownView()
+            for spec in specs:
+                choices.add_choice(spec, label=names[spec])
+            row.enum(side, choices.values(), default=chosen, label=label, view=choices, on_change=handler)
+        row.btn("show_only", label="Show in the grid", variant="outlined", on_click=self.on_only)
 
     def _render_stability(self, panel, model):
         found = model.results.get("stability")

@@ -10,7 +10,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .audit import Audit
-from .base import guarded, logger
+from .base import guarded, logger, wrapping
 from .budget import Budget
 from .card import Card
 from .clusters import Clusters
@@ -130,6 +130,8 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             return
         if job["operation"] == "Searching β":
             self._take_beta(ctx)
+        if job["operation"] == "Embedding plot":
+            self.open_plot(ctx, self.model(ctx).record)
         ctx.ops.notify(f"{job['operation']}: done", variant="success")
         ctx.ops.reload_dataset()
 
@@ -236,7 +238,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         panel.btn("run", label="Select images to label …", icon="play_arrow", variant="contained", on_click=self.on_run)
 
     def _render_run(self, panel, ctx, model):
-        head = panel.h_stack("head", gap=1, align_x="left", align_y="center")
+        head = wrapping(panel, "head")
         keys = types.DropdownView()
         for key in model.keys:
             keys.add_choice(key, label=key)

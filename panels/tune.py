@@ -3,7 +3,7 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from .base import ZONES, Part, guarded, set_new
+from .base import ZONES, Part, guarded, set_new, value, wrapping
 from .figures import curve_figure, curve_layout, histogram_figure, histogram_layout
 
 DEFAULT_BUDGET = 0.1
@@ -194,8 +194,20 @@ class Tune(Part):
 
     @guarded
     def on_plot(self, ctx):
-        """Opens FiftyOne's Embeddings panel on the run's plot, which is computed first where there is none."""
-        self.open_plot(ctx)
+        """Opens FiftyOne's Embeddings panel on the run's plot; where there is none, the form that makes it."""
+        record = self.model(ctx).record
+        if record.brain_keys:
+            self.open_plot(ctx, record)
+        else:
+            self.prompt(ctx, "visualize")
+
+    def open_plot(self, ctx, record):
+        from ..elfs_plugin import runs
+
+        key = record.key
+        color = f"{key}.zone" if "selection" in record.stages else f"{key}.pseudo_label.label"
+        state = runs.embeddings_panel_state(record.brain_keys[-1], color)
+        ctx.ops.open_panel("Embeddings", layout="horizontal", state=state)
 
     # Operators
 
@@ -258,12 +270,11 @@ class Tune(Part):
 
     def _render_sliders(self, panel, state, model):
         # The values live in the state, so that an older answer of the server cannot be drawn over newer numbers.
-        metrics = panel.h_stack("metrics", gap=2, align_x="left")
+        metrics = wrapping(panel, "metrics")
         n = state.n
         values = {"scored": n, "hard": state.hard, "coreset": state.budget, "easy": n - state.hard - state.budget}
         for name, label in METRICS.items():
-            view = types.LabelValueView(label=label, read_only=True)
-            metrics.str(name, default=f"{values[name]:,}", label=label, view=view)
+            value(metrics, name, label, f"{values[name]:,}")
         if model.results.get("histogram"):
             layout = histogram_layout(model.results["histogram"])
             panel.plot("histogram", layout=layout, config={"displayModeBar": False}, height="230px")
@@ -276,12 +287,12 @@ class Tune(Part):
         panel.int("images", default=state.budget, label="Budget in images", on_change=self.on_images)
 
     def _render_show(self, panel, state, model):
-        show = panel.h_stack("show", gap=1, align_x="left")
+        show = wrapping(panel, "show")
         for zone, label in SHOWN.items():
             variant = "contained" if state.shown == zone else "outlined"
             show.btn(f"show_{zone}", label=label, variant=variant, on_click=getattr(self, f"on_show_{zone}"))
         show.btn("plot", label="Embedding plot", icon="scatter_plot", variant="outlined", on_click=self.on_plot)
-        how = panel.h_stack("how", gap=1, align_x="left")
+        how = wrapping(panel, "how")
         orders = types.DropdownView()
         for name, label in ORDERS.items():
             orders.add_choice(name, label=label)
@@ -296,7 +307,7 @@ class Tune(Part):
 
     def _render_beta(self, panel, state, model):
         curve = model.results.get("beta")
-        buttons = panel.h_stack("beta_buttons", gap=1, align_x="left")
+        buttons = wrapping(panel, "beta_buttons")
         buttons.btn("find_beta", label="Find β", icon="search", variant="outlined", disabled=model.running,
                     on_click=self.on_find_beta)  # fmt: skip
         buttons.btn("use_usual", label="Use the usual β", variant="outlined", on_click=self.on_use_usual)
@@ -318,7 +329,7 @@ class Tune(Part):
 
     def _render_save(self, panel, state, model):
         panel.str("tag", default=state.tag, label="Save as tag and view")
-        save = panel.h_stack("save", gap=1, align_x="left")
+        save = wrapping(panel, "save")
         save.btn("save_coreset", label="Save coreset", icon="bookmark", variant="contained", disabled=model.running,
                  on_click=self.on_save)  # fmt: skip
         if model.selection:
