@@ -12,6 +12,8 @@ from .measure_stability import MeasureStability
 from .run_elfs import RunElfs
 from .search_beta import SearchBeta
 from .select_coreset import SelectCoreset
+from .update_run import UpdateRun
+from .visualize import Visualize
 
 OPERATORS = (
     ComputeEmbeddings,
@@ -25,5 +27,7 @@ OPERATORS = (
     MeasureStability,
     Audit,
     ExportCoreset,
+    UpdateRun,
+    Visualize,
     DeleteRun,
 )

@@ -9,6 +9,7 @@ pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a
 from ..errors import Changed
 from .analysis import audit, budget_curve, compare_coresets, measure_stability, read_stability, stale
 from .cards import card
+from .changes import Changes, count_changes
 from .cluster_samples import cluster_samples
 from .deletion import delete_run
 from .export import export_coreset
@@ -38,10 +39,14 @@ from .stages import (
     select_coreset,
 )
 from .truth import truth_fields, truth_path
+from .update import update_run
 from .views import borderline_view, rank_view, zone_view
+from .visualization import brain_key_of, check_brain_key, embeddings_panel_state, visualize
+from .workspace import ensure_workspace
 
 __all__ = [
     "Changed",
+    "Changes",
     "Finding",
     "RunHealth",
     "RunRecord",
@@ -49,6 +54,8 @@ __all__ = [
     "borderline_view",
     "budget_curve",
     "card",
+    "brain_key_of",
+    "check_brain_key",
     "check_collection",
     "check_members",
     "check_run",
@@ -57,9 +64,12 @@ __all__ = [
     "compute_embeddings",
     "compute_pseudo_labels",
     "compute_scores",
+    "count_changes",
     "delete_run",
     "difference_ids",
     "difference_view",
+    "embeddings_panel_state",
+    "ensure_workspace",
     "export_coreset",
     "list_runs",
     "load_record",
@@ -84,7 +94,9 @@ __all__ = [
     "stale",
     "truth_fields",
     "truth_path",
+    "update_run",
     "vector_fields",
+    "visualize",
     "writable",
     "zone_view",
 ]

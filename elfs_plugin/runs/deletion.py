@@ -1,7 +1,7 @@
 """Removing what a run wrote, and nothing else."""
 
 from ..errors import InvalidInput
-from . import fields, jobs, record
+from . import fields, jobs, record, workspace
 
 
 def delete_run(dataset, key="elfs"):
@@ -24,6 +24,8 @@ def delete_run(dataset, key="elfs"):
             if dataset.has_saved_view(name):
                 dataset.delete_saved_view(name)
         removed = []
+        for brain_key in list(found.brain_keys):
+            remove_brain_run(dataset, found, brain_key)
         if found.owns_field and dataset.has_sample_field(key):
             fields.drop_indexes(dataset, key)
             dataset.delete_sample_field(key)
@@ -32,6 +34,7 @@ def delete_run(dataset, key="elfs"):
             removed.append(found.embeddings_field)
         record.remove_run_folder(dataset, key)
         jobs.forget(dataset, key)
+        workspace.release(dataset, found)
         dataset.delete_run(key)
         return {"key": key, "fields": removed, "tags": found.tags, "saved_views": found.saved_views}
     finally:
@@ -50,3 +53,15 @@ def release_embeddings(dataset, run):
             return False
     dataset.delete_sample_field(run.embeddings_field)
     return True
+
+
+def remove_brain_run(dataset, run, brain_key):
+    """Removes a brain run of this run, with its field and index. The record is the caller's to save."""
+    if brain_key not in run.brain_keys:
+        return
+    if dataset.has_brain_run(brain_key):
+        dataset.delete_brain_run(brain_key)
+    fields.drop_indexes(dataset, brain_key)
+    if dataset.has_sample_field(brain_key):
+        dataset.delete_sample_field(brain_key)
+    run.brain_keys = [known for known in run.brain_keys if known != brain_key]

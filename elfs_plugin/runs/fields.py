@@ -57,17 +57,21 @@ def _write(dataset, path, ids, values):
         target.set_values(path, dict(zip(ids[start:stop], values[start:stop])), key_field="id")
 
 
-def write_pseudo_labels(dataset, key, ids, labels, confidence, agreement):
-    """Writes ``<key>.pseudo_label`` with its confidence, and ``<key>.agreement``, the share of heads that agree."""
+def write_pseudo_labels(dataset, key, ids, labels, confidence, agreement=None, names=None):
+    """Writes ``<key>.pseudo_label`` with its confidence, and ``<key>.agreement``, the share of heads that agree.
+
+    ``names[l]`` is the name of the label l, "cluster l" by default.
+    """
     path = f"{key}.pseudo_label"
     if not dataset.has_sample_field(path):
         dataset.add_sample_field(path, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
     values = [
-        fo.Classification(label=f"cluster {label}", confidence=float(c))
+        fo.Classification(label=names[label] if names else f"cluster {label}", confidence=float(c))
         for label, c in zip(labels.tolist(), confidence.tolist())
     ]
     _write(dataset, path, ids, values)
-    _write_floats(dataset, f"{key}.agreement", ids, agreement)
+    if agreement is not None:
+        _write_floats(dataset, f"{key}.agreement", ids, agreement)
 
 
 def _write_floats(dataset, path, ids, values):

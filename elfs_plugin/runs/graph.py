@@ -71,6 +71,42 @@ def save(folder, ids, neighbors, similarities):
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def extend(folder, ids, neighbors, similarities):
+    """Adds Q samples to a stored graph: ``ids`` with, for each, ``neighbors`` (ids) and ``similarities``, (Q, k).
+
+    Where a new sample is nearer to one of its neighbours than that one's last, it takes a place in its list too. A
+    folder without a graph stays without one.
+    """
+    kept = load(folder)
+    if kept is None or not len(ids):
+        return
+    new = set(ids)
+    old = [row for row, i in enumerate(kept.ids.astype(str).tolist()) if i not in new]
+    renumbered = np.full(len(kept.ids), -1, dtype=np.int32)
+    renumbered[old] = np.arange(len(old), dtype=np.int32)
+    lists = np.array(kept.neighbors[old])
+    lists = np.where(lists < 0, -1, renumbered[lists])
+    values = np.where(lists < 0, -2.0, np.array(kept.similarities[old], dtype=np.float32))
+    together = [*kept.ids[old].astype(str).tolist(), *ids]
+    place = {i: row for row, i in enumerate(together)}
+    width = lists.shape[1]
+    lists = np.concatenate([lists, np.full((len(ids), width), -1, dtype=np.int32)])
+    values = np.concatenate([values, np.full((len(ids), width), -2.0, dtype=np.float32)])
+    arriving = {}
+    for row, (others, likeness) in enumerate(zip(neighbors, similarities), start=len(old)):
+        for other, similarity in zip(others, likeness):
+            if other in place and place[other] != row:
+                arriving.setdefault(row, {})[place[other]] = float(similarity)
+                if similarity > values[place[other], -1]:
+                    arriving.setdefault(place[other], {})[row] = float(similarity)
+    for row, found in arriving.items():
+        found.update({other: value for other, value in zip(lists[row].tolist(), values[row].tolist()) if other >= 0})
+        best = sorted(found, key=lambda other: (-found[other], other))[:width]
+        lists[row, : len(best)] = best
+        values[row, : len(best)] = [found[other] for other in best]
+    save(folder, together, lists, np.where(lists < 0, 0.0, values))
+
+
 def load(folder):
     """The :class:`KeptGraph` of a run's folder, memory-mapped, or None when there is none that can be read."""
     folder = Path(folder) / "graph"

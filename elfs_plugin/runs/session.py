@@ -1,5 +1,6 @@
 """A job on a run: what has been read or made so far, and how each stage's result is written."""
 
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -9,12 +10,13 @@ import numpy as np
 from ..cluster_health import health, per_cluster
 from ..clustering import ClusteringConfig
 from ..dynamics import HARD_WHEN
+from ..encoders import Embeddings
 from ..errors import InvalidInput
 from ..images import load_pixels
 from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, stage_weights
 from ..progress import part
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
-from . import deletion, fields, graph, jobs, ranking, record, samples, selection
+from . import deletion, fields, graph, jobs, ranking, record, samples, selection, workspace
 
 LARGE = 200_000
 """Above this many vectors they are kept in a memory-mapped file of the run instead of a field."""
@@ -35,8 +37,9 @@ def clustering_config(preset):
 class Session:
     """A job on a dataset with its record, its pipeline and what has been read or made so far (a context manager)."""
 
-    def __init__(self, collection, key, operation, stages, sinks, seed=0, device="auto", needs=None):
-        if needs != "scores":  # those that need scores work on the samples of the run, wherever the view is
+    def __init__(self, collection, key, operation, stages, sinks, seed=0, device="auto", needs=None,
+                 whole=False, stage_folder="stages"):  # fmt: skip
+        if not whole:
             samples.check_collection(collection)
         self.collection = collection
         self.dataset = collection._dataset
@@ -46,16 +49,16 @@ class Session:
         self.key = key
         self.folder = record.run_folder(self.dataset, key)
         self.record = record.load_record(self.dataset, key) or record.RunRecord(key)
-        weights = {**stage_weights(*stages), WRITING: 2}
+        weights = stages if isinstance(stages, dict) else {**stage_weights(*stages), WRITING: 2}
         self._job = jobs.job(self.dataset, key, operation, weights, sinks)
-        self._seed, self._device = seed, device
+        self._seed, self._device, self._stage_folder = seed, device, stage_folder
         self.ids = self.vectors = self.labels = self.names = self.rank_scores = None
-        self._since = time.time()
+        self.since = time.time()
 
     def __enter__(self):
         self.reporter = self._job.__enter__()
         try:
-            folder = self.folder / "stages"
+            folder = self.folder / self._stage_folder
             self.pipe = Pipeline(seed=self._seed, device=self._device, folder=folder, reporter=self.reporter)
             # Another process may have worked on this run between the form and the lock.
             self.record = record.load_record(self.dataset, self.key) or self.record
@@ -88,7 +91,8 @@ class Session:
         self._take(found, result)
         if self.record.owns_embeddings and self.record.embeddings_field != field:
             self._drop_embeddings()
-        graph.remove(self.folder)
+        if "embeddings" not in self.pipe.resumed:
+            self._drop_plots()
         if mine:
             self.dataset.clear_sample_field(field)
         # The record comes first: a crash while writing leaves a field that delete_run knows of.
@@ -101,7 +105,7 @@ class Session:
         fields.clear(self.dataset, self.key, ("pseudo_labels", "scores", "selection"))
         self._finish("embeddings", encoder=encoder, weights=weights, embedded=len(self.ids), failed=self.record.failed,
                      dimensions=int(self.vectors.shape[1]), seconds=self.pipe.seconds["embeddings"])  # fmt: skip
-        self._save_failures()
+        self.save_failures()
 
     def use_vectors(self, field):
         """Takes the vectors of an existing field."""
@@ -110,9 +114,9 @@ class Session:
             raise InvalidInput("Name the vector field to use, or compute embeddings first.", "embeddings_field")
         if field == self.record.embeddings_field and self._vector_file().is_file():
             found = samples.read_samples(self.collection)
-            known = self._load_vectors()
-            values = [known.get(i) for i in found.ids]
-            result = samples.validate_vectors(values)
+            vectors, known = self.known_vectors(found.ids)
+            failures = {index: "no vector" for index in np.flatnonzero(~known).tolist()}
+            result = Embeddings(vectors, known, failures)
         else:
             found, result = samples.read_vectors(self.collection, field)
         earlier = self._known_failures() if field == self.record.embeddings_field else {}
@@ -122,6 +126,7 @@ class Session:
                 self._drop_embeddings()
             self.record.embeddings_field, self.record.owns_embeddings = field, False
             self.record.stages.pop("embeddings", None)
+            self._drop_plots()
 
     def _take(self, found, embeddings, earlier=None):
         self.ids = [i for i, ok in zip(found.ids, embeddings.ok) if ok]
@@ -134,9 +139,15 @@ class Session:
     def _known_failures(self):
         return record.load_results(self.dataset, self.key).get("failures", {})
 
-    def _save_failures(self):
+    def save_failures(self):
         listed = dict(list(self.failures.items())[:MAX_LISTED_FAILURES])
         record.save_results(self.dataset, self.key, failures=listed)
+
+    def _drop_plots(self):
+        """Removes what shows other vectors than the run's: its plots and its neighbours."""
+        graph.remove(self.folder)
+        for brain_key in list(self.record.brain_keys):
+            deletion.remove_brain_run(self.dataset, self.record, brain_key)
 
     def _drop_embeddings(self):
         deletion.release_embeddings(self.dataset, self.record)
@@ -146,14 +157,30 @@ class Session:
         return self.folder / "embeddings.npy"
 
     def _save_vectors(self):
-        path = self._vector_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, self.vectors)
-        np.save(path.with_name("embedding_ids.npy"), np.array(self.ids))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        np.save(self._vector_file(), self.vectors)
+        np.save(self.folder / "embedding_ids.npy", np.array(self.ids))
 
-    def _load_vectors(self):
+    def add_vectors(self, ids, vectors):
+        """Keeps the vectors (Q, D) of new samples with the run's own."""
+        if not self._vector_file().is_file():
+            fields.write_vectors(self.dataset, self.record.embeddings_field, ids, vectors)
+            return
+        stored, known = self._open_vectors()
+        # The vectors first, and only ever behind the others: a crash between the two files does no harm.
+        together = np.concatenate([stored[: len(known)], vectors.astype(stored.dtype)])
+        del stored
+        for name, array in (("embeddings.npy", together), ("embedding_ids.npy", np.array(known + ids))):
+            path = self.folder / name
+            partial = path.with_name(f"{path.name}.partial")
+            with open(partial, "wb") as file:
+                np.save(file, array)
+            os.replace(partial, path)
+
+    def _open_vectors(self):
+        """(M, D) memory-mapped vectors of the run's file, and their M ids."""
         path = self._vector_file()
-        return dict(zip(np.load(path.with_name("embedding_ids.npy")).tolist(), np.load(path, mmap_mode="r")))
+        return np.load(path, mmap_mode="r"), np.load(path.with_name("embedding_ids.npy")).tolist()
 
     def cluster(self, num_clusters, k, preset):
         config = clustering_config(preset)
@@ -172,9 +199,9 @@ class Session:
         ranking.new_ranking(self.record)
         self._finish("pseudo_labels", clusters=num_clusters, neighbors=neighbors.k, neighbor_search=neighbors.method,
                      neighbor_recall=neighbors.recall, estimated=count is not None, config=config.to_dict(),
-                     labelled=len(self.ids), since=self._since, embeddings_field=self.record.embeddings_field,
+                     labelled=len(self.ids), since=self.since, embeddings_field=self.record.embeddings_field,
                      seconds=self.pipe.seconds["neighbors"] + self.pipe.seconds["pseudo_labels"])  # fmt: skip
-        self._save_failures()
+        self.save_failures()
         record.save_results(
             self.dataset,
             self.key,
@@ -230,19 +257,29 @@ class Session:
         """Vectors (M, D) of these ids; a sample that has lost its vector is an error."""
         if self.vectors is not None:
             return self.vectors
-        field = self.record.embeddings_field
-        if self._vector_file().is_file():
-            known = self._load_vectors()
-        else:
-            found, embeddings = samples.read_vectors(fields.writable(self.dataset).select(ids), field)
-            known = dict(zip([i for i, ok in zip(found.ids, embeddings.ok) if ok], embeddings.vectors))
-        lost = [i for i in ids if i not in known]
-        if lost:
+        vectors, known = self.known_vectors(ids)
+        if not known.all():
+            first = ids[int(np.argmin(known))]
             raise InvalidInput(
-                f"{len(lost):,} samples of the run have no usable vector in '{field}' any more (first: {lost[0]}). "
-                "Compute the embeddings and pseudo-labels again."
+                f"{int((~known).sum()):,} samples of the run have no usable vector in '{self.record.embeddings_field}' "
+                f"any more (first: {first}). Compute the embeddings and pseudo-labels again."
             )
-        return np.stack([known[i] for i in ids]).astype(np.float32)
+        return vectors
+
+    def known_vectors(self, ids):
+        """Vectors (K, D) float32 of those of the M ids that have one, in their order, and which have, (M,) bool."""
+        if self._vector_file().is_file():
+            stored, known_ids = self._open_vectors()
+            place = {i: row for row, i in enumerate(known_ids)}
+            rows = np.array([place.get(i, -1) for i in ids], dtype=np.int64)
+            return np.asarray(stored[rows[rows >= 0]], dtype=np.float32), rows >= 0
+        field = self.record.embeddings_field
+        view = fields.writable(self.dataset)
+        view = view if 2 * len(ids) > view.count() else view.select(ids)
+        found, embeddings = samples.read_vectors(view, field)
+        place = dict(zip([i for i, ok in zip(found.ids, embeddings.ok) if ok], range(len(embeddings.vectors))))
+        rows = np.array([place.get(i, -1) for i in ids], dtype=np.int64)
+        return embeddings.vectors[rows[rows >= 0]], rows >= 0
 
     def score(self, proxy, score, epochs, image_size):
         config = resolve_proxy(proxy)
@@ -262,13 +299,31 @@ class Session:
         rank = difficulty_rank(self.rank_scores, hard=HARD_WHEN[score], ids=self.ids)
         fields.write_scores(self.dataset, self.key, self.ids, result, rank)
         ranking.new_ranking(self.record)
+        workspace.ensure_workspace(self.dataset, self.record)
         self._finish("scores", score=score, proxy=config.to_dict(), scored=len(self.ids), epochs=result.epochs,
+                     image_size=int(config.image_size or image_size) if config.on_images else None,
                      seconds=self.pipe.seconds["dynamics"])  # fmt: skip
         ranking.keep_ranking(self.dataset, self.record, self.ids, self.rank_scores, self.labels, self.names)
-        self._save_failures()
+        self.save_failures()
+        record.save_results(self.dataset, self.key, histogram=self._histogram(), beta=None)
+
+    def _histogram(self):
         counts, edges = np.histogram(self.rank_scores, bins=HISTOGRAM_BINS)
-        histogram = {"score": score, "hard": HARD_WHEN[score], "counts": counts.tolist(), "edges": edges.tolist()}
-        record.save_results(self.dataset, self.key, histogram=histogram, beta=None)
+        score = self.score_name
+        return {"score": score, "hard": HARD_WHEN[score], "counts": counts.tolist(), "edges": edges.tolist()}
+
+    def rank_again(self):
+        """Ranks the samples that have scores densely from 0 again, without training."""
+        self.use_scores()
+        rank = difficulty_rank(self.rank_scores, hard=HARD_WHEN[self.score_name], ids=self.ids)
+        fields.clear(self.dataset, self.key, ("selection",))
+        fields.write_ranks(self.dataset, self.key, self.ids, rank)
+        self.record.stages["scores"]["scored"] = len(self.ids)
+        self.record.stages["pseudo_labels"]["labelled"] = len(self.ids)
+        ranking.new_ranking(self.record)
+        record.save_record(self.dataset, self.record)
+        ranking.keep_ranking(self.dataset, self.record, self.ids, self.rank_scores, self.labels, self.names)
+        record.save_results(self.dataset, self.key, histogram=self._histogram())
 
     def _pixels(self, image_size, progress):
         """Decodes the run's images for the faithful proxy; those that cannot be read are excluded and listed."""
@@ -316,18 +371,25 @@ class Session:
             if searched is None:
                 raise InvalidInput("No β has been searched yet. Set β, or use search_beta first.", "beta")
             beta = searched["chosen"]
-        hard_count = resolve_beta(beta, count, n)
+        resolve_beta(beta, count, n)
         self.check_names(tag, view_name, expected)
         report = self.reporter.stage("Selecting the coreset")
-        zones = Zones(np.arange(n), hard_count, count)
-        fields.write_zones(self.dataset, self.key, zones.zone)
+        self.apply(count, float(beta))
         report(0.5, "zones written")
-        self.record.drop_after("selection")
-        self.record.stages["selection"] = {"beta": float(beta), "budget": count, "hard": hard_count,
-                                           "coreset": count, "easy": n - hard_count - count,
-                                           "when": time.time()}  # fmt: skip
         selection.save(self.dataset, self.record, tag, view_name)
         self.record.stages["selection"]["seconds"] = round(time.monotonic() - start, 3)
+        record.save_record(self.dataset, self.record)
+
+    def apply(self, budget, beta):
+        """Writes the zones of a budget (a count or a fraction) and a β."""
+        n = self.record.stages["scores"]["scored"]
+        count = resolve_budget(budget, n)
+        hard_count = resolve_beta(beta, count, n)
+        zones = Zones(np.arange(n), hard_count, count)
+        fields.write_zones(self.dataset, self.key, zones.zone)
+        self.record.drop_after("selection")
+        self.record.stages["selection"] = {"beta": beta, "budget": count, "hard": hard_count, "coreset": count,
+                                           "easy": n - hard_count - count, "when": time.time()}  # fmt: skip
         record.save_record(self.dataset, self.record)
 
     def check_names(self, tag, view_name, expected=None):

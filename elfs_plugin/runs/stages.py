@@ -48,7 +48,7 @@ def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=
 
 def search_beta(collection, key="elfs", *, budget, grid=None, repeats=DEFAULT_REPEATS, seed=0, device="auto", sinks=()):
     """Searches β for a budget on the run's pseudo-labels; the curve is kept in the run."""
-    with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores") as run:
+    with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True) as run:
         run.use_scores()
         run.search(budget, grid, repeats)
         return run.summary("beta")
@@ -66,7 +66,7 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
         NameTaken: when the tag or the view exists and is not the run's
         Changed: when something else than ``expected`` has been saved under the tag
     """
-    with Session(collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores") as run:
+    with Session(collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True) as run:
         run.select(budget, beta, tag, view_name, expected)
         return run.summary("selection")
 

@@ -1,0 +1,183 @@
+"""Bringing a run up to date with its dataset: samples added since take part, gaps of deleted ones close."""
+
+import shutil
+from dataclasses import fields as fields_of
+from functools import partial
+
+import fiftyone as fo
+import numpy as np
+
+from ..encoders import Embeddings, validate_vectors
+from ..errors import InvalidInput
+from ..label_transfer import DEFAULT_K, cross_neighbors, vote
+from ..pipeline import STAGES, stage_weights
+from ..progress import part
+from ..proxy import ProxyConfig
+from ..pruning import resolve_budget
+from . import changes, fields, graph, record, samples
+from .session import WRITING, Session
+
+PLACING = "Finding the nearest labelled images"
+_FOLDER = "update"
+
+
+def update_run(collection, key="elfs", *, device="auto", sinks=()):
+    """Takes new samples into a finished run and closes the gaps that deleted ones have left.
+
+    New samples are embedded by the run's own encoder (or their vectors are read from the field that the run uses), get
+    the pseudo-label that their nearest labelled neighbours vote for, and are scored together with all others by the
+    run's own proxy and seed. Clusters and the labels of the others stay. Without new samples nothing is trained.
+
+    An applied selection is applied again with the same β and the same budget as a fraction, so zones are those of the
+    new ranks. Tags stay as they were saved: what has been sent to be labelled does not change by itself. The curve of
+    an earlier β search goes when scores change.
+
+    Args:
+        collection: a dataset (what was added since the run takes part) or a view (those of its samples that have no
+            score take part, whenever they were added)
+
+    Returns:
+        the summary of a run, with ``added``, ``deleted`` and ``left_out`` (new samples that could not be used)
+
+    Raises:
+        InvalidInput: for a run without scores, or new samples of which none can be used
+    """
+    dataset = collection._dataset
+    run = record.require_record(dataset, key, "scores", "an update")
+    seed = run.stages["scores"].get("seed", 0)
+    weights = stage_weights("embeddings", "dynamics")
+    stages = {STAGES["embeddings"]: weights[STAGES["embeddings"]], PLACING: 3, **weights, WRITING: 2}
+    with Session(collection, key, "Updating the run", stages, sinks, seed, device, needs="scores", whole=True,
+                 stage_folder=_FOLDER) as job:  # fmt: skip
+        since = changes.count_changes(dataset, job.record)
+        applied = job.record.stages.get("selection")
+        scored = job.record.stages["scores"]["scored"]
+        new = _new_samples(collection, dataset, job.record)
+        added, left_out = 0, {}
+        if len(new):
+            added, left_out = _take_in(job, new)
+        elif since.deleted or not since.dense or since.present != since.scored:
+            job.rank_again()
+        if applied and (added or job.ids is not None):
+            # Everything after the scores was made from the old ones.
+            n = job.record.stages["scores"]["scored"]
+            budget = max(applied["coreset"] / scored, 1 / n)
+            beta = min(applied.get("beta", applied["hard"] / scored), 1 - resolve_budget(float(budget), n) / n)
+            job.apply(float(budget), max(beta, 0.0))
+        shutil.rmtree(job.folder / _FOLDER, ignore_errors=True)
+        summary = job.summary("scores")
+        return {**summary, "added": added, "deleted": since.deleted, "left_out": len(left_out)}
+
+
+def _new_samples(collection, dataset, run):
+    """The :class:`~.samples.Samples` that are to take part and do not yet."""
+    if isinstance(collection, fo.Dataset):
+        view = fields.writable(dataset).match(changes.added_query(dataset, run))
+    else:
+        samples.check_collection(collection)
+        view = collection.match({f"{run.key}.rank": None})
+    return samples.read_samples(view)
+
+
+def _take_in(job, new):
+    """Embeds, labels and scores new samples with all others. Returns (how many, {id: reason} of the rest)."""
+    dataset, key, run = job.dataset, job.key, job.record
+    stage = run.stages.get("embeddings", {})
+    whole = fields.writable(dataset)
+    view = whole.select(new.ids, ordered=True)
+    label_ids, labels, names = fields.read_labels(whole, key)
+    # An update that was interrupted may have labelled some of the new ones.
+    fresh = set(new.ids)
+    old = [(i, label) for i, label in zip(label_ids, labels.tolist()) if i not in fresh]
+    old_ids = [i for i, _ in old]
+    old_vectors, known = job.known_vectors(old_ids)
+    old_ids = [i for i, ok in zip(old_ids, known) if ok]
+    old_labels = np.array([label for (_, label), ok in zip(old, known) if ok], dtype=np.int32)
+    if not old_ids:
+        raise InvalidInput(f"No image of the run has a vector in '{run.embeddings_field}' any more. Run ELFS again.")
+
+    embeddings = _embed(job, view, new, stage, old_vectors.shape[1])
+    left_out = {new.ids[index]: reason for index, reason in embeddings.failures.items()}
+    new_ids = [i for i, ok in zip(new.ids, embeddings.ok) if ok]
+    failures = record.load_results(dataset, key).get("failures", {})
+    failures = {i: reason for i, reason in failures.items() if i not in set(new_ids)}
+    lost = [i for (i, _), ok in zip(old, known) if not ok]
+    job.failures = {**failures, **left_out, **dict.fromkeys(lost, "its vector is gone")}
+    run.failed = len(job.failures)
+    run.stages["pseudo_labels"]["since"] = job.since
+    if not new_ids:
+        job.rank_again()
+        job.save_failures()
+        return 0, left_out
+    progress = job.reporter.stage(PLACING)
+    near, similarities = cross_neighbors(embeddings.vectors, old_vectors, max(DEFAULT_K, graph.KEPT),
+                                         progress=part(progress, 0.0, 0.8))  # fmt: skip
+    voted = vote(old_labels[near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
+    _extend_graph(job, new_ids, embeddings.vectors, old_ids, near, similarities, part(progress, 0.8, 1.0))
+    if run.owns_embeddings and stage:
+        job.add_vectors(new_ids, embeddings.vectors)
+    fields.write_pseudo_labels(dataset, key, new_ids, voted.labels, voted.confidence, names=names)
+
+    job.ids = old_ids + new_ids
+    job.labels = np.concatenate([old_labels, voted.labels])
+    job.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)
+    job.names, job.num_clusters = names, max(len(names), 2)
+    scores = dict(run.stages["scores"])
+    run.stages["pseudo_labels"]["labelled"] = len(job.ids)
+    if stage:
+        stage["embedded"] = len(job.ids)
+    job.score(_proxy_of(scores), scores["score"], None, scores.get("image_size") or 32)
+    left_out.update({i: reason for i, reason in job.failures.items() if i in set(new_ids)})
+    return len(set(job.ids) & set(new_ids)), left_out
+
+
+def _embed(job, view, new, stage, dimensions):
+    """:class:`~..encoders.Embeddings` of the new samples, made as the run's own were."""
+    run = job.record
+    encoder = stage.get("encoder")
+    if not (run.owns_embeddings and encoder):
+        job.reporter.stage(STAGES["embeddings"])(1.0, f"reading '{run.embeddings_field}'")
+        found = view.values(run.embeddings_field)
+        try:
+            return validate_vectors(found, expected_dim=dimensions)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"None of the {len(new):,} new images has a usable vector in '{run.embeddings_field}', which the run "
+                "uses. Write their vectors there first."
+            ) from error
+    compute = None
+    if encoder.startswith(samples.ZOO_PREFIX):
+        compute = partial(samples.zoo_embeddings, view, new, encoder)
+    try:
+        result = job.pipe.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
+    except InvalidInput as error:  # not one of the new files can be used; the run is brought up to date without them
+        nothing = np.empty((0, dimensions), dtype=np.float32)
+        return Embeddings(nothing, np.zeros(len(new), dtype=bool), dict.fromkeys(range(len(new)), str(error)))
+    if result.vectors.shape[1] != dimensions:
+        raise InvalidInput(
+            f"The encoder {encoder} now gives {result.vectors.shape[1]} dimensions; the run has {dimensions}. "
+            "Run ELFS again on all images."
+        )
+    return Embeddings(result.vectors, result.ok, result.failures)
+
+
+def _extend_graph(job, new_ids, vectors, old_ids, near, similarities, progress):
+    """Adds the new samples to the stored neighbours, each other's among them."""
+    kept = min(len(new_ids) - 1, graph.KEPT)
+    neighbors = [[old_ids[row] for row in rows] for rows in near.tolist()]
+    likeness = similarities.tolist()
+    if kept:
+        twins, twin_similarities = cross_neighbors(vectors, vectors, kept + 1, progress=progress)
+        for row, (rows, values) in enumerate(zip(twins.tolist(), twin_similarities.tolist())):
+            neighbors[row] = neighbors[row] + [new_ids[other] for other in rows if other != row]
+            likeness[row] = likeness[row] + [value for other, value in zip(rows, values) if other != row]
+    graph.extend(job.folder, new_ids, neighbors, likeness)
+
+
+def _proxy_of(scores):
+    """The run's proxy; a setting that this version does not know is left out."""
+    known = {field.name for field in fields_of(ProxyConfig)}
+    stored = scores.get("proxy")
+    if not isinstance(stored, dict) or "kind" not in stored:
+        return "auto"
+    return ProxyConfig(**{name: value for name, value in stored.items() if name in known})

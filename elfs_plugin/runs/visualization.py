@@ -1,0 +1,91 @@
+"""A plot of the run's embeddings as a FiftyOne brain run, which FiftyOne's Embeddings panel shows."""
+
+import time
+
+import fiftyone as fo
+import fiftyone.brain as fob
+import numpy as np
+
+from ..errors import InvalidInput, NameTaken
+from ..progress import part
+from ..projection import METHODS, UMAP_LIMIT, check_size, project
+from . import deletion, fields, record
+from .session import WRITING, Session
+
+PROJECTING = "Placing the images in the plane"
+
+
+def brain_key_of(key, method):
+    return f"{key}_{method}"
+
+
+def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
+    """Projects the embeddings of the run's images to the plane and registers the points as a brain run.
+
+    Args:
+        method: ``"umap"``, ``"pca"``, or ``"auto"``: UMAP up to 200,000 images
+
+    Returns:
+        a summary with ``brain_key`` (``<key>_<method>``), ``samples`` and ``left_out`` (images without a vector)
+
+    Raises:
+        InvalidInput: for an unknown method, too few or too many images for it, a run without pseudo-labels
+        NameTaken: when a brain run or a field of that name exists that this run did not write
+    """
+    if method not in ("auto", *METHODS):
+        raise InvalidInput(f"Unknown method {method!r}. Use one of: auto, {', '.join(METHODS)}.", "method")
+    stages = {PROJECTING: 8, WRITING: 2}
+    with Session(collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True) as run:
+        dataset = run.dataset
+        n = run.record.stages["pseudo_labels"].get("labelled", 0)
+        method = method if method != "auto" else "umap" if n <= UMAP_LIMIT else "pca"
+        brain_key = brain_key_of(key, method)
+        check_brain_key(dataset, run.record, brain_key)
+        start = time.monotonic()
+        progress = run.reporter.stage(PROJECTING)
+        labelled = fields.writable(dataset).match({f"{key}.pseudo_label": {"$ne": None}})
+        ids = labelled.values("id")
+        check_size(len(ids), method)
+        vectors, has_vector = run.known_vectors(ids)
+        check_size(len(vectors), method)
+        points = project(vectors, method, seed=seed, progress=part(progress, 0.05, 1.0))
+        run.reporter.stage(WRITING)
+        view = labelled if has_vector.all() else dataset.select([i for i, ok in zip(ids, has_vector) if ok])
+        deletion.remove_brain_run(dataset, run.record, brain_key)
+        # The record comes first: a crash while writing leaves a brain run that delete_run knows of.
+        run.record.brain_keys.append(brain_key)
+        record.save_record(dataset, run.record)
+        # A field of the whole dataset cannot be written slice by slice; and an index needs points that differ.
+        index = dataset.media_type != fo.core.media.GROUP and bool(np.ptp(points) > 0)
+        fob.compute_visualization(view, points=points.astype(np.float64), brain_key=brain_key, create_index=index,
+                                  progress=False)  # fmt: skip
+        return {
+            "key": key,
+            "brain_key": brain_key,
+            "method": method,
+            "samples": len(points),
+            "left_out": int((~has_vector).sum()),
+            "seconds": round(time.monotonic() - start, 3),
+        }
+
+
+def check_brain_key(dataset, run, brain_key):
+    """Raises :class:`NameTaken` for a brain run, or a field for its index, that is not this run's."""
+    if run is not None and brain_key in run.brain_keys:
+        return
+    if dataset.has_brain_run(brain_key) or dataset.has_run(brain_key):
+        raise NameTaken(
+            f"The dataset already has a run '{brain_key}' that ELFS did not write. Rename it, or use another run key.",
+            "method",
+        )
+    if dataset.has_sample_field(brain_key):
+        raise NameTaken(
+            f"The dataset already has a field '{brain_key}' that ELFS did not write. Rename it, or use another "
+            "run key.",
+            "method",
+        )
+
+
+def embeddings_panel_state(brain_key, color_field=None):
+    """The state in which FiftyOne's Embeddings panel shows a brain run coloured by a field."""
+    return {"openKey": brain_key, "colorField": color_field}

@@ -1,0 +1,46 @@
+"""One saved workspace of the App, ``ELFS``: the grid and the ELFS Coreset panel side by side."""
+
+import fiftyone as fo
+
+from . import record
+
+NAME = "ELFS"
+
+
+def spaces():
+    """The grid and the panel side by side."""
+
+    def single(panel):
+        # Without its active child a space stays blank.
+        return fo.Space(children=[panel], active_child=panel.component_id)
+
+    panels = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="coreset_panel")]
+    return fo.Space(children=[single(panel) for panel in panels], orientation="horizontal")
+
+
+def ensure_workspace(dataset, run=None):
+    """Saves the workspace unless one of that name exists, and notes it in the record ``run``, which the caller saves.
+
+    Returns:
+        whether it was made; then it is ELFS's, and goes with the dataset's last run
+    """
+    if dataset.has_workspace(NAME):
+        return False
+    dataset.save_workspace(NAME, spaces(), description="Images beside the ELFS Coreset panel")
+    if run is not None:
+        run.workspace = NAME
+    return True
+
+
+def release(dataset, run):
+    """Removes the workspace when ``run``, about to be deleted, made it; another run of the dataset inherits it."""
+    if not run.workspace:
+        return
+    for key in record.list_runs(dataset):
+        other = record.load_record(dataset, key)
+        if key != run.key and not other.is_newer:
+            other.workspace = run.workspace
+            record.save_record(dataset, other)
+            return
+    if dataset.has_workspace(run.workspace):
+        dataset.delete_workspace(run.workspace)

@@ -1,0 +1,28 @@
+import fiftyone.operators.types as types
+
+from .base import ElfsOperator
+from .forms import pick, run_input
+
+
+class UpdateRun(ElfsOperator):
+    operator = "update_run"
+    title = "Update run"
+    description = "Takes images added since into a run, closes the gaps of deleted ones, and ranks all again"
+    uses_view = False
+
+    def form(self, ctx, inputs, collection):
+        from ..elfs_plugin import runs
+
+        key, ready = run_input(ctx, inputs, "scores", "an update")
+        if ready:
+            changes = runs.count_changes(ctx.dataset, runs.load_record(ctx.dataset, key))
+            text = f"Since the run: {changes.added:,} images added, {changes.deleted:,} deleted. "
+            text += ("The new ones get the pseudo-label of their nearest neighbours, and the proxy is trained again. "
+                     if changes.added else "Nothing has to be trained. ")  # fmt: skip
+            text += "Zones follow with the same β and budget; tags stay as they were saved."
+            inputs.view("what", types.Notice(label=text))
+
+    def run(self, ctx, collection, sinks):
+        from ..elfs_plugin import runs
+
+        return runs.update_run(ctx.dataset, **pick(ctx.params, "key", "device"), sinks=sinks)
