@@ -1,0 +1,249 @@
+"""The live histogram in the real App: what moves without the server, what the server hears, what stands in for it."""
+
+import json
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from elfs_plugin import runs
+
+N = 120
+HARD, BUDGET = 24, 24
+
+
+class Calls:
+    """The panel's calls of the server, but for its clock and for what the App tells every panel of itself."""
+
+    def __init__(self, page):
+        self.all = []
+        page.on("request", self._note)
+
+    def _note(self, request):
+        if "/operators/execute" in request.url:
+            params = json.loads(request.post_data or "{}").get("params", {})
+            if not str(params.get("__method__")).startswith(("on_tick", "on_change_")):
+                self.all.append(params)
+
+    @property
+    def commits(self):
+        return [(p["hard"], p["budget"]) for p in self.all if p.get("__method__") == "on_commit"]
+
+
+@pytest.fixture(scope="module")
+def finished_run(app_dataset, quick_clustering):
+    runs.run_elfs(app_dataset, num_clusters=10, budget=BUDGET, beta=HARD / N)
+    yield
+    app_dataset.reload()
+    runs.delete_run(app_dataset)
+
+
+@pytest.fixture
+def cuts(finished_run, app_dataset, page):
+    """The component, at the applied selection."""
+    expect(page.locator(".elfs-plot")).to_be_visible()
+    shows(page, HARD, BUDGET)
+    return page.locator(".elfs-cuts")
+
+
+def shows(page, hard, budget):
+    """Every number on the screen is that of the cut; waits for it."""
+    for zone, count in {"hard": hard, "coreset": budget, "easy": N - hard - budget}.items():
+        button = page.locator(f"[data-zone={zone}]")
+        expect(button).to_have_attribute("data-count", str(count))
+        expect(button).to_contain_text(f"{count} {100 * count / N:.1f}%")
+    expect(page.locator("[data-cut=hard]")).to_have_attribute("aria-valuenow", str(hard))
+    expect(page.locator("[data-cut=easy]")).to_have_attribute("aria-valuenow", str(hard + budget))
+    expect(page.get_by_label("Budget in images")).to_have_value(str(budget))
+    expect(page.get_by_label("β in percent", exact=True)).to_have_value(f"{100 * hard / N:.2f}".rstrip("0").rstrip("."))
+
+
+def shown(page):
+    return tuple(int(page.locator(f"[data-zone={zone}]").get_attribute("data-count")) for zone in ("hard", "coreset"))
+
+
+def grid_count(page, count):
+    expect(page.get_by_text(re.compile(rf"^{count} samples?$"))).to_be_visible()
+
+
+def grasp(page, part):
+    """Presses the mouse on a handle or on the band. Returns the place."""
+    box = page.locator(f"[data-cut={part}] .elfs-grip" if part != "band" else "[data-cut=band]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + (18 if part != "band" else 60)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    return x, y
+
+
+def drag(page, part, distance):
+    x, y = grasp(page, part)
+    page.mouse.move(x + distance / 2, y)
+    page.mouse.move(x + distance, y)
+    page.mouse.up()
+
+
+def settled(page, calls, count):
+    """Waits until the server has heard of ``count`` cuts, and a little for one too many."""
+    deadline = time.monotonic() + 30
+    while len(calls.commits) < count and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(400)
+    assert len(calls.commits) == count
+
+
+def test_a_drag_is_live_and_the_server_hears_of_it_once(cuts, page):
+    page.locator("[data-zone=coreset]").click()
+    grid_count(page, BUDGET)
+    calls = Calls(page)
+    page.locator("[data-axis=rank]").click()  # a place is a share of the images there, whatever the scores
+    x, y = grasp(page, "hard")
+    width = float(page.locator(".elfs-band").get_attribute("width")) * N / BUDGET
+    renders = int(cuts.get_attribute("data-renders"))
+    for hard in range(HARD + 1, HARD + 13):
+        page.mouse.move(x + (hard - HARD) / N * width, y)
+        shows(page, hard, BUDGET)
+    assert int(cuts.get_attribute("data-renders")) >= renders + 12
+    members = [[int(v) for v in c.split()] for c in page.eval_on_selector_all(
+        "[data-cluster]", "all => all.map((e) => e.dataset.cluster)")]  # fmt: skip
+    assert [sum(zone) for zone in zip(*members)] == [36, 24, 60]
+    assert calls.all == []
+    page.mouse.up()
+    settled(page, calls, 1)
+    assert calls.commits == [(36, 24)]
+
+    # The band as a whole, then the easy handle with the budget free: the grid follows what is shown.
+    drag(page, "band", -10 / N * width)
+    shows(page, 26, 24)
+    page.locator("[data-lock=budget]").click()
+    drag(page, "easy", 6 / N * width)
+    shows(page, 26, 30)
+    settled(page, calls, 3)
+    grid_count(page, 30)
+    page.reload()
+    shows(page, 26, 30)
+
+    # Back to where the other tests start.
+    page.get_by_label("Budget in images").fill(str(BUDGET))
+    page.keyboard.press("Enter")
+    page.get_by_label("β in percent", exact=True).fill("20")
+    page.keyboard.press("Enter")
+    grid_count(page, 24)
+    shows(page, HARD, BUDGET)
+
+
+@pytest.mark.parametrize("theme", ["dark"], indirect=True)
+class TestOneTheme:
+    def test_keys_typed_numbers_locks_and_limits(self, cuts, page):
+        calls = Calls(page)
+        hard, easy = page.locator("[data-cut=hard]"), page.locator("[data-cut=easy]")
+        hard.focus()
+        for key, expected in {
+            "ArrowRight": 25, "ArrowUp": 26, "ArrowLeft": 25, "Shift+ArrowDown": 24, "PageUp": 30, "PageDown": 24,
+            "End": 96, "Home": 0,
+        }.items():  # fmt: skip
+            hard.press(key)
+            shows(page, expected, BUDGET)
+        settled(page, calls, len(calls.commits) or 1)
+        assert calls.commits[-1] == (0, BUDGET)
+        hard.press("PageUp")
+        hard.press("Escape")
+        shows(page, 0, BUDGET)
+
+        # Unlocked, a handle moves its own cut and stops at the other one.
+        page.locator("[data-lock=budget]").click()
+        hard.focus()
+        hard.press("End")
+        shows(page, 23, 1)
+        assert (hard.get_attribute("aria-valuemin"), hard.get_attribute("aria-valuemax")) == ("0", "23")
+        easy.focus()
+        easy.press("Home")
+        shows(page, 23, 1)
+        easy.press("End")
+        shows(page, 23, 97)
+        easy.press("ArrowRight")
+        shows(page, 23, 97)
+        drag(page, "hard", 3000)
+        shows(page, 119, 1)
+        drag(page, "hard", -3000)
+        shows(page, 0, 120)
+
+        # β held: its cut stays under every hand, and the budget takes the room that is left.
+        page.get_by_label("Budget in percent").fill("50 %")
+        page.keyboard.press("Enter")
+        page.get_by_label("β in percent", exact=True).fill("12,5")
+        page.keyboard.press("Tab")
+        shows(page, 15, 60)
+        page.locator("[data-lock=beta]").click()
+        expect(page.locator("[data-lock=budget]")).to_have_attribute("aria-pressed", "false")
+        drag(page, "hard", 200)
+        drag(page, "band", 200)
+        shows(page, 15, 60)
+        easy.focus()
+        easy.press("Home")
+        shows(page, 15, 1)
+        page.get_by_label("Budget in images").fill("1,000")
+        page.keyboard.press("Enter")
+        shows(page, 15, 105)
+        expect(page.get_by_text("The budget can be 1 to 105 beside this β.")).to_be_visible()
+
+        # What is no number, and what has not been changed, is not told to the server.
+        settled(page, calls, len(calls.commits))
+        before = len(calls.commits)
+        page.get_by_label("Budget in images").fill("many")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Type a number.")).to_be_visible()
+        page.get_by_label("β in percent", exact=True).focus()
+        page.keyboard.press("Enter")
+        shows(page, 15, 105)
+        settled(page, calls, before)
+
+        page.get_by_label("Budget in images").fill(str(BUDGET))
+        page.keyboard.press("Enter")
+        page.get_by_label("β in percent", exact=True).fill("20")
+        page.keyboard.press("Enter")
+        shows(page, HARD, BUDGET)
+        settled(page, calls, before + 2)
+
+    def test_an_overtaken_answer_does_not_move_the_handles_back(self, cuts, page):
+        held = []
+
+        def hold_the_first(route):
+            params = json.loads(route.request.post_data or "{}").get("params", {})
+            if params.get("__method__") == "on_commit" and not held:
+                held.append(route)
+            else:
+                route.continue_()
+
+        page.route("**/operators/execute", hold_the_first)
+        calls = Calls(page)
+        images = page.get_by_label("Budget in images")
+        images.fill("30")
+        images.press("Enter")
+        settled(page, calls, 1)
+        images.fill("40")
+        images.press("Enter")
+        settled(page, calls, 2)
+        assert calls.commits == [(24, 30), (24, 40)]
+        with page.expect_response("**/operators/execute"):
+            held[0].continue_()
+        page.wait_for_timeout(500)
+        shows(page, HARD, 40)
+        images.fill(str(BUDGET))
+        images.press("Enter")
+        shows(page, HARD, BUDGET)
+        settled(page, calls, 3)
+
+    def test_without_the_component_there_are_sliders(self, finished_run, browser, app_url, theme):
+        context = browser.new_context(viewport={"width": 1700, "height": 1400}, color_scheme=theme)
+        context.route("**/js/elfs.js*", lambda route: route.fulfill(status=404, body=""))
+        page = context.new_page()
+        page.goto(app_url)
+        page.get_by_text("Dismiss", exact=True).click()
+        images = page.get_by_label("Budget in images").or_(page.locator("input[type=number]").last)
+        images.first.fill("30")
+        images.first.press("Tab")
+        expect(page.get_by_text("too easy:", exact=True).locator("xpath=..")).to_contain_text("66")
+        expect(page.locator(".elfs-plot")).to_have_count(0)
+        expect(page.get_by_text("Traceback")).to_have_count(0)
+        context.close()
