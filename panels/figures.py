@@ -23,34 +23,22 @@ def layout(x, y, *, height=220, y_percent=True, **more):
     }
 
 
-def zone_counts(histogram, hard_count, budget):
-    """Samples of each zone in each bin: dict of zone -> list. Ranks follow the score, so each bin is a rank interval
-    and the counts are exact."""
-    counts = np.asarray(histogram["counts"], dtype=np.int64)
-    if histogram["hard"] == "high":
-        counts = counts[::-1]
-    stop = counts.cumsum()
-    start = stop - counts
-    cuts = {"hard": (0, hard_count), "coreset": (hard_count, hard_count + budget),
-            "easy": (hard_count + budget, int(stop[-1]))}  # fmt: skip
-    split = {zone: np.clip(np.minimum(stop, b) - np.maximum(start, a), 0, None) for zone, (a, b) in cuts.items()}
-    return {zone: (part[::-1] if histogram["hard"] == "high" else part).tolist() for zone, part in split.items()}
-
-
-def histogram_figure(histogram, hard_count, budget):
-    """Traces of the stacked histogram of the score, coloured by zone."""
-    edges = np.asarray(histogram["edges"])
+def histogram_figure(table, hard, budget):
+    """Traces of the stacked histogram of the score, coloured by zone; bin i holds ranks [ranks[i], ranks[i + 1])."""
+    edges, ranks = np.asarray(table["edges"]), np.asarray(table["ranks"])
     centers = ((edges[:-1] + edges[1:]) / 2).round(4).tolist()
-    parts = zone_counts(histogram, hard_count, budget)
-    return [
-        {"type": "bar", "name": f"{NAMES[zone]} ({sum(parts[zone]):,})", "x": centers, "y": parts[zone],
-         "marker": {"color": COLORS[zone]}, "hovertemplate": "%{y} images<extra>" + NAMES[zone] + "</extra>"}
-        for zone in ("hard", "coreset", "easy")
-    ]  # fmt: skip
+    cuts = (0, hard, hard + budget, table["n"])
+    traces = []
+    for place, zone in enumerate(NAMES):
+        inside = np.clip(np.diff(ranks.clip(*cuts[place : place + 2])), 0, None)
+        traces.append({"type": "bar", "name": f"{NAMES[zone]} ({inside.sum():,})", "x": centers, "y": inside.tolist(),
+                       "marker": {"color": COLORS[zone]},
+                       "hovertemplate": "%{y} images<extra>" + NAMES[zone] + "</extra>"})  # fmt: skip
+    return traces
 
 
-def histogram_layout(histogram):
-    return layout(SCORE_NAMES[histogram["score"]], "images", height=230, y_percent=False, barmode="stack", bargap=0.05)
+def histogram_layout(table):
+    return layout(table["score"], "images", height=230, y_percent=False, barmode="stack", bargap=0.05)
 
 
 def curve_figure(curve, beta):

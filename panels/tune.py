@@ -65,7 +65,7 @@ class Tune(Part):
         self.take_cut(ctx, hard, budget)
         state = ctx.panel.state
         if state.live is False:
-            self._fill_histogram(ctx, self.model(ctx).results)
+            self._fill_histogram(ctx, self.model(ctx))
         if state.shown in (*ZONES, "border"):
             self._show(ctx, state.shown)
 
@@ -106,7 +106,7 @@ class Tune(Part):
         else:
             self.take_cut(ctx, state.hard, state.budget)
         ctx.panel.set_data("cuts", {"table": model.table, "cut": self._cut(state)})
-        self._fill_histogram(ctx, model.results)
+        self._fill_histogram(ctx, model)
         if curve:
             ctx.panel.set_data("curve", curve_figure(curve, state.hard / n))
 
@@ -125,11 +125,10 @@ class Tune(Part):
         state.tag = model.record.tags[-1] if model.record.tags else default_tag(model.key)
         self.take_cut(ctx, hard, budget)
 
-    def _fill_histogram(self, ctx, results):
+    def _fill_histogram(self, ctx, model):
         state = ctx.panel.state
-        if state.live is not False or not results.get("histogram"):
-            return
-        ctx.panel.set_data("histogram", histogram_figure(results["histogram"], state.hard, state.budget))
+        if state.live is False:
+            ctx.panel.set_data("histogram", histogram_figure(model.table, state.hard, state.budget))
 
     # Pictures
 
@@ -214,8 +213,8 @@ class Tune(Part):
     @guarded
     def on_find_beta(self, ctx):
         state = ctx.panel.state
-        ctx.ops.notify("Searching β …", variant="info")
         self.start(ctx, "search_beta", budget=state.budget, budget_unit="images")
+        ctx.ops.notify("Searching β …", variant="info")
 
     @guarded
     def on_save(self, ctx):
@@ -275,9 +274,8 @@ class Tune(Part):
         values = {"scored": n, "hard": state.hard, "coreset": state.budget, "easy": n - state.hard - state.budget}
         for name, label in METRICS.items():
             value(metrics, name, label, f"{values[name]:,}")
-        if model.results.get("histogram"):
-            layout = histogram_layout(model.results["histogram"])
-            panel.plot("histogram", layout=layout, config={"displayModeBar": False}, height="230px")
+        layout = histogram_layout(model.table)
+        panel.plot("histogram", layout=layout, config={"displayModeBar": False}, height="230px")
         for name, label, low in (("beta_percent", "β, %", 0), ("budget_percent", "Budget, %", 0.01)):
             number = types.Number(min=low, max=100, float=True)
             slider = types.SliderView(min=low, max=100, value_precision=2, label_position="left")

@@ -1,0 +1,274 @@
+"""The panel's events without a browser, through FiftyOne's executor: what they set, send and say."""
+
+import json
+import time
+
+import fiftyone.operators as foo
+import pytest
+
+from elfs_plugin import runs
+from elfs_plugin.runs import jobs, record
+
+N = 12
+
+
+class Panel:
+    """Plays the browser: keeps the state, counts the messages, collects what is drawn and said."""
+
+    def __init__(self, dataset):
+        self.dataset, self.state, self.data = dataset, {}, {}
+        self.fire("on_load")
+
+    def fire(self, method, **params):
+        request = {"__method__": method, "panel_id": "panel", "panel_state": dict(self.state), **params}
+        result = foo.execute_operator("@elfs/coreset/coreset_panel", {"dataset": self.dataset, "params": request})
+        self.said, self.view, self.drawn, self.started = [], None, {}, []
+        for message in result.executor.to_json()["requests"]:
+            name, sent = message["operator_uri"].rpartition("/")[2], message["params"]
+            if name == "patch_panel_state":
+                self.state.update(sent["state"])
+            elif name == "patch_panel_data":
+                self.data.update(sent["data"])
+            elif name == "notify":
+                self.said.append(sent["message"])
+            elif name == "set_view":
+                self.view = sent["view"]
+            elif name == "show_panel_output":
+                self.drawn = sent["output"]["type"]["properties"]
+            else:
+                self.started.append((name, sent))
+        return self
+
+    @property
+    def ids(self):
+        """Ids of the samples that the grid shows, in order."""
+        import fiftyone as fo
+
+        return fo.DatasetView._build(self.dataset, self.view).values("id")
+
+    @property
+    def alerts(self):
+        views = [item["view"] for item in self.drawn.values()]
+        return [view["label"] for view in views if view["name"] == "AlertView"]
+
+    @property
+    def text(self):
+        """Everything that is drawn, as text."""
+        return json.dumps(self.drawn, ensure_ascii=False)
+
+
+@pytest.fixture
+def panel(plugin, written):
+    return Panel(written[0])
+
+
+@pytest.fixture
+def ids(written):
+    return written[1]
+
+
+def cut_of(panel):
+    return panel.state["hard"], panel.state["budget"]
+
+
+class TestCuts:
+    def test_starts_at_the_usual_beta_for_a_tenth(self, panel):
+        # One of 12 images is 8%: β is 0.6 there, so 7 are too hard.
+        assert cut_of(panel) == (7, 1)
+
+    def test_a_commit_is_one_view_and_an_echo(self, panel, ids):
+        panel.fire("on_show_coreset")
+        panel.fire("on_commit", hard=2, budget=3, serial=5)
+        assert cut_of(panel) == (2, 3)
+        assert panel.ids == ids[2:5]
+        assert (panel.data["cuts.cut"]["hard"], panel.data["cuts.cut"]["serial"]) == (2, 5)
+
+    @pytest.mark.parametrize(
+        "sent, taken", [((-3, 4), (0, 4)), ((9, 9), (3, 9)), ((0, 0), (0, 1)), ((50, 50), (0, 12)), ((11, 1), (11, 1))]
+    )
+    def test_cuts_stay_in_range(self, panel, sent, taken):
+        panel.fire("on_commit", hard=sent[0], budget=sent[1], serial=1)
+        assert cut_of(panel) == taken
+
+    def test_sliders_stand_in_when_the_component_is_not_heard_of(self, panel):
+        assert "cuts" in panel.drawn and "beta_percent" not in panel.drawn
+        panel.fire("on_tick")
+        assert "cuts" not in panel.drawn
+        assert panel.drawn["beta_percent"]["default"] == pytest.approx(100 * 7 / N, abs=1e-3)
+        panel.state["beta_percent"] = 25.0
+        panel.state["budget_percent"] = 50.0
+        panel.fire("on_slide")
+        assert cut_of(panel) == (3, 6)
+
+    def test_the_component_is_kept_once_it_was_heard_of(self, panel):
+        panel.fire("on_component_ready")
+        assert panel.fire("on_tick").drawn == {}
+        assert panel.state["live"] is True
+
+    def test_requests_stay_small(self, panel):
+        panel.fire("on_component_ready")
+        for method in ("on_show_hard", "on_show_border", "on_order"):
+            panel.fire(method, value="easiest")
+        panel.fire("on_commit", hard=2, budget=3, serial=5)
+        assert len(json.dumps(panel.state)) < 1000
+
+
+class TestPictures:
+    def test_zones_by_rank(self, panel, ids):
+        panel.fire("on_commit", hard=4, budget=5, serial=1)
+        assert panel.fire("on_show_hard").ids == ids[:4]
+        assert panel.fire("on_show_easy").ids == ids[9:]
+        assert panel.fire("on_order", value="easiest").ids == ids[:8:-1]
+        assert panel.fire("on_cluster", value="cluster 10").ids == [ids[11], ids[9]]
+        assert panel.fire("on_pick_zone", zone="coreset").ids == [ids[7], ids[5]]
+
+    def test_borderline_is_both_sides_of_both_cuts(self, panel, plugin, ids, monkeypatch):
+        monkeypatch.setattr(plugin("panels.tune"), "BORDER", 1)
+        panel.fire("on_commit", hard=4, budget=5, serial=1)
+        assert panel.fire("on_show_border").ids == [ids[i] for i in (3, 4, 8, 9)]
+
+    def test_a_list_that_reports_its_own_default_changes_nothing(self, panel):
+        assert panel.fire("on_order", value="hardest").view is None
+        assert panel.fire("on_cluster", value="all").view is None
+
+    def test_card_of_the_selected_image(self, panel, ids):
+        panel.fire("on_commit", hard=4, budget=5, serial=1)
+        panel.state["sample"] = ids[1]
+        panel.fire("on_change_selected")
+        assert "card" not in panel.drawn  # nothing is selected any more
+        panel.state["sample"] = ids[1]
+        panel.fire("on_component_ready")
+        assert "too hard: AUM rank 8.3% is below β = 33.3%" in panel.text
+        for text in ("hard, cluster 2, 0.99", "hard, cluster 10, 0.90", "coreset, cluster 2, 0.80"):
+            assert text in panel.text
+        assert panel.fire("on_show_neighbors").ids == [ids[i] for i in (1, 2, 3, 4)]
+
+
+class TestSaving:
+    def test_saves_what_is_shown(self, panel, written):
+        dataset, order = written
+        panel.fire("on_commit", hard=2, budget=3, serial=1)
+        panel.state["tag"] = "mine"
+        panel.fire("on_save")
+        assert panel.said == ["3 images tagged 'mine' and saved as the view 'mine'"]
+        assert dataset.match_tags("mine").sort_by("elfs.rank").values("id") == order[2:5]
+
+    def test_somebody_else_has_saved_since(self, panel, written):
+        dataset, order = written
+        runs.select_coreset(dataset, budget=5, beta=0, tag="elfs_coreset", view_name="elfs_coreset")
+        panel.fire("on_commit", hard=2, budget=3, serial=1)
+        panel.fire("on_save")
+        assert "Somebody else has changed this run" in panel.said[0]
+        assert len(dataset.match_tags("elfs_coreset")) == 5
+        assert cut_of(panel) == (0, 5)
+        panel.fire("on_commit", hard=2, budget=3, serial=2)
+        panel.fire("on_save")
+        assert len(dataset.match_tags("elfs_coreset")) == 3
+
+    def test_a_tag_in_use_is_refused(self, panel, written):
+        written[0].limit(2).tag_samples("taken")
+        panel.state["tag"] = "taken"
+        panel.fire("on_save")
+        assert "already in use" in panel.said[0]
+        assert written[0].count_sample_tags() == {"taken": 2}
+
+
+class TestWhatCanHappenToARun:
+    """Each has a sentence and a next step, and never an error page."""
+
+    def test_deleted_while_it_is_shown(self, panel, written):
+        runs.delete_run(written[0])
+        panel.fire("on_tab", value="clusters")
+        assert "The run 'elfs' has been deleted." in panel.said[0]
+        assert panel.alerts == ["No ELFS run on this dataset yet"]
+        for method in ("on_commit", "on_show_hard", "on_save", "on_find_beta", "on_compare", "on_curve_click"):
+            panel.fire(method, hard=1, budget=1, x=0.2)
+            assert "failed" not in panel.drawn
+
+    def test_rank_field_deleted(self, panel, written):
+        written[0].delete_sample_field("elfs.rank")
+        panel.fire("on_load")
+        assert panel.alerts == ["The field 'elfs.rank' has been deleted or renamed."]
+        assert panel.drawn["mend_0"]["view"]["label"] == "Compute scores again"
+        panel.fire("on_next_step", operator="compute_scores")
+        assert panel.started[0][1]["operator_uri"] == "@elfs/coreset/compute_scores"
+
+    def test_whole_field_deleted(self, panel, written):
+        written[0].delete_sample_field("elfs")
+        panel.fire("on_load")
+        assert "has been deleted or renamed" in panel.alerts[0]
+        assert "mend_0" in panel.drawn
+
+    def test_samples_added_and_deleted(self, panel, written, digits):
+        import fiftyone as fo
+
+        dataset, order = written
+        dataset.add_samples([fo.Sample(filepath=str(path)) for path in digits[20:23]])
+        dataset.delete_samples(order[:2])
+        panel.fire("on_load")
+        assert any(text.startswith("2 of the 12 scored images are gone") for text in panel.alerts)
+        assert any("3 images" in text for text in panel.alerts)
+        assert panel.drawn["mend_0"]["view"]["label"] == "Update run"
+        assert "cuts" in panel.drawn  # and it works on
+        assert panel.fire("on_show_all").ids == order[2:]
+
+    def test_made_by_a_newer_version(self, panel, written):
+        config = written[0].get_run_info("elfs").config
+        config.format = record.FORMAT + 1
+        written[0].update_run_config("elfs", config)
+        panel.fire("on_load")
+        assert any("newer version" in text for text in panel.alerts)
+
+    def test_in_progress(self, panel, written):
+        with jobs.job(written[0], "elfs", "Searching β", {"beta": 1}) as reporter:
+            reporter.stage("beta")
+            panel.fire("on_load")
+            assert panel.state["running"] and "cancel" in panel.drawn
+            assert panel.data["progress"]["label"].startswith("beta") and "0%" in panel.data["stage"]
+            panel.fire("on_find_beta")
+            assert "A job is running" in panel.said[0]
+            panel.fire("on_cancel")
+            assert "Cancelling" in panel.said[0]
+        panel.fire("on_tick")
+        assert not panel.state["running"]
+
+    def test_a_job_that_died(self, panel, written):
+        states = jobs.store(written[0])
+        states.set("job_elfs", {"key": "elfs", "operation": "Running ELFS", "state": "running", "started": time.time(),
+                                "message": "", "overall": 0.3})  # fmt: skip
+        panel.fire("on_load")
+        assert panel.alerts == ["The last job did not finish"]
+        assert "resumes from the last finished stage" in panel.text
+
+    def test_results_are_lost(self, panel, written):
+        record.save_results(written[0], "elfs", histogram=None, failures=None)
+        for tab in ("tune", "clusters", "compare", "budget", "audit"):
+            panel.fire("on_tab", value=tab)
+            assert "failed" not in panel.drawn
+            assert any("results" in text for text in panel.alerts)
+
+    def test_no_run_and_no_dataset(self, plugin, dataset):
+        assert Panel(dataset).alerts == ["No ELFS run on this dataset yet"]
+
+    def test_an_unknown_error_is_a_sentence(self, panel, plugin, monkeypatch):
+        def broken(*_):
+            raise RuntimeError("disk on fire")
+
+        monkeypatch.setattr(plugin("panels.tune").Tune, "render_tune", broken)
+        panel.fire("on_load")
+        assert panel.alerts == ["This cannot be shown"]
+        assert "disk on fire" in panel.text
+
+
+def test_two_tabs_of_the_browser_keep_their_own_cuts(plugin, written):
+    one, other = Panel(written[0]), Panel(written[0])
+    one.fire("on_commit", hard=1, budget=2, serial=1)
+    other.fire("on_commit", hard=3, budget=4, serial=1)
+    assert (cut_of(one.fire("on_show_hard")), cut_of(other.fire("on_show_hard"))) == ((1, 2), (3, 4))
+
+
+def test_another_dataset_starts_afresh(panel, dataset):
+    panel.dataset = dataset
+    panel.fire("on_change_dataset")
+    assert panel.alerts == ["No ELFS run on this dataset yet"]
+    assert panel.state["key"] is None
