@@ -87,5 +87,10 @@ def check_brain_key(dataset, run, brain_key):
 
 
 def embeddings_panel_state(brain_key, color_field=None):
-    """The state in which FiftyOne's Embeddings panel shows a brain run coloured by a field."""
+    """What FiftyOne's Embeddings panel keeps as its browser state for a brain run coloured by a field.
+
+    For ``open_panel("Embeddings", data=...)``: ``data`` is the browser's state, ``state`` another one that this panel
+    does not read. FiftyOne 1.22 forgets both keys: a newly opened panel shows its list of plots whatever it was given,
+    and a click on one there clears the colour (tried in the App). So tell the user which plot and field to choose.
+    """
     return {"openKey": brain_key, "colorField": color_field}
