@@ -8,6 +8,7 @@ from elfs_plugin.cells import normalize
 from elfs_plugin.comparison import compare, near_duplicate_pairs
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.neighbors import NeighborGraph, knn_graph
+from elfs_plugin.probe import split
 from elfs_plugin.selectors import Pool, select
 
 
@@ -152,9 +153,10 @@ def test_the_order_of_the_samples_does_not_matter():
 
 def test_a_coreset_of_one_sample():
     vectors, labels = blobs(20, clusters=2)
-    found = compare({"one": np.array([3]), "ten": np.arange(10)}, vectors, labels, seeds=12)
-    lost = np.isnan(found.accuracy[0])  # the splits that hold this very sample out
-    assert 0 < lost.sum() < 12 and np.array_equal(lost, np.isnan(found.accuracy_random[0]))
+    held_out = split(np.arange(20), 0, 0).held_out[:1]
+    found = compare({"one": held_out, "ten": np.arange(10)}, vectors, labels, seeds=8)
+    lost = np.isnan(found.accuracy[0])  # the splits that hold this very sample out, the first one among them
+    assert 0 < lost.sum() < 8 and np.array_equal(lost, np.isnan(found.accuracy_random[0]))
     stored = json.loads(json.dumps(found.to_dict()))
     assert stored["accuracy"][0].count(None) == lost.sum()
     assert stored["accuracy_mean"][0] == pytest.approx(found.accuracy[0][~lost].mean())
