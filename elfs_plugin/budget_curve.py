@@ -6,13 +6,13 @@ import numpy as np
 
 from .beta_prior import prior_beta
 from .beta_search import REPEAT_SEEDS
-from .dynamics import HARD_WHEN
 from .errors import InvalidInput
 from .plain import plain
 from .probe import Task, accuracies, check_probe, probe_config, split
 from .progress import silent
 from .proxy import ProxyConfig
 from .pruning import double_end, resolve_budget
+from .scores import HARD_WHEN
 
 LADDER = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 """Default budgets as fractions of the pool."""
@@ -37,8 +37,8 @@ class BudgetCurve:
     held-out pseudo-labels.
 
     ``enough`` is the smallest budget whose accuracy on the coreset is on average no more than one standard deviation
-    below the best budget's, of their differences over the repeats, which share splits and seeds: the rule by which the
-    β search rules out. ``enough_random`` is the same of Random.
+    below the best budget's, of their differences over the repeats, which share splits and seeds. ``enough_random`` is
+    the same of Random.
     """
 
     size_of_pool: int
