@@ -6,12 +6,12 @@ import numpy as np
 
 from .beta_prior import usual_beta
 from .devices import resolve_device
-from .dynamics import HARD_WHEN
 from .errors import InvalidInput
 from .mlp_ensemble import Standardised, fit_subsets
 from .progress import part, silent
 from .proxy import default_config, fit
 from .pruning import double_end, resolve_budget
+from .scores import HARD_WHEN
 
 HELD_OUT = 0.1
 DEFAULT_REPEATS = 3

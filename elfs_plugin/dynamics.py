@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .scores import HARD_WHEN
+
+__all__ = ["HARD_WHEN", "Dynamics", "Recorder", "margin"]
+
 EL2N_EPOCHS = 10
 """EL2N is an early score: only the first epochs count (Paul et al. 2021; CCS sums the first 10)."""
 
@@ -17,12 +21,6 @@ DUAL_EPOCHS = 30
 
 DUAL_WINDOW = 10
 """... through a window of J = 10 epochs that slides by one."""
-
-HARD_WHEN = {"aum": "low", "aum_logit": "low", "forgetting": "high", "el2n": "high", "correctness": "low",
-             "entropy": "high", "dual": "high"}  # fmt: skip
-"""For each score the end at which the hard samples stand. DUAL is made for keeping its high end with nothing dropped
-(β = 0): samples that are never learnt score low in it, like the easy ones."""
-
 
 @dataclass(frozen=True)
 class Dynamics:

@@ -17,7 +17,7 @@ from .checkpoints import StageStore, fingerprint
 from .cluster_count import ClusterCount, estimate
 from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
 from .devices import has_gpu
-from .dynamics import HARD_WHEN, Dynamics
+from .dynamics import Dynamics
 from .encoders import Embeddings, embed_images, validate_vectors
 from .errors import InvalidInput
 from .images import load_pixels
@@ -25,6 +25,7 @@ from .neighbors import NeighborGraph, exact_is_quick, knn_graph, suggest_k
 from .progress import Reporter, part
 from .proxy import ProxyConfig, train_proxy
 from .pruning import Zones, double_end, resolve_beta, resolve_budget
+from .scores import HARD_WHEN
 
 STAGES = {
     "embeddings": "Embedding images",

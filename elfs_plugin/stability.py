@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from .dynamics import HARD_WHEN
 from .errors import InvalidInput
 from .plain import plain
 from .progress import part, silent
 from .proxy import train_proxy
 from .pruning import double_end, resolve_beta, resolve_budget
+from .scores import HARD_WHEN
 
 MOST = 20
 _SEEDS = 31

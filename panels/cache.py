@@ -30,7 +30,7 @@ def cut_table(dataset, record):
 def _make(dataset, record):
     from ..elfs_plugin import runs
     from ..elfs_plugin.cuts import cut_table as make
-    from ..elfs_plugin.dynamics import HARD_WHEN
+    from ..elfs_plugin.scores import HARD_WHEN
     from .figures import SCORE_NAMES
 
     score = record.stages["scores"]["score"]

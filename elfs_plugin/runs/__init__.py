@@ -4,99 +4,65 @@
 reports and cancels. :mod:`.stages` has one function per operator, which a :class:`~.session.Session` joins to the
 pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a finished run for the panel;
 :mod:`.integrity` says whether it still fits its dataset. :mod:`.analysis` compares coresets, of :mod:`.members`.
+
+Modules are imported when a name of theirs is first used: the panel must not wait for PyTorch.
 """
 
-from ..errors import Changed
-from .analysis import audit, budget_curve, compare_coresets, measure_stability, read_stability, stale
-from .cards import card
-from .changes import Changes, count_changes
-from .cluster_samples import cluster_samples
-from .deletion import delete_run
-from .export import export_coreset
-from .fields import writable
-from .integrity import Finding, RunHealth, check_run
-from .jobs import read_job, request_cancel
-from .members import (
-    check_members,
-    difference_ids,
-    difference_view,
-    member_choices,
-    member_ids,
-    member_view,
-    parse_member,
-    parse_members,
-)
-from .ranking import new_ranking, ranking_version, read_ranking
-from .record import RunRecord, list_runs, load_record, load_results
-from .samples import check_collection, vector_fields
-from .selection import saved_token
-from .stages import (
-    compute_embeddings,
-    compute_pseudo_labels,
-    compute_scores,
-    run_elfs,
-    search_beta,
-    select_coreset,
-)
-from .truth import truth_fields, truth_path
-from .update import update_run
-from .views import borderline_view, rank_view, zone_view
-from .visualization import brain_key_of, check_brain_key, embeddings_panel_state, visualize
-from .workspace import ensure_workspace
+import importlib
 
-__all__ = [
-    "Changed",
-    "Changes",
-    "Finding",
-    "RunHealth",
-    "RunRecord",
-    "audit",
-    "borderline_view",
-    "budget_curve",
-    "card",
-    "brain_key_of",
-    "check_brain_key",
-    "check_collection",
-    "check_members",
-    "check_run",
-    "cluster_samples",
-    "compare_coresets",
-    "compute_embeddings",
-    "compute_pseudo_labels",
-    "compute_scores",
-    "count_changes",
-    "delete_run",
-    "difference_ids",
-    "difference_view",
-    "embeddings_panel_state",
-    "ensure_workspace",
-    "export_coreset",
-    "list_runs",
-    "load_record",
-    "load_results",
-    "measure_stability",
-    "member_choices",
-    "member_ids",
-    "member_view",
-    "new_ranking",
-    "parse_member",
-    "parse_members",
-    "rank_view",
-    "ranking_version",
-    "read_job",
-    "read_ranking",
-    "read_stability",
-    "request_cancel",
-    "run_elfs",
-    "saved_token",
-    "search_beta",
-    "select_coreset",
-    "stale",
-    "truth_fields",
-    "truth_path",
-    "update_run",
-    "vector_fields",
-    "visualize",
-    "writable",
-    "zone_view",
-]
+from ..errors import Changed
+
+_MODULES = {
+    "analysis": ("audit", "budget_curve", "compare_coresets", "measure_stability", "read_stability"),
+    "cards": ("card",),
+    "changes": ("Changes", "count_changes"),
+    "cluster_samples": ("cluster_samples",),
+    "deletion": ("delete_run",),
+    "export": ("export_coreset",),
+    "fields": ("writable",),
+    "integrity": ("check_run", "Finding", "RunHealth"),
+    "jobs": ("read_job", "request_cancel"),
+    "members": (
+        "check_members",
+        "difference_ids",
+        "difference_view",
+        "member_choices",
+        "member_ids",
+        "member_view",
+        "parse_member",
+        "parse_members",
+    ),
+    "ranking": ("new_ranking", "ranking_version", "read_ranking"),
+    "record": ("list_runs", "load_record", "load_results", "RunRecord"),
+    "samples": ("check_collection", "vector_fields"),
+    "selection": ("saved_token",),
+    "stages": (
+        "compute_embeddings",
+        "compute_pseudo_labels",
+        "compute_scores",
+        "run_elfs",
+        "search_beta",
+        "select_coreset",
+    ),
+    "staleness": ("stale",),
+    "truth": ("truth_fields", "truth_path"),
+    "update": ("update_run",),
+    "views": ("borderline_view", "rank_view", "zone_view"),
+    "visualization": ("brain_key_of", "check_brain_key", "embeddings_panel_state", "visualize"),
+    "workspace": ("ensure_workspace",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = ["Changed", *_MODULE_OF]
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted(__all__)

@@ -13,26 +13,25 @@ import numpy as np
 from .. import __version__, evaluation
 from .. import budget_curve as curves
 from ..comparison import check_number, verdict
-from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput
 from ..images import load_pixels
 from ..plain import plain
 from ..progress import part
 from ..proxy import ProxyConfig
 from ..pruning import resolve_beta, resolve_budget
+from ..scores import HARD_WHEN
 from ..stability import stability
 from . import fields, jobs, record
 from .members import expected_size, member_ids, parse_members
 from .pool import kept_graph, read_pool
 from .ranking import ranking_version
+from .staleness import cut_of
 from .truth import truth_path
 from .views import zone_view
 
-NAMES = ("comparison", "stability", "budget_curve", "audit")
 READING = "Reading the run"
 WRITING = "Writing the results"
 
-_SELECTION = ("beta", "hard", "coreset", "easy")
 FEW_WITH_TRUTH = 0.9
 """Below this share of known truths outside the coreset, relative to inside, Random is drawn from a biased rest."""
 
@@ -195,7 +194,7 @@ class _Job:
         self._reporter.stage(WRITING)
         selection = self.run.stages.get("selection") if of_selection else None
         made = {"when": time.time(), "seconds": round(time.time() - self._start, 3), "version": __version__,
-                "ranking": ranking_version(self.run), "selection": selection and _cut_of(selection),
+                "ranking": ranking_version(self.run), "selection": selection and cut_of(selection),
                 "settings": settings}  # fmt: skip
         record.save_results(self.dataset, self.run.key, **{name: plain({**result, "key": self.run.key, "made": made})})
         self._reporter.done()
@@ -211,32 +210,6 @@ def _analysis(dataset, key, operation, sinks, needs="scores"):
     with jobs.job(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks) as reporter:
         # Another process may have worked on this run between the form and the lock.
         yield _Job(dataset, record.require_record(dataset, key, needs, operation.lower()), reporter, operation)
-
-
-def _cut_of(selection):
-    return {name: selection.get(name) for name in _SELECTION}
-
-
-def stale(results, run):
-    """Why analyses no longer tell of the run as it is: name -> sentence, for those of :data:`NAMES` that are old.
-
-    Args:
-        results: of :func:`~.record.load_results`
-        run: the :class:`~.record.RunRecord`
-
-    A tag, a saved view or another run that changed after a comparison is not noticed here.
-    """
-    found = {}
-    for name in NAMES:
-        made = (results.get(name) or {}).get("made")
-        if not made:
-            continue
-        selection = run.stages.get("selection")
-        if "scores" not in run.stages or made.get("ranking") != ranking_version(run):
-            found[name] = "The scores or pseudo-labels have changed since. Run it again."
-        elif made.get("selection") and (selection is None or made["selection"] != plain(_cut_of(selection))):
-            found[name] = "Another coreset has been applied since. Run it again."
-    return found
 
 
 def read_stability(dataset, key="elfs"):

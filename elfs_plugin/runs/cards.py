@@ -2,7 +2,7 @@
 
 from bson import ObjectId
 
-from ..selectors.elfs import zone_reason
+from ..scores import zone_reason
 from . import fields, graph, record
 
 NEIGHBORS = 6

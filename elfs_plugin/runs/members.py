@@ -7,7 +7,6 @@ fraction, ``10%`` as well). As a dict: ``{"run": "elfs"}``, ``{"tag": "first"}``
 
 from dataclasses import dataclass
 
-from ..comparison import check_number
 from ..errors import InvalidInput
 from ..pruning import resolve_beta, resolve_budget
 from . import fields, record
@@ -134,6 +133,8 @@ def member_view(dataset, member):
 
 def check_members(dataset, given):
     """Raises :class:`InvalidInput` unless two to ten members are named that exist; lists no samples."""
+    from ..comparison import check_number
+
     members = parse_members(given)
     check_number(len(members))
     for member in members:

@@ -11,7 +11,7 @@ import uuid
 
 import numpy as np
 
-from ..dynamics import HARD_WHEN
+from ..scores import HARD_WHEN
 from . import fields, record
 
 _FILE = "ranking.npz"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import fiftyone as fo
 import numpy as np
 
-from ..encoders import Embeddings, validate_vectors
 from ..errors import InvalidInput, MissingModel
 
 ZOO_PREFIX = "zoo:"
@@ -78,6 +77,8 @@ def read_vectors(collection, field):
     Raises:
         InvalidInput: when the field is missing, of another kind, or holds no usable vector
     """
+    from ..encoders import validate_vectors
+
     if not collection.has_sample_field(field):
         have = ", ".join(vector_fields(collection)) or "none"
         raise InvalidInput(
@@ -96,6 +97,8 @@ def read_vectors(collection, field):
 def zoo_embeddings(collection, samples, encoder, progress):
     """Embeds with a FiftyOne zoo model; files that fail are retried alone, so that one does not cost its batch."""
     import fiftyone.zoo as foz
+
+    from ..encoders import Embeddings, validate_vectors
 
     name = encoder[len(ZOO_PREFIX) :]
     if name not in foz.list_zoo_models():

@@ -9,13 +9,13 @@ import numpy as np
 
 from ..cluster_health import health, per_cluster
 from ..clustering import ClusteringConfig
-from ..dynamics import HARD_WHEN
 from ..encoders import Embeddings
 from ..errors import InvalidInput
 from ..images import load_pixels
 from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, stage_weights
 from ..progress import part
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
+from ..scores import HARD_WHEN
 from . import deletion, fields, graph, jobs, ranking, record, samples, selection, workspace
 
 LARGE = 200_000

@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..beta_prior import prior_beta
-from ..dynamics import HARD_WHEN
 from ..errors import InvalidInput
 from ..pruning import difficulty_rank, resolve_beta
+from ..scores import HARD_WHEN
 from .parameter import Parameter
 
 SCORE = Parameter("score", "choice", "aum", "The difficulty score of the training dynamics.", choices=tuple(HARD_WHEN))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..scores import rank_text, zone_reason
 from .base import Choice, Parameter, Selector
 from .difficulty import SCORE, hardness, keep_after_cut
 
@@ -38,20 +39,6 @@ class Elfs(Selector):
             if free_choice or rank[i] < hard_count:
                 return zone_reason(int(rank[i]), n, hard_count, budget, score)
             state = "not chosen" if place is None else "in the coreset"
-            return f"{state}: {_place(rank[i], n, score)} is at or above β = {hard_count / n:.1%}"
+            return f"{state}: {rank_text(rank[i], n, score)} is at or above β = {hard_count / n:.1%}"
 
         return Choice(indices, scores, reason)
-
-
-def zone_reason(rank, n, hard_count, budget, score="aum"):
-    """Why a sample of that rank (0 = hardest of n) is in or out, as a sentence."""
-    place = _place(rank, n, score)
-    if rank < hard_count:
-        return f"too hard: {place} is below β = {hard_count / n:.1%}"
-    if rank < hard_count + budget:
-        return f"in the coreset: {place} is between {hard_count / n:.1%} and {(hard_count + budget) / n:.1%}"
-    return f"too easy: {place} is at or above {(hard_count + budget) / n:.1%}"
-
-
-def _place(rank, n, score):
-    return f"{score.upper() if score == 'aum' else score} rank {rank / n:.1%}"

@@ -9,7 +9,7 @@ from fiftyone.core.collections import SampleCollection
 from elfs_plugin import budget_curve as curves
 from elfs_plugin import evaluation, runs
 from elfs_plugin.errors import Busy, Cancelled, InvalidInput, NameTaken
-from elfs_plugin.runs import analysis, jobs, record
+from elfs_plugin.runs import analysis, jobs, record, staleness
 from elfs_plugin.runs.pool import kept_graph, read_pool
 
 
@@ -504,4 +504,4 @@ def test_deleting_the_run_removes_them(selected):
 
 def test_a_view_means_its_dataset(analysed):
     assert runs.budget_curve(analysed.limit(3), budgets=[10], repeats=1)["samples"] == 80
-    assert analysis.NAMES == ("comparison", "stability", "budget_curve", "audit")
+    assert staleness.NAMES == ("comparison", "stability", "budget_curve", "audit")
