@@ -202,21 +202,13 @@ def open_app(dataset, port):
     """Opens the App with the grid and the panel side by side and waits until it is closed."""
     import fiftyone as fo
 
-    spaces = workspace()
-    if not dataset.has_workspace("ELFS"):
-        dataset.save_workspace("ELFS", spaces, description="Images beside the ELFS Coreset panel")
-    session = fo.launch_app(dataset, port=port, spaces=spaces)
+    session = fo.launch_app(dataset, port=port, spaces=workspace())
     print(f"The App runs at http://localhost:{port}/datasets/{dataset.name} (Ctrl+C ends it)", flush=True)
     session.wait(-1)
 
 
 def workspace():
     """The grid and the panel side by side."""
-    import fiftyone as fo
+    from .runs.workspace import spaces
 
-    def single(panel):
-        # Without its active child a space stays blank.
-        return fo.Space(children=[panel], active_child=panel.component_id)
-
-    panels = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="coreset_panel")]
-    return fo.Space(children=[single(panel) for panel in panels], orientation="horizontal")
+    return spaces()
