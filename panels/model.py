@@ -57,8 +57,8 @@ class Model:
 
     @property
     def n(self):
-        """Scored samples."""
-        return self.record.stages["scores"]["scored"]
+        """Scored samples, deleted ones among them until the run is updated: its ranks count them too."""
+        return len(self.ranking.scores)
 
     @functools.cached_property
     def results(self):
@@ -67,11 +67,15 @@ class Model:
         return runs.load_results(self.dataset, self.key) if self.key else {}
 
     @functools.cached_property
+    def ranking(self):
+        from .cache import ranking
+
+        return ranking(self.dataset, self.record)
+
+    @property
     def table(self):
         """The numbers of the live histogram."""
-        from .cache import cut_table
-
-        return cut_table(self.dataset, self.record)
+        return self.ranking.table
 
     @property
     def cluster_names(self):

@@ -27,7 +27,7 @@ class Tune(Part):
         """The handles were let go, or a number was typed, in the live histogram."""
         state = ctx.panel.state
         state.serial = int(ctx.params.get("serial", 0))
-        self.apply_cut(ctx, int(ctx.params["hard"]), int(ctx.params["budget"]))
+        self.apply_cut(ctx, int(ctx.params["hard"]), int(ctx.params["budget"]), answer=True)
 
     @guarded
     def on_slide(self, ctx):
@@ -60,29 +60,37 @@ class Tune(Part):
         state = ctx.panel.state
         self.apply_cut(ctx, int(beta * state.n + 1e-9), state.budget)
 
-    def apply_cut(self, ctx, hard, budget):
+    def apply_cut(self, ctx, hard, budget, *, answer=False):
         """Takes a cut: into the valid range, to the histogram, and to the grid when it shows a zone. Idempotent."""
-        self.take_cut(ctx, hard, budget)
+        self.take_cut(ctx, hard, budget, answer=answer)
         state = ctx.panel.state
         if state.live is False:
             self._fill_histogram(ctx, self.model(ctx))
         if state.shown in (*ZONES, "border"):
             self._show(ctx, state.shown)
 
-    def take_cut(self, ctx, hard, budget):
+    def take_cut(self, ctx, hard, budget, *, answer=False):
+        """``answer``: the live histogram has made this cut itself. Any other has a serial of its own, so that the
+        browser can tell which is newer."""
         state = ctx.panel.state
         n = state.n
         budget = _clip(budget, 1, n)
         hard = _clip(hard, 0, n - budget)
+        if not answer and (hard, budget) != (state.hard, state.budget):
+            state.serial = (state.serial or 0) + 1
         set_new(state, hard=hard, budget=budget)
         if state.live is False:
             set_new(state, beta_percent=round(100 * hard / n, 4), budget_percent=round(100 * budget / n, 4))
-        ctx.panel.set_data("cuts.cut", self._cut(state))
+        ctx.panel.set_data("cuts.cut", self._cut(ctx))
 
-    def _cut(self, state):
+    def _cut(self, ctx):
+        """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
         from ..elfs_plugin.beta_prior import prior_beta
+        from ..elfs_plugin.cuts import cut_details
 
+        state, ranking = ctx.panel.state, self.model(ctx).ranking
         return {
+            **cut_details(ranking.table, ranking.scores, ranking.labels, state.hard, state.budget),
             "hard": state.hard,
             "budget": state.budget,
             "serial": state.serial or 0,
@@ -105,7 +113,7 @@ class Tune(Part):
             self._start_cut(ctx, model)
         else:
             self.take_cut(ctx, state.hard, state.budget)
-        ctx.panel.set_data("cuts", {"table": model.table, "cut": self._cut(state)})
+        ctx.panel.set_data("cuts", {"table": model.table, "cut": self._cut(ctx)})
         self._fill_histogram(ctx, model)
         if curve:
             ctx.panel.set_data("curve", curve_figure(curve, state.hard / n))

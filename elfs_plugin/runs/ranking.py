@@ -35,8 +35,11 @@ def ranking_version(run):
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def read_ranking(dataset, key):
+def read_ranking(dataset, key, *, deleted=False):
     """The scored samples that exist, hardest first.
+
+    Args:
+        deleted: count those in that were deleted since, as long as the run remembers them: its ranks do too
 
     Returns:
         (ids (N,) str, scores (N,) float64 of the score that was ranked by, labels (N,) int32, names): ``names[l]`` is
@@ -49,7 +52,7 @@ def read_ranking(dataset, key):
     run = record.require_record(dataset, key, "scores", "showing its ranking")
     path = record.run_folder(dataset, key) / _FILE
     kept = _load(path, ranking_version(run))
-    if kept is not None and _is_true(dataset, key, kept):
+    if kept is not None and _is_true(dataset, key, kept, deleted):
         return kept
     found = _read(dataset, key, run.stages["scores"]["score"])
     if len(found[0]) == run.stages["scores"]["scored"]:
@@ -66,13 +69,14 @@ def keep_ranking(dataset, run, ids, scores, labels, names):
     _save(path, ranking_version(run), (ids[order], scores[order], np.asarray(labels)[order], names))
 
 
-def _is_true(dataset, key, kept):
+def _is_true(dataset, key, kept, deleted):
     collection = dataset._sample_collection
-    if collection.count_documents({f"{key}.rank": {"$gte": 0}}) != len(kept[0]):
+    present = collection.count_documents({f"{key}.rank": {"$gte": 0}})
+    if present > len(kept[0]) or (present < len(kept[0]) and not deleted):
         return False
     # Served by the index of (label, rank).
-    label = f"{key}.pseudo_label.label"
-    return {name for name in collection.distinct(label) if name is not None} == set(kept[3])
+    names = {name for name in collection.distinct(f"{key}.pseudo_label.label") if name is not None}
+    return names <= set(kept[3]) if deleted else names == set(kept[3])
 
 
 def _read(dataset, key, score):

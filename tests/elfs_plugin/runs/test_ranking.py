@@ -88,3 +88,13 @@ def test_ties_are_broken_by_id_in_the_file_as_on_the_samples(written):
 def test_without_scores_there_is_no_ranking(dataset):
     with pytest.raises(InvalidInput, match="no ELFS run"):
         runs.read_ranking(dataset, "elfs")
+
+
+def test_deleted_samples_keep_their_ranks_until_the_run_is_updated(written):
+    dataset, order = written
+    runs.read_ranking(dataset, "elfs")
+    dataset.delete_samples([order[3], order[4]])
+    assert runs.read_ranking(dataset, "elfs", deleted=True)[0].tolist() == order
+    assert runs.read_ranking(dataset, "elfs")[0].tolist() == order[:3] + order[5:]
+    file_of(dataset).unlink()
+    assert runs.read_ranking(dataset, "elfs", deleted=True)[0].tolist() == order[:3] + order[5:]
