@@ -68,7 +68,7 @@ class Card(Part):
         if card.get("rank") is None:
             return []
         scores = card["scores"]
-        facts = [("rank", f"{card['rank']:,} ({card['percentile']:.1f}% are harder)")]
+        facts = [("rank", f"{card['rank']:,} ({card['percentile']:.1%} are harder)")]
         facts += [(label, _number(scores.get(name))) for name, label in
                   (("aum", "AUM"), ("forgetting", "forgetting"), ("el2n", "EL2N"), ("dual", "DUAL"))]  # fmt: skip
         facts += [("cluster", card["cluster"]), ("confidence", _share(card["confidence"]))]
@@ -77,13 +77,13 @@ class Card(Part):
     def _render_neighbors(self, box, card, thumbnail):
         near = card.get("neighbors") or []
         if not near:
-            if card.get("neighbors_note"):
-                box.md(card["neighbors_note"], name="card_note")
+            if card.get("note"):
+                box.md(card["note"], name="card_note")
             return
         box.md("Nearest neighbours", name="card_near_title")
         row = wrapping(box, "card_near")
         for index, neighbor in enumerate(near):
-            cell = row.v_stack(f"card_near_{index}", gap=0, width="88px")
+            cell = row.v_stack(f"card_near_{index}", gap=0, maxWidth="96px")
             picture = thumbnail(neighbor["filepath"])
             if picture:
                 view = types.ImageView(height="72px", width="72px", read_only=True)

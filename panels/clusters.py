@@ -69,7 +69,7 @@ class Clusters(Part):
                  name="samples_title")  # fmt: skip
         box = wrapping(panel, "samples")
         for index, row in enumerate(rows):
-            cell = box.v_stack(f"sample_{index}", gap=0, width="104px")
+            cell = box.v_stack(f"sample_{index}", gap=0, maxWidth="112px")
             picture = thumbnail(row["filepath"])
             if picture:
                 view = types.ImageView(height="72px", width="72px", read_only=True)

@@ -115,7 +115,8 @@ def mean_spread(mean, spread):
 
 def overlap_figure(comparison):
     """A heat map of the share of each row's coreset that is also in the column's."""
-    names, shares, counts = comparison["names"], comparison["overlap_share"], comparison["overlap"]
+    names = [name.replace("@", "<br>").replace(",", "<br>") for name in comparison["names"]]
+    shares, counts = comparison["overlap_share"], comparison["overlap"]
     text = [[f"{100 * s:.0f}%<br>{c:,}" for s, c in zip(*row)] for row in zip(shares, counts)]
     return [{"type": "heatmap", "x": names, "y": names, "z": shares, "text": text, "texttemplate": "%{text}",
              "zmin": 0, "zmax": 1, "colorscale": "Cividis", "showscale": False,
@@ -124,7 +125,7 @@ def overlap_figure(comparison):
 
 def overlap_layout(names):
     return layout("", "", height=110 + 46 * names, y_percent=False, showlegend=False,
-                  margin={"t": 30, "r": 10, "b": 60, "l": 150}, yaxis={"autorange": "reversed"},
+                  margin={"t": 30, "r": 10, "b": 60, "l": 110}, yaxis={"autorange": "reversed"},
                   title={"text": "How much of the row is also in the column", "font": {"size": 13}})  # fmt: skip
 
 

@@ -213,8 +213,10 @@ class Tune(Part):
 
         key = record.key
         color = f"{key}.zone" if "selection" in record.stages else f"{key}.pseudo_label.label"
-        state = runs.embeddings_panel_state(record.brain_keys[-1], color)
-        ctx.ops.open_panel("Embeddings", layout="horizontal", state=state)
+        plot = record.brain_keys[-1]
+        # FiftyOne's panel forgets both when it opens, so the user is told what to choose.
+        ctx.ops.open_panel("Embeddings", layout="horizontal", data=runs.embeddings_panel_state(plot, color))
+        ctx.ops.notify(f"Choose the plot '{plot}', and colour it by {color}.", variant="info")
 
     # Operators
 
@@ -236,8 +238,9 @@ class Tune(Part):
             raise runs.Changed("Somebody else has changed this run since you opened it; their cuts are shown now. "
                                "Set yours again and save, or save under another name.")  # fmt: skip
         tag = (state.tag or "").strip() or default_tag(state.key)
-        budget = int(state.budget)
-        runs.select_coreset(ctx.dataset, state.key, budget=budget, beta=state.hard / state.n, tag=tag, view_name=tag)
+        budget, expected = int(state.budget), runs.saved_token(model.record, tag)
+        runs.select_coreset(ctx.dataset, state.key, budget=budget, beta=state.hard / state.n, tag=tag, view_name=tag,
+                            expected=expected)  # fmt: skip
         state.loaded = None
         self.refresh(ctx)
         ctx.ops.reload_dataset()
