@@ -3,10 +3,27 @@
 from ..errors import InvalidInput
 from ..progress import silent
 from .base import DIRECTIONS, Parameter, Pool, Ranked, Selection, Selector
+from .ccs import CCS
+from .d2 import D2
+from .dual import Dual
+from .el2n import EL2N
 from .elfs import Elfs
+from .forgetting import Forgetting
+from .grand import GraNd
+from .herding import Herding
+from .k_center import KCenter
+from .moderate import Moderate
+from .prototypicality import Prototypicality
+from .prune4rel import Prune4ReL
 from .random import Random
+from .small_loss import SmallLoss
+from .uncertainty import Uncertainty
 
-_METHODS = {method.name: method for method in (Elfs, Random)}
+_METHODS = {
+    method.name: method
+    for method in (Elfs, Random, CCS, D2, Dual, Prototypicality, Moderate, KCenter, Herding, Forgetting, EL2N, GraNd,
+                   Uncertainty, SmallLoss, Prune4ReL)
+}  # fmt: skip
 
 
 def available():

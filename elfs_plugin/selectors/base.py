@@ -82,6 +82,8 @@ class Selector:
     needs = ()
     optional = ()
     parameters = ()
+    quota_by = ("pseudo_labels",)
+    """What a quota counts: the first of these that the pool has."""
 
     def __init__(self, **values):
         self.settings = SimpleNamespace(**check_all(self.name, self.parameters, values))
@@ -94,7 +96,8 @@ class Selector:
         """Chooses from a :class:`~.pool.Pool`; see :func:`~.select` for the arguments. Returns :class:`Selection`."""
         quota = self.quota(quota)
         needs = dict.fromkeys(self.required())
-        needs.update({"pseudo_labels": None} if quota != "none" else {})
+        by = next((name for name in self.quota_by if getattr(pool, name) is not None), "pseudo_labels")
+        needs.update({by: None} if quota != "none" else {})
         needs.update({"neighbors": None} if veto is not None else {})
         for need in needs:
             if getattr(pool, need) is None:
@@ -108,7 +111,7 @@ class Selector:
             raise InvalidInput("All samples of the pool are locked or excluded; there is nothing to choose.")
         budget = resolve_budget(budget, int(free.sum()))
         allowed = free & self.eligible(pool, free, budget)
-        rules, threshold = candidates.make(pool, allowed, budget, quota=quota, veto=veto)
+        rules, threshold = candidates.make(pool, allowed, budget, getattr(pool, by), quota=quota, veto=veto)
         choice = self.choose(pool, budget, seed, rules, progress)
         indices = np.asarray(choice.indices, dtype=np.int64)
         scores = np.empty(len(pool), dtype=np.float64)
@@ -206,7 +209,7 @@ class _Describe:
         sentence = self._reason(i, None)
         if rules.left is not None:
             cluster = rules.labels[i]
-            sentence += f" (its cluster {cluster} has a share of {rules.shares[cluster]:,})"
+            sentence += f" (cluster {cluster} has a share of {rules.shares[cluster]:,})"
         return sentence
 
     def _keepers(self):

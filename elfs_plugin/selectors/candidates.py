@@ -112,13 +112,12 @@ class _Members:
         return self._order[self._limits[group] : self._limits[group + 1]]
 
 
-def make(pool, allowed, budget, *, quota="none", veto=None):
-    """(:class:`Candidates` of a pool, the veto's threshold or None)."""
+def make(pool, allowed, budget, labels=None, *, quota="none", veto=None):
+    """(:class:`Candidates` of a pool, the veto's threshold or None); ``labels`` (N,) are what a quota counts."""
     if quota not in quotas.QUOTAS:
         raise InvalidInput(f"Unknown quota {quota!r}. Use one of: {', '.join(quotas.QUOTAS)}.", "quota")
     threshold = groups = None
     if veto is not None:
         threshold = near_duplicates.resolve_threshold(veto, pool.neighbors)
         groups = near_duplicates.groups(pool.neighbors, threshold, ~pool.excluded)
-    labels = None if quota == "none" else pool.pseudo_labels
     return Candidates(allowed, budget, quota=quota, labels=labels, groups=groups, locked=pool.locked), threshold
