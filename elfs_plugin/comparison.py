@@ -24,8 +24,8 @@ GRAPH_K = 10
 QUERY_ROWS = 8192
 
 COVERAGE_COST = 4e12
-"""Above this many multiplications coverage is measured on a random sample of the pool; about half a minute on two
-cores."""
+"""Above this many multiplications coverage is measured on a random sample of the pool. They take about 85 processor
+seconds."""
 
 LEAST_QUERIES = 1000
 FEWEST_FOR_A_VERDICT = 3
