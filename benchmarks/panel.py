@@ -1,0 +1,292 @@
+"""The panel in the real App: python -m benchmarks.panel [--samples 50000 500000] [--repeats 3] [--json].
+
+It measures and does not judge: the targets stand beside the values. Everything runs on this machine, the browser too,
+which draws without a GPU; so the load average is printed as well.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from dataclasses import dataclass
+
+from .app import app_server, chromium, new_page, own_fiftyone
+from .common import machine, table
+from .panel_dataset import CLUSTERS, make_dataset, synthetic_scores, write_images
+
+DRAG_SECONDS = 3
+DRAGS = 3
+"""On each opened page."""
+
+RANKS = 1_000_000
+BYTES = 1024
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A line of the table: its ``unit``, how many ``digits`` of it count, and its target in words."""
+
+    title: str
+    unit: str
+    target: str
+    digits: int = 2
+    larger_is_better: bool = False
+
+
+MEASURES = {
+    "frames": Measure("renders per second while a handle is dragged", "/s", "at least 30", 0, True),
+    "moves": Measure("moves of the pointer that the browser took meanwhile", "/s", "", 0, True),
+    "idle": Measure("frames this browser draws while nothing moves", "/s", "", 0, True),
+    "gap": Measure("longest pause between two renders of a drag", "ms", "", 0),
+    "requests": Measure("requests caused by a drag", "", "0", 0),
+    "polls": Measure("the panel's clock during a drag, requests", "", "", 0),
+    "answer": Measure("release to the server's answer, which sets the view", "s", ""),
+    "thumbnail": Measure("release to the first new thumbnail", "s", "under 1.5"),
+    "cut_bytes": Measure("largest operator request after a cut", "KB", "under 8", 1),
+    "all_bytes": Measure("all requests after a cut together", "KB", "", 1),
+    "cold_open": Measure("page opened to histogram, first after a server start", "s", ""),
+    "warm_open": Measure("page opened to histogram, later", "s", ""),
+    "cold_panel": Measure("panel loads to histogram, first after a server start", "s", ""),
+    "warm_panel": Measure("panel loads to histogram, later", "s", ""),
+    "cold_load": Measure("server time of on_load, first after a server start", "s", "under 1"),
+    "warm_load": Measure("server time of on_load, later", "s", "under 1"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, nargs="+", default=[50_000, 500_000])
+    parser.add_argument("--repeats", type=int, default=3, help="starts of the App's server (3)")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object of all values")
+    options = parser.parse_args()
+    before = os.getloadavg()
+    print(machine(), flush=True)
+    values, setup = {}, {}
+    with own_fiftyone("elfs-bench-panel") as home:
+        import fiftyone as fo
+
+        paths = write_images(home / "images")
+        for n in options.samples:
+            start = time.monotonic()
+            dataset = make_dataset(f"elfs-bench-{n}", paths, n)
+            setup[n] = round(time.monotonic() - start, 1)
+            print(f"{n:,} samples made in {setup[n]:.0f} s", flush=True)
+            values[n] = measure_app(dataset, options.repeats, home / "server.log")
+            fo.delete_dataset(dataset.name)
+    numbers = recompute(RANKS)
+    after = os.getloadavg()
+    print(f"Load average {before[0]:.1f} before, {after[0]:.1f} after, on {os.cpu_count()} cores\n")
+    print(report(values))
+    print(f"\nNumbers of a cut, recomputed for {RANKS:,} ranks and {CLUSTERS} clusters in Python: "
+          f"{spread([1000 * v for v in numbers], Measure('', 'ms', '', 1))} (target: under 50 ms)")  # fmt: skip
+    if options.json:
+        print(json.dumps({"machine": machine(), "load": [before, after], "setup_seconds": setup, "app": values,
+                          "recompute_seconds": numbers}))  # fmt: skip
+
+
+def report(values):
+    """The Markdown table of ``{samples: {measure: values}}``."""
+    header = ["median (worst)", "target", *(f"{n:,} samples" for n in values)]
+    rows = [
+        [measure.title, measure.target, *(spread(found.get(name, []), measure) for found in values.values())]
+        for name, measure in MEASURES.items()
+    ]
+    return table(header, rows)
+
+
+def spread(values, measure):
+    """``median (worst) unit``, or a dash for no values."""
+    if not values:
+        return "-"
+    worst = min(values) if measure.larger_is_better else max(values)
+    text = f"{statistics.median(values):.{measure.digits}f} ({worst:.{measure.digits}f})"
+    return f"{text} {measure.unit}".strip() if measure.unit != "/s" else f"{text} /s"
+
+
+def recompute(n, repeats=21):
+    """Seconds of each time that the numbers of another cut of n ranks were computed."""
+    import numpy as np
+
+    from elfs_plugin.cuts import cluster_counts, score_at
+
+    scores, labels = synthetic_scores(n)
+    cuts = np.random.default_rng([0, 5]).integers(n // 2, size=(repeats, 2)).tolist()
+    seconds = []
+    for hard, budget in cuts:
+        start = time.perf_counter()
+        cluster_counts(labels, hard, budget + 1, clusters=CLUSTERS)
+        for rank in (hard, hard + budget):
+            score_at(scores, rank)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def measure_app(dataset, repeats, log):
+    """``{measure: values}`` over some starts of the server, each with a first and a later page."""
+    found = {name: [] for name in MEASURES}
+    for _ in range(repeats):
+        with chromium() as browser, app_server(dataset, log) as url:
+            for kind in ("cold", "warm"):
+                page = new_page(browser, width=1700, height=1200)
+                traffic = Traffic(page)
+                for name, value in open_panel(page, url, traffic).items():
+                    found[f"{kind}_{name}"].append(value)
+                if kind == "warm":
+                    for values in drags(page, traffic):
+                        for name, value in values.items():
+                            found[name].append(value)
+                page.context.close()
+    return found
+
+
+class Traffic:
+    """The requests of a page that are not for files, in order."""
+
+    def __init__(self, page):
+        self.requests = []
+        page.on("request", self._note)
+        # All samples share a few hundred files; in a real dataset each thumbnail is another one.
+        page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+
+    def _note(self, request):
+        if request.method == "POST":
+            self.requests.append(request)
+
+    def of_panel(self, method):
+        """Those that called a method of the panel."""
+        return [request for request in self.requests if panel_method(request.post_data) == method]
+
+
+def panel_method(body):
+    """The panel's method that the body of a request calls, or None."""
+    try:
+        parameters = json.loads(body or "{}").get("params")
+    except ValueError:
+        return None
+    return parameters.get("__method__") if isinstance(parameters, dict) else None
+
+
+def body_bytes(body):
+    return len((body or "").encode())
+
+
+def open_panel(page, url, traffic):
+    """Seconds until the histogram is drawn, from the navigation and from the panel's first request, and of on_load."""
+    page.goto(url)
+    now = "performance.timeOrigin + performance.now()"
+    drawn = page.wait_for_function(f"document.querySelector('.elfs-plot .elfs-cut') ? {now} : 0", polling="raf")
+    drawn = drawn.json_value()
+    origin = page.evaluate("performance.timeOrigin")
+    timing = finished(page, traffic, "on_load")
+    return {
+        "open": (drawn - origin) / 1000,
+        "panel": (drawn - timing["startTime"]) / 1000,
+        "load": (timing["responseStart"] - timing["requestStart"]) / 1000,
+    }
+
+
+def finished(page, traffic, method):
+    """The timing of the panel's last request of that method, once it is answered."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = traffic.of_panel(method)
+        if found and found[-1].timing["responseEnd"] > 0:
+            return found[-1].timing
+        page.wait_for_timeout(20)
+    raise SystemExit(f"The App did not answer {method} within a minute.")
+
+
+# Times of the renders, of the release, and of the first thumbnail that was not there before it.
+_WATCH = """() => {
+  const root = document.querySelector(".elfs-cuts");
+  const now = () => performance.timeOrigin + performance.now();
+  const seen = window.elfsSeen = { renders: [], released: 0, thumbnail: 0 };
+  new MutationObserver(() => seen.renders.push(now())).observe(root, { attributes: true,
+    attributeFilter: ["data-renders"] });
+  addEventListener("pointerup", () => {
+    const old = new WeakSet(document.querySelectorAll("[data-cy=looker]"));
+    seen.released = now();
+    const look = () => {
+      const all = [...document.querySelectorAll("[data-cy=looker]:has([canvas-loaded=true])")];
+      if (all.some((looker) => !old.has(looker))) seen.thumbnail = now();
+      else requestAnimationFrame(look);
+    };
+    look();
+  }, { capture: true, once: true });
+}"""
+
+_IDLE = """() => new Promise((resolve) => {
+  const start = performance.now();
+  let frames = 0;
+  const count = () => {
+    frames += 1;
+    const passed = performance.now() - start;
+    if (passed > 1000) resolve((1000 * frames) / passed);
+    else requestAnimationFrame(count);
+  };
+  requestAnimationFrame(count);
+})"""
+
+
+def drags(page, traffic):
+    """Yields the measures of each drag of a handle, with the coreset in the grid."""
+    page.get_by_text("Dismiss", exact=True).click()  # an advertisement of the App's that covers the panel
+    page.locator("[data-zone=coreset]").click()
+    page.locator("[data-cy=looker]:has([canvas-loaded=true])").first.wait_for()
+    page.wait_for_timeout(3000)
+    idle = page.evaluate(_IDLE)
+    for _ in range(DRAGS):
+        page.evaluate(_WATCH)
+        first = len(traffic.requests)
+        moves = _drag(page, DRAG_SECONDS)
+        during = traffic.requests[first:]
+        released = len(traffic.requests)
+        page.mouse.up()
+        page.wait_for_function("window.elfsSeen.thumbnail > 0", polling="raf")
+        answer = finished(page, traffic, "on_commit")
+        page.wait_for_timeout(2000)  # what follows the cut, such as the placements of buttons
+        seen = page.evaluate("window.elfsSeen")
+        values = of_drag(seen, during, traffic.requests[released:], answer)
+        yield {**values, "moves": moves / DRAG_SECONDS, "idle": idle}
+
+
+def _drag(page, seconds):
+    """Moves the hard handle to and fro as fast as the browser takes it, and holds it. Returns the number of moves."""
+    box = page.locator("[data-cut=hard] .elfs-grip").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    end, step = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        step += 1
+        page.mouse.move(x + abs((3 * step) % 400 - 200) - 20, y)
+    return step
+
+
+def of_drag(seen, during, after, answer):
+    """The measures of one drag.
+
+    Args:
+        seen: ``renders`` (times in ms), ``released``, ``thumbnail``
+        during, after: requests before and after the release, with ``post_data`` and ``url``
+        answer: the timing of the request that told the server of the cut
+    """
+    renders = [at for at in seen["renders"] if at <= seen["released"]]
+    gaps = [b - a for a, b in zip(renders, renders[1:])]
+    clock = [request for request in during if panel_method(request.post_data) == "on_tick"]
+    operators = [body_bytes(request.post_data) for request in after if "/operators/execute" in request.url]
+    return {
+        "frames": 1000 * len(gaps) / sum(gaps) if gaps else 0.0,
+        "gap": max(gaps, default=0.0),
+        "requests": len(during) - len(clock),
+        "polls": len(clock),
+        "answer": (answer["startTime"] + answer["responseEnd"] - seen["released"]) / 1000,
+        "thumbnail": (seen["thumbnail"] - seen["released"]) / 1000,
+        "cut_bytes": max(operators, default=0) / BYTES,
+        "all_bytes": sum(body_bytes(request.post_data) for request in after) / BYTES,
+    }
+
+
+if __name__ == "__main__":
+    main()
