@@ -54,6 +54,8 @@ class KCenter(Selector):
             squares = lengths[rows, None] + lengths[picks] - 2.0 * products
             values[rows] = np.minimum(values[rows], squares.min(axis=1).clip(0.0))
 
+        # From the distances to one centre on, every bound is finite.
+        update(slice(None), (vectors @ vectors[order[0]])[:, None], np.asarray(order[:1]))
         rest = lazy_greedy(vectors, values, update, budget - len(first), candidates, chosen=order, progress=progress)
         indices = np.concatenate([np.array(first, dtype=np.int64), rest])
         distances = np.sqrt(values)

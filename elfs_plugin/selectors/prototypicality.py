@@ -34,9 +34,7 @@ class Prototypicality(Ranked):
         clusters = self.settings.clusters
         if clusters is None:
             if pool.pseudo_labels is None:
-                raise InvalidInput(
-                    "prototypicality needs the number of clusters, or pseudo-labels to count.", "clusters"
-                )
+                raise InvalidInput("prototypicality needs a number of clusters, or pseudo-labels to count.", "clusters")
             clusters = len(np.unique(pool.pseudo_labels))
         vectors = prepare(pool.embeddings, self.settings.metric)
         progress(0.0, "k-means")

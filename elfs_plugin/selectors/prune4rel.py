@@ -88,11 +88,8 @@ class Prune4ReL(Selector):
 
 def log_gain(a, c):
     """log(tanh(a + c) - tanh(a)) for a, c >= 0, exact where both are 1 to the last bit; the lowest number for c = 0."""
+    # c - a - (a + c) = -2a is taken out of the three logarithms, so that no large numbers cancel.
     with np.errstate(divide="ignore"):
-        log_sinh = c + np.log(-np.expm1(-2.0 * c))
-    return np.maximum(log_sinh - _log_cosh(a) - _log_cosh(a + c) + np.log(2.0), np.finfo(np.float64).min)
-
-
-def _log_cosh(x):
-    """log(2 cosh x) for x >= 0."""
-    return x + np.log1p(np.exp(-2.0 * x))
+        own = np.where(c > 0.35, np.log1p(-np.exp(-2.0 * c)), np.log(-np.expm1(-2.0 * c)))
+    rest = np.log(2.0) - np.log1p(np.exp(-2.0 * a)) - 2.0 * a
+    return np.maximum(own - np.log1p(np.exp(-2.0 * (a + c))) + rest, np.finfo(np.float64).min)
