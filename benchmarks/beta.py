@@ -4,24 +4,30 @@ The last fifth of every class is the evaluation set, the rest the pool. Clusteri
 embeddings alone. Then a linear probe is trained with the TRUE labels of each coreset, the same recipe for all, and
 tested on the evaluation set. True labels enter nowhere else.
 
-    python -m benchmarks.beta [--embeddings FILE --labels FILE|per-class:C] [--seeds 5]
+    python -m benchmarks.beta [--embeddings FILE --labels FILE|per-class:C | --synthetic] [--seeds 5]
+
+A second table compares other ways to choose from the same curves.
 """
 
 import argparse
 import time
+from collections import defaultdict
 
 import numpy as np
 import torch
 
 from elfs_plugin import mlp_ensemble
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import ClusteringConfig, cluster
+from elfs_plugin.beta_search import search_beta, usual_beta
+from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
 from elfs_plugin.devices import one_thread
 from elfs_plugin.evaluation import pseudo_label_accuracy
 from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.progress import silent
 from elfs_plugin.pruning import double_end
+from elfs_plugin.temi_training import kmeans_targets
 
-from .common import add_data_options, chosen_data, machine, mean_spread, table
+from .common import add_data_options, chosen_data, machine, mean_spread, synthetic, table
+from .manifold import manifold
 from .reference import plain_beta_search
 
 BUDGETS = (0.01, 0.1, 0.3)
@@ -61,10 +67,34 @@ class Probe:
         return float(np.mean(model.predict(self._evaluation) == self._evaluation_truth))
 
 
+def other_choices(betas, accuracies, kept):
+    """Name -> row of the β that another rule would take from the same (B, repeats) curve."""
+    mean, spread = accuracies.mean(axis=1), accuracies.std(axis=1)
+    best = int(mean.argmax())
+    return {
+        "the best of the curve": best,
+        "the smallest within one standard deviation": int(np.flatnonzero(mean >= mean[best] - spread[best] - 1e-12)[0]),
+        "the usual β, no search": int(np.abs(betas - usual_beta(kept)).argmin()),
+    }
+
+
+def synthetic_sets(samples=7500):
+    """(Data, (N,) pseudo-labels on the pool by spherical k-means) of synthetic sets whose labels are wrong at the hard
+    end: overlapping Gaussians of uneven sizes, and a smooth manifold."""
+    for seed in range(4):
+        for data in (
+            synthetic(samples, 16, 10, 900 + seed, spread=1.1, imbalance=5),
+            manifold(samples, 96, degrees=20, seed=4000 + seed),
+        ):
+            pool, _ = split(data.truth)
+            vectors = torch.from_numpy(standardize(data.vectors[pool]))
+            yield data, kmeans_targets(vectors, 10, 1, seed, silent).numpy()[0]
+
+
 def measure(vectors, labels, probe, budgets, seeds, repeats):
     """One dict per budget with arrays over the seeds, and the seconds spent."""
     num_classes = int(labels.max()) + 1
-    rows = {budget: {"beta": [], "chosen": [], "oracle_beta": [], "oracle": [], "random": []} for budget in budgets}
+    rows = {budget: defaultdict(list) for budget in budgets}
     seconds = {"dynamics": [], "search": []}
     for seed in range(seeds):
         start = time.perf_counter()
@@ -83,6 +113,8 @@ def measure(vectors, labels, probe, budgets, seeds, repeats):
             row["oracle_beta"].append(best)
             row["oracle"].append(accuracy[best])
             row["random"].append(probe.accuracy(random))
+            others = other_choices(found.betas, found.accuracies, count / len(vectors))
+            row["other"].append({name: accuracy[best] - accuracy[found.betas[at]] for name, at in others.items()})
     return rows, seconds
 
 
@@ -101,36 +133,30 @@ def speed(vectors, labels, budget=0.1, repeats=5):
     return batched, time.perf_counter() - start, len(jobs)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_data_options(parser)
-    parser.add_argument("--pseudo-labels", help="(pool,) .npy file, in place of clustering the pool")
-    parser.add_argument("--clusters", type=int, help="default: the number of classes")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=5, help="held-out splits per β")
-    parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS)
-    options = parser.parse_args()
-    data = chosen_data(options)
-    if data.truth is None:
-        parser.error("the audit needs true labels: --labels FILE or per-class:C")
+def clustered(data, clusters):
+    """(pool,) pseudo-labels by the default clustering."""
+    vectors = data.vectors[split(data.truth)[0]]
+    clusters = clusters or len(np.unique(data.truth))
+    graph = knn_graph(vectors, suggest_k(len(vectors), clusters))
+    return cluster(vectors, graph, clusters, config=ClusteringConfig.quick()).labels
+
+
+def audited(data, labels, options):
+    """(rows, seconds) of :func:`measure` on the pool of the data, and the pool's vectors."""
     pool, evaluation = split(data.truth)
     vectors = data.vectors[pool]
-    if options.pseudo_labels:
-        labels = np.load(options.pseudo_labels)
-    else:
-        clusters = options.clusters or len(np.unique(data.truth))
-        graph = knn_graph(vectors, suggest_k(len(vectors), clusters))
-        labels = cluster(vectors, graph, clusters, config=ClusteringConfig.quick()).labels
-    print(machine(), flush=True)
     right = pseudo_label_accuracy(labels, data.truth[pool])
     print(
-        f"{data.name}: pool {len(pool):,} x {vectors.shape[1]}, evaluation {len(evaluation):,}, pseudo-labels "
+        f"\n{data.name}: pool {len(pool):,} x {vectors.shape[1]}, evaluation {len(evaluation):,}, pseudo-labels "
         f"{right:.1%} right, {options.seeds} seeds, {options.repeats} repeats\n",
         flush=True,
     )
     probe = Probe(vectors, data.truth[pool], data.vectors[evaluation], data.truth[evaluation])
-    rows, seconds = measure(vectors, labels, probe, options.budgets, options.seeds, options.repeats)
-    lines = []
+    return *measure(vectors, labels, probe, options.budgets, options.seeds, options.repeats), vectors
+
+
+def show(rows):
+    lines, others = [], []
     for budget, row in rows.items():
         gap = np.subtract(row["oracle"], row["chosen"])
         lines.append(
@@ -144,8 +170,40 @@ def main():
                 mean_spread(row["random"]),
             ]
         )
+        costs = {"as it is": gap, **{name: [one[name] for one in row["other"]] for name in row["other"][0]}}
+        others.append([f"{budget:.0%}", *(mean_spread(cost) for cost in costs.values())])
     header = ["budget", "β chosen", "coreset, %", "best β", "coreset at it, %", "cost of choosing", "Random, %"]
-    print(table(header, lines))
+    print(table(header, lines) + "\n\nCost of choosing by other rules, points:\n")
+    print(table(["budget", *costs], others), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_options(parser)
+    parser.add_argument("--pseudo-labels", help="(pool,) .npy file, in place of clustering the pool")
+    parser.add_argument("--clusters", type=int, help="default: the number of classes")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="held-out splits per β")
+    parser.add_argument("--synthetic", action="store_true", help="synthetic sets with wrong labels at the hard end")
+    parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS)
+    options = parser.parse_args()
+    print(machine(), flush=True)
+    if options.synthetic:
+        together = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        for data, labels in synthetic_sets():
+            for budget, row in audited(data, labels, options)[0].items():
+                for column, values in row.items():
+                    together[data.name][budget][column] += values
+        for name, rows in together.items():
+            print(f"\n{name}, all sets together\n")
+            show(rows)
+        return
+    data = chosen_data(options)
+    if data.truth is None:
+        parser.error("the audit needs true labels: --labels FILE or per-class:C")
+    labels = np.load(options.pseudo_labels) if options.pseudo_labels else clustered(data, options.clusters)
+    rows, seconds, vectors = audited(data, labels, options)
+    show(rows)
     batched, plain, count = speed(vectors, labels)
     print(
         f"\n{count} candidates at a budget of 10%: {batched:.1f} s as one model, {plain:.1f} s as plain MLPs one after "
