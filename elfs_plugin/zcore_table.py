@@ -11,7 +11,7 @@ from .progress import silent
 
 _BLOCK = 8192
 _MAX_BINS = 256  # so that a bin's number fits in one byte
-_PER_CELL = 14
+_PER_CELL = 64
 
 
 @dataclass(frozen=True)

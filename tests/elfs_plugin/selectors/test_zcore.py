@@ -1,0 +1,27 @@
+import logging
+
+import numpy as np
+import pytest
+
+from elfs_plugin.errors import InvalidInput
+from elfs_plugin.selectors.zcore import ZCore
+from elfs_plugin.zcore import zcore_scores
+
+
+def test_it_keeps_the_highest_scores(pool):
+    selection = ZCore(draws=300, neighbors=20).run(pool, 12, seed=4)
+    expected = zcore_scores(pool.embeddings, max_draws=18_000, neighbors=20, ids=pool.ids, seed=4).scores
+    np.testing.assert_array_equal(selection.scores, expected)
+    np.testing.assert_array_equal(selection.indices, np.argsort(-expected, kind="stable")[:12])
+    assert "highest first" in selection.reasons[0]
+
+
+def test_a_ranking_that_is_partly_chance_is_told(pool, caplog):
+    with caplog.at_level(logging.WARNING):
+        ZCore(draws=1, target=1).run(pool, 12)
+    assert "half-runs" in caplog.text
+
+
+def test_settings_out_of_range():
+    with pytest.raises(InvalidInput, match="target"):
+        ZCore(target=0)
