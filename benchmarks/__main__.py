@@ -1,6 +1,7 @@
 """All benchmarks one after another: python -m benchmarks [--embeddings FILE --labels FILE|per-class:C] [--growth].
 
 Without a file they measure on scikit-learn's digits and on synthetic embeddings; each is also a command of its own.
+Those on images, ``image_proxy`` and ``paper``, are commands only.
 """
 
 import argparse
@@ -21,6 +22,7 @@ def main():
     labels = ["--labels", options.labels] if options.labels else []
     commands = [[name, *file, *labels] for name in ON_DATA]
     commands.append(["neighbors", *(file or ["--samples", "50000", "--dimensions", "384"])])
+    commands.append(["shapes"])
     if options.growth:
         commands.append(["growth"])
     failed = []
