@@ -45,6 +45,12 @@ class BetaSearch:
         """Standard deviation over the repeats (0 for one repeat)."""
         return self.accuracies.std(axis=1)
 
+    @property
+    def smallest(self):
+        """The smallest β within one standard deviation of the best mean: another rule, beside the chosen one."""
+        best = int(self.mean.argmax())
+        return float(self.betas[self.mean >= self.mean[best] - self.spread[best] - 1e-12][0])
+
 
 def default_grid(budget, n, step=0.1):
     """β = 0, 0.1, … up to 1 - budget / n."""

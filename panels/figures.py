@@ -45,6 +45,7 @@ def curve_figure(curve, beta):
     """Traces of the β search: every repeat as a point, the mean with its spread, the chosen β, and the current one."""
     betas, accuracies = curve["betas"], np.asarray(curve["accuracies"])
     best = int(np.abs(np.asarray(betas) - curve["chosen"]).argmin())
+    smallest = int(np.abs(np.asarray(betas) - curve.get("smallest", curve["chosen"])).argmin())
     points = np.repeat(betas, accuracies.shape[1]).tolist()
     low, high = float(accuracies.min()), float(accuracies.max())
     return [
@@ -52,6 +53,9 @@ def curve_figure(curve, beta):
          "marker": {"color": COLORS["easy"], "size": 5}},
         {"type": "scatter", "mode": "lines+markers", "name": "mean ± sd", "x": betas, "y": curve["mean"],
          "error_y": {"type": "data", "array": curve["spread"]}, "line": {"color": COLORS["coreset"]}},
+        {"type": "scatter", "mode": "markers", "name": "smallest within 1 sd", "x": [betas[smallest]],
+         "y": [curve["mean"][smallest]],
+         "marker": {"color": COLORS["hard"], "size": 13, "symbol": "circle-open", "line": {"width": 2}}},
         {"type": "scatter", "mode": "markers", "name": "chosen", "x": [betas[best]], "y": [curve["mean"][best]],
          "marker": {"color": COLORS["hard"], "size": 13, "symbol": "star"}},
         {"type": "scatter", "mode": "lines", "name": "β now", "x": [beta, beta], "y": [low, high],

@@ -330,6 +330,8 @@ class Tune(Part):
         panel.plot("curve", layout=curve_layout(), config={"displayModeBar": False}, height="220px",
                    on_click=self.on_curve_click)  # fmt: skip
         note = "Click a point to take its β."
+        if curve.get("smallest", curve["chosen"]) != curve["chosen"]:
+            note = f"The smallest within one standard deviation of the best is {curve['smallest']:.2g}. {note}"
         if abs(curve["budget"] - state.budget) > 0.1 * curve["budget"]:
             note = (
                 f"**Searched for {curve['budget']:,} images; the budget is {state.budget:,} now.** Find β again. {note}"

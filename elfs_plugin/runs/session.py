@@ -357,6 +357,7 @@ class Session:
             "mean": result.mean.tolist(),
             "spread": result.spread.tolist(),
             "chosen": result.chosen,
+            "smallest": result.smallest,
             "reason": result.reason,
         }
         record.save_results(self.dataset, self.key, beta=curve)

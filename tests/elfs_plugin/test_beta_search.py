@@ -82,6 +82,14 @@ def test_mean_and_spread():
     assert result.mean == pytest.approx([0.6]) and result.spread == pytest.approx([0.2])
 
 
+def test_the_smallest_within_one_deviation_of_the_best():
+    # Means 0.5, 0.78, 0.8; the best varies by 0.02.
+    accuracies = np.array([[0.5, 0.5], [0.77, 0.79], [0.78, 0.82]])
+    assert BetaSearch(np.array([0, 0.1, 0.2]), accuracies, 0.2, "").smallest == 0.1
+    accuracies[1] -= 0.01
+    assert BetaSearch(np.array([0, 0.1, 0.2]), accuracies, 0.2, "").smallest == 0.2
+
+
 def test_shape_and_progress():
     vectors, labels, scores = task()
     reports = []
