@@ -6,8 +6,8 @@ triangular distribution over (minimum, median, maximum). The sample nearest to t
 neighbours in the two dimensions share -1 in proportion to 1/d^4, and where another sample lies at the very same place,
 that one takes it all. Here a sample is never its own neighbour, and ties go to the sample that comes first.
 
-A single draw says nothing about nearly all samples, so the number of draws decides how much of a ranking is chance. They
-are therefore made as two independent halves, until the halves agree.
+A single draw says nothing about nearly all samples, so their number decides how much of a ranking is chance. They are
+therefore made as two independent halves, until the halves agree.
 """
 
 import os
@@ -19,8 +19,6 @@ import numpy as np
 
 from .errors import InvalidInput
 from .progress import part, silent
-from .zcore_draws import plan
-from .zcore_table import make_table
 
 DRAWS_PER_SAMPLE = 100
 """The default limit, in draws per sample."""
@@ -40,7 +38,7 @@ _THREAD_BYTES = 2e9
 
 @dataclass(frozen=True)
 class Convergence:
-    """After ``draws`` draws: Spearman's rank ``correlation`` of the halves' scores and the ``overlap`` of their tops."""
+    """After ``draws`` draws: Spearman's ``correlation`` of the halves' scores and the ``overlap`` of their tops."""
 
     draws: int
     correlation: float
@@ -98,6 +96,10 @@ def zcore_scores(
     Raises:
         InvalidInput: for embeddings that are not finite, parameters out of range
     """
+    # Imported here, as the scorer's engine is: importing this module must not cost importing a compiler.
+    from .zcore_draws import plan
+    from .zcore_table import make_table
+
     n = len(embeddings)
     max_draws = max(DRAWS_PER_SAMPLE * n, _LEAST_DRAWS) if max_draws is None else max_draws
     _check(n, max_draws, target, neighbors, exponent, top, ids, threads)
@@ -158,7 +160,6 @@ class Scorer:
     """
 
     def __init__(self, table, neighbors, exponent, threads=None):
-        # Imported here: it compiles, which importing this module must not cost.
         from . import zcore_search
 
         self._engine = zcore_search
@@ -288,5 +289,6 @@ def _shown(progress, goal):
 def _warning(last, target, top):
     return (
         f"After {last.draws:,} draws two half-runs of ZCore correlate by {last.correlation:.2f}, below the {target:g} "
-        f"wanted, and share {last.overlap:.0%} of their top {top:.0%}. Part of this ranking is chance; allow more draws."
+        f"wanted, and share {last.overlap:.0%} of their top {top:.0%}. Part of this ranking is chance: allow more "
+        "draws."
     )

@@ -1,8 +1,8 @@
 """The random draws of ZCore: how many fall on each pair of dimensions, and where each of them falls.
 
-Which pair a draw takes is independent of where it falls in it, so the draws of a pair can be made together: their number
-comes from a multinomial distribution, their places from a stream of the pair's own. Nothing has to be stored, and the
-same seed gives the same draws whoever makes them, in whatever order.
+Which pair a draw takes is independent of where it falls in it, so the draws of a pair can be made together: their
+number comes from a multinomial distribution, their places from a stream of the pair's own. Nothing has to be stored,
+and the same seed gives the same draws whoever makes them, in whatever order.
 """
 
 from dataclasses import dataclass

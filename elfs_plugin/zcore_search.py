@@ -4,6 +4,9 @@ The plane of a pair (a, b) is divided into strips, the bins of a, and each strip
 sorted into its cells when a search first enters it. Distances are L1, in double precision; of equally distant samples
 the one with the lowest index counts as nearer. Every bound below is the same floating-point expression as the distance
 it bounds, and rounding is monotone, so nothing that could matter is ever skipped.
+
+What is compiled is cached on disk as long as this file stays as it is; when a compiled function that it takes from
+``zcore_draws`` or ``zcore_table`` changes, delete the cache (``__pycache__/*.nbi``).
 """
 
 from collections import namedtuple
@@ -187,7 +190,7 @@ def _score(position, times_0, times_1, strip_of, plane, neighbors, exponent, wor
     totals, ids = work.totals, work.ids
     totals[0, ids[position]] += times_0 * UNIT
     totals[1, ids[position]] += times_1 * UNIT
-    s, j = strip_of[ids[position]], plane[5][ids[position]]
+    s, j = int(strip_of[ids[position]]), int(plane[5][ids[position]])
     twin = _twin(position, s, j, work)
     if twin >= 0:
         totals[0, twin] -= times_0 * UNIT
@@ -230,8 +233,18 @@ def _weigh(distances, exponent):
     else:
         for at in range(len(distances)):
             distances[at] = (nearest / distances[at]) ** exponent
-    total = 0.0
-    for at in range(len(distances)):
+    # Four sums in a fixed order, because one would wait for each addition.
+    sums = (0.0, 0.0, 0.0, 0.0)
+    whole = len(distances) // 4 * 4
+    for at in range(0, whole, 4):
+        sums = (
+            sums[0] + distances[at],
+            sums[1] + distances[at + 1],
+            sums[2] + distances[at + 2],
+            sums[3] + distances[at + 3],
+        )
+    total = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    for at in range(whole, len(distances)):
         total += distances[at]
     return total
 
@@ -240,12 +253,13 @@ def _weigh(distances, exponent):
 def _neighbors(position, s, j, plane, wanted, work):
     """The ``wanted`` samples nearest to the one at ``position``, that has no twin, into the front of ``work.distances``
     and ``work.candidates``. Returns their number: N - 1 when there are not as many."""
-    low_x, high_x, low_y, high_y = plane[0], plane[1], plane[2], plane[3]
+    low_x, high_x = plane[0], plane[1]
     x, y = np.float64(work.x[position]), np.float64(work.y[position])
     left, right, down, up = _block(x, y, s, j, int(_SPARE * wanted) + 1, plane, work)
     count = 0
     for strip in range(left, right + 1):
-        count = _gather(strip, down, up, x, y, position, wanted, np.inf, 1.0, count, plane, work)
+        count = _gather(strip, down, up, x, y, wanted, np.inf, 1.0, count, plane, work)
+    count = _without_itself(count, work)
     if count == 0:
         return 0
     # A histogram of the distances in the block tells how far the wanted ones can be at most.
@@ -260,7 +274,7 @@ def _neighbors(position, s, j, plane, wanted, work):
     # What is outside the block and may be as near.
     for strip in range(left, right + 1):
         gap = _gap(x, low_x[strip], high_x[strip])
-        count = _column(strip, down - 1, up + 1, gap, x, y, position, wanted, limit, scale, count, plane, work)
+        count = _column(strip, down - 1, up + 1, gap, x, y, wanted, limit, scale, count, plane, work)
     for step in (-1, 1):
         strip = left - 1 if step < 0 else right + 1
         while 0 <= strip < len(low_x):
@@ -268,7 +282,7 @@ def _neighbors(position, s, j, plane, wanted, work):
             if gap * scale >= limit:
                 break
             _enter(strip, plane, work)
-            count = _column(strip, j, j + 1, gap, x, y, position, wanted, limit, scale, count, plane, work)
+            count = _column(strip, j, j + 1, gap, x, y, wanted, limit, scale, count, plane, work)
             strip += step
     if count <= wanted:
         return count
@@ -314,45 +328,65 @@ def _block(x, y, s, j, wanted, plane, work):
 
 
 @numba.njit(nogil=True, cache=True)
-def _column(strip, down, up, gap, x, y, position, wanted, limit, scale, count, plane, work):
+def _column(strip, down, up, gap, x, y, wanted, limit, scale, count, plane, work):
     """Gathers from one strip the cells from ``down`` downwards and from ``up`` upwards that reach below the limit."""
     low_y, high_y = plane[2], plane[3]
     to = down
     while to >= 0 and (gap + _gap(y, low_y[to], high_y[to])) * scale < limit:
         to -= 1
-    count = _gather(strip, to + 1, down, x, y, position, wanted, limit, scale, count, plane, work)
+    count = _gather(strip, to + 1, down, x, y, wanted, limit, scale, count, plane, work)
     to = up
     while to < len(low_y) and (gap + _gap(y, low_y[to], high_y[to])) * scale < limit:
         to += 1
-    return _gather(strip, up, to - 1, x, y, position, wanted, limit, scale, count, plane, work)
+    return _gather(strip, up, to - 1, x, y, wanted, limit, scale, count, plane, work)
 
 
 @numba.njit(nogil=True, cache=True)
-def _gather(strip, down, up, x, y, position, wanted, limit, scale, count, plane, work):
-    """Appends the samples of cells down..up of a strip whose scaled distance is below the limit, but not the sample
-    itself; returns the new count."""
+def _gather(strip, down, up, x, y, wanted, limit, scale, count, plane, work):
+    """Appends the samples of cells down..up of a strip whose scaled distance is below the limit; returns the new
+    count."""
     if down > up:
         return count
     cells = work.cells[strip]
     if plane[0][strip] != plane[1][strip]:
-        return _append(cells[down], cells[up + 1], x, y, position, limit, scale, count, work)
+        return _append(cells[down], cells[up + 1], x, y, limit, scale, count, work)
     for j in range(down, up + 1):
         end = cells[j + 1]
         if plane[2][j] == plane[3][j]:
             end = min(end, cells[j] + wanted)  # all equally far: the first ones have the lowest indices
-        count = _append(cells[j], end, x, y, position, limit, scale, count, work)
+        count = _append(cells[j], end, x, y, limit, scale, count, work)
     return count
 
 
 @numba.njit(nogil=True, cache=True)
-def _append(start, end, x, y, position, limit, scale, count, work):
+def _append(start, end, x, y, limit, scale, count, work):
     xs, ys, ids, distances, candidates = work.x, work.y, work.ids, work.distances, work.candidates
+    if limit == np.inf:
+        # Without a condition the loop runs on whole vectors; the sample itself is taken out afterwards.
+        ahead = count - start
+        for at in range(start, end):
+            distances[ahead + at] = abs(xs[at] - x) + abs(ys[at] - y)
+        for at in range(start, end):
+            candidates[ahead + at] = ids[at]
+        return ahead + end
     for at in range(start, end):
         distance = abs(xs[at] - x) + abs(ys[at] - y)
         distances[count] = distance
         candidates[count] = ids[at]
-        count += distance * scale < limit and at != position
+        count += distance * scale < limit
     return count
+
+
+@numba.njit(nogil=True, cache=True)
+def _without_itself(count, work):
+    """Takes out the one candidate at distance 0; a sample with a twin does not come here."""
+    distances, candidates = work.distances, work.candidates
+    at = 0
+    while distances[at] != 0:
+        at += 1
+    distances[at] = distances[count - 1]
+    candidates[at] = candidates[count - 1]
+    return count - 1
 
 
 @numba.njit(nogil=True, cache=True)
@@ -384,9 +418,10 @@ def _cut(count, wanted, slot, before, scale, work):
         distances[kept] = distance
         candidates[kept] = candidate
         kept += mine < slot
-        edge_distances[edge] = distance
-        edge_candidates[edge] = candidate
-        edge += mine == slot
+        if mine == slot:
+            edge_distances[edge] = distance
+            edge_candidates[edge] = candidate
+            edge += 1
     _smallest(edge_distances, edge_candidates, edge, wanted - before)
     for at in range(wanted - before):
         distances[kept + at] = edge_distances[at]

@@ -18,11 +18,13 @@ from .prune4rel import Prune4ReL
 from .random import Random
 from .small_loss import SmallLoss
 from .uncertainty import Uncertainty
+from .zcore import ZCore
+from .zcore import ZCore
 
 _METHODS = {
     method.name: method
     for method in (Elfs, Random, CCS, D2, Dual, Prototypicality, Moderate, KCenter, Herding, Forgetting, EL2N, GraNd,
-                   Uncertainty, SmallLoss, Prune4ReL)
+                   Uncertainty, SmallLoss, Prune4ReL, ZCore)
 }  # fmt: skip
 
 
