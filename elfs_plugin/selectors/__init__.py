@@ -19,7 +19,6 @@ from .random import Random
 from .small_loss import SmallLoss
 from .uncertainty import Uncertainty
 from .zcore import ZCore
-from .zcore import ZCore
 
 _METHODS = {
     method.name: method
