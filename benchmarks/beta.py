@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from elfs_plugin import mlp_ensemble
-from elfs_plugin.beta_search import search_beta, usual_beta
+from elfs_plugin.beta_prior import usual_beta
+from elfs_plugin.beta_search import search_beta
 from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
 from elfs_plugin.devices import one_thread
 from elfs_plugin.evaluation import pseudo_label_accuracy
