@@ -32,6 +32,7 @@ _MODULES = {
         "parse_member",
         "parse_members",
     ),
+    "methods": ("choose_coreset",),
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
     "samples": ("check_collection", "vector_fields"),

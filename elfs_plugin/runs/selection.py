@@ -36,6 +36,23 @@ def check_names(dataset, run, tag, view_name, expected=None):
         )
 
 
+def save_ids(dataset, run, ids, tag, view_name, details):
+    """Tags the samples with these ids, and saves a view of the tag; ``details`` says how they were chosen."""
+    # The record comes first: a crash while tagging leaves tags that delete_run knows of.
+    if tag not in run.tags:
+        run.tags.append(tag)
+    run.saved[tag] = {**details, "when": time.time()}
+    if view_name and view_name not in run.saved_views:
+        run.saved_views.append(view_name)
+    record.save_record(dataset, run)
+    everything = fields.writable(dataset)
+    everything.match_tags(tag).untag_samples(tag)
+    everything.select(ids).tag_samples(tag)
+    if view_name:
+        text = f"Coreset of run {run.key} by {details['method']}: {len(ids):,} images"
+        dataset.save_view(view_name, everything.match_tags(tag), description=text, overwrite=True)
+
+
 def save(dataset, run, tag, view_name):
     """Tags the applied selection's coreset and saves its view, under the names that are given."""
     selection = run.stages["selection"]

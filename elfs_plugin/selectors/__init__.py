@@ -34,6 +34,15 @@ def available():
     return {name: {field: getattr(method, field) for field in fields} for name, method in _METHODS.items()}
 
 
+def required(name, **params):
+    """The fields of a :class:`~.pool.Pool` that a method needs with these parameters.
+
+    Raises:
+        InvalidInput: for an unknown method or a parameter out of range
+    """
+    return _method(name)(**params).required()
+
+
 def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=silent, **params):
     """Chooses a coreset of exactly ``budget`` samples from a :class:`~.pool.Pool`.
 
@@ -53,9 +62,13 @@ def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=sile
         InvalidInput: for an unknown method, a need that the pool lacks, a parameter out of range, or a veto that leaves
             fewer samples than the budget
     """
+    return _method(name)(**params).run(pool, budget, seed, quota=quota, veto=veto, progress=progress)
+
+
+def _method(name):
     if name not in _METHODS:
         raise InvalidInput(f"Unknown selector {name!r}. Available: {', '.join(_METHODS)}.", "method")
-    return _METHODS[name](**params).run(pool, budget, seed, quota=quota, veto=veto, progress=progress)
+    return _METHODS[name]
 
 
-__all__ = ["DIRECTIONS", "Parameter", "Pool", "Ranked", "Selection", "Selector", "available", "select"]
+__all__ = ["DIRECTIONS", "Parameter", "Pool", "Ranked", "Selection", "Selector", "available", "required", "select"]

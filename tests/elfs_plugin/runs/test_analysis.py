@@ -9,7 +9,7 @@ from fiftyone.core.collections import SampleCollection
 from elfs_plugin import budget_curve as curves
 from elfs_plugin import evaluation, runs
 from elfs_plugin.errors import Busy, Cancelled, InvalidInput, NameTaken
-from elfs_plugin.runs import analysis, jobs, record, staleness
+from elfs_plugin.runs import jobs, record, staleness
 from elfs_plugin.runs.pool import kept_graph, read_pool
 
 

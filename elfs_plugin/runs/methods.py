@@ -1,0 +1,116 @@
+"""Coresets by any method of :mod:`..selectors`, from what a finished run has: a tag and a saved view."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from .. import selectors
+from ..dynamics import Dynamics
+from ..errors import InvalidInput
+from ..neighbors import knn_graph, suggest_k
+from ..progress import part
+from ..warm_up import with_outputs
+from . import fields, jobs, record, selection
+from .pool import kept_graph, read_pool
+from .truth import truth_path
+
+READING = "Reading the run"
+CHOOSING = "Choosing the coreset"
+WRITING = "Writing to the dataset"
+
+
+def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, seed=0, quota="none", veto=None,
+                   params=None, labels_field=None, locked_tag=None, device="auto", sinks=()):  # fmt: skip
+    """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
+
+    Args:
+        method: one of :func:`~..selectors.available`
+        params: its parameters
+        budget, quota, veto, seed: as for :func:`~..selectors.select`
+        tag: names the coreset; ``view_name`` a saved view of the tag
+        labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels
+        locked_tag: images with this tag are labelled already: the budget counts on top of them
+
+    Raises:
+        InvalidInput, NameTaken
+    """
+    dataset = dataset._dataset
+    run = record.require_record(dataset, key, "scores", "choosing a coreset")
+    selectors.required(method, **(params or {}))  # refuses unknown methods and parameters before anything is read
+    if not tag:
+        raise InvalidInput("Name the tag for the coreset.", "tag")
+    selection.check_names(dataset, run, tag, view_name)
+    with jobs.job(dataset, key, "Choosing a coreset", {READING: 2, CHOOSING: 8, WRITING: 1}, sinks) as reporter:
+        start = time.monotonic()
+        run = record.require_record(dataset, key, "scores", "choosing a coreset")
+        reporter.stage(READING)
+        found = read_pool(dataset, key)
+        progress = reporter.stage(CHOOSING)
+        pool = _pool(dataset, key, found, labels_field, locked_tag)
+        pool = _complete(pool, method, params or {}, veto, seed, device, part(progress, 0.0, 0.5))
+        chosen = selectors.select(method, pool, budget, seed=seed, quota=quota, veto=veto,
+                                  progress=part(progress, 0.5, 1.0), **(params or {}))  # fmt: skip
+        reporter.stage(WRITING)
+        ids = found.ids[chosen.indices].tolist()
+        details = {"method": method, "budget": len(ids), "seed": seed, "quota": quota, "veto": veto,
+                   "params": params or {}, "labels_field": labels_field, "locked_tag": locked_tag}  # fmt: skip
+        selection.save_ids(dataset, run, ids, tag, view_name, details)
+        return {"key": key, "method": method, "coreset": len(ids), "tag": tag, **found.counts,
+                "seconds": round(time.monotonic() - start, 3)}  # fmt: skip
+
+
+def _pool(dataset, key, found, labels_field, locked_tag):
+    """What the run's fields hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
+    names = [*fields.SCORES, "pseudo_label.confidence"]
+    ids, *columns = fields.writable(dataset).values(["id", *(f"{key}.{name}" for name in names)])
+    place = {i: at for at, i in enumerate(ids)}
+    rows = [place[i] for i in found.ids.tolist()]
+    values = {name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)}
+    confidence = values.pop("pseudo_label.confidence")
+    # Scores that are not kept on samples are unknown: a method that asks for one is told so.
+    unknown = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
+    dynamics = Dynamics(**values, **unknown, epochs=1)
+    return selectors.Pool(found.ids, embeddings=found.vectors, pseudo_labels=found.labels, confidence=confidence,
+                          dynamics=dynamics, labels=_given_labels(dataset, labels_field, found),
+                          locked=_locked(dataset, locked_tag, found),
+                          neighbors=kept_graph(dataset, key, found))  # fmt: skip
+
+
+def _given_labels(dataset, field, found):
+    """(N,) int of the labels in a field, which may be wrong; every image needs one."""
+    if not field:
+        return None
+    ids, values = fields.writable(dataset).values(["id", truth_path(dataset, field)])
+    known = {i: value for i, value in zip(ids, values) if value is not None}
+    missing = sum(i not in known for i in found.ids.tolist())
+    if missing:
+        raise InvalidInput(
+            f"{missing:,} images of the run have no value in '{field}'. Choose a field that all have, or none: the "
+            "pseudo-labels are used then.",
+            "labels_field",
+        )
+    return np.unique([known[i] for i in found.ids.tolist()], return_inverse=True)[1]
+
+
+def _locked(dataset, tag, found):
+    if not tag:
+        return None
+    tagged = set(fields.writable(dataset).match_tags(tag).values("id"))
+    locked = np.array([i in tagged for i in found.ids.tolist()], dtype=bool)
+    if not locked.any():
+        raise InvalidInput(f"No image of the run has the tag '{tag}'.", "locked_tag")
+    return locked
+
+
+def _complete(pool, method, params, veto, seed, device, progress):
+    """Adds what the method needs and no field holds: neighbours, and the outputs of a short training."""
+    needs = {*selectors.required(method, **params), *(["neighbors"] if veto is not None else [])}
+    if pool.labels is not None:  # given labels may be wrong; a training says how likely each is
+        needs |= {"probabilities"} & set(selectors.available()[method]["optional"])
+    if "neighbors" in needs and pool.neighbors is None:
+        k = suggest_k(len(pool), int(pool.pseudo_labels.max()) + 1)
+        pool = replace(pool, neighbors=knn_graph(pool.embeddings, k, seed=seed, progress=progress))
+    if needs & {"probabilities", "grand"}:
+        pool = with_outputs(pool, seed=seed, device=device, progress=progress)
+    return pool
