@@ -5,7 +5,7 @@
  * coreset, the rest is too easy. The cut is always stored in ranks; pixels, percentages and scores are derived from it.
  * While a handle moves the server is not asked; one event tells it where the handle was released.
  *
- * Data: {table, cut}. The table comes from elfs_plugin/cuts.py and changes with the run; the cut is
+ * The view holds {table, cut}. The table comes from elfs_plugin/cuts.py and changes with the run; the cut is
  * {hard, budget, serial, chosen_beta, prior_beta} and, for the exact numbers of a released cut, scores and clusters.
  */
 (function () {
@@ -700,10 +700,10 @@
       h(Clusters, { table, cut, exact: told?.clusters }));
   }
 
-  /** The registered component. Props come from FiftyOne: the panel's data at this path, and the events' names. */
+  /** The registered component. Props come from FiftyOne: what the panel draws, and the events' names. */
   function ElfsCuts(props) {
     const view = props.schema?.view || {};
-    const { table, cut } = props.data || {};
+    const { table, cut } = view;
     const trigger = operators.useTriggerPanelEvent();
     const root = useRef(null);
     const renders = useRef(0);

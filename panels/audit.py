@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, value, wrapping
+from .base import Part, guarded, plot, value, wrapping
 from .figures import mean_spread, truth_figure, truth_layout
 
 ZONE_LABELS = ("too hard", "coreset", "too easy")
@@ -21,11 +21,6 @@ class Audit(Part):
         if not field:
             raise InvalidInput("Choose the field that holds the true labels.", "truth_field")
         self.start(ctx, "audit", truth_field=field)
-
-    def load_audit(self, ctx, model):
-        found = model.results.get("audit")
-        if found:
-            ctx.panel.set_data("truth", truth_figure(found["zones"]))
 
     def render_audit(self, panel, ctx, model):
         from ..elfs_plugin import runs
@@ -75,5 +70,4 @@ class Audit(Part):
             if share is not None
         ]
         panel.md(f"Pseudo-labels right by zone: {', '.join(right)}. Classes in each zone:", name="zones_text")
-        layout = truth_layout(len(zones["classes"]))
-        panel.plot("truth", layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px")
+        plot(panel, "truth", truth_figure(zones), truth_layout(len(zones["classes"])))

@@ -42,6 +42,16 @@ def wrapping(panel, name, **options):
                       componentsProps=as_wide_as_they_are, **options)  # fmt: skip
 
 
+def plot(panel, name, traces, layout, **events):
+    """A Plotly figure, as part of what is drawn.
+
+    Not in the panel's data: with the first list or field that the user touches, the browser copies all of that into
+    the state, which goes with every request, and lays later figures over it, number by number.
+    """
+    panel.plot(name, data=traces, layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px",
+               **events)  # fmt: skip
+
+
 def value(panel, name, label, text):
     """A small label with a value beside it."""
     panel.str(name, default=text, label=label, view=types.LabelValueView(label=label, read_only=True))

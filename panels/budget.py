@@ -1,6 +1,6 @@
 """The tab *Budget*: how many labels are enough?"""
 
-from .base import Part, guarded
+from .base import Part, guarded, plot
 from .figures import budget_figure, budget_layout
 
 
@@ -16,16 +16,10 @@ class Budget(Part):
             self.take_cut(ctx, ctx.panel.state.hard, int(ctx.params["x"]))
             ctx.ops.notify(f"Budget: {ctx.panel.state.budget:,} images", variant="info")
 
-    def load_budget(self, ctx, model):
-        found = model.results.get("budget_curve")
-        if found:
-            ctx.panel.set_data("budget_curve", budget_figure(found))
-
     def render_budget(self, panel, ctx, model):
         found = model.results.get("budget_curve")
         if found:
-            panel.plot("budget_curve", layout=budget_layout(), config={"displayModeBar": False}, height="300px",
-                       on_click=self.on_budget_click)  # fmt: skip
+            plot(panel, "budget_curve", budget_figure(found), budget_layout(), on_click=self.on_budget_click)
             panel.md(f"**{found['sentence']}** Click a point to take its budget.", name="budget_text")
             self.render_stale(panel, model, "budget_curve")
         else:

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, wrapping
+from .base import Part, guarded, plot, wrapping
 from .figures import cluster_figure, cluster_layout, count_figure, count_layout
 
 LISTED = 30
@@ -28,13 +28,6 @@ class Clusters(Part):
     def on_again(self, ctx):
         self.prompt(ctx, "compute_pseudo_labels")
 
-    def load_clusters(self, ctx, model):
-        state = ctx.panel.state
-        ctx.panel.set_data("cluster_sizes", cluster_figure(model.table, state.hard or 0, state.budget or 0))
-        count = model.results.get("cluster_count")
-        if count:
-            ctx.panel.set_data("cluster_count", count_figure(count))
-
     def render_clusters(self, panel, ctx, model):
         health = model.results.get("clusters", {})
         if health:
@@ -45,16 +38,16 @@ class Clusters(Part):
             fine = "Nothing stands out: no empty or tiny cluster, and the heads agree. Look at the pictures too."
             panel.view("health_fine", types.AlertView(severity="success", label=fine))
         table = model.table
-        layout = cluster_layout(len(table["clusters"]))
-        panel.plot("cluster_sizes", layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px",
-                   on_click=self.on_cluster_bar)  # fmt: skip
+        state = ctx.panel.state
+        traces = cluster_figure(table, state.hard or 0, state.budget or 0)
+        plot(panel, "cluster_sizes", traces, cluster_layout(len(table["clusters"])), on_click=self.on_cluster_bar)
         if table["more"]["clusters"]:
             panel.md(f"and {table['more']['clusters']} smaller clusters", name="more_clusters")
         self._render_samples(panel, model)
         count = model.results.get("cluster_count")
         if count:
             panel.md(f"**How many clusters?** {count['explanation']}", name="count_text")
-            panel.plot("cluster_count", layout=count_layout(), config={"displayModeBar": False}, height="240px")
+            plot(panel, "cluster_count", count_figure(count), count_layout())
         panel.btn("again", label="Other clusters …", variant="outlined", on_click=self.on_again)
 
     def _render_samples(self, panel, model):

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, wrapping
+from .base import Part, guarded, plot, wrapping
 from .figures import mean_spread, overlap_figure, overlap_layout
 
 NOW = "cuts now"
@@ -86,8 +86,7 @@ class Compare(Part):
     def load_compare(self, ctx, model):
         found = model.results.get("comparison")
         if found:
-            ctx.panel.set_data("overlap", overlap_figure(found))
-            ctx.panel.set_data("compared", self._rows(found))
+            ctx.panel.set_data(_table_name(found), self._rows(found))
 
     def _rows(self, found):
         def beside(at, name, form):
@@ -139,15 +138,16 @@ class Compare(Part):
         table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
         for key, label in COLUMNS.items():
             table.add_column(key, label=label)
-        panel.list("compared", types.Object(), label="Side by side, each: coreset / Random of its size", view=table)
+        panel.list(
+            _table_name(found), types.Object(), label="Side by side, each: coreset / Random of its size", view=table
+        )
         panel.md(LEGEND, name="compared_legend")
         for member in found["members"]:
             if member["outside"] or member["missing"]:
                 lost = f"{member['outside']:,} images are not in this run, {member['missing']:,} are gone."
                 text = f"{member['name']}: {lost}"
                 panel.view(f"outside_{member['name']}", types.AlertView(severity="info", label=text))
-        layout = overlap_layout(len(found["names"]))
-        panel.plot("overlap", layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px")
+        plot(panel, "overlap", overlap_figure(found), overlap_layout(len(found["names"])))
         self._render_differences(panel, state, found)
 
     def _render_differences(self, panel, state, found):
@@ -177,3 +177,8 @@ class Compare(Part):
         text = runs.stale(model.results, model.record).get(name)
         if text:
             panel.view(f"stale_{name}", types.AlertView(severity="warning", label=text))
+
+
+def _table_name(found):
+    """The browser lays new rows over the old ones of the same name; a shorter table would keep some of those."""
+    return f"compared_{len(found['names'])}"

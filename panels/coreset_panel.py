@@ -193,10 +193,10 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         if model.running:
             _set_progress(ctx, model.job)
         if model.phase == "ready":
-            load = getattr(self, f"load_{state.tab or 'tune'}")
-            load(ctx, model)
-            if (state.tab or "tune") != "tune" and state.loaded != model.stamp:
+            if (state.tab or "tune") == "tune" or state.loaded != model.stamp:
                 self.load_tune(ctx, model)
+            if state.tab == "compare":
+                self.load_compare(ctx, model)
 
     # Layout
 

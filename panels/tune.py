@@ -3,7 +3,7 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from .base import ZONES, Part, guarded, set_new, value, wrapping
+from .base import ZONES, Part, guarded, plot, set_new, value, wrapping
 from .figures import curve_figure, curve_layout, histogram_figure, histogram_layout
 
 DEFAULT_BUDGET = 0.1
@@ -64,8 +64,6 @@ class Tune(Part):
         """Takes a cut: into the valid range, to the histogram, and to the grid when it shows a zone. Idempotent."""
         self.take_cut(ctx, hard, budget, answer=answer)
         state = ctx.panel.state
-        if state.live is False:
-            self._fill_histogram(ctx, self.model(ctx))
         if state.shown in (*ZONES, "border"):
             self._show(ctx, state.shown)
 
@@ -81,7 +79,6 @@ class Tune(Part):
         set_new(state, hard=hard, budget=budget)
         if state.live is False:
             set_new(state, beta_percent=round(100 * hard / n, 4), budget_percent=round(100 * budget / n, 4))
-        ctx.panel.set_data("cuts.cut", self._cut(ctx))
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
@@ -103,7 +100,7 @@ class Tune(Part):
     def load_tune(self, ctx, model):
         """Sets the cuts, where another run or somebody else's selection asks for it, and the tab's figures."""
         state = ctx.panel.state
-        state.n = n = model.n
+        state.n = model.n
         curve = model.results.get("beta")
         state.chosen_beta = curve["chosen"] if curve else None
         if state.loaded != model.stamp:
@@ -113,10 +110,6 @@ class Tune(Part):
             self._start_cut(ctx, model)
         else:
             self.take_cut(ctx, state.hard, state.budget)
-        ctx.panel.set_data("cuts", {"table": model.table, "cut": self._cut(ctx)})
-        self._fill_histogram(ctx, model)
-        if curve:
-            ctx.panel.set_data("curve", curve_figure(curve, state.hard / n))
 
     def _start_cut(self, ctx, model):
         """The applied selection, else the β found by the search, else what is usual for the budget."""
@@ -132,11 +125,6 @@ class Tune(Part):
             hard = int((prior_beta(budget / n) if beta is None else beta) * n + 1e-9)
         state.tag = model.record.tags[-1] if model.record.tags else default_tag(model.key)
         self.take_cut(ctx, hard, budget)
-
-    def _fill_histogram(self, ctx, model):
-        state = ctx.panel.state
-        if state.live is False:
-            ctx.panel.set_data("histogram", histogram_figure(model.table, state.hard, state.budget))
 
     # Pictures
 
@@ -268,7 +256,8 @@ class Tune(Part):
     def render_tune(self, panel, ctx, model):
         state = ctx.panel.state
         if state.live is not False:
-            component = types.View(component="ElfsCuts", composite_view=True, on_commit=self.on_commit,
+            component = types.View(component="ElfsCuts", composite_view=True, table=model.table, cut=self._cut(ctx),
+                                   on_commit=self.on_commit,
                                    on_ready=self.on_component_ready, on_zone=self.on_pick_zone)  # fmt: skip
             panel.obj("cuts", view=component)
         else:
@@ -285,8 +274,8 @@ class Tune(Part):
         values = {"scored": n, "hard": state.hard, "coreset": state.budget, "easy": n - state.hard - state.budget}
         for name, label in METRICS.items():
             value(metrics, name, label, f"{values[name]:,}")
-        layout = histogram_layout(model.table)
-        panel.plot("histogram", layout=layout, config={"displayModeBar": False}, height="230px")
+        traces = histogram_figure(model.table, state.hard, state.budget)
+        plot(panel, "histogram", traces, histogram_layout(model.table))
         for name, label, low in (("beta_percent", "β, %", 0), ("budget_percent", "Budget, %", 0.01)):
             number = types.Number(min=low, max=100, float=True)
             slider = types.SliderView(min=low, max=100, value_precision=2, label_position="left")
@@ -327,8 +316,7 @@ class Tune(Part):
                 name="no_curve",
             )
             return
-        panel.plot("curve", layout=curve_layout(), config={"displayModeBar": False}, height="220px",
-                   on_click=self.on_curve_click)  # fmt: skip
+        plot(panel, "curve", curve_figure(curve, state.hard / state.n), curve_layout(), on_click=self.on_curve_click)
         note = "Click a point to take its β."
         if curve.get("smallest", curve["chosen"]) != curve["chosen"]:
             note = f"The smallest within one standard deviation of the best is {curve['smallest']:.2g}. {note}"

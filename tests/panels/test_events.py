@@ -81,7 +81,9 @@ class TestCuts:
         panel.fire("on_commit", hard=2, budget=3, serial=5)
         assert cut_of(panel) == (2, 3)
         assert panel.ids == ids[2:5]
-        assert (panel.data["cuts.cut"]["hard"], panel.data["cuts.cut"]["serial"]) == (2, 5)
+        cut = panel.drawn["cuts"]["view"]["cut"]
+        assert (cut["hard"], cut["budget"], cut["serial"]) == (2, 3, 5)
+        assert panel.data == {}  # the browser would send it back with every request
 
     @pytest.mark.parametrize(
         "sent, taken", [((-3, 4), (0, 4)), ((9, 9), (3, 9)), ((0, 0), (0, 1)), ((50, 50), (0, 12)), ((11, 1), (11, 1))]
