@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint bench screenshots
 
 setup:
 	@$(PYTHON) scripts/setup.py $(VENV)
@@ -20,3 +20,7 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: setup
+	@$(BIN)/python scripts/ensure_chromium.py
+	@$(BIN)/python -m scripts.screenshots $(ARGS)

@@ -1,30 +1,190 @@
-"""Screenshots of a running App for the README: start `make demo`, then run this with the App's address."""
+"""The pictures of the panel in docs/images: python -m scripts.screenshots [--only tune card] [--size 3840x2160].
 
-import sys
+It makes its own dataset of digits with a finished run, serves the App and takes the pictures in headless Chromium.
+Nothing of it stays but the pictures.
+"""
+
+import argparse
+import contextlib
+import io
 from pathlib import Path
 
-from ensure_chromium import find
-from playwright.sync_api import sync_playwright
+from benchmarks.app import app_server, chromium, new_page, own_fiftyone
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
+TABS = ("tune", "clusters", "compare", "budget", "audit")
+THEMES = ("dark", "light")
+SIZE = (1640, 1000)
+TALL = 2000
+"""Height of the window of a picture of the panel alone: it shows the whole of it, and what stays empty is cut off."""
+
+NARROW = 400
+COLORS = 128
+PANEL = "[data-cy=panel-content-coreset_panel]"
+WAIT = 120_000
+SETTLE = 4_000
+"""Milliseconds."""
 
 
-def main(url):
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-gpu"])
-        for theme in ("dark", "light"):
-            context = browser.new_context(viewport={"width": 1500, "height": 1130}, color_scheme=theme)
-            context.add_init_script(f"localStorage.setItem('mui-mode', '{theme}')")
-            page = context.new_page()
-            page.goto(url)
-            page.get_by_text("Dismiss", exact=True).click(timeout=60_000)
-            page.get_by_role("button").filter(has_text="Show coreset").first.click(timeout=60_000)
-            page.wait_for_timeout(8_000)
-            page.screenshot(path=FOLDER / f"panel-{theme}.png")
-            context.close()
-        browser.close()
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[*TABS, "card", "narrow", "sliders", "empty"])
+    parser.add_argument("--themes", nargs="+", default=list(THEMES), choices=THEMES)
+    parser.add_argument("--size", default="x".join(map(str, SIZE)), help="of the App's window")
+    parser.add_argument("--output", type=Path, default=FOLDER)
+    options = parser.parse_args()
+    size = tuple(int(part) for part in options.size.split("x"))
+    options.output.mkdir(parents=True, exist_ok=True)
+    with own_fiftyone("elfs-screenshots") as home:
+        import fiftyone as fo
+
+        from elfs_plugin.demo import write_digits
+
+        labels = larger(write_digits(home / "digits"))
+        finished, empty = fo.Dataset("digits", persistent=True), fo.Dataset("unlabelled", persistent=True)
+        for dataset in (finished, empty):
+            # Plain strings: true labels as FiftyOne's own kind of label would be drawn on every image.
+            dataset.add_samples([fo.Sample(path, digit=str(digit)) for path, digit in labels.items()], progress=False)
+        if set(options.only) - {"empty"}:
+            print("Running the operators", flush=True)
+            run_operators(finished)
+        with chromium() as browser:
+            if set(options.only) - {"empty"}:
+                with app_server(finished, home / "server.log") as url:
+                    take(Camera(browser, url, size, options.output), options)
+            if "empty" in options.only:
+                with app_server(empty, home / "server.log") as url:
+                    camera = Camera(browser, url, size, options.output)
+                    for theme in options.themes:
+                        camera.empty(theme)
+
+
+def larger(paths, side=64):
+    """Enlarges images of 8 x 8 pixels in place, or the App shows them as a few squares. Returns ``paths``."""
+    from PIL import Image
+
+    for path in paths:
+        Image.open(path).resize((side, side), Image.Resampling.BICUBIC).save(path)
+    return paths
+
+
+def run_operators(dataset):
+    """A finished run with a comparison, its stability, a budget curve and an audit."""
+    import fiftyone.operators as foo
+
+    def run(name, **params):
+        foo.get_operator(f"@elfs/coreset/{name}")(dataset, **params)
+
+    run("run_elfs", num_clusters=10, budget=0.1, encoder="pixels", seed=0, tag="elfs_coreset",
+        view_name="elfs_coreset")  # fmt: skip
+    run("compare_coresets", members=["tag:elfs_coreset", "elfs@beta=0.0,budget=179", "elfs@beta=0.3,budget=179"])
+    run("measure_stability")
+    run("budget_curve")
+    run("audit", truth_field="digit")
+
+
+def take(camera, options):
+    for theme in options.themes:
+        camera.tabs([name for name in options.only if name in TABS], theme)
+        for name in ("card", "narrow", "sliders"):
+            if name in options.only:
+                getattr(camera, name)(theme)
+
+
+class Camera:
+    """Takes pictures of one server's App."""
+
+    def __init__(self, browser, url, size, folder):
+        self.browser, self.url, self.size, self.folder = browser, url, size, folder
+
+    @contextlib.contextmanager
+    def page(self, theme, height=None, blocked=False, tab="Tune"):
+        page = new_page(self.browser, width=self.size[0], height=height or self.size[1], theme=theme)
+        if blocked:
+            page.context.route("**/js/elfs.js*", lambda route: route.fulfill(status=404, body=""))
+        page.goto(self.url)
+        page.get_by_text("Dismiss", exact=True).click(timeout=WAIT)  # an advertisement of the App's
+        if tab:  # the server remembers the last one
+            page.get_by_role("tab", name=tab, exact=True).click(timeout=WAIT)
+        yield page
+        page.context.close()
+
+    def tabs(self, names, theme):
+        """Each tab; *Tune* with the coreset beside it, the others alone."""
+        with self.page(theme) as page:
+            page.locator(".elfs-plot").wait_for(timeout=WAIT)
+            page.locator("[data-zone=coreset]").click()
+            for name in names:
+                beside = name == "tune"
+                page.set_viewport_size({"width": self.size[0], "height": self.size[1] if beside else TALL})
+                page.get_by_role("tab", name=name.capitalize(), exact=True).click()
+                settle(page)
+                self.save(page, f"{name}-{theme}", whole=beside)
+
+    def card(self, theme):
+        """The image that is selected in the grid, and its card."""
+        with self.page(theme) as page:
+            page.locator(".elfs-plot").wait_for(timeout=WAIT)
+            page.locator("[data-zone=hard]").click()
+            settle(page)
+            image = page.locator("[data-cy=looker]").nth(2)
+            image.hover()
+            image.locator("input[type=checkbox]").click(force=True)
+            page.get_by_text("Nearest neighbours").first.wait_for()
+            page.get_by_text("Nearest neighbours").first.scroll_into_view_if_needed()
+            settle(page)
+            self.save(page, f"card-{theme}", whole=True)
+
+    def narrow(self, theme):
+        with self.page(theme, height=TALL) as page:
+            page.locator(".elfs-plot").wait_for(timeout=WAIT)
+            width = page.locator(PANEL).bounding_box()["width"]
+            # The grid and the panel share what the sidebar leaves.
+            page.set_viewport_size({"width": round(self.size[0] - 2 * (width - NARROW)), "height": TALL})
+            settle(page)
+            self.save(page, f"narrow-{theme}")
+
+    def sliders(self, theme):
+        """Where the browser could not load the component."""
+        with self.page(theme, height=TALL, blocked=True) as page:
+            page.get_by_text("Budget in images").first.wait_for(timeout=WAIT)
+            settle(page)
+            self.save(page, f"sliders-{theme}")
+
+    def empty(self, theme):
+        with self.page(theme, tab=None) as page:
+            page.get_by_text("No ELFS run on this dataset yet").wait_for(timeout=WAIT)
+            settle(page)
+            self.save(page, f"empty-{theme}", whole=True)
+
+    def save(self, page, name, whole=False):
+        """Writes the window, or the panel without the empty end of it."""
+        from PIL import Image
+
+        content = page.screenshot() if whole else page.locator(PANEL).screenshot()
+        image = Image.open(io.BytesIO(content)).convert("RGB")
+        if not whole:
+            image = without_empty_end(image)
+        # So many colours are enough for a user interface, and cost a third of the bytes.
+        image.quantize(COLORS, dither=Image.Dither.NONE).save(self.folder / f"{name}.png", optimize=True)
+        print(f"{name}.png, {image.width} x {image.height}", flush=True)
+
+
+def without_empty_end(image, margin=16):
+    """The image without the rows at its end that are of one colour each."""
+    import numpy as np
+
+    pixels = np.asarray(image)[:, 16:-16]  # without the edges: a frame, a scroll bar
+    busy = np.flatnonzero((pixels != pixels[:, :1]).any(axis=(1, 2)))
+    end = min(int(busy[-1]) + 1 + margin, image.height) if len(busy) else image.height
+    return image.crop((0, 0, image.width, end))
+
+
+def settle(page):
+    """Leaves the App the time to ask, to answer and to draw; it never tells when it has."""
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(SETTLE)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "http://localhost:5151/datasets/elfs-digits")
+    main()
