@@ -249,7 +249,7 @@ def seed_input(inputs):
     inputs.int("seed", default=0, required=False, label="Seed", description="Same seed, same result")
 
 
-def output_inputs(ctx, inputs, key):
+def output_inputs(ctx, inputs, key, default_tag=None):
     """Tag and saved view for the coreset; names in use by something else are refused."""
     from ..elfs_plugin.errors import NameTaken
     from ..elfs_plugin.runs import load_record
@@ -258,7 +258,7 @@ def output_inputs(ctx, inputs, key):
     record = load_record(ctx.dataset, key)
 
     def tag_free():
-        tag = ctx.params.get("tag")
+        tag = ctx.params.get("tag") or default_tag
         mine = record.tags if record else []
         if tag and tag not in mine and tag in writable(ctx.dataset).distinct("tags"):
             raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", "tag")
@@ -269,7 +269,9 @@ def output_inputs(ctx, inputs, key):
         if name and name not in mine and ctx.dataset.has_saved_view(name):
             raise NameTaken(f"A saved view '{name}' already exists. Choose another name.", "view_name")
 
-    check(inputs.str("tag", required=False, label="Tag", description="Tag the coreset's samples (optional)"), tag_free)
+    prop = inputs.str("tag", default=default_tag, required=False, label="Tag",
+                      description="Tag the coreset's samples" + ("" if default_tag else " (optional)"))  # fmt: skip
+    check(prop, tag_free)
     check(inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)"),
           view_free)  # fmt: skip
 

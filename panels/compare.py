@@ -34,6 +34,11 @@ class Compare(Part):
         self.start(ctx, "compare_coresets", members=chosen)
 
     @guarded
+    def on_method(self, ctx):
+        """The form of the other methods; what they choose is a tag, to be compared with."""
+        self.prompt(ctx, "select_coreset", method="random", budget=ctx.panel.state.budget, budget_unit="images")
+
+    @guarded
     def on_stability(self, ctx):
         state = ctx.panel.state
         self.start(ctx, "measure_stability", budget=state.budget, budget_unit="images", beta=state.hard / state.n)
@@ -118,6 +123,7 @@ class Compare(Part):
         row = wrapping(panel, "compare_buttons")
         row.btn("compare", label="Compare", icon="compare_arrows", variant="contained", disabled=model.running,
                 on_click=self.on_compare)  # fmt: skip
+        row.btn("method", label="Coreset by another method …", icon="add", variant="outlined", on_click=self.on_method)
         row.btn("stability", label="Same cuts, other seeds", icon="casino", variant="outlined", disabled=model.running,
                 on_click=self.on_stability)  # fmt: skip
         self._render_comparison(panel, ctx.panel.state, model)
