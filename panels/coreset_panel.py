@@ -34,8 +34,8 @@ AUM, the area under the margin: how clearly a small network preferred an image's
 hard.
 """
 COMPONENT = Path(__file__).resolve().parents[1] / "js" / "elfs.js"
-WAIT_FOR_COMPONENT = 6000
-"""Milliseconds after which a browser that has not shown the live histogram gets sliders; it may load slowly."""
+WAIT_FOR_COMPONENT = 4000
+"""Milliseconds; a browser that has not shown the live histogram after twice as long gets sliders."""
 WHILE_RUNNING = 1000
 IDLE = 5000
 """Milliseconds between two looks at the job."""
@@ -69,6 +69,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
     def on_load(self, ctx):
         # Unknown until the component says that it is there.
         ctx.panel.state.live = None if COMPONENT.is_file() else False
+        ctx.panel.state.waited = False
         self.refresh(ctx)
 
     @guarded
@@ -99,6 +100,10 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         if ctx.dataset is None:
             return False
         if state.live is None and state.hard is not None and (state.tab or "tune") == "tune":
+            # This tick may have been sent before the component's word was heard; the next one will know of it.
+            if not state.waited:
+                state.waited = True
+                return False
             state.live = False  # the browser could not load the live histogram
             return True
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
