@@ -10,6 +10,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+# What is compiled is kept on disk under the name of its module, and that name must be importable when it is read. The
+# App loads plugins under a name of its own making, which is not: there everything is compiled once a process.
+compiled = numba.njit(nogil=True, cache=__package__ == "elfs_plugin")
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
@@ -42,13 +46,13 @@ def plan(dimensions, draws, *, seed=0, stream=0):
     return Plan(np.array(counts, dtype=np.int32), np.array(keys, dtype=np.uint64))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def pair_number(a, b, dimensions):
     """The number of the pair a < b."""
     return a * dimensions - a * (a + 1) // 2 + b - a - 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _mixed(z):
     # The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a counter in, 64 well-mixed bits out.
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
@@ -56,19 +60,19 @@ def _mixed(z):
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def pair_key(key, pair):
     """The stream of one pair within a half."""
     return _mixed(key ^ _mixed((np.uint64(pair) + np.uint64(1)) * _GOLDEN))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def uniform(key, counter):
     """Number ``counter`` of a stream, in [0, 1)."""
     return (_mixed(key + (np.uint64(counter) + np.uint64(1)) * _GOLDEN) >> np.uint64(11)) * _UNIT
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def triangular(u, low, mode, high):
     """The value below which a share ``u`` of the triangular distribution lies; ``low`` itself when it has no width."""
     width = high - low
@@ -79,7 +83,7 @@ def triangular(u, low, mode, high):
     return high - np.sqrt((1 - u) * width * (high - mode))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def place(key, draw, low_a, mode_a, high_a, low_b, mode_b, high_b):
     """Where draw number ``draw`` of a pair's stream falls: its coordinates in both dimensions."""
     u, v = uniform(key, 2 * draw), uniform(key, 2 * draw + 1)

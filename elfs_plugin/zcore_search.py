@@ -11,10 +11,9 @@ What is compiled is cached on disk as long as this file stays as it is; when a c
 
 from collections import namedtuple
 
-import numba
 import numpy as np
 
-from .zcore_draws import pair_key, pair_number, place
+from .zcore_draws import compiled, pair_key, pair_number, place
 from .zcore_table import bin_of
 
 UNIT = np.int64(1) << np.int64(34)
@@ -49,7 +48,7 @@ def workspace(n, bins):
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def score_pairs(table, counts, keys, a, from_b, to_b, part, parts, neighbors, exponent, work):
     """Scores part ``part`` of ``parts`` of the draws on the pairs (a, b), from_b <= b < to_b, into ``work.totals``;
     returns their number.
@@ -94,12 +93,12 @@ def score_pairs(table, counts, keys, a, from_b, to_b, part, parts, neighbors, ex
     return made
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _part_of(count, part, parts):
     return count * part // parts, count * (part + 1) // parts
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _by_strip(column, strip_of, strips, work):
     """The samples strip by strip, by index within a strip."""
     starts = work.strips
@@ -116,7 +115,7 @@ def _by_strip(column, strip_of, strips, work):
         work.sorted_x[at] = column[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _enter(s, plane, work):
     """Sorts strip s into its cells, by index within a cell, unless that is done already."""
     if work.built[s]:
@@ -144,7 +143,7 @@ def _enter(s, plane, work):
         work.ids[to] = i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _nearest(px, py, plane, work):
     """The position of the sample nearest to a place."""
     low_x, high_x, low_y, high_y = plane[0], plane[1], plane[2], plane[3]
@@ -179,12 +178,12 @@ def _nearest(px, py, plane, work):
                 j += step
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _gap(value, low, high):
     return max(low - value, value - high, 0.0)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _score(position, times_0, times_1, strip_of, plane, neighbors, exponent, work):
     """+1 to the sample found, -1 shared by its neighbours, each as often as the halves found it."""
     totals, ids = work.totals, work.ids
@@ -212,7 +211,7 @@ def _score(position, times_0, times_1, strip_of, plane, neighbors, exponent, wor
             totals[1, who[at]] -= times_1 * share
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _twin(position, s, j, work):
     """The lowest index of another sample at the same place, -1 without one."""
     cells, x, y = work.cells[s], work.x, work.y
@@ -222,7 +221,7 @@ def _twin(position, s, j, work):
     return -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _weigh(distances, exponent):
     """Turns distances into 1 / d^exponent, that of the nearest being 1, in place. Returns their sum."""
     nearest = distances.min()
@@ -249,7 +248,7 @@ def _weigh(distances, exponent):
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _neighbors(position, s, j, plane, wanted, work):
     """The ``wanted`` samples nearest to the one at ``position``, that has no twin, into the front of ``work.distances``
     and ``work.candidates``. Returns their number: N - 1 when there are not as many."""
@@ -291,7 +290,7 @@ def _neighbors(position, s, j, plane, wanted, work):
     return _cut(count, wanted, slot, before, scale, work)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _block(x, y, s, j, wanted, plane, work):
     """A block of cells around cell (s, j), grown where it is nearest to (x, y), with more than ``wanted`` samples."""
     low_x, high_x, low_y, high_y = plane[0], plane[1], plane[2], plane[3]
@@ -327,7 +326,7 @@ def _block(x, y, s, j, wanted, plane, work):
     return left, right, down, up
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _column(strip, down, up, gap, x, y, wanted, limit, scale, count, plane, work):
     """Gathers from one strip the cells from ``down`` downwards and from ``up`` upwards that reach below the limit."""
     low_y, high_y = plane[2], plane[3]
@@ -341,7 +340,7 @@ def _column(strip, down, up, gap, x, y, wanted, limit, scale, count, plane, work
     return _gather(strip, up, to - 1, x, y, wanted, limit, scale, count, plane, work)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _gather(strip, down, up, x, y, wanted, limit, scale, count, plane, work):
     """Appends the samples of cells down..up of a strip whose scaled distance is below the limit; returns the new
     count."""
@@ -358,7 +357,7 @@ def _gather(strip, down, up, x, y, wanted, limit, scale, count, plane, work):
     return count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _append(start, end, x, y, limit, scale, count, work):
     xs, ys, ids, distances, candidates = work.x, work.y, work.ids, work.distances, work.candidates
     if limit == np.inf:
@@ -377,7 +376,7 @@ def _append(start, end, x, y, limit, scale, count, work):
     return count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _without_itself(count, work):
     """Takes out the one candidate at distance 0; a sample with a twin does not come here."""
     distances, candidates = work.distances, work.candidates
@@ -389,13 +388,13 @@ def _without_itself(count, work):
     return count - 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _histogram(distances, start, end, scale, slots):
     for at in range(start, end):
         slots[min(np.int64(distances[at] * scale), _SLOTS - 1)] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _slot_of(slots, wanted):
     """The slot in which number ``wanted`` lies, and how many are in the slots before."""
     before = 0
@@ -406,7 +405,7 @@ def _slot_of(slots, wanted):
     return _SLOTS - 1, before
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _cut(count, wanted, slot, before, scale, work):
     """Keeps the ``wanted`` nearest of ``count`` candidates: those in earlier slots, and the nearest of ``slot``."""
     distances, candidates = work.distances, work.candidates
@@ -429,7 +428,7 @@ def _cut(count, wanted, slot, before, scale, work):
     return wanted
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _smallest(distances, candidates, count, wanted):
     """Moves the ``wanted`` smallest (distance, candidate) to the front: Hoare's selection."""
     first, last = 0, count - 1

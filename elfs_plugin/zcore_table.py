@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from .errors import InvalidInput
 from .progress import silent
+from .zcore_draws import compiled
 
 _BLOCK = 8192
 _MAX_BINS = 256  # so that a bin's number fits in one byte
@@ -94,7 +94,7 @@ def _edges(ordered, at):
     return starts[starts < len(ordered)]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def bin_of(value, lows):
     """The last bin that begins at or below ``value``; the first one for a value below all."""
     first, count = 0, len(lows)
@@ -106,7 +106,7 @@ def bin_of(value, lows):
     return first
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _into_bins(column, lows, out):
     for i in range(len(column)):
         out[i] = bin_of(column[i], lows)

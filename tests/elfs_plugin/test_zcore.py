@@ -1,6 +1,11 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import elfs_plugin
 from benchmarks.zcore import plain_scores
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.zcore import Scorer, agreement, zcore_scores
@@ -249,3 +254,24 @@ def test_progress_rises_and_can_stop_it():
 
     with pytest.raises(KeyboardInterrupt):
         zcore_scores(normal(300, 9), max_draws=5000, progress=stop)
+
+
+_UNDER_ANOTHER_NAME = """
+import importlib.util, sys
+folder = sys.argv[1]
+spec = importlib.util.spec_from_file_location("@a/b", folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules["@a/b"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+table = importlib.import_module("@a/b.zcore_table")
+print(table.make_table(table.np.arange(5.0)[:, None]).used)
+"""
+
+
+def test_what_the_library_has_compiled_does_not_break_the_plugin(tmp_path):
+    # As FiftyOne loads plugins: under a name that cannot be imported, from the folder that holds the compiled cache.
+    expected = make_table(np.arange(5.0)[:, None]).used
+    folder = str(Path(elfs_plugin.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", _UNDER_ANOTHER_NAME, folder], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(expected), done.stderr
