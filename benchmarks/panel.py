@@ -40,6 +40,7 @@ MEASURES = {
     "frames": Measure("renders per second while a handle is dragged", "/s", "at least 30", 0, True),
     "moves": Measure("moves of the pointer that the browser took meanwhile", "/s", "", 0, True),
     "idle": Measure("frames this browser draws while nothing moves", "/s", "", 0, True),
+    "cpu": Measure("processor time of the page's main thread per render", "ms", "", 1),
     "gap": Measure("longest pause between two renders of a drag", "ms", "", 0),
     "requests": Measure("requests caused by a drag", "", "0", 0),
     "polls": Measure("the panel's clock during a drag, requests", "", "", 0),
@@ -148,12 +149,28 @@ class Traffic:
     def __init__(self, page):
         self.requests = []
         page.on("request", self._note)
+        self.session = page.context.new_cdp_session(page)
+        self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
         # All samples share a few hundred files; in a real dataset each thumbnail is another one.
-        page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+        self.session.send("Network.setCacheDisabled", {"cacheDisabled": True})
 
     def _note(self, request):
         if request.method == "POST":
             self.requests.append(request)
+
+    def main_thread_seconds(self):
+        """Processor time of the page's main thread so far; other programs do not count, however busy they are."""
+        metrics = self.session.send("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+    def wait_until_quiet(self, page, seconds=2.0, most=30.0):
+        """Waits until nothing has been asked for so long."""
+        end = time.monotonic() + most
+        known, since = len(self.requests), time.monotonic()
+        while time.monotonic() - since < seconds and time.monotonic() < end:
+            page.wait_for_timeout(100)
+            if len(self.requests) != known:
+                known, since = len(self.requests), time.monotonic()
 
     def of_panel(self, method):
         """Those that called a method of the panel."""
@@ -239,13 +256,14 @@ def drags(page, traffic):
         page.reload()  # on a busy machine the panel may have taken its sliders
     page.locator("[data-zone=coreset]").click()
     page.locator("[data-cy=looker]:has([canvas-loaded=true])").first.wait_for()
-    page.wait_for_timeout(3000)
+    traffic.wait_until_quiet(page)
     idle = page.evaluate(_IDLE)
     for number in range(DRAGS):
+        traffic.wait_until_quiet(page)
         page.evaluate(_WATCH)
-        first = len(traffic.requests)
+        first, before = len(traffic.requests), traffic.main_thread_seconds()
         moves = _drag(page, DRAG_SECONDS, -SWING if number % 2 else SWING)
-        during = traffic.requests[first:]
+        during, busy = traffic.requests[first:], traffic.main_thread_seconds() - before
         released = len(traffic.requests)
         page.mouse.up()
         page.wait_for_function("window.elfsSeen.thumbnail > 0", polling="raf")
@@ -253,7 +271,8 @@ def drags(page, traffic):
         page.wait_for_timeout(2000)  # what follows the cut, such as the placements of buttons
         seen = page.evaluate("window.elfsSeen")
         values = of_drag(seen, during, traffic.requests[released:], answer)
-        yield {**values, "moves": moves / DRAG_SECONDS, "idle": idle}
+        renders = sum(at <= seen["released"] for at in seen["renders"])
+        yield {**values, "moves": moves / DRAG_SECONDS, "idle": idle, "cpu": 1000 * busy / max(renders, 1)}
 
 
 def _drag(page, seconds, end):
