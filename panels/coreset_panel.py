@@ -221,7 +221,10 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         waiting = state.live is None and state.hard is not None
         interval = WHILE_RUNNING if state.running else WAIT_FOR_COMPONENT if waiting else IDLE
         panel.view("timer", types.TimerView(interval=interval, on_interval=self.on_tick))
-        return types.Property(panel, view=types.GridView(orientation="vertical", columns=1, gap=1, pad=2))
+        # Without it the widest part keeps the panel from getting narrower, and its right side is cut off.
+        shrinking = {"grid": {"sx": {"& > div": {"minWidth": 0}}}}
+        view = types.GridView(orientation="vertical", columns=1, gap=1, pad=2, componentsProps=shrinking)
+        return types.Property(panel, view=view)
 
     def _render(self, panel, ctx):
         model = self.model(ctx)
