@@ -41,6 +41,8 @@ MEASURES = {
     "moves": Measure("moves of the pointer that the browser took meanwhile", "/s", "", 0, True),
     "idle": Measure("frames this browser draws while nothing moves", "/s", "", 0, True),
     "cpu": Measure("processor time of the page's main thread per render", "ms", "", 1),
+    "script": Measure("of it in scripts", "ms", "", 1),
+    "alone": Measure("of it all when the grid is hidden", "ms", "", 1),
     "gap": Measure("longest pause between two renders of a drag", "ms", "", 0),
     "requests": Measure("requests caused by a drag", "", "0", 0),
     "polls": Measure("the panel's clock during a drag, requests", "", "", 0),
@@ -158,10 +160,10 @@ class Traffic:
         if request.method == "POST":
             self.requests.append(request)
 
-    def main_thread_seconds(self):
-        """Processor time of the page's main thread so far; other programs do not count, however busy they are."""
-        metrics = self.session.send("Performance.getMetrics")["metrics"]
-        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+    def main_thread(self):
+        """Processor time of the page's main thread so far in ms, all and in scripts. Other programs do not count."""
+        metrics = {metric["name"]: metric["value"] for metric in self.session.send("Performance.getMetrics")["metrics"]}
+        return 1000 * metrics["TaskDuration"], 1000 * metrics["ScriptDuration"]
 
     def wait_until_quiet(self, page, seconds=2.0, most=30.0):
         """Waits until nothing has been asked for so long."""
@@ -261,9 +263,9 @@ def drags(page, traffic):
     for number in range(DRAGS):
         traffic.wait_until_quiet(page)
         page.evaluate(_WATCH)
-        first, before = len(traffic.requests), traffic.main_thread_seconds()
+        first, before = len(traffic.requests), traffic.main_thread()
         moves = _drag(page, DRAG_SECONDS, -SWING if number % 2 else SWING)
-        during, busy = traffic.requests[first:], traffic.main_thread_seconds() - before
+        during, busy = traffic.requests[first:], traffic.main_thread()
         released = len(traffic.requests)
         page.mouse.up()
         page.wait_for_function("window.elfsSeen.thumbnail > 0", polling="raf")
@@ -271,8 +273,21 @@ def drags(page, traffic):
         page.wait_for_timeout(2000)  # what follows the cut, such as the placements of buttons
         seen = page.evaluate("window.elfsSeen")
         values = of_drag(seen, during, traffic.requests[released:], answer)
-        renders = sum(at <= seen["released"] for at in seen["renders"])
-        yield {**values, "moves": moves / DRAG_SECONDS, "idle": idle, "cpu": 1000 * busy / max(renders, 1)}
+        cpu, script = ((now - then) / max(len(seen["renders"]), 1) for now, then in zip(busy, before))
+        yield {**values, "moves": moves / DRAG_SECONDS, "idle": idle, "cpu": cpu, "script": script}
+    yield {"alone": _without_grid(page, traffic)}
+
+
+def _without_grid(page, traffic):
+    """Processor time of the main thread per render in ms, when there are no thumbnails to be painted beside it."""
+    page.add_style_tag(content="[data-cy=panel-content-Samples] { display: none !important; }")
+    traffic.wait_until_quiet(page)
+    page.evaluate(_WATCH)
+    before = traffic.main_thread()[0]
+    _drag(page, DRAG_SECONDS, SWING)
+    busy = traffic.main_thread()[0] - before
+    page.mouse.up()
+    return busy / max(len(page.evaluate("window.elfsSeen.renders")), 1)
 
 
 def _drag(page, seconds, end):
