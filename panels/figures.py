@@ -128,7 +128,7 @@ def overlap_figure(comparison):
 
 
 def overlap_layout(names):
-    return layout("", "", height=110 + 46 * names, y_percent=False, showlegend=False,
+    return layout("", "", height=110 + 64 * names, y_percent=False, showlegend=False,
                   margin={"t": 30, "r": 10, "b": 60, "l": 110}, yaxis={"autorange": "reversed"},
                   title={"text": "How much of the row is also in the column", "font": {"size": 13}})  # fmt: skip
 
