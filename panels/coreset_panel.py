@@ -100,12 +100,11 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         if ctx.dataset is None:
             return False
         if state.live is None and state.hard is not None and (state.tab or "tune") == "tune":
+            if state.waited:
+                state.live = False  # the browser could not load the live histogram
+                return True
             # This tick may have been sent before the component's word was heard; the next one will know of it.
-            if not state.waited:
-                state.waited = True
-                return False
-            state.live = False  # the browser could not load the live histogram
-            return True
+            state.waited = True
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
         if state.running and job and job["state"] == "running":
             _set_progress(ctx, job)
@@ -261,6 +260,8 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
                                     description=model.job["message"])  # fmt: skip
             panel.view("message", alert)
         self._render_findings(panel, model)
+        if not model.running:
+            self._render_unfinished(panel, model)
         if model.phase == "ready":
             tabs = types.TabsView(variant="scrollable")
             for name, label in TABS.items():
@@ -268,6 +269,21 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             tab = ctx.panel.state.tab or "tune"
             panel.enum("tab", tabs.values(), default=tab, view=tabs, on_change=self.on_tab)
             getattr(self, f"render_{tab}")(panel, ctx, model)
+
+    def _render_unfinished(self, panel, model):
+        """A run that has not come to scores yet: what it has, and the next step."""
+        steps = {
+            "no_pseudo_labels": ("no pseudo-labels", "compute_pseudo_labels", "Compute pseudo-labels …"),
+            "no_scores": ("pseudo-labels, but no scores", "compute_scores", "Compute scores …"),
+        }
+        if model.phase not in steps:
+            return
+        has, operator, label = steps[model.phase]
+        panel.view("todo", types.AlertView(severity="info", label=f"This run has {has} yet"))
+        row = wrapping(panel, "todo_steps")
+        row.btn("todo_next", label=label, variant="contained", on_click=self.on_next_step,
+                params={"operator": operator})  # fmt: skip
+        row.btn("todo_all", label="Run all of ELFS …", variant="outlined", on_click=self.on_run)
 
     def _render_findings(self, panel, model):
         """What is wrong with the run, each with what to do about it."""

@@ -256,6 +256,25 @@ class TestWhatCanHappenToARun:
             assert "failed" not in panel.drawn
             assert any("results" in text for text in panel.alerts)
 
+    @pytest.mark.parametrize(
+        "lost, text, step",
+        [
+            (("scores",), "This run has pseudo-labels, but no scores yet", "compute_scores"),
+            (("scores", "pseudo_labels"), "This run has no pseudo-labels yet", "compute_pseudo_labels"),
+        ],
+    )
+    def test_not_finished_yet(self, panel, written, lost, text, step):
+        run = record.load_record(written[0], "elfs")
+        for stage in lost:
+            del run.stages[stage]
+        record.save_record(written[0], run)
+        panel.fire("on_load")
+        assert panel.alerts == [text]
+        button = panel.drawn["todo_steps"]["type"]["properties"]["todo_next"]["view"]
+        assert button["params"] == {"operator": step}
+        panel.fire("on_next_step", operator=step)
+        assert panel.started[0][1]["operator_uri"] == f"@elfs/coreset/{step}"
+
     def test_no_run_and_no_dataset(self, plugin, dataset):
         assert Panel(dataset).alerts == ["No ELFS run on this dataset yet"]
 
