@@ -40,7 +40,7 @@ def main():
 
         from elfs_plugin.demo import write_digits
 
-        labels = larger(write_digits(home / "digits"))
+        labels = write_digits(home / "digits")
         finished, empty = fo.Dataset("digits", persistent=True), fo.Dataset("unlabelled", persistent=True)
         for dataset in (finished, empty):
             # Plain strings: true labels as FiftyOne's own kind of label would be drawn on every image.
@@ -48,6 +48,7 @@ def main():
         if set(options.only) - {"empty"}:
             print("Running the operators", flush=True)
             run_operators(finished)
+        enlarge(labels)
         with chromium() as browser:
             if set(options.only) - {"empty"}:
                 with app_server(finished, home / "server.log") as url:
@@ -59,13 +60,13 @@ def main():
                         camera.empty(theme)
 
 
-def larger(paths, side=64):
-    """Enlarges images of 8 x 8 pixels in place, or the App shows them as a few squares. Returns ``paths``."""
+def enlarge(paths, side=64):
+    """Enlarges images of 8 x 8 pixels in place, or the App shows them as a few squares; only after the run, whose
+    result is that of the demo."""
     from PIL import Image
 
     for path in paths:
         Image.open(path).resize((side, side), Image.Resampling.BICUBIC).save(path)
-    return paths
 
 
 def run_operators(dataset):
@@ -86,9 +87,11 @@ def run_operators(dataset):
 def take(camera, options):
     for theme in options.themes:
         camera.tabs([name for name in options.only if name in TABS], theme)
-        for name in ("card", "narrow", "sliders"):
+        for name in ("narrow", "sliders"):
             if name in options.only:
                 getattr(camera, name)(theme)
+    for theme in options.themes if "card" in options.only else ():
+        camera.card(theme)  # last: the panel remembers the image
 
 
 class Camera:
@@ -129,7 +132,7 @@ class Camera:
             settle(page)
             image = page.locator("[data-cy=looker]").nth(2)
             image.hover()
-            image.locator("input[type=checkbox]").click(force=True)
+            image.locator("input[type=checkbox]").dispatch_event("click")
             page.get_by_text("Nearest neighbours").first.wait_for()
             page.get_by_text("Nearest neighbours").first.scroll_into_view_if_needed()
             settle(page)
@@ -166,7 +169,8 @@ class Camera:
         if not whole:
             image = without_empty_end(image)
         # So many colours are enough for a user interface, and cost a third of the bytes.
-        image.quantize(COLORS, dither=Image.Dither.NONE).save(self.folder / f"{name}.png", optimize=True)
+        small = image.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small.save(self.folder / f"{name}.png", optimize=True)
         print(f"{name}.png, {image.width} x {image.height}", flush=True)
 
 
