@@ -45,7 +45,7 @@ def test_reusing_the_heap_returns_it_also_after_an_error():
     process = psutil.Process()
     before = process.memory_info().rss
     with pytest.raises(RuntimeError, match="stop"), reuse_heap(CPU):
-        blocks = [bytearray(8 << 20) for _ in range(16)]
+        blocks = [bytearray(8 << 20) for _ in range(64)]
         inside = process.memory_info().rss
         del blocks
         raise RuntimeError("stop")

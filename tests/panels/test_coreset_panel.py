@@ -1,8 +1,7 @@
-"""The panel in the real App: from an empty dataset to a saved coreset."""
+"""The panel in the real App: from a finished run to a saved coreset."""
 
 import re
 
-import fiftyone as fo
 import pytest
 from playwright.sync_api import expect
 
@@ -113,15 +112,3 @@ class TestReady:
         chosen = runs.load_results(app_dataset, "elfs")["beta"]["chosen"]
         shows_zones(page, int(chosen * N + 1e-9), 24)
         no_error_page(page)
-
-
-def test_empty_dataset_is_told_what_to_do_and_runs_from_the_panel(page, app_dataset):
-    expect(page.get_by_text("No ELFS run on this dataset yet")).to_be_visible()
-    press(page, "Select images to label …")
-    expect(page.get_by_text("ELFS: Select images to label").first).to_be_visible()
-    press(page, "Execute")
-    expect(zone(page, "coreset")).to_be_visible(timeout=180_000)
-    no_error_page(page)
-    app_dataset.reload()
-    assert app_dataset.bounds("elfs.rank") == (0, N - 1)
-    runs.delete_run(fo.load_dataset(app_dataset.name))

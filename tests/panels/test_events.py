@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import fiftyone.operators as foo
 import pytest
@@ -21,7 +22,10 @@ class Panel:
 
     def fire(self, method, **params):
         request = {"__method__": method, "panel_id": "panel", "panel_state": dict(self.state), **params}
-        result = foo.execute_operator("@elfs/coreset/coreset_panel", {"dataset": self.dataset, "params": request})
+        context = {"dataset": self.dataset, "params": request}
+        # In a thread of its own: where a browser is driven, this one has an event loop, and FiftyOne would only schedule.
+        with ThreadPoolExecutor(1) as thread:
+            result = thread.submit(foo.execute_operator, "@elfs/coreset/coreset_panel", context).result()
         self.said, self.view, self.drawn, self.started = [], None, {}, []
         for message in result.executor.to_json()["requests"]:
             name, sent = message["operator_uri"].rpartition("/")[2], message["params"]
