@@ -23,7 +23,7 @@ class Panel:
     def fire(self, method, **params):
         request = {"__method__": method, "panel_id": "panel", "panel_state": dict(self.state), **params}
         context = {"dataset": self.dataset, "params": request}
-        # In a thread of its own: where a browser is driven, this one has an event loop, and FiftyOne would only schedule.
+        # In a thread of its own: beside a driven browser runs an event loop, and FiftyOne would only schedule there.
         with ThreadPoolExecutor(1) as thread:
             result = thread.submit(foo.execute_operator, "@elfs/coreset/coreset_panel", context).result()
         self.said, self.view, self.drawn, self.started = [], None, {}, []
