@@ -1,4 +1,4 @@
-"""``python -m elfs_plugin``: the demo, and a run over a folder of images or a FiftyOne dataset."""
+"""``python -m elfs_plugin``: the demo, a run over a folder of images or a FiftyOne dataset, a comparison of methods."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from . import cli_compare
 from .errors import ElfsError, InvalidInput, explain
 from .install import point_fiftyone_here
 
@@ -66,6 +67,10 @@ def _parser():
     run.add_argument("--port", type=int, default=PORT)
     run.add_argument("--json", action="store_true", help="end standard output with one JSON object")
     run.set_defaults(function=_run)
+
+    compare = commands.add_parser("compare", help="which selection method to trust: all of them beside Random")
+    cli_compare.add_arguments(compare, _clusters)
+    compare.set_defaults(function=cli_compare.run)
     return parser
 
 

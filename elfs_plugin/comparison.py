@@ -177,24 +177,39 @@ def _checked(selections, n):
 def _balance(chosen, drawn, labels):
     num_clusters = int(labels.max()) + 1
     pool = np.bincount(labels, minlength=num_clusters)
-
-    def distance(rows):
-        shares = np.bincount(labels[rows], minlength=num_clusters) / len(rows)
-        return float(np.abs(shares - pool / len(labels)).sum() / 2)
-
     counts = np.stack([np.bincount(labels[rows], minlength=num_clusters) for rows in chosen])
-    random = np.array([[distance(d[: len(rows)]) for d in drawn] for rows in chosen])
-    return pool, counts, np.array([distance(rows) for rows in chosen]), random
+    random = np.array([[imbalance(d[: len(rows)], labels) for d in drawn] for rows in chosen])
+    return pool, counts, np.array([imbalance(rows, labels) for rows in chosen]), random
+
+
+def imbalance(rows, labels):
+    """Total variation distance, in [0, 1], between the clusters' shares in ``rows`` (b,) and in all ``labels`` (N,)."""
+    num_clusters = int(labels.max()) + 1
+    here, all_of_them = (np.bincount(values, minlength=num_clusters) / len(values) for values in (labels[rows], labels))
+    return float(np.abs(here - all_of_them).sum() / 2)
 
 
 def _coverage(chosen, drawn, embeddings, order, seed, progress):
     """(S, 3), (S, seeds, 3) and the number of samples that were asked for their nearest chosen one."""
-    n, dimensions = np.shape(embeddings)
     sets = list(chosen)
     place = {}
     for size in sorted({len(rows) for rows in chosen}):
         place[size] = len(sets)
         sets.extend(d[:size] for d in drawn)
+    found, queries = coverage(sets, embeddings, order, seed, progress)
+    random = [found[place[len(rows)] : place[len(rows)] + len(drawn)] for rows in chosen]
+    return found[: len(chosen)], np.array(random), queries
+
+
+def coverage(sets, embeddings, order, seed, progress=silent):
+    """((S, 3) mean, 95th percentile and largest cosine distance from the pool's samples to the nearest of each set, the
+    number of samples asked); more than :data:`COVERAGE_COST` allows are replaced by a random sample of them.
+
+    Args:
+        sets: S times (b,) rows
+        order: (N,) rows sorted by id
+    """
+    n, dimensions = np.shape(embeddings)
     total = sum(len(rows) for rows in sets)
     queries = int(min(n, max(LEAST_QUERIES, COVERAGE_COST / (total * (75 + dimensions)))))
     asked = order
@@ -206,8 +221,7 @@ def _coverage(chosen, drawn, embeddings, order, seed, progress):
         start, end = done / total, (done + len(rows)) / total
         found.append(_distances(unit, normalize(np.asarray(embeddings)[rows]), part(progress, start, end)))
         done += len(rows)
-    random = [found[place[len(rows)] : place[len(rows)] + len(drawn)] for rows in chosen]
-    return np.array(found[: len(chosen)]), np.array(random), queries
+    return np.array(found), queries
 
 
 def _distances(queries, base, progress):

@@ -22,6 +22,7 @@ DUAL_EPOCHS = 30
 DUAL_WINDOW = 10
 """... through a window of J = 10 epochs that slides by one."""
 
+
 @dataclass(frozen=True)
 class Dynamics:
     """Scores of N samples, each (N,) float64; of an ensemble the mean over the members that scored the sample.

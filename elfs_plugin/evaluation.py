@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from . import comparison
+from . import comparison, method_comparison
 from .errors import InvalidInput
 from .plain import plain
 from .progress import silent
@@ -148,3 +148,21 @@ def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent
     chosen = {name: getattr(selection, "indices", selection) for name, selection in selections.items()}
     return comparison.compare(chosen, pool.embeddings, pool.pseudo_labels, ids=pool.ids, neighbors=pool.neighbors,
                               seeds=seeds, seed=seed, device=device, progress=progress)  # fmt: skip
+
+
+def audit_methods(compared, embeddings, true_labels, *, ids=None, seed=0, device="auto", progress=silent):
+    """(M, B, S) accuracies on true labels of what methods have chosen, in the splits of the comparison. For reporting
+    only.
+
+    Args:
+        compared: :class:`~.method_comparison.MethodComparison`; it was made without these labels
+        ids, seed: as it was made with
+        true_labels: (N,) of any sortable type
+    """
+    if len(true_labels) != compared.size_of_pool:
+        raise InvalidInput(f"{compared.size_of_pool:,} samples need as many true labels, not {len(true_labels):,}.")
+    classes, y = np.unique(np.asarray(true_labels), return_inverse=True)
+    if len(classes) < 2:
+        raise InvalidInput("An audit needs at least two classes.")
+    return method_comparison.probe_accuracies(compared.chosen, embeddings, y, ids=ids, seed=seed, device=device,
+                                              progress=progress)  # fmt: skip

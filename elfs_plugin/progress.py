@@ -70,6 +70,11 @@ class Reporter:
         self._start = time.monotonic()
         self._last_emit = float("-inf")
         self._overall = 0.0
+        self.warnings = []
+
+    def warn(self, text):
+        """Keeps a sentence that the user must see when the job is done."""
+        self.warnings.append(text)
 
     def stage(self, name):
         """Enters a stage and returns its progress callable. Stages may be skipped, never repeated."""

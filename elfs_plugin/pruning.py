@@ -74,6 +74,27 @@ def resolve_budget(budget, n):
     return int(budget)
 
 
+def parse_budgets(text):
+    """Budgets of a text such as ``100, 500, 10%, 0.3``: counts, percentages up to 100, fractions with a point.
+
+    Raises:
+        InvalidInput: with the part that is no budget
+    """
+    return [_parse_budget(item.strip()) for item in text.replace(";", ",").split(",")]
+
+
+def _parse_budget(item):
+    try:
+        if item.isdecimal():
+            return int(item)
+        share = float(item[:-1]) / 100 if item.endswith("%") else float(item)
+        if 0 < share <= 1:  # 200% is not the count 2
+            return share
+    except ValueError:
+        pass
+    raise InvalidInput(f"'{item}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%.", "budgets")
+
+
 def resolve_beta(beta, budget, n):
     """The number of hardest samples to drop, floor(beta n).
 

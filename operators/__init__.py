@@ -3,6 +3,7 @@
 from .audit import Audit
 from .budget_curve import BudgetCurve
 from .compare_coresets import CompareCoresets
+from .compare_methods import CompareMethods
 from .compute_embeddings import ComputeEmbeddings
 from .compute_pseudo_labels import ComputePseudoLabels
 from .compute_scores import ComputeScores
@@ -24,6 +25,7 @@ OPERATORS = (
     RunElfs,
     BudgetCurve,
     CompareCoresets,
+    CompareMethods,
     MeasureStability,
     Audit,
     ExportCoreset,

@@ -58,28 +58,11 @@ def _sets_beta(params):
 
 def _budgets(text):
     """Budgets of a text or a list; None for the default ladder."""
-    from ..elfs_plugin.errors import InvalidInput
+    from ..elfs_plugin.pruning import parse_budgets
 
     if text is None or (isinstance(text, str) and not text.strip()):
         return None
-    if not isinstance(text, str):
-        return list(text)
-    found = []
-    for item in text.replace(";", ",").split(","):
-        item = item.strip()
-        try:
-            found.append(_percent(item[:-1]) if item.endswith("%") else int(item))
-        except ValueError:
-            message = f"'{item}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%."
-            raise InvalidInput(message, "budgets") from None
-    return found
-
-
-def _percent(text):
-    value = float(text)
-    if not 0 < value <= 100:
-        raise ValueError  # 200% is not the count 2
-    return value / 100
+    return parse_budgets(text) if isinstance(text, str) else list(text)
 
 
 def _check_budgets(text, n):

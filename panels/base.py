@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from urllib.parse import quote
 
 import fiftyone.operators.types as types
 
@@ -50,6 +51,11 @@ def plot(panel, name, traces, layout, **events):
     """
     panel.plot(name, data=traces, layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px",
                **events)  # fmt: skip
+
+
+def download(ctx, filename, text):
+    """Hands a small text file to the browser; nothing is written where the App runs."""
+    ctx.ops.browser_download(f"data:text/csv;charset=utf-8,{quote(text)}", filename)
 
 
 def value(panel, name, label, text):

@@ -2,8 +2,9 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, plot, wrapping
+from .base import download, guarded, plot, wrapping
 from .figures import mean_spread, overlap_figure, overlap_layout
+from .methods import Methods
 
 NOW = "cuts now"
 """The cuts of the tab *Tune*, saved or not."""
@@ -17,7 +18,7 @@ LEGEND = (
 )
 
 
-class Compare(Part):
+class Compare(Methods):
     @guarded
     def on_compare_members(self, ctx):
         """The coresets of the list; kept here because a list is drawn again with every answer."""
@@ -42,6 +43,13 @@ class Compare(Part):
     def on_stability(self, ctx):
         state = ctx.panel.state
         self.start(ctx, "measure_stability", budget=state.budget, budget_unit="images", beta=state.hard / state.n)
+
+    @guarded
+    def on_comparison_csv(self, ctx):
+        from ..elfs_plugin.comparison_table import coreset_rows, to_csv
+
+        found = self.model(ctx).results["comparison"]
+        download(ctx, f"{ctx.panel.state.key}_comparison.csv", to_csv(coreset_rows(found)))
 
     @guarded
     def on_only(self, ctx):
@@ -92,6 +100,7 @@ class Compare(Part):
         found = model.results.get("comparison")
         if found:
             ctx.panel.set_data(_table_name(found), self._rows(found))
+        self.load_methods(ctx, model)
 
     def _rows(self, found):
         def beside(at, name, form):
@@ -128,6 +137,7 @@ class Compare(Part):
                 on_click=self.on_stability)  # fmt: skip
         self._render_comparison(panel, ctx.panel.state, model)
         self._render_stability(panel, model)
+        self.render_methods(panel, ctx.panel.state, model)
 
     def _render_comparison(self, panel, state, model):
         found = model.results.get("comparison")
@@ -148,6 +158,8 @@ class Compare(Part):
             _table_name(found), types.Object(), label="Side by side, each: coreset / Random of its size", view=table
         )
         panel.md(LEGEND, name="compared_legend")
+        panel.btn("comparison_csv", label="CSV", icon="download", variant="outlined", on_click=self.on_comparison_csv)
+        self._render_chance(panel, model, found)
         for member in found["members"]:
             if member["outside"] or member["missing"]:
                 lost = f"{member['outside']:,} images are not in this run, {member['missing']:,} are gone."
@@ -155,6 +167,15 @@ class Compare(Part):
                 panel.view(f"outside_{member['name']}", types.AlertView(severity="info", label=text))
         plot(panel, "overlap", overlap_figure(found), overlap_layout(len(found["names"])))
         self._render_differences(panel, state, found)
+
+    def _render_chance(self, panel, model, found):
+        """What a method said of its own choice when it was saved."""
+        for member in found["members"]:
+            tag = member["spec"].removeprefix("tag:")
+            saved = model.record.saved.get(tag, {}) if tag != member["spec"] else {}
+            for at, text in enumerate(saved.get("warnings") or []):
+                label = f"{member['name']}: {text}"
+                panel.view(f"saved_warning_{tag}_{at}", types.AlertView(severity="warning", label=label))
 
     def _render_differences(self, panel, state, found):
         specs = [member["spec"] for member in found["members"]]

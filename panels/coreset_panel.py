@@ -136,7 +136,10 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             self._take_beta(ctx)
         if job["operation"] == "Embedding plot":
             self.open_plot(ctx, self.model(ctx).record)
-        ctx.ops.notify(f"{job['operation']}: done", variant="success")
+        if job["message"]:
+            ctx.ops.notify(f"{job['operation']}: done. {job['message']}", variant="warning")
+        else:
+            ctx.ops.notify(f"{job['operation']}: done", variant="success")
         ctx.ops.reload_dataset()
 
     def _take_beta(self, ctx):

@@ -133,6 +133,32 @@ def overlap_layout(names):
                   title={"text": "How much of the row is also in the column", "font": {"size": 13}})  # fmt: skip
 
 
+BUDGET_COLORS = ("#56b4e9", "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7")
+
+
+def method_figure(found):
+    """Traces of what each method teaches more than Random, a row for each, best first at the largest budget."""
+    differences = np.array(found["difference_mean"], dtype=np.float64)
+    order = np.argsort(np.nan_to_num(differences[:, -1], nan=-np.inf), kind="stable")
+    names = [found["methods"][m] for m in order]
+    traces = []
+    for b, budget in enumerate(found["budgets"]):
+        points = 100 * differences[order, b]
+        spread = [found["difference_sd"][m][b] for m in order]
+        traces.append({"type": "scatter", "mode": "markers", "name": f"{budget:,} images", "y": names,
+                       "x": _finite(points.round(2).tolist()),
+                       "marker": {"color": BUDGET_COLORS[b % len(BUDGET_COLORS)], "size": 9,
+                                  "symbol": ("circle", "square", "diamond", "cross", "x", "star")[b % 6]},
+                       "error_x": {"type": "data", "array": [100 * (sd or 0) for sd in spread], "thickness": 1},
+                       "hovertemplate": "%{y}: %{x:+.1f} points<extra></extra>"})  # fmt: skip
+    return traces
+
+
+def method_layout(methods):
+    return layout("accuracy minus Random, points (pseudo-labels)", "", height=110 + 22 * methods, y_percent=False,
+                  margin={"t": 30, "r": 10, "b": 40, "l": 105}, yaxis={"type": "category"})  # fmt: skip
+
+
 def budget_figure(curve):
     """Traces of the accuracy against the budget, coreset and Random, every repeat as a point, and what is enough."""
     budgets = curve["budgets"]

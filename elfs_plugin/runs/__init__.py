@@ -13,7 +13,13 @@ import importlib
 from ..errors import Changed
 
 _MODULES = {
-    "analysis": ("audit", "budget_curve", "compare_coresets", "measure_stability", "read_stability"),
+    "analysis": (
+        "audit",
+        "budget_curve",
+        "compare_coresets",
+        "measure_stability",
+        "read_stability",
+    ),
     "cards": ("card",),
     "changes": ("Changes", "count_changes"),
     "cluster_samples": ("cluster_samples",),
@@ -32,6 +38,7 @@ _MODULES = {
         "parse_member",
         "parse_members",
     ),
+    "method_analysis": ("compare_methods",),
     "methods": ("choose_coreset",),
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),

@@ -1,7 +1,8 @@
 """Analyses of a run as jobs: comparison, stability, budget curve, audit. Nothing that selects reads their results.
 
-Each writes one entry of the run's results (``comparison``, ``stability``, ``budget_curve``, ``audit``), a plain dict
-with its settings, counts, time, and what it was made from, see :func:`stale`. The audit alone reads true labels.
+Each writes one entry of the run's results (``comparison``, ``stability``, ``budget_curve``, ``audit``; that of
+``methods`` is :mod:`.method_analysis`), a plain dict with its settings, counts, time, and what it was made from, see
+:func:`~.staleness.stale`. Of these only the audit reads true labels.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
         members: see :mod:`.members`; samples that the run does not have are left out and counted for each
         seeds: as for :func:`~..comparison.compare`
     """
-    with _analysis(dataset, key, "Comparing coresets", sinks) as job:
+    with analysis_job(dataset, key, "Comparing coresets", sinks) as job:
         wanted = parse_members(members)
         check_number(len(wanted))
         chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
@@ -82,11 +83,11 @@ def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, p
     """
     if proxy not in ("run", "mlp"):
         raise InvalidInput(f"Unknown proxy {proxy!r} for stability. Use 'run' or 'mlp'.", "proxy")
-    with _analysis(dataset, key, "Measuring stability", sinks) as job:
+    with analysis_job(dataset, key, "Measuring stability", sinks) as job:
         stage = job.run.stages["scores"]
         budget, beta = _settings(job.run, budget, beta)
-        config = _proxy_config(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
-        same = _proxy_config(stage.get("proxy")) == config
+        config = proxy_config(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
+        same = proxy_config(stage.get("proxy")) == config
         pool, progress = job.read(), job.progress
         _check_settings(budget, beta, len(pool))
         inputs = pool.vectors
@@ -114,7 +115,7 @@ def budget_curve(dataset, key="elfs", *, budgets=None, beta=None, repeats=curves
     Args:
         budgets, beta, repeats: as for :func:`~..budget_curve.budget_curve`
     """
-    with _analysis(dataset, key, "Measuring the budget curve", sinks) as job:
+    with analysis_job(dataset, key, "Measuring the budget curve", sinks) as job:
         pool = job.read()
         found = curves.budget_curve(pool.vectors, pool.labels, pool.scores, budgets=budgets, beta=beta,
                                     hard=HARD_WHEN[pool.score], repeats=repeats, ids=pool.ids, seed=seed, device=device,
@@ -132,7 +133,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
     Args:
         truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
     """
-    with _analysis(dataset, key, "Auditing", sinks, needs="selection") as job:
+    with analysis_job(dataset, key, "Auditing", sinks, needs="selection") as job:
         path = truth_path(job.dataset, truth_field)
         pool = job.read()
         ids, values = fields.writable(job.dataset).values(["id", path])
@@ -201,7 +202,8 @@ class _Job:
 
 
 @contextlib.contextmanager
-def _analysis(dataset, key, operation, sinks, needs="scores"):
+def analysis_job(dataset, key, operation, sinks, needs="scores"):
+    """A :class:`_Job` of an analysis, which needs a finished stage of the run."""
     if dataset is None:
         raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
     dataset = dataset._dataset
@@ -245,7 +247,7 @@ def _check_settings(budget, beta, n):
     resolve_beta(beta, resolve_budget(budget, n), n)
 
 
-def _proxy_config(stored):
+def proxy_config(stored):
     """The configuration that the scores were made with; what a newer version added is left out."""
     known = {field.name for field in dataclass_fields(ProxyConfig)}
     return ProxyConfig(**{n: v for n, v in stored.items() if n in known}) if stored else ProxyConfig.mlp()

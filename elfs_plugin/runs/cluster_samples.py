@@ -18,6 +18,4 @@ def cluster_samples(dataset, key, results, most):
         return []
     view = fields.writable(dataset).select([row["id"] for row in rows])
     known = {i: (path, name) for i, path, name in zip(*view.values(["id", "filepath", f"{key}.pseudo_label.label"]))}
-    return [
-        {**row, "filepath": known[row["id"]][0], "name": known[row["id"]][1]} for row in rows if row["id"] in known
-    ]
+    return [{**row, "filepath": known[row["id"]][0], "name": known[row["id"]][1]} for row in rows if row["id"] in known]

@@ -54,7 +54,7 @@ def job(dataset, key, operation, stages, sinks=()):
         publish(overall=0.0, label=operation)
         reporter = Reporter(stages, [sink, *sinks], is_cancelled=lambda: bool(states.get(f"cancel_{key}")))
         yield reporter
-        finish(state="completed", overall=1.0)
+        finish(state="completed", overall=1.0, message=" ".join(reporter.warnings))
     except Cancelled as error:
         finish(state="cancelled", message=str(error))
         raise

@@ -47,20 +47,24 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
         reporter.stage(READING)
         found = read_pool(dataset, key)
         progress = reporter.stage(CHOOSING)
-        pool = _pool(dataset, key, found, labels_field, locked_tag)
+        pool = as_pool(dataset, key, found, labels_field, locked_tag)
         pool = _complete(pool, method, params or {}, veto, seed, device, part(progress, 0.0, 0.5))
         chosen = selectors.select(method, pool, budget, seed=seed, quota=quota, veto=veto,
                                   progress=part(progress, 0.5, 1.0), **(params or {}))  # fmt: skip
+        for warning in chosen.warnings:
+            reporter.warn(warning)
         reporter.stage(WRITING)
         ids = found.ids[chosen.indices].tolist()
         details = {"method": method, "budget": len(ids), "seed": seed, "quota": quota, "veto": veto,
-                   "params": params or {}, "labels_field": labels_field, "locked_tag": locked_tag}  # fmt: skip
+                   "params": params or {}, "labels_field": labels_field, "locked_tag": locked_tag,
+                   "warnings": list(chosen.warnings)}  # fmt: skip
         selection.save_ids(dataset, run, ids, tag, view_name, details)
         return {"key": key, "method": method, "coreset": len(ids), "tag": tag, **found.counts,
+                "threshold": chosen.threshold, "warnings": list(chosen.warnings),
                 "seconds": round(time.monotonic() - start, 3)}  # fmt: skip
 
 
-def _pool(dataset, key, found, labels_field, locked_tag):
+def as_pool(dataset, key, found, labels_field=None, locked_tag=None):
     """What the run's fields hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
     names = [*fields.SCORES, "pseudo_label.confidence"]
     ids, *columns = fields.writable(dataset).values(["id", *(f"{key}.{name}" for name in names)])

@@ -3,7 +3,7 @@
 from ..plain import plain
 from .ranking import ranking_version
 
-NAMES = ("comparison", "stability", "budget_curve", "audit")
+NAMES = ("comparison", "methods", "stability", "budget_curve", "audit")
 """The entries of a run's results that :mod:`.analysis` writes."""
 
 _SELECTION = ("beta", "hard", "coreset", "easy")

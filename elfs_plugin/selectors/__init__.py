@@ -29,8 +29,8 @@ _METHODS = {
 
 def available():
     """Method name -> {"needs": (...), "optional": (...), "purpose": "...", "paper": "...", "direction": "...",
-    "parameters": (:class:`~.parameter.Parameter`, ...)}."""
-    fields = ("needs", "optional", "purpose", "paper", "direction", "parameters")
+    "nested": bool, "parameters": (:class:`~.parameter.Parameter`, ...)}."""
+    fields = ("needs", "optional", "purpose", "paper", "direction", "nested", "parameters")
     return {name: {field: getattr(method, field) for field in fields} for name, method in _METHODS.items()}
 
 

@@ -31,23 +31,27 @@ DIRECTIONS = {
 class Selection:
     """``indices`` (b,) distinct, in order of choice; ``scores`` (N,); ``reasons`` N sentences, made when read.
 
-    ``threshold`` is the similarity of the veto, if there was one.
+    ``threshold`` is the similarity of the veto, if there was one. ``warnings`` are sentences about how far the choice
+    can be trusted.
     """
 
     indices: np.ndarray
     scores: np.ndarray
     reasons: Reasons = field(repr=False)
     threshold: float | None = None
+    warnings: tuple = ()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What :meth:`Selector.choose` returns: ``indices`` (b,) in order of choice, ``scores`` (N,), and
-    ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None)."""
+    """What :meth:`Selector.choose` returns: ``indices`` (b,) in order of choice, ``scores`` (N,),
+    ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None), and
+    ``warnings`` for the user."""
 
     indices: np.ndarray
     scores: np.ndarray
     reason: object
+    warnings: tuple = ()
 
 
 class Selector:
@@ -63,6 +67,7 @@ class Selector:
     * a method with a score and an order that stands from the beginning extends :class:`Ranked` and implements
       ``score``; one that looks at what it has chosen so far implements ``choose``.
     * ``eligible`` drops samples before anything is chosen (a cut at the hard end).
+    * ``nested``: whether, without a quota, the choice for a smaller budget is the beginning of that for a larger one
 
     :meth:`run` does the rest, the same for all methods: it checks what is needed, puts the pool in the order of the
     ids, resolves the budget, keeps locked and excluded samples out, shares the budget out among clusters (``quota``)
@@ -79,6 +84,7 @@ class Selector:
     purpose = ""
     paper = ""
     direction = ""
+    nested = False
     needs = ()
     optional = ()
     parameters = ()
@@ -119,7 +125,8 @@ class Selector:
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         describe = _Describe(pool, indices, choice.reason, rules)
-        return Selection(order[indices], scores, Reasons(len(pool), lambda i: describe(int(place[i]))), threshold)
+        reasons = Reasons(len(pool), lambda i: describe(int(place[i])))
+        return Selection(order[indices], scores, reasons, threshold, tuple(choice.warnings))
 
     def quota(self, quota):
         """The quota to keep when ``quota`` was asked for."""
@@ -141,6 +148,7 @@ class Ranked(Selector):
     """
 
     keeps = ""
+    nested = True
 
     def score(self, pool, seed, progress):
         """(N,) finite scores."""
@@ -151,11 +159,15 @@ class Ranked(Selector):
         return scores if self.keeps == "low" else -scores
 
     def choose(self, pool, budget, seed, candidates, progress):
-        scores = np.asarray(self.score(pool, seed, progress), dtype=np.float64)
+        return self.best(pool, self.score(pool, seed, progress), budget, seed, candidates)
+
+    def best(self, pool, scores, budget, seed, candidates, warnings=()):
+        """The :class:`Choice` of the best of these scores."""
+        scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
             raise InvalidInput(f"The scores of {self.name} hold NaN or infinite values; compute them again.", "method")
         order = np.argsort(self.priority(pool, scores, candidates, seed), kind="stable")
-        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates))
+        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates), warnings)
 
     def reasons(self, pool, scores, candidates):
         """``reason(i, place)`` as in :class:`Choice`; by default the place of the score among all N."""

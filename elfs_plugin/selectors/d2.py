@@ -24,6 +24,7 @@ class D2(Selector):
     purpose = "Hard images that are spread out: each choice makes its neighbours less likely."
     paper = "Maharana et al., D2 Pruning, ICLR 2024 (arXiv 2310.07931)"
     direction = "coverage"
+    nested = True
     needs = ("neighbors",)
     optional = ("pseudo_labels",)
     parameters = (

@@ -22,6 +22,7 @@ class Herding(Selector):
     purpose = "Images whose mean stays as close as possible to the mean of the pool."
     paper = "Welling, Herding Dynamical Weights to Learn, ICML 2009; Chen et al., UAI 2010 (arXiv 1203.3472)"
     direction = "coverage"
+    nested = True
     needs = ("embeddings",)
     parameters = (METRIC,)
 

@@ -19,6 +19,7 @@ class KCenter(Selector):
     purpose = "Images that leave no part of the pool far from a chosen one. Picks outliers unless the hard end is cut."
     paper = "Sener & Savarese, Active Learning for CNNs: A Core-Set Approach, ICLR 2018 (arXiv 1708.00489)"
     direction = "coverage"
+    nested = True
     needs = ("embeddings",)
     parameters = (
         METRIC,

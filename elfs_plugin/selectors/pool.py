@@ -115,8 +115,17 @@ def _checked(name, value, n):
         raise InvalidInput(f"{name} have the wrong shape, {value.shape}.")
     for start in range(0, n, _BLOCK):
         if not np.isfinite(value[start : start + _BLOCK]).all():
-            raise InvalidInput(f"{name} hold NaN or infinite values; exclude those samples first.")
+            raise InvalidInput(_not_finite(name, value))
     return value
+
+
+def _not_finite(name, value):
+    bad = np.flatnonzero(~np.isfinite(value).reshape(len(value), -1).all(axis=1))
+    listed = ", ".join(map(str, bad[:10].tolist())) + (", …" if len(bad) > 10 else "")
+    return (
+        f"{name} hold NaN or infinite values in {len(bad):,} of {len(value):,} samples (index {listed}). Leave those "
+        "samples out of the pool."
+    )
 
 
 def _check_length(name, value, n):

@@ -1,11 +1,7 @@
 """ZCore: coverage and redundancy in random planes of the embedding space (Griffin et al. 2026)."""
 
-import logging
-
 from ..zcore import DRAWS_PER_SAMPLE, EXPONENT, NEIGHBORS, TARGET, zcore_scores
 from .base import Parameter, Ranked
-
-logger = logging.getLogger(__name__)
 
 
 class ZCore(Ranked):
@@ -25,7 +21,7 @@ class ZCore(Ranked):
         Parameter("random_init", "flag", False, "Adds a random number below 1 to each score, as the authors do."),
     )
 
-    def score(self, pool, seed, progress):
+    def choose(self, pool, budget, seed, candidates, progress):
         wanted = self.settings
         result = zcore_scores(
             pool.embeddings,
@@ -37,6 +33,4 @@ class ZCore(Ranked):
             seed=seed,
             progress=progress,
         )
-        for warning in result.warnings:
-            logger.warning(warning)
-        return result.scores
+        return self.best(pool, result.scores, budget, seed, candidates, result.warnings)

@@ -1,0 +1,155 @@
+"""``python -m elfs_plugin compare``: the family of selectors on a dataset, a folder of images or an array."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from . import comparison_table
+from .errors import InvalidInput
+from .progress import Reporter, TerminalBar
+
+COLUMNS = (
+    ("method", "method", "{}"),
+    ("accuracy", "pseudo-labels, %", "{:.1%}"),
+    ("minus_random", "- Random", "{:+.1%}"),
+    ("true_accuracy", "true labels, %", "{:.1%}"),
+    ("true_accuracy_minus_random", "- Random", "{:+.1%}"),
+    ("coverage", "nearest chosen", "{:.3f}"),
+    ("imbalance", "imbalance", "{:.2f}"),
+    ("near_duplicates", "near-duplicates", "{:,.0f}"),
+    ("overlap_of_seeds", "seeds share", "{:.0%}"),
+    ("seconds_all_budgets", "seconds", "{:.1f}"),
+)
+LEGEND = """\
+pseudo-labels, true labels: accuracy on a held-out tenth of a small network trained on the coreset, mean ± standard
+deviation over the seeds, and its difference to Random's; nearest chosen: mean cosine distance from any sample to the
+coreset; imbalance: how far the clusters' shares are from the pool's; near-duplicates: pairs in the coreset; seeds
+share: how much of the coreset another seed chooses again; seconds: to choose for all budgets."""
+
+
+def add_arguments(parser, clusters):
+    """The command's arguments; ``clusters`` reads ``--clusters``."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a folder of images, a FiftyOne dataset, or a .npy file of embeddings"
+    )
+    parser.add_argument("--budgets", default="0.01,0.1,0.3", help="fractions, percent or counts (0.01,0.1,0.3)")
+    parser.add_argument("--methods", help="names with commas between (default: all)")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--key", default="elfs", help="the run to compare on; it is made when there is none (elfs)")
+    parser.add_argument("--clusters", type=clusters, default=10, help="when a run is made: the classes, or auto (10)")
+    parser.add_argument("--encoder", default=None, help="when a run is made: pixels (default), timm:…, open_clip:…")
+    parser.add_argument("--embeddings", metavar="FIELD", help="when a run is made: use this vector field instead")
+    parser.add_argument("--truth", metavar="FIELD|FILE", help="audit: a field of true labels, or an (N,) .npy file")
+    parser.add_argument("--csv", metavar="FILE", help="also write the table there")
+    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
+    parser.add_argument("--device", default="auto")
+
+
+def run(options):
+    from .pruning import parse_budgets
+
+    if options.embeddings and options.encoder:
+        raise InvalidInput("Give --encoder or --embeddings, not both.")
+    budgets = parse_budgets(options.budgets)
+    methods = [name.strip() for name in options.methods.split(",")] if options.methods else None
+    compare = _compare_file if Path(options.source).suffix == ".npy" else _compare_dataset
+    summary = compare(options, budgets, methods)
+    _print(summary)
+    if options.csv:
+        Path(options.csv).write_text(comparison_table.to_csv(summary["rows"]), encoding="utf-8", newline="")
+        print(f"Written to {options.csv}")
+    if options.json:
+        print(json.dumps(summary), flush=True)
+    return 0
+
+
+def _compare_dataset(options, budgets, methods):
+    from . import runs
+    from .cli import open_source
+
+    dataset = open_source(options.source)
+    record = runs.load_record(dataset, options.key)
+    if record is None or "scores" not in record.stages:
+        runs.run_elfs(dataset, options.key, num_clusters=options.clusters, budget=max(budgets),
+                      encoder=None if options.embeddings else options.encoder or "pixels",
+                      embeddings_field=options.embeddings, seed=options.seed, device=options.device,
+                      sinks=[TerminalBar()])  # fmt: skip
+    return runs.compare_methods(dataset, options.key, budgets=budgets, methods=methods, seeds=options.seeds,
+                                seed=options.seed, device=options.device, truth_field=options.truth,
+                                sinks=[TerminalBar()])  # fmt: skip
+
+
+def _compare_file(options, budgets, methods):
+    from . import evaluation, method_comparison
+    from .pipeline import Pipeline, stage_weights
+    from .plain import plain
+
+    vectors = np.asarray(_load(options.source, 2), dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise InvalidInput(
+            f"{len(bad):,} rows of {options.source} hold NaN or infinite values, row {bad[0]} first. Remove them."
+        )
+    truth = None if options.truth is None else _load(options.truth, 1)
+    if truth is not None and len(truth) != len(vectors):
+        raise InvalidInput(f"{options.truth} has {len(truth):,} labels for {len(vectors):,} embeddings.")
+    made = stage_weights("cluster_count", "neighbors", "pseudo_labels")
+    reporter = Reporter({**made, "Comparing methods": 10 * sum(made.values())}, [TerminalBar()])
+    pipeline = Pipeline(seed=options.seed, device=options.device, reporter=reporter)
+    clusters = options.clusters
+    if clusters == "auto":
+        clusters = pipeline.count_clusters(vectors).suggested
+    graph, pseudo = pipeline.pseudo_labels(vectors, clusters)
+    progress = reporter.stage("Comparing methods")
+    compared = method_comparison.compare_methods(
+        vectors, pseudo.labels, budgets, methods=methods, seeds=options.seeds, seed=options.seed, neighbors=graph,
+        confidence=pseudo.confidence, device=options.device, progress=progress)  # fmt: skip
+    audited, told = {}, []
+    if truth is not None:
+        right = evaluation.audit_methods(compared, vectors, truth, seed=options.seed, device=options.device)
+        audited, told = {"true_accuracy": right}, method_comparison.sentences(compared, right, "true labels")
+    reporter.done()
+    result = compared.to_dict()
+    kept = {name: result[name] for name in ("budgets", "sentences", "warnings", "left_out")}
+    return plain({"samples": len(vectors), "clusters": clusters, **kept, "true_sentences": told,
+                  "rows": comparison_table.method_rows(result, **audited)})  # fmt: skip
+
+
+def _load(path, dimensions):
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as a NumPy array ({error}).") from None
+    if values.ndim != dimensions:
+        wanted = "(N, D) embeddings" if dimensions == 2 else "(N,) labels"
+        raise InvalidInput(f"{path} must hold {wanted}; its shape is {values.shape}.")
+    return values
+
+
+def _print(summary):
+    """Markdown: a table for each budget, then what it says."""
+    columns = [column for column in COLUMNS if column[0] in summary["rows"][0]]
+    for budget in summary["budgets"]:
+        rows = [row for row in summary["rows"] if row["budget"] == budget]
+        print(f"\n{budget:,} of {summary['samples']:,} samples, {rows[0]['seeds']} seed(s); by chance two seeds share "
+              f"{rows[0]['overlap_by_chance']:.1%}\n")  # fmt: skip
+        print("| " + " | ".join(title for _, title, _ in columns) + " |")
+        print("|" + "---|" * len(columns))
+        for row in rows:
+            print("| " + " | ".join(_cell(row, name, form) for name, _, form in columns) + " |")
+    print(f"\n{LEGEND}\n")
+    for text in (*summary["sentences"], *summary["true_sentences"]):
+        print(f"* {text}")
+    for text in (*summary["warnings"], *summary["left_out"].values()):
+        print(f"Warning: {text}")
+
+
+def _cell(row, name, form):
+    value = row[name]
+    if value is None or value != value:
+        return "-"
+    text = form.format(value).rstrip("%") if "%" in form and name != "overlap_of_seeds" else form.format(value)
+    spread = row.get(f"{name}_sd")
+    return text if spread is None else f"{text} ± {100 * spread:.1f}"
