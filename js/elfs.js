@@ -286,24 +286,41 @@
     return second > 0 && first > 3 * second ? 1.5 * second : Math.max(first, 1);
   }
 
-  /** The bars of the histogram as one path. */
-  function barPath(counts, width, height, most) {
+  // The plot has no transforms, clips, opacity or viewBox, and nothing opaque in it that moves is a rect: with any of
+  // them Chromium divides the whole page into layers again at every move, which takes longer than all the rest. So all
+  // places are absolute, in a box {left, top, width, height}, and the outline is cut at the zones by calculation.
+
+  /** The bars of the histogram: from x to a function that draws what of them is between two places. */
+  function bars(counts, { left, top, width, height }, most) {
     const step = width / counts.length;
     const gap = Math.min(1, step * 0.2);
-    return counts
-      .map((count, i) => {
-        if (!count) return "";
-        const tall = clamp((count / most) * height, 1, height);
-        return `M${i * step + gap / 2},${height}v${-tall}h${step - gap}v${tall}z`;
-      })
+    const base = top + height;
+    const found = counts
+      .map((count, i) => [left + i * step + gap / 2, base - clamp((count / most) * height, 1, height), count])
+      .filter(([, , count]) => count);
+    return (from, to) => found
+      .map(([x, y]) => [Math.max(x, from), Math.min(x + step - gap, to), y])
+      .map(([a, b, y]) => (b > a ? `M${a},${base}V${y}H${b}V${base}z` : ""))
       .join("");
   }
 
-  /** The sorted score over the ranks as an area. `y` places a score. */
-  function areaPath(table, width, height, y) {
+  /** The sorted score over the ranks as an area, in the same way. `y` places a score. */
+  function area(table, { left, top, width, height }, y) {
     const { ranks, scores } = table.quantiles;
-    const points = ranks.map((rank, i) => `L${((rank + 0.5) / table.n) * width},${y(scores[i])}`);
-    return `M0,${height}L0,${y(scores[0])}${points.join("")}L${width},${y(scores[scores.length - 1])}V${height}z`;
+    const points = ranks.map((rank, i) => [left + ((rank + 0.5) / table.n) * width, y(scores[i])]);
+    const xs = [left, ...points.map(([x]) => x), left + width];
+    const ys = [y(scores[0]), ...points.map(([, at]) => at), y(scores[scores.length - 1])];
+    const base = top + height;
+    const heightAt = (x) => {
+      const i = Math.min(lastAtMost(xs, x), xs.length - 2);
+      const wide = xs[i + 1] - xs[i];
+      return ys[i] + (wide ? (x - xs[i]) / wide : 0) * (ys[i + 1] - ys[i]);
+    };
+    return (from, to) => {
+      if (!(to > from)) return "";
+      const inside = points.filter(([x]) => x > from && x < to).map(([x, at]) => `L${x},${at}`);
+      return `M${from},${base}V${heightAt(from)}${inside.join("")}L${to},${heightAt(to)}V${base}z`;
+    };
   }
 
   /** [low, high] of the axis of sorted scores, with some air below, so that the lowest one is seen. */
@@ -315,17 +332,18 @@
   }
 
   /** What does not move with the cut: outline, ticks. Computed once per table, width and kind of axis. */
-  function usePicture(table, byRank, width, height) {
+  function usePicture(table, byRank, box) {
+    const { left, top, width, height } = box;
     return useMemo(() => {
       const first = table.edges[0];
       const last = table.edges[table.edges.length - 1];
       const room = Math.max(2, Math.floor(width / 80));
       if (byRank) {
         const [low, high] = scoreRange(table);
-        const y = (score) => height * (1 - (score - low) / (high - low));
+        const y = (score) => top + height * (1 - (score - low) / (high - low));
         return {
           scale: rankScale(table.n),
-          outline: areaPath(table, width, height, y),
+          outline: area(table, box, y),
           x: ticks(0, 100, Math.min(room, 10)).map((v) => ({ at: v / 100, text: `${v}%` })),
           y: ticks(low, high, 3).map((v) => ({ at: y(v), text: scoreText(v) })),
           caption: width > 420 ? `${table.score}, sorted, over the rank` : `${table.score} by rank`,
@@ -337,47 +355,52 @@
       const place = (v) => (last === first ? 0.5 : (v - first) / (last - first));
       return {
         scale: scoreScale(table.ranks),
-        outline: barPath(table.counts, width, height, most),
+        outline: bars(table.counts, box, most),
         cutOff: cutOff < 0 ? null : { from: cutOff / bins, step: 1 / bins, count: table.counts[cutOff] },
         x: ticks(Math.min(first, last), Math.max(first, last), room).map((v) => ({ at: place(v), text: scoreText(v) })),
         y: ticks(0, most, 3)
           .filter(Number.isInteger)
-          .map((v) => ({ at: height * (1 - v / most), text: whole(v) })),
+          .map((v) => ({ at: top + height * (1 - v / most), text: whole(v) })),
         caption: width > 420 ? `images over ${table.score}` : table.score,
       };
-    }, [table, byRank, width, height]);
+    }, [table, byRank, left, top, width, height]);
   }
 
-  function Axes({ picture, width, height }) {
+  function Axes({ picture, box: { left, top, width, height } }) {
     const faint = { className: "elfs-faint" };
+    const [right, base] = [left + width, top + height];
     const tickY = ({ at, text }) =>
-      h("g", { key: `y${text}`, transform: `translate(0,${at})` },
-        h("line", { x2: width, className: "elfs-grid" }),
-        h("text", { ...faint, x: -8, dy: "0.32em", textAnchor: "end" }, text));
-    const tickX = ({ at, text }) =>
-      h("g", { key: `x${text}`, transform: `translate(${at * width},${height})` },
-        h("line", { y2: 4, className: "elfs-axis" }),
-        h("text", { ...faint, y: 16, textAnchor: "middle" }, text));
-    const y = height + 49;
+      h("g", { key: `y${text}` },
+        h("line", { x1: left, x2: right, y1: at, y2: at, className: "elfs-grid" }),
+        h("text", { ...faint, x: left - 8, y: at, dy: "0.32em", textAnchor: "end" }, text));
+    const tickX = ({ at, text }) => {
+      const x = left + at * width;
+      return h("g", { key: `x${text}` },
+        h("line", { x1: x, x2: x, y1: base, y2: base + 4, className: "elfs-axis" }),
+        h("text", { ...faint, x, y: base + 16, textAnchor: "middle" }, text));
+    };
+    const y = base + 49;
     return h("g", null,
       picture.y.map(tickY),
-      h("line", { x2: width, y1: height, y2: height, className: "elfs-axis" }),
+      h("line", { x1: left, x2: right, y1: base, y2: base, className: "elfs-axis" }),
       picture.x.map(tickX),
-      h("text", { ...faint, y }, "\u2190 harder"),
-      h("text", { ...faint, x: width / 2, y, textAnchor: "middle" }, picture.caption),
-      h("text", { ...faint, x: width, y, textAnchor: "end" }, "easier \u2192"));
+      h("text", { ...faint, x: left, y }, "\u2190 harder"),
+      h("text", { ...faint, x: left + width / 2, y, textAnchor: "middle" }, picture.caption),
+      h("text", { ...faint, x: right, y, textAnchor: "end" }, "easier \u2192"));
   }
 
   /** A gap across the bar that is cut off, and its true count beside it. */
-  function CutOff({ from, step, count, width }) {
-    const [x, wide] = [from * width, step * width];
+  function CutOff({ from, step, count, box: { left, top, width } }) {
+    const [x, wide] = [left + from * width, step * width];
     const isRight = from > 0.5;
     return h("g", { "data-cut-off": count },
-      h("path", { className: "elfs-gap", d: `M${x - 2},22l${wide + 4},-6` }),
-      h("text", { x: isRight ? x - 5 : x + wide + 5, y: 12, textAnchor: isRight ? "end" : "start" }, whole(count)));
+      h("path", { className: "elfs-gap", d: `M${x - 2},${top + 22}l${wide + 4},-6` }),
+      h("text", {
+        x: isRight ? x - 5 : x + wide + 5, y: top + 12, textAnchor: isRight ? "end" : "start" }, whole(count)));
   }
 
-  /** Labels of one or two marks: {x, text, isLeft}; one label for both where two would run into each other. */
+  /** Labels of one or two marks: {x, text, isLeft}; one label for both where two would run into each other. Places are
+   *  from the left end of the axis. */
   function markLabels(marks, width) {
     const text = ({ name, beta }) => `${name} \u03b2 ${Number((100 * beta).toFixed(2))}%`;
     const [first, second] = marks;
@@ -396,38 +419,42 @@
   }
 
   /** Where a search found β and where it usually is, below the axis. */
-  function Marks({ found, usual, scale, n, width, height }) {
+  function Marks({ found, usual, scale, n, box: { left, top, width, height } }) {
+    const base = top + height;
     const marks = Object.entries({ found, usual })
       .filter(([, beta]) => typeof beta === "number" && beta >= 0 && beta <= 1)
       .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }))
       .sort((a, b) => a.x - b.x);
-    return h("g", { transform: `translate(0,${height})` },
+    return h("g", null,
       marks.map(({ name, x }) => h("g", { key: name, "data-mark": name },
-        h("line", { x1: x, x2: x, y1: -height, className: "elfs-mark" }),
-        h("path", { d: `M${x},21l4,8h-8z`, className: name === "found" ? "elfs-fill" : "elfs-hollow" }))),
+        h("line", { x1: left + x, x2: left + x, y1: top, y2: base, className: "elfs-mark" }),
+        h("path", {
+          d: `M${left + x},${base + 21}l4,8h-8z`, className: name === "found" ? "elfs-fill" : "elfs-hollow" }))),
       markLabels(marks, width).map(({ x, text, isLeft }) => h("text", {
-        key: text, className: "elfs-faint", x: x + (isLeft ? -8 : 8), y: 30, textAnchor: isLeft ? "end" : "start" },
-      text)));
+        key: text, className: "elfs-faint", x: left + x + (isLeft ? -8 : 8), y: base + 30,
+        textAnchor: isLeft ? "end" : "start" }, text)));
   }
 
-  /** The three zones above the plot, each with its name where there is room for it, and what clips the outline. */
-  function Zones({ xs, width, height, id }) {
-    const spans = { hard: [0, xs[0]], coreset: [xs[0], xs[1]], easy: [xs[1], width] };
+  /** The three zones: a strip above the plot, with the zone's name where there is room for it, and the outline. */
+  function Zones({ xs, box: { left, top, width }, outline, id }) {
+    const spans = { hard: [left, xs[0]], coreset: [xs[0], xs[1]], easy: [xs[1], left + width] };
     return ZONES.map((zone) => {
       const [from, to] = spans[zone];
-      const size = { x: from, width: Math.max(to - from, 0) };
+      const className = `elfs-${zone}`;
       const fits = to - from > NAMES[zone].length * 6.4 + 8;
       return h("g", { key: zone },
-        h("rect", { ...size, className: `elfs-${zone}`, y: -8, height: 5 }),
-        fits && h("text", { className: "elfs-name", x: (from + to) / 2, y: -12, textAnchor: "middle" }, NAMES[zone]),
-        h("clipPath", { id: `${id}-${zone}` }, h("rect", { ...size, height })));
+        h("path", { className, d: `M${from},${top - 8}H${Math.max(from, to)}v5H${from}z` }),
+        fits && h("text", {
+          className: "elfs-name", x: (from + to) / 2, y: top - 12, textAnchor: "middle" }, NAMES[zone]),
+        h("path", {
+          className, d: outline(from, to), style: zone === "hard" ? { fill: `url(#${id}-hatch)` } : undefined }));
     });
   }
 
   /** One cut. `reachX` is how far it can be grasped to the left and to the right of its line. */
-  function Handle({ part, x, height, reachX, rank, limits, text, events }) {
+  function Handle({ part, x, box: { top, height }, reachX, rank, limits, text, events }) {
     const side = part === "hard" ? -1 : 1; // the grips stand outside the band and stay apart when it is narrow
-    const middle = height / 2;
+    const middle = top + height / 2;
     const from = side < 0 ? x - 15 : x + 1;
     const grip = (air) => ({
       x: from - air, y: middle - 18 - air, width: 14 + 2 * air, height: 36 + 2 * air, rx: 4 + air });
@@ -437,8 +464,9 @@
       className: "elfs-handle", role: "slider", tabIndex: 0, "data-cut": part, "aria-orientation": "horizontal",
       "aria-label": part === "hard" ? "\u03b2, the hard cut" : "Budget, the easy cut", "aria-valuetext": text,
       "aria-valuemin": limits[0], "aria-valuemax": limits[1], "aria-valuenow": rank, ...events },
-    h("rect", { x: x - reachX[0], width: reachX[0] + reachX[1], y: -4, height: height + 8, fill: "transparent" }),
-    h("line", { x1: x, x2: x, y1: -4, y2: height, className: "elfs-cut" }),
+    h("rect", { x: x - reachX[0], width: reachX[0] + reachX[1], y: top - 4, height: height + 8,
+      fill: "transparent" }),
+    h("line", { x1: x, x2: x, y1: top - 4, y2: top + height, className: "elfs-cut" }),
     h("rect", { className: "elfs-grip", ...grip(0) }),
     h("rect", { className: "elfs-ring", ...grip(4) }),
     [-4, 0, 4].map(groove));
@@ -456,7 +484,7 @@
   }
 
   /** What a pointer does to the cut: {start(part), follow, finish, gesture}. `xs` are the places of the two cuts. */
-  function usePointer(svg, state, { scale, width, xs, lock, n }) {
+  function usePointer(svg, state, { scale, box, xs, lock, n }) {
     const gesture = useRef(null);
     const { live, held, apply, commit, revert } = state;
     // The frame is measured once per gesture: measuring it at every move would force a layout.
@@ -465,7 +493,7 @@
       event.preventDefault();
       event.currentTarget.focus?.({ preventScroll: true });
       svg.current.setPointerCapture(event.pointerId);
-      const left = svg.current.getBoundingClientRect().left + MARGIN.left;
+      const left = svg.current.getBoundingClientRect().left;
       const offset = event.clientX - left - (part === "easy" ? xs[1] : xs[0]);
       gesture.current = { part, left, offset, pointer: event.pointerId, from: live.current };
       held.current = true;
@@ -473,7 +501,7 @@
     const follow = (event) => {
       const g = gesture.current;
       if (g?.pointer !== event.pointerId) return;
-      const place = (event.clientX - g.left - g.offset) / width;
+      const place = (event.clientX - g.left - g.offset - box.left) / box.width;
       apply(moved(g.part, g.from, scale.rank(place), lock, n));
     };
     const finish = (event) => {
@@ -522,21 +550,19 @@
     const end = cut.hard + cut.budget;
     const width = Math.max(total - MARGIN.left - MARGIN.right, 40);
     const height = clamp(Math.round(total * 0.2), 150, 420);
+    const box = { left: MARGIN.left, top: MARGIN.top, width, height };
     const svg = useRef(null);
     const id = useId();
-    const picture = usePicture(table, byRank, width, height);
+    const picture = usePicture(table, byRank, box);
     const { scale } = picture;
-    const xs = [scale.place(cut.hard, false) * width, scale.place(end, true) * width];
+    const xs = [scale.place(cut.hard, false), scale.place(end, true)].map((place) => box.left + place * width);
     const band = { x: xs[0], width: Math.max(xs[1] - xs[0], 0) };
-    const { start, follow, finish, gesture } = usePointer(svg, state, { scale, width, xs, lock, n });
+    const { start, follow, finish, gesture } = usePointer(svg, state, { scale, box, xs, lock, n });
     const keys = useKeys(state, gesture, lock, n);
     const inner = Math.min(8, band.width / 3); // of a narrow band each handle and the band itself get a third
     const handle = (part, x, reachX, rank) => h(Handle, {
-      key: part, part, x, reachX, height, rank, limits: reach(part, cut, lock, n), text: texts[part],
+      key: part, part, x, reachX, box, rank, limits: reach(part, cut, lock, n), text: texts[part],
       events: { onPointerDown: start(part), ...keys(part) } });
-    const outline = (zone) => h("path", {
-      key: zone, d: picture.outline, className: `elfs-${zone}`, clipPath: `url(#${id}-${zone})`,
-      style: zone === "hard" ? { fill: `url(#${id}-hatch)` } : undefined });
     const hatch = { id: `${id}-hatch`, width: 6, height: 6, patternUnits: "userSpaceOnUse",
       patternTransform: "rotate(45)" };
     return h("svg", {
@@ -545,18 +571,16 @@
     h("defs", null, h("pattern", hatch,
       h("rect", { width: 6, height: 6, className: "elfs-hard" }),
       h("line", { y2: 6, x1: 1, x2: 1, className: "elfs-hatch" }))),
-    h("g", { transform: `translate(${MARGIN.left},${MARGIN.top})` },
-      h(Axes, { picture, width, height }),
-      h("rect", { ...band, className: "elfs-band", height }),
-      h(Zones, { xs, width, height, id }),
-      ZONES.map(outline),
-      picture.cutOff && h(CutOff, { ...picture.cutOff, width }),
-      h(Marks, { ...marks, scale, n, width, height }),
-      h("rect", {
-        ...band, className: lock === "beta" ? "elfs-grab" : "elfs-grab elfs-movable", "data-cut": "band",
-        y: -MARGIN.top, height: height + MARGIN.top, onPointerDown: lock === "beta" ? undefined : start("band") }),
-      handle("hard", xs[0], [22, inner], cut.hard),
-      handle("easy", xs[1], [inner, 22], end)));
+    h(Axes, { picture, box }),
+    h("rect", { ...band, className: "elfs-band", y: box.top, height }),
+    h(Zones, { xs, box, outline: picture.outline, id }),
+    picture.cutOff && h(CutOff, { ...picture.cutOff, box }),
+    h(Marks, { ...marks, scale, n, box }),
+    h("rect", {
+      ...band, className: lock === "beta" ? "elfs-grab" : "elfs-grab elfs-movable", "data-cut": "band",
+      y: 0, height: height + box.top, onPointerDown: lock === "beta" ? undefined : start("band") }),
+    handle("hard", xs[0], [22, inner], cut.hard),
+    handle("easy", xs[1], [inner, 22], end));
   }
 
   /** A prefix for the ids of this instance that is safe inside url(). */
@@ -746,9 +770,9 @@
 .elfs-hard { fill: var(--elfs-hard); }
 .elfs-coreset { fill: var(--elfs-coreset); }
 .elfs-easy { fill: var(--elfs-easy); }
-.elfs-hatch { stroke: var(--elfs-paper); stroke-width: 1.5; opacity: 0.55; }
-.elfs-band { fill: var(--elfs-coreset); opacity: 0.1; }
-.elfs-grid { stroke: var(--elfs-line); stroke-width: 1; opacity: 0.6; }
+.elfs-hatch { stroke: var(--elfs-paper); stroke-width: 1.5; stroke-opacity: 0.55; }
+.elfs-band { fill: var(--elfs-coreset); fill-opacity: 0.1; }
+.elfs-grid { stroke: var(--elfs-line); stroke-width: 1; stroke-opacity: 0.6; }
 .elfs-axis { stroke: var(--elfs-faint); stroke-width: 1; }
 .elfs-gap { stroke: var(--elfs-paper); stroke-width: 3; }
 .elfs-mark { stroke: var(--elfs-faint); stroke-width: 1; stroke-dasharray: 2 3; }

@@ -37,6 +37,22 @@ def test_compare(analysed, execute):
     assert summary["sentences"] == found["sentences"] and summary["stage"] == "comparison"
 
 
+def test_compare_methods(analysed, execute, operator, monkeypatch, plugin):
+    summary = execute("compare_methods", analysed, budgets="6, 20%", methods=["ccs", "k_center"], seeds=3).result
+    found = results(analysed)["methods"]
+    assert found["methods"] == ["random", "ccs", "k_center"] and found["budgets"] == [6, 12]
+    assert len(summary["rows"]) == 6 and "true_accuracy" not in summary["rows"][0]
+    operator("compare_methods")(analysed, budgets=[0.1], methods=["moderate"], seeds=1)
+    assert results(analysed)["methods"]["budgets"] == [6]
+
+
+def test_true_labels_are_returned_and_never_kept(analysed):
+    options = {"budgets": [10], "methods": ["ccs"], "seeds": 2}
+    summary = runs.compare_methods(analysed, truth_field="digit", **options)
+    assert 0 <= summary["rows"][0]["true_accuracy"] <= 1 and summary["true_sentences"]
+    assert "true" not in str(results(analysed)["methods"])
+
+
 def test_stability(analysed, execute, operator):
     execute("measure_stability", analysed, seeds=2, coreset="applied")
     assert results(analysed)["stability"]["budget"] == 15
@@ -66,6 +82,9 @@ def test_the_audit(analysed, execute):
 @pytest.mark.parametrize(
     ("name", "params", "path", "words"),
     [
+        ("compare_methods", {"budgets": "10, many"}, "budgets", "'many' is no budget"),
+        ("compare_methods", {"budgets": "61"}, "budgets", "from 1 to 60"),
+        ("compare_methods", {"seeds": 30}, "seeds", "from 1 to 20"),
         ("compare_coresets", {}, "members", "two to 10 coresets to compare, not 0"),
         ("compare_coresets", {"members": ["tag:first"]}, "members", "not 1"),
         ("compare_coresets", {"members": ["tag:first", "tag:gone"]}, "members", "No sample has the tag 'gone'"),

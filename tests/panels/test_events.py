@@ -186,6 +186,54 @@ class TestSaving:
         assert written[0].count_sample_tags() == {"taken": 2}
 
 
+class TestMethods:
+    @pytest.fixture
+    def compared(self, written):
+        found = {
+            "methods": ["elfs", "random"],
+            "budgets": [2, 6],
+            "seeds": [0, 1, 2],
+            "size_of_pool": N,
+            "warnings": ["zcore: part of this is chance."],
+            "left_out": {},
+            "sentences": ["2 images: elfs is better.", "6 images: none."],
+            "verdicts": [["better than", ""], ["", ""]],
+            "accuracy_mean": [[0.5, None], [0.4, 0.6]],
+            "accuracy_sd": [[0.1, None], [0.1, 0.1]],
+            "difference_mean": [[0.1, None], [0.0, 0.0]],
+            "difference_sd": [[0.01, None], [0.0, 0.0]],
+            "overlap": [[0.5, None], [0.2, 0.4]],
+            "seconds": [[1, 1, 1], [0, 0, 0]],
+        }
+        for name in ("coverage", "imbalance", "near_duplicates"):
+            found[f"{name}_mean"] = [[0.25, 0.2], [0.3, 0.2]]
+        record.save_results(written[0], "elfs", methods=found)
+        return Panel(written[0]).fire("on_tab", value="compare")
+
+    def test_nothing_yet_offers_the_form(self, panel):
+        panel.fire("on_tab", value="compare")
+        assert "Which method to trust" in panel.text
+        panel.fire("on_methods")
+        assert panel.started[0][1]["operator_uri"] == "@elfs/coreset/compare_methods"
+
+    def test_the_table_is_of_one_budget_best_first(self, compared):
+        assert [row["method"] for row in compared.data["methods_2"]] == ["elfs", "random"]
+        assert compared.data["methods_2"][0]["minus"] == "+10.0"
+        assert "zcore: part of this is chance." in compared.alerts and "elfs is better" in compared.text
+        compared.fire("on_methods_budget", value="6")
+        assert [row["method"] for row in compared.data["methods_2"]] == ["random", "elfs"]  # no number comes last
+        assert compared.data["methods_2"][1]["accuracy"] == "-"
+
+    def test_csv_is_handed_to_the_browser(self, compared):
+        from urllib.parse import unquote
+
+        compared.fire("on_methods_csv")
+        name, sent = compared.started[0]
+        assert (name, sent["filename"]) == ("browser_download", "elfs_methods.csv")
+        lines = unquote(sent["url"].partition(",")[2]).splitlines()
+        assert lines[0].startswith("budget,method") and len(lines) == 5
+
+
 class TestWhatCanHappenToARun:
     """Each has a sentence and a next step, and never an error page."""
 

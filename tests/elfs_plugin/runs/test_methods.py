@@ -88,3 +88,12 @@ def test_a_tag_of_somebody_else_is_refused(written):
     dataset.limit(1).tag_samples("taken")
     with pytest.raises(NameTaken):
         runs.choose_coreset(dataset, method="random", budget=4, tag="taken")
+
+
+def test_what_a_method_warns_of_is_kept_and_told(written):
+    dataset, _ = written
+    options = {"method": "zcore", "budget": 3, "tag": "chance"}
+    summary = runs.choose_coreset(dataset, **options, params={"draws": 1, "target": 1})
+    assert "half-runs" in summary["warnings"][0]
+    assert record.load_record(dataset, "elfs").saved["chance"]["warnings"] == summary["warnings"]
+    assert runs.read_job(dataset, "elfs")["message"] == summary["warnings"][0]

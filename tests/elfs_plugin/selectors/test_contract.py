@@ -62,6 +62,13 @@ def test_exactly_the_budget(pool, method, budget):
     assert len(selection.reasons) == N and all(isinstance(reason, str) and reason for reason in selection.reasons)
 
 
+@pytest.mark.parametrize("method", [name for name, details in available().items() if details["nested"]])
+@pytest.mark.parametrize("veto", [None, 0.9])
+def test_a_nested_method_begins_a_larger_choice_with_the_smaller(pool, method, veto):
+    large = select(method, pool, 20, seed=2, veto=veto).indices
+    assert select(method, pool, 7, seed=2, veto=veto).indices.tolist() == large[:7].tolist()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pool_of_one(method):
     one = make_pool(2, clusters=2, k=1)
@@ -176,7 +183,7 @@ def test_bad_pools(pool):
         select("k_center", replace(pool, embeddings=pool.embeddings[:-1]), 1)
     holes = pool.embeddings.copy()
     holes[3, 2] = np.nan
-    with pytest.raises(InvalidInput, match="embeddings hold NaN"):
+    with pytest.raises(InvalidInput, match=r"embeddings hold NaN or infinite values in 1 of 60 samples \(index 3\)"):
         select("herding", replace(pool, embeddings=holes), 1)
     with pytest.raises(InvalidInput, match="pseudo_labels are whole numbers from 0"):
         select("moderate", replace(pool, pseudo_labels=pool.pseudo_labels - 1), 1)
