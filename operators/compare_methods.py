@@ -46,8 +46,6 @@ class CompareMethods(ElfsOperator):
 
 
 def budgets_of(params):
-    """The budgets of a form (text), or of a call from Python (a list)."""
     from ..elfs_plugin.pruning import parse_budgets
 
-    given = params.get("budgets") or DEFAULT
-    return parse_budgets(given) if isinstance(given, str) else list(given)
+    return parse_budgets(params.get("budgets") or DEFAULT)

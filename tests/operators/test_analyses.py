@@ -8,7 +8,7 @@ from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
 
-ANALYSES = ("compare_coresets", "measure_stability", "budget_curve", "audit")
+ANALYSES = ("compare_coresets", "compare_methods", "measure_stability", "budget_curve", "audit")
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,12 @@ def test_compare(analysed, execute):
     assert summary["sentences"] == found["sentences"] and summary["stage"] == "comparison"
 
 
-def test_compare_methods(analysed, execute, operator, monkeypatch, plugin):
+def test_compare_methods(analysed, execute, operator):
     summary = execute("compare_methods", analysed, budgets="6, 20%", methods=["ccs", "k_center"], seeds=3).result
     found = results(analysed)["methods"]
     assert found["methods"] == ["random", "ccs", "k_center"] and found["budgets"] == [6, 12]
     assert len(summary["rows"]) == 6 and "true_accuracy" not in summary["rows"][0]
-    operator("compare_methods")(analysed, budgets=[0.1], methods=["moderate"], seeds=1)
+    operator("compare_methods")(analysed, budgets="10%", methods=["moderate"], seeds=1)
     assert results(analysed)["methods"]["budgets"] == [6]
 
 

@@ -63,7 +63,7 @@ def test_exactly_the_budget(pool, method, budget):
 
 
 @pytest.mark.parametrize("method", [name for name, details in available().items() if details["nested"]])
-@pytest.mark.parametrize("veto", [None, 0.9])
+@pytest.mark.parametrize("veto", [None, 0.99])
 def test_a_nested_method_begins_a_larger_choice_with_the_smaller(pool, method, veto):
     large = select(method, pool, 20, seed=2, veto=veto).indices
     assert select(method, pool, 7, seed=2, veto=veto).indices.tolist() == large[:7].tolist()
