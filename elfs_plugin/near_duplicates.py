@@ -46,6 +46,14 @@ def resolve_threshold(veto, graph):
         veto: a similarity in (-1, 1], or ``{"quantile": q}`` with q in [0, 1]: that quantile of the samples'
             similarities to their nearest neighbours (0.95: the closest twentieth)
     """
+    kind, value = check_veto(veto)
+    if kind == "quantile":
+        return float(np.quantile(graph.similarities[:, 0], value))
+    return float(value)
+
+
+def check_veto(veto):
+    """("similarity" or "quantile", its value), or :class:`InvalidInput`."""
     kind, value = next(iter(veto.items())) if isinstance(veto, dict) and len(veto) == 1 else ("similarity", veto)
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if kind not in ("similarity", "quantile") or not number or not np.isfinite(value):
@@ -56,10 +64,9 @@ def resolve_threshold(veto, graph):
     if kind == "quantile":
         if not 0 <= value <= 1:
             raise InvalidInput(f"The veto's quantile must be from 0 to 1, not {value}.", "veto")
-        return float(np.quantile(graph.similarities[:, 0], value))
-    if not -1 < value <= 1:
+    elif not -1 < value <= 1:
         raise InvalidInput(f"The veto's similarity must be above -1 and at most 1, not {value}.", "veto")
-    return float(value)
+    return kind, value
 
 
 def groups(graph, threshold, among=None):

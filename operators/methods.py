@@ -6,6 +6,9 @@ from .base import check
 
 FIELDS = ("labels_field", "locked_tag", "quota")
 PREFIX = "param_"
+SIMILARITY = 0.95
+SHARE = 5.0
+"""Percent of the images."""
 
 
 def method_input(ctx, inputs):
@@ -43,25 +46,16 @@ def parameter_inputs(ctx, inputs, method):
             check(prop, parameter.check, ctx.params[name])
 
 
-def shared_inputs(ctx, inputs):
+def shared_inputs(ctx, inputs, key):
     """What every method but the plain double-end pruning of a run takes."""
     from ..elfs_plugin import runs
-    from ..elfs_plugin.errors import InvalidInput
 
     quotas = types.DropdownView()
     quotas.add_choice("none", label="none")
     quotas.add_choice("proportional", label="each cluster by its size")
     quotas.add_choice("equal", label="each cluster the same")
     inputs.enum("quota", quotas.values(), default="none", required=False, label="Quota per cluster", view=quotas)
-    prop = inputs.float("veto", required=False, label="No near-duplicates above a similarity of",
-                        description="Cosine similarity, for example 0.95. Empty: no veto")  # fmt: skip
-
-    def valid():
-        veto = ctx.params.get("veto")
-        if veto is not None and not -1 < veto < 1:
-            raise InvalidInput(f"The similarity must be between -1 and 1, not {veto}.", "veto")
-
-    check(prop, valid)
+    veto_inputs(ctx, inputs, key)
     fields = types.AutocompleteView(allow_user_input=True)
     for name in runs.truth_fields(ctx.dataset):
         fields.add_choice(name, label=name)
@@ -71,8 +65,49 @@ def shared_inputs(ctx, inputs):
                description="They are left out, and the budget counts on top of them")  # fmt: skip
 
 
+def veto_inputs(ctx, inputs, key):
+    """The veto against near-duplicates, with what it would leave."""
+    from ..elfs_plugin import runs
+    from ..elfs_plugin.near_duplicates import check_veto
+
+    modes = types.RadioGroup()
+    modes.add_choice("none", label="Near-duplicates may enter")
+    modes.add_choice("similarity", label="At most one of a group that is closer than a similarity")
+    modes.add_choice("quantile", label="At most one of a group, counting the closest share of all images")
+    inputs.enum("veto_mode", modes.values(), default="none", required=False, label="Near-duplicates", view=modes)
+    mode = veto_mode(ctx.params)
+    if mode == "none":
+        return
+    if mode == "similarity":
+        prop = inputs.float("veto", default=SIMILARITY, required=False, label="Cosine similarity")
+    else:
+        prop = inputs.float("veto_share", default=SHARE, required=False, label="Closest share, %",
+                            description="Of the images, by similarity to their nearest neighbour")  # fmt: skip
+    if check(prop, check_veto, veto_of(ctx.params)):
+        preview = runs.preview_veto(ctx.dataset, key, veto_of(ctx.params))
+        if preview is not None:
+            inputs.view("veto_preview", types.Notice(label=preview.sentence))
+
+
+def veto_mode(params):
+    """The form's choice; a call from Python gives ``veto`` alone."""
+    return params.get("veto_mode") or ("none" if params.get("veto") is None else "similarity")
+
+
+def veto_of(params):
+    """The veto of a form's values, as :func:`~..elfs_plugin.selectors.select` takes it."""
+    mode = veto_mode(params)
+    if mode == "quantile":
+        share = params.get("veto_share")
+        return {"quantile": 1 - (SHARE if share is None else share) / 100}
+    veto = params.get("veto")
+    return {"none": None, "similarity": SIMILARITY if veto is None else veto}[mode]
+
+
 def method_options(params):
     """The keyword arguments of :func:`~..elfs_plugin.runs.choose_coreset` in a form's values."""
-    given = {name: params[name] for name in (*FIELDS, "veto") if params.get(name) not in (None, "")}
+    given = {name: params[name] for name in FIELDS if params.get(name) not in (None, "")}
+    if (veto := veto_of(params)) is not None:
+        given["veto"] = veto
     values = {name.removeprefix(PREFIX): value for name, value in params.items() if name.startswith(PREFIX)}
     return {**given, "params": {name: value for name, value in values.items() if value is not None}}

@@ -24,7 +24,7 @@ class SelectCoreset(ElfsOperator):
             output_inputs(ctx, inputs, key)
             return
         parameter_inputs(ctx, inputs, method)
-        shared_inputs(ctx, inputs)
+        shared_inputs(ctx, inputs, key)
         seed_input(inputs)
         output_inputs(ctx, inputs, key, f"{key}_{method}")
 

@@ -39,7 +39,7 @@ _MODULES = {
         "parse_members",
     ),
     "method_analysis": ("compare_methods",),
-    "methods": ("choose_coreset",),
+    "methods": ("choose_coreset", "preview_veto"),
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
     "samples": ("check_collection", "vector_fields"),

@@ -1,17 +1,18 @@
 """Coresets by any method of :mod:`..selectors`, from what a finished run has: a tag and a saved view."""
 
+import functools
 import time
 from dataclasses import replace
 
 import numpy as np
 
-from .. import selectors
+from .. import near_duplicates, selectors
 from ..dynamics import Dynamics
 from ..errors import InvalidInput
-from ..neighbors import knn_graph, suggest_k
+from ..neighbors import NeighborGraph, knn_graph, suggest_k
 from ..progress import part
 from ..warm_up import with_outputs
-from . import fields, jobs, record, selection
+from . import fields, graph, jobs, ranking, record, selection
 from .pool import kept_graph, read_pool
 from .truth import truth_path
 
@@ -62,6 +63,22 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
         return {"key": key, "method": method, "coreset": len(ids), "tag": tag, **found.counts,
                 "threshold": chosen.threshold, "warnings": list(chosen.warnings),
                 "seconds": round(time.monotonic() - start, 3)}  # fmt: skip
+
+
+def preview_veto(dataset, key, veto):
+    """:class:`~..near_duplicates.Preview` of a veto, by the neighbours that the run keeps; None if it keeps none."""
+    run = record.require_record(dataset, key, "scores", "a preview")
+    return _preview(record.run_folder(dataset, key), ranking.ranking_version(run), *near_duplicates.check_veto(veto))
+
+
+@functools.lru_cache(maxsize=32)
+def _preview(folder, version, kind, value):
+    """Cached: a form is made anew at every key that is pressed in it."""
+    kept = graph.load(folder)
+    if kept is None or (kept.neighbors[:] < 0).any():
+        return None
+    known = NeighborGraph(np.asarray(kept.neighbors), np.asarray(kept.similarities, dtype=np.float32))
+    return near_duplicates.preview(known, {kind: value} if kind == "quantile" else value)
 
 
 def as_pool(dataset, key, found, labels_field=None, locked_tag=None):

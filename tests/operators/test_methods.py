@@ -1,6 +1,7 @@
 """``select_coreset`` with the other methods: forms out of typed parameters."""
 
 import pytest
+from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import selectors
 
@@ -14,7 +15,7 @@ def test_the_form_has_every_parameter_with_its_default(scored, form, method):
         prop = found[f"param_{parameter.name}"]
         assert prop.default == parameter.default
         assert prop.to_json()["view"]["description"] == parameter.text
-    assert {"quota", "veto", "labels_field", "locked_tag", "seed"} <= set(found)
+    assert {"quota", "veto_mode", "labels_field", "locked_tag", "seed"} <= set(found)
     assert found["tag"].default == f"elfs_{method}"
 
 
@@ -25,7 +26,7 @@ def test_all_methods_are_offered_and_the_plain_form_stays_small(scored, form):
 
 
 def test_a_wrong_parameter_is_said_in_the_form(scored, errors_of):
-    params = {"key": "elfs", "method": "ccs", "param_strata": 0, "veto": 1.5}
+    params = {"key": "elfs", "method": "ccs", "param_strata": 0, "veto_mode": "similarity", "veto": 1.5}
     assert set(errors_of("select_coreset", scored, **params)) == {"param_strata", "veto"}
 
 
@@ -43,3 +44,17 @@ def test_compared_beside_elfs(scored, execute):
     execute("select_coreset", scored, method="k_center", budget=20)
     summary = execute("compare_coresets", scored, members=["run:elfs", "tag:elfs_k_center"], seeds=2).result
     assert [member["name"] for member in summary["members"]] == ["run:elfs", "tag:elfs_k_center"]
+
+
+def test_a_veto_is_previewed_and_kept(scored, form, errors_of, execute):
+    values = {"key": "elfs", "method": "random", "veto_mode": "quantile", "veto_share": 20}
+    said = form("select_coreset", scored, **values)["veto_preview"].view.to_json()["label"]
+    groups = int(said.split(" images are in ")[1].split()[0])
+    possible = int(said.rsplit(" can have ", 1)[1].rstrip("."))
+    assert groups >= 1 and possible < 80
+    assert "from 0 to 1" in errors_of("select_coreset", scored, **{**values, "veto_share": 200})["veto_share"]
+    summary = execute("select_coreset", scored, **values, budget=possible, budget_unit="images").result
+    assert summary["coreset"] == possible and summary["threshold"] < 1
+    with pytest.raises(ExecutionError, match="Only .* can be chosen once near-duplicates are left out"):
+        execute("select_coreset", scored, **values, budget=possible + 1, budget_unit="images", tag="more")
+    execute("select_coreset", scored, method="random", budget=0.1, veto=0.999, tag="by_number")  # as from Python
