@@ -43,6 +43,13 @@ class Convergence:
     draws: int
     correlation: float
     overlap: float
+    top: float = TOP
+
+    def __str__(self):
+        return (
+            f"After {self.draws:,} draws two half-runs of ZCore correlate by {self.correlation:.2f} and share "
+            f"{self.overlap:.0%} of their top {self.top:.0%}."
+        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def zcore_scores(
             chances = plan(len(table.columns), goal - made, seed=seed, stream=len(history))
             totals += scorer.score(chances, part(_shown(progress, goal), made / max_draws, goal / max_draws))
             made = goal
-            history.append(Convergence(made, *agreement(totals[0], totals[1], top)))
+            history.append(Convergence(made, *agreement(totals[0], totals[1], top), top))
             reached = history[-1].correlation
             if reached >= target or made == max_draws:
                 break
@@ -129,7 +136,7 @@ def zcore_scores(
         made,
         history,
         converged,
-        [] if converged else [_warning(history[-1], target, top)],
+        [] if converged else [_warning(history[-1], target)],
     )
 
 
@@ -286,9 +293,5 @@ def _shown(progress, goal):
     return report
 
 
-def _warning(last, target, top):
-    return (
-        f"After {last.draws:,} draws two half-runs of ZCore correlate by {last.correlation:.2f}, below the {target:g} "
-        f"wanted, and share {last.overlap:.0%} of their top {top:.0%}. Part of this ranking is chance: allow more "
-        "draws."
-    )
+def _warning(last, target):
+    return f"{last} A correlation of {target:g} was wanted: part of this ranking is chance. Allow more draws."

@@ -49,8 +49,8 @@ def plot(panel, name, traces, layout, **events):
     Not in the panel's data: with the first list or field that the user touches, the browser copies all of that into
     the state, which goes with every request, and lays later figures over it, number by number.
     """
-    panel.plot(name, data=traces, layout=layout, config={"displayModeBar": False}, height=f"{layout['height']}px",
-               **events)  # fmt: skip
+    config = {"displayModeBar": False, "responsive": True}
+    panel.plot(name, data=traces, layout=layout, config=config, height=f"{layout['height']}px", **events)
 
 
 def download(ctx, filename, text):

@@ -173,9 +173,10 @@ class Compare(Methods):
         for member in found["members"]:
             tag = member["spec"].removeprefix("tag:")
             saved = model.record.saved.get(tag, {}) if tag != member["spec"] else {}
-            for at, text in enumerate(saved.get("warnings") or []):
-                label = f"{member['name']}: {text}"
-                panel.view(f"saved_warning_{tag}_{at}", types.AlertView(severity="warning", label=label))
+            for name, severity in (("warnings", "warning"), ("notes", "info")):
+                for at, text in enumerate(saved.get(name) or []):
+                    label = f"{member['name']}: {text}"
+                    panel.view(f"saved_{name}_{tag}_{at}", types.AlertView(severity=severity, label=label))
 
     def _render_differences(self, panel, state, found):
         specs = [member["spec"] for member in found["members"]]

@@ -58,10 +58,10 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
         ids = found.ids[chosen.indices].tolist()
         details = {"method": method, "budget": len(ids), "seed": seed, "quota": quota, "veto": veto,
                    "params": params or {}, "labels_field": labels_field, "locked_tag": locked_tag,
-                   "warnings": list(chosen.warnings)}  # fmt: skip
+                   "warnings": list(chosen.warnings), "notes": list(chosen.notes)}  # fmt: skip
         selection.save_ids(dataset, run, ids, tag, view_name, details)
         return {"key": key, "method": method, "coreset": len(ids), "tag": tag, **found.counts,
-                "threshold": chosen.threshold, "warnings": list(chosen.warnings),
+                "threshold": chosen.threshold, "warnings": list(chosen.warnings), "notes": list(chosen.notes),
                 "seconds": round(time.monotonic() - start, 3)}  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..scores import HARD_WHEN
 from . import fields, record
+from .changes import count_changes
 
 _FILE = "ranking.npz"
 _GROUP = 20_000
@@ -52,7 +53,7 @@ def read_ranking(dataset, key, *, deleted=False):
     run = record.require_record(dataset, key, "scores", "showing its ranking")
     path = record.run_folder(dataset, key) / _FILE
     kept = _load(path, ranking_version(run))
-    if kept is not None and _is_true(dataset, key, kept, deleted):
+    if kept is not None and _is_true(dataset, run, kept, deleted):
         return kept
     found = _read(dataset, key, run.stages["scores"]["score"])
     if len(found[0]) == run.stages["scores"]["scored"]:
@@ -69,13 +70,13 @@ def keep_ranking(dataset, run, ids, scores, labels, names):
     _save(path, ranking_version(run), (ids[order], scores[order], np.asarray(labels)[order], names))
 
 
-def _is_true(dataset, key, kept, deleted):
-    collection = dataset._sample_collection
-    present = collection.count_documents({f"{key}.rank": {"$gte": 0}})
+def _is_true(dataset, run, kept, deleted):
+    present = count_changes(dataset, run).present
     if present > len(kept[0]) or (present < len(kept[0]) and not deleted):
         return False
     # Served by the index of (label, rank).
-    names = {name for name in collection.distinct(f"{key}.pseudo_label.label") if name is not None}
+    found = dataset._sample_collection.distinct(f"{run.key}.pseudo_label.label")
+    names = {name for name in found if name is not None}
     return names <= set(kept[3]) if deleted else names == set(kept[3])
 
 

@@ -31,8 +31,8 @@ DIRECTIONS = {
 class Selection:
     """``indices`` (b,) distinct, in order of choice; ``scores`` (N,); ``reasons`` N sentences, made when read.
 
-    ``threshold`` is the similarity of the veto, if there was one. ``warnings`` are sentences about how far the choice
-    can be trusted.
+    ``threshold`` is the similarity of the veto, if there was one. ``notes`` and ``warnings`` are sentences about how
+    far the choice can be trusted.
     """
 
     indices: np.ndarray
@@ -40,18 +40,20 @@ class Selection:
     reasons: Reasons = field(repr=False)
     threshold: float | None = None
     warnings: tuple = ()
+    notes: tuple = ()
 
 
 @dataclass(frozen=True)
 class Choice:
     """What :meth:`Selector.choose` returns: ``indices`` (b,) in order of choice, ``scores`` (N,),
     ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None), and
-    ``warnings`` for the user."""
+    ``warnings`` and ``notes`` for the user."""
 
     indices: np.ndarray
     scores: np.ndarray
     reason: object
     warnings: tuple = ()
+    notes: tuple = ()
 
 
 class Selector:
@@ -126,7 +128,7 @@ class Selector:
         place[order] = np.arange(len(order))
         describe = _Describe(pool, indices, choice.reason, rules)
         reasons = Reasons(len(pool), lambda i: describe(int(place[i])))
-        return Selection(order[indices], scores, reasons, threshold, tuple(choice.warnings))
+        return Selection(order[indices], scores, reasons, threshold, tuple(choice.warnings), tuple(choice.notes))
 
     def quota(self, quota):
         """The quota to keep when ``quota`` was asked for."""
@@ -161,13 +163,13 @@ class Ranked(Selector):
     def choose(self, pool, budget, seed, candidates, progress):
         return self.best(pool, self.score(pool, seed, progress), budget, seed, candidates)
 
-    def best(self, pool, scores, budget, seed, candidates, warnings=()):
-        """The :class:`Choice` of the best of these scores."""
+    def best(self, pool, scores, budget, seed, candidates, **said):
+        """The :class:`Choice` of the best of these scores; ``said``: its ``warnings`` and ``notes``."""
         scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
             raise InvalidInput(f"The scores of {self.name} hold NaN or infinite values; compute them again.", "method")
         order = np.argsort(self.priority(pool, scores, candidates, seed), kind="stable")
-        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates), warnings)
+        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates), **said)
 
     def reasons(self, pool, scores, candidates):
         """``reason(i, place)`` as in :class:`Choice`; by default the place of the score among all N."""

@@ -33,4 +33,5 @@ class ZCore(Ranked):
             seed=seed,
             progress=progress,
         )
-        return self.best(pool, result.scores, budget, seed, candidates, result.warnings)
+        said = {"warnings": result.warnings} if result.warnings else {"notes": [str(result.history[-1])]}
+        return self.best(pool, result.scores, budget, seed, candidates, **said)
