@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from elfs_plugin.neighbors import knn_graph, suggest_k
 from elfs_plugin.proxy import train_proxy
 from elfs_plugin.relabel import RelabelConfig, relabel_accuracy
 from elfs_plugin.selectors import Pool, select
@@ -31,6 +32,8 @@ METHODS = {
     "Prune4ReL τ 0.975": ("prune4rel", {}),
     "Prune4ReL τ 0.9": ("prune4rel", {"tau": 0.9}),
     "Prune4ReL τ 0.8": ("prune4rel", {"tau": 0.8}),
+    "all neighbourhoods τ 0.975": ("prune4rel", {"gain": "all"}),
+    "the same, given label": ("prune4rel", {"gain": "all", "measure": "given"}),
 }
 
 
@@ -51,7 +54,8 @@ def run(data, share, budgets, seed, steps):
     noisy = add_noise(data.truth[rows], share, seed)
     classes = int(data.truth.max()) + 1
     # Per class, as the paper's baselines do: here the given labels take the place of pseudo-labels.
-    pool = Pool(np.arange(len(rows)), embeddings=vectors, labels=noisy, pseudo_labels=noisy)
+    pool = Pool(np.arange(len(rows)), embeddings=vectors, labels=noisy, pseudo_labels=noisy,
+                neighbors=knn_graph(vectors, suggest_k(len(rows), classes)))  # fmt: skip
     pool = with_outputs(pool, seed=seed)
     dynamics = train_proxy(vectors, noisy, num_classes=classes, seed=seed)
     pool = Pool(**{**vars(pool), "dynamics": dynamics})

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..lazy_greedy import lazy_greedy
+from ..neighborhood_greedy import greedy, neighborhoods
 from .base import Choice, Parameter, Selector
 from .geometry import prepare
 from .uncertainty import uncertainty
@@ -21,8 +22,12 @@ class Prune4ReL(Selector):
     log sinh(c) - log cosh(a) - log cosh(a + c) with a = K_i / η and c = conf_i / η, which does not saturate; ties are
     broken at random by the seed. The authors take the classes in turn; ``balance`` gives every class the same share.
 
+    ``gain="all"`` is the greedy choice for the maximised sum itself: what a choice adds to all samples i, among the
+    neighbours of the graph (:mod:`~..neighborhood_greedy`). The published one looks at the chosen sample alone.
+
     conf is the highest probability of a warm-up classifier (:func:`~..warm_up.with_outputs`), or without labels the
-    clustering's confidence. Scores: log gain, as far as it was brought up to date; an upper bound for the others.
+    clustering's confidence; ``measure="given"`` is the probability of the given label. Scores: the gain, its logarithm
+    where it is the sample's own, as far as it was brought up to date; an upper bound for the others.
     """
 
     name = "prune4rel"
@@ -30,14 +35,17 @@ class Prune4ReL(Selector):
     paper = "Park et al., Robust Data Pruning under Label Noise, NeurIPS 2023 (arXiv 2311.01002)"
     direction = "coverage"
     needs = ("embeddings",)
-    optional = ("probabilities", "confidence")
+    optional = ("probabilities", "confidence", "labels", "pseudo_labels")
     quota_by = ("labels", "pseudo_labels")
     parameters = (
         Parameter("tau", "number", 0.975, "τ, the similarity 0.5 + 0.5 cos above which samples are neighbours. "
                   "Published: 0.975 (CIFAR-10N), 0.95 (CIFAR-100N, WebVision), 0.8 (Clothing1M).", 0.0, 1.0),
         Parameter("eta", "number", 1.0, "η, how much confidence fills a neighbourhood. Published: 1.", 1e-6, 1e6),
+        Parameter("gain", "choice", "own", "What a choice must add most to: its own neighbourhood (published), or all "
+                  "neighbourhoods together, which is the published objective.", choices=("own", "all")),
         Parameter("measure", "choice", "max", "Confidence: the highest probability (published), its lead over the "
-                  "second, or 1 - entropy / log C.", choices=("max", "margin", "entropy")),
+                  "second, 1 - entropy / log C, or the probability of the given label.",
+                  choices=("max", "margin", "entropy", "given")),
         Parameter("balance", "flag", True, "The same share for every class, or pseudo-label, unless another quota is "
                   "asked for. Published: on."),
     )  # fmt: skip
@@ -45,9 +53,30 @@ class Prune4ReL(Selector):
     def quota(self, quota):
         return "equal" if quota == "none" and self.settings.balance else quota
 
+    def required(self):
+        return (*self.needs, *(("neighbors",) if self.settings.gain == "all" else ()))
+
     def choose(self, pool, budget, seed, candidates, progress):
-        eta, tau = self.settings.eta, self.settings.tau
         confidence = self._confidence(pool)
+        keys = np.random.default_rng([seed, _TIES]).permutation(len(pool))
+        choose = self._by_all if self.settings.gain == "all" else self._by_own
+        indices, values = choose(pool, budget, confidence, candidates, keys, progress)
+
+        def reason(i, place):
+            if place is None:
+                return f"not chosen: confidence {confidence[i]:.3f}; others gain more"
+            where = "its neighbourhood had least" if self.settings.gain == "own" else "its neighbours had little"
+            return f"number {place + 1:,}: confidence {confidence[i]:.3f} where {where}"
+
+        return Choice(indices, values, reason)
+
+    def _by_all(self, pool, budget, confidence, candidates, keys, progress):
+        links = neighborhoods(pool.neighbors, self.settings.tau)
+        return greedy(links, confidence, self.settings.eta, budget, candidates, keys=keys,
+                      chosen=np.flatnonzero(pool.locked), progress=progress)  # fmt: skip
+
+    def _by_own(self, pool, budget, confidence, candidates, keys, progress):
+        eta, tau = self.settings.eta, self.settings.tau
         vectors = prepare(pool.embeddings, "cosine")
         filled = np.zeros(len(pool))
         values = log_gain(filled, confidence / eta)
@@ -58,18 +87,14 @@ class Prune4ReL(Selector):
             filled[rows] += near @ confidence[picks]
             values[rows] = log_gain(filled[rows] / eta, confidence[rows] / eta)
 
-        keys = np.random.default_rng([seed, _TIES]).permutation(len(pool))
         indices = lazy_greedy(vectors, values, update, budget, candidates, keys=keys,
                               chosen=np.flatnonzero(pool.locked), progress=progress)  # fmt: skip
 
-        def reason(i, place):
-            if place is None:
-                return f"not chosen: confidence {confidence[i]:.3f}; others gain more"
-            return f"number {place + 1:,}: confidence {confidence[i]:.3f} where its neighbourhood had least"
-
-        return Choice(indices, values, reason)
+        return indices, values
 
     def _confidence(self, pool):
+        if self.settings.measure == "given":
+            return self._of_given(pool)
         if pool.probabilities is not None:
             if self.settings.measure == "max":
                 return pool.probabilities.max(axis=1).astype(np.float64)
@@ -84,6 +109,18 @@ class Prune4ReL(Selector):
             "compute_pseudo_labels provides the latter.",
             "method",
         )
+
+    def _of_given(self, pool):
+        labels = pool.labels if pool.labels is not None else pool.pseudo_labels
+        if pool.probabilities is None or labels is None:
+            raise InvalidInput(
+                "The probability of the given label needs labels, and probabilities by warm_up.with_outputs.", "measure"
+            )
+        if labels.max() >= pool.probabilities.shape[1]:
+            raise InvalidInput(
+                f"There are labels up to {labels.max()}, but probabilities of {pool.probabilities.shape[1]} classes."
+            )
+        return pool.probabilities[np.arange(len(pool)), labels].astype(np.float64)
 
 
 def log_gain(a, c):

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from elfs_plugin.cells import normalize
 from elfs_plugin.errors import InvalidInput
+from elfs_plugin.neighborhood_greedy import neighborhoods
 from elfs_plugin.selectors import Pool, select
 from elfs_plugin.selectors.prune4rel import log_gain
 
@@ -80,3 +83,31 @@ def test_probabilities_go_before_the_clusterings_confidence():
     assert first == {"max": 2, "margin": 2, "entropy": 2}
     with pytest.raises(InvalidInput, match="needs probabilities or confidence"):
         select("prune4rel", Pool(np.arange(3), embeddings=np.eye(3)), 1, balance=False)
+
+
+def test_all_neighbourhoods_are_filled_better_than_by_own_gains(pool):
+    def objective(chosen, confidence):
+        links = neighborhoods(pool.neighbors, 0.9)
+        return np.tanh(links.toarray()[:, chosen] @ confidence[chosen]).sum()
+
+    own, all_of_them = (
+        select("prune4rel", pool, 8, tau=0.9, balance=False, gain=gain).indices for gain in ("own", "all")
+    )
+    confidence = pool.probabilities.max(axis=1).astype(float)
+    assert objective(all_of_them, confidence) > objective(own, confidence)
+
+
+def test_confidence_in_the_given_label_leaves_doubted_labels_out(pool):
+    probabilities = np.full((60, 3), 0.05)
+    probabilities[np.arange(60), pool.labels] = 0.9
+    wrong = np.arange(0, 60, 4)
+    probabilities[wrong] = 0.05
+    probabilities[wrong, (pool.labels[wrong] + 1) % 3] = 0.9
+    doubted = replace(pool, probabilities=probabilities)
+    for gain in ("own", "all"):
+        chosen = select("prune4rel", doubted, 20, tau=0.999, gain=gain, measure="given").indices
+        assert not np.isin(chosen, wrong).any()
+    with pytest.raises(InvalidInput, match="needs labels, and probabilities"):
+        select("prune4rel", replace(pool, probabilities=None), 5, measure="given")
+    with pytest.raises(InvalidInput, match="prune4rel needs neighbors"):
+        select("prune4rel", replace(pool, neighbors=None), 5, gain="all")
