@@ -47,9 +47,11 @@ def test_equal_to_the_definition():
 def test_the_dense_middle_comes_before_a_lonely_sample_that_is_surer():
     graph = NeighborGraph(np.array([[1, 2], [0, 2], [0, 1], [0, 1]]), np.array([[0.95, 0.95]] * 3 + [[0.0, 0.0]]))
     confidence = np.array([0.6, 0.6, 0.6, 0.9])
-    found, _ = greedy(neighborhoods(graph, 0.9), confidence, 1.0, 2, Candidates(np.ones(4, dtype=bool), 2),
-                      keys=np.arange(4))  # fmt: skip
-    assert found[0] < 3 and found[1] == 3
+    links, open_ = neighborhoods(graph, 0.9), np.ones(4, dtype=bool)
+    found, gains = greedy(links, confidence, 1.0, 1, Candidates(open_, 1), keys=np.arange(4))
+    assert found[0] < 3
+    assert gains[3] == pytest.approx(np.tanh(0.9))
+    assert gains[0] == pytest.approx(np.tanh(0.6) + 2 * np.tanh(0.975 * 0.6))
 
 
 def test_what_is_chosen_already_counts():
