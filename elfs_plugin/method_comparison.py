@@ -85,8 +85,8 @@ class MethodComparison:
             plain(differences.mean(axis=2)),
             plain(differences.std(axis=2)),
         )
-        found["verdicts"] = [[verdict(cell) if np.isfinite(cell).all() else "" for cell in row]
-                             for row in differences]  # fmt: skip
+        found["verdicts"] = [["" if name == BASELINE or not np.isfinite(cell).all() else verdict(cell) for cell in row]
+                             for name, row in zip(self.methods, differences)]  # fmt: skip
         found["sentences"] = self.sentences
         return found
 

@@ -16,7 +16,16 @@ def layout(x, y, *, height=220, y_percent=True, **more):
         "height": height,
         "showlegend": True,
         "margin": {"t": 30, "r": 10, "b": 40, "l": 55},
-        "legend": {"orientation": "h", "y": 1.18, "x": 0, "traceorder": "normal"},
+        # Every entry as wide as its text, and the plot gives way where they need a second line.
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "traceorder": "normal",
+            "entrywidth": 0,
+            "font": {"size": 11},
+        },
         "xaxis": {"title": {"text": x}},
         "yaxis": axis,
         **more,

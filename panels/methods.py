@@ -47,7 +47,7 @@ class Methods(Part):
             ctx.panel.set_data(_name(found), _rows(found, self._methods_at(ctx.panel.state, found)))
 
     def render_methods(self, panel, state, model):
-        panel.md("#### Methods", name="methods_title")
+        panel.md("**Methods** beside Random, measured anew for each seed.", name="methods_title")
         found = model.results.get("methods")
         if found:
             self._render_found(panel, state, model, found)
@@ -84,12 +84,12 @@ def _rows(found, b):
 
     rows = []
     for m in sorted(range(len(found["methods"])), key=lambda m: -1 if minus(m) is None else -minus(m) - 10):
-        share = found["overlap"][m][b]
+        name, share = found["methods"][m], found["overlap"][m][b]
         rows.append(
             {
-                "method": found["methods"][m],
+                "method": name,
                 "accuracy": mean_spread(found["accuracy_mean"][m][b], found["accuracy_sd"][m][b]),
-                "minus": "-" if minus(m) is None else f"{100 * minus(m):+.1f}",
+                "minus": "-" if minus(m) is None or name == "random" else f"{100 * minus(m):+.1f}",
                 "nearest": f"{found['coverage_mean'][m][b]:.3f}",
                 "near": f"{found['near_duplicates_mean'][m][b]:,.0f}",
                 "seeds": "-" if share is None else f"{share:.0%}",
