@@ -4,6 +4,7 @@ Small values live in the panel's state (sent with every request), figures in its
 must be cheap; none of them may raise, or the App replaces the panel by a traceback.
 """
 
+import time
 from pathlib import Path
 
 import fiftyone.operators as foo
@@ -69,7 +70,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
     def on_load(self, ctx):
         # Unknown until the component says that it is there.
         ctx.panel.state.live = None if COMPONENT.is_file() else False
-        ctx.panel.state.waited = False
+        ctx.panel.state.waiting = None
         self.refresh(ctx)
 
     @guarded
@@ -99,18 +100,23 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         state = ctx.panel.state
         if ctx.dataset is None:
             return False
-        if state.live is None and state.hard is not None and (state.tab or "tune") == "tune":
-            if state.waited:
+        if self._is_waiting(state):
+            # A job at work in this process can hold up the component's word for many seconds.
+            since = state.waiting if state.waiting and not state.running else time.time()
+            if time.time() - since >= 0.9 * WAIT_FOR_COMPONENT / 1000:
                 state.live = False  # the browser could not load the live histogram
                 return True
-            # This tick may have been sent before the component's word was heard; the next one will know of it.
-            state.waited = True
+            state.waiting = since
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
         if state.running and job and job["state"] == "running":
             _set_progress(ctx, job)
             return False
         # A short job may begin and end between two ticks: its start time tells it from the last one seen.
         return bool(job and job["started"] != state.seen) or bool(running_jobs(ctx.dataset))
+
+    def _is_waiting(self, state):
+        """Whether the live histogram is drawn and has not said yet that it is there."""
+        return state.live is None and state.hard is not None and (state.tab or "tune") == "tune"
 
     @guarded
     def on_job_changed(self, ctx):
@@ -220,8 +226,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
                 "failed", types.AlertView(severity="error", label="This cannot be shown", description=explain(error))
             )
         state = ctx.panel.state
-        waiting = state.live is None and state.hard is not None
-        interval = WHILE_RUNNING if state.running else WAIT_FOR_COMPONENT if waiting else IDLE
+        interval = WHILE_RUNNING if state.running else WAIT_FOR_COMPONENT if self._is_waiting(state) else IDLE
         panel.view("timer", types.TimerView(interval=interval, on_interval=self.on_tick))
         # Without it the widest part keeps the panel from getting narrower, and its right side is cut off.
         shrinking = {"grid": {"sx": {"& > div": {"minWidth": 0}}}}

@@ -99,6 +99,8 @@ class TestCuts:
     def test_sliders_stand_in_when_the_component_is_not_heard_of(self, panel):
         assert "cuts" in panel.drawn and "beta_percent" not in panel.drawn
         assert panel.fire("on_tick").drawn == {}  # the component's word may be under way
+        assert panel.fire("on_tick").drawn == {}
+        panel.state["waiting"] -= 4
         panel.fire("on_tick")
         assert "cuts" not in panel.drawn
         assert panel.drawn["beta_percent"]["default"] == pytest.approx(100 * 7 / N, abs=1e-3)
@@ -107,9 +109,18 @@ class TestCuts:
         panel.fire("on_slide")
         assert cut_of(panel) == (3, 6)
 
+    def test_a_job_at_work_does_not_cost_the_live_histogram(self, panel):
+        """It can hold up the component's word for longer than the ticks of a running job are apart."""
+        panel.state.update(running=True, waiting=time.time() - 60)
+        panel.fire("on_tick")
+        assert panel.state["live"] is None
+        panel.state["running"] = False
+        panel.fire("on_tick")
+        assert panel.state["live"] is None
+
     def test_the_component_is_kept_once_it_was_heard_of(self, panel):
         # The browser sends a tick before it has the answer to the component's word, and gets both answers.
-        before = dict(panel.state)
+        before = {**panel.state, "waiting": time.time() - 3}
         panel.fire("on_component_ready")
         told = panel.state
         panel.state = before
