@@ -1,7 +1,8 @@
 """All benchmarks one after another: python -m benchmarks [--embeddings FILE --labels FILE|per-class:C] [--growth].
 
 Without a file they measure on scikit-learn's digits and on synthetic embeddings; each is also a command of its own.
-Those on images, ``image_proxy`` and ``paper``, are commands only.
+Those on images and on the App, ``image_proxy``, ``paper`` and ``panel``, are commands only, as is
+``python -m elfs_plugin compare``.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 
 from .common import add_data_options
 
-ON_DATA = ("clustering", "path", "proxy", "beta", "quality", "cluster_count")
+ON_DATA = ("clustering", "path", "proxy", "beta", "quality", "cluster_count", "prune4rel", "zcore")
 
 
 def main():
@@ -22,6 +23,7 @@ def main():
     labels = ["--labels", options.labels] if options.labels else []
     commands = [[name, *file, *labels] for name in ON_DATA]
     commands.append(["neighbors", *(file or ["--samples", "50000", "--dimensions", "384"])])
+    commands.append(["selectors", *file])
     commands.append(["shapes"])
     if options.growth:
         commands.append(["growth"])
