@@ -50,7 +50,7 @@ class Methods(Part):
         panel.md("**Methods** beside Random, measured anew for each seed.", name="methods_title")
         found = model.results.get("methods")
         if found:
-            self._render_found(panel, state, model, found)
+            self._render_compared(panel, state, model, found)
         else:
             panel.md(ABOUT, name="no_methods")
         row = wrapping(panel, "methods_buttons")
@@ -59,7 +59,7 @@ class Methods(Part):
         if found:
             row.btn("methods_csv", label="CSV", icon="download", variant="outlined", on_click=self.on_methods_csv)
 
-    def _render_found(self, panel, state, model, found):
+    def _render_compared(self, panel, state, model, found):
         self.render_stale(panel, model, "methods")
         for at, text in enumerate(found["warnings"] + list(found["left_out"].values())):
             panel.view(f"methods_warning_{at}", types.AlertView(severity="warning", label=text))

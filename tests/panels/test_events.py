@@ -363,3 +363,15 @@ def test_another_dataset_starts_afresh(panel, dataset):
     panel.fire("on_change_dataset")
     assert panel.alerts == ["No ELFS run on this dataset yet"]
     assert panel.state["key"] is None
+
+
+def test_no_two_parts_of_the_panel_share_a_name(plugin):
+    """They are one object in the end: the later one's method would silently be taken for the earlier one's."""
+    base = plugin("panels.base").Part
+    parts = [part for part in plugin("panels.coreset_panel").CoresetPanel.__mro__ if issubclass(part, base)]
+    owners = {}
+    for part in parts:
+        for name in vars(part):
+            if not name.startswith("__") and part is not base:
+                owners.setdefault(name, []).append(part.__name__)
+    assert {name: found for name, found in owners.items() if len(found) > 1} == {}
