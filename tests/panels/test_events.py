@@ -375,3 +375,34 @@ def test_no_two_parts_of_the_panel_share_a_name(plugin):
             if not name.startswith("__") and part is not base:
                 owners.setdefault(name, []).append(part.__name__)
     assert {name: found for name, found in owners.items() if len(found) > 1} == {}
+
+
+@pytest.fixture(scope="module")
+def analysed(new_dataset, quick_clustering):
+    """A run with every analysis there is."""
+    dataset = new_dataset(60)
+    dataset.set_values("digit", [path.rpartition("_")[2][0] for path in dataset.values("filepath")])
+    runs.run_elfs(dataset, num_clusters=4, budget=15, beta=0.1, tag="first")
+    runs.compare_coresets(dataset, ["tag:first", "elfs@beta=0.3,budget=10"], seeds=2)
+    runs.compare_methods(dataset, budgets=[6, 12], methods=["ccs", "k_center"], seeds=3)
+    runs.measure_stability(dataset, seeds=2)
+    runs.budget_curve(dataset, budgets=[6, 30], repeats=1)
+    runs.audit(dataset, truth_field="digit", seeds=1)
+    return dataset
+
+
+def test_every_tab_shows_its_results(plugin, analysed):
+    panel = Panel(analysed)
+    found = runs.load_results(analysed, "elfs")
+    words = {
+        "tune": "Save coreset",
+        "clusters": "cluster",
+        "compare": found["methods"]["sentences"][0],
+        "budget": found["budget_curve"]["sentence"],
+        "audit": found["audit"]["sentence"],
+    }
+    for tab, text in words.items():
+        panel.fire("on_tab", value=tab)
+        assert "failed" not in panel.drawn and text in panel.text
+    assert len(panel.fire("on_tab", value="compare").data["methods_3"]) == 3
+    assert found["stability"]["sentence"] in panel.text
