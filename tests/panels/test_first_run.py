@@ -3,6 +3,7 @@
 import re
 
 import fiftyone as fo
+import pytest
 from playwright.sync_api import expect
 
 from elfs_plugin import runs
@@ -14,6 +15,7 @@ def press(page, name):
     page.get_by_role("button").filter(has_text=re.compile(rf"^([a-z_]+)?{re.escape(name)}$")).first.click()
 
 
+@pytest.mark.parametrize("theme", ["dark"], indirect=True)
 def test_empty_dataset_is_told_what_to_do_and_runs_from_the_panel(page, app_dataset):
     expect(page.get_by_text("No ELFS run on this dataset yet")).to_be_visible()
     press(page, "Select images to label …")
