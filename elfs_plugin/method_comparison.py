@@ -26,8 +26,11 @@ BASELINE = "random"
 MOST_SEEDS = 20
 BETA_REPEATS = 3
 
-HERDING_COST = 2e12
-"""Above N b D of this, about ten minutes a seed, ``herding`` takes part only when it is asked for."""
+DEAR = {"herding": 2e12, "k_center": 2e13, "prune4rel": 2e13}
+"""Above N b D of this, about ten minutes a seed, a method takes part only when it is named."""
+
+ZCORE_SAMPLES = 200_000
+"""Above this many, about ten minutes a seed, ``zcore`` takes part only when it is named."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,11 @@ def _names(methods, n, dimensions, largest):
     """(the methods in the family's order, what is left out and why)."""
     known = list(selectors.available())
     if methods is None:
-        cost = float(n) * largest * dimensions
-        if cost <= HERDING_COST:
-            return known, {}
-        why = f"herding reads all embeddings for each of {largest:,} choices; name it to wait for it."
-        return [name for name in known if name != "herding"], {"herding": why}
+        left_out = {name for name, most in DEAR.items() if float(n) * largest * dimensions > most}
+        left_out |= {"zcore"} if n > ZCORE_SAMPLES else set()
+        why = f"takes more than ten minutes a seed at {largest:,} of {n:,} samples; name it to wait for it."
+        return ([name for name in known if name not in left_out],
+                {name: f"{name} {why}" for name in known if name in left_out})  # fmt: skip
     unknown = [name for name in methods if name not in known]
     if unknown:
         raise InvalidInput(f"Unknown selector {unknown[0]!r}. Available: {', '.join(known)}.", "methods")

@@ -105,11 +105,14 @@ def test_what_a_method_warns_of_is_passed_on():
     assert found.to_dict()["warnings"] == found.warnings
 
 
-def test_a_method_that_would_take_hours_is_left_out_unless_named(monkeypatch):
-    monkeypatch.setattr(method_comparison, "HERDING_COST", 10)
-    names, left_out = method_comparison._names(None, 100, 8, 10)
-    assert "herding" not in names and "name it" in left_out["herding"]
-    assert method_comparison._names(["herding"], 100, 8, 10) == (["random", "herding"], {})
+def test_methods_that_would_take_hours_are_left_out_unless_named():
+    names, left_out = method_comparison._names(None, 50_000, 384, 15_000)
+    assert len(names) == 16 and left_out == {}
+    names, left_out = method_comparison._names(None, 1_000_000, 384, 300_000)
+    assert set(left_out) == {"herding", "k_center", "prune4rel", "zcore"} and not set(left_out) & set(names)
+    assert "name it to wait for it" in left_out["herding"]
+    named = method_comparison._names(["herding"], 1_000_000, 384, 300_000)
+    assert named == (["random", "herding"], {})
 
 
 def test_the_audit_needs_the_labels_afterwards(compared):
