@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 TABS = ("tune", "clusters", "compare", "budget", "audit")
 THEMES = ("dark", "light")
 SIZE = (1640, 1000)
-TALL = 2000
+TALL = 2600
 """Height of the window of a picture of the panel alone: it shows the whole of it, and what stays empty is cut off."""
 
 NARROW = 400
