@@ -54,7 +54,9 @@ class Prune4ReL(Selector):
         return "equal" if quota == "none" and self.settings.balance else quota
 
     def required(self):
-        return (*self.needs, *(("neighbors",) if self.settings.gain == "all" else ()))
+        graph = ("neighbors",) if self.settings.gain == "all" else ()
+        outputs = ("probabilities",) if self.settings.measure == "given" else ()
+        return (*self.needs, *graph, *outputs)
 
     def choose(self, pool, budget, seed, candidates, progress):
         confidence = self._confidence(pool)
@@ -112,10 +114,8 @@ class Prune4ReL(Selector):
 
     def _of_given(self, pool):
         labels = pool.labels if pool.labels is not None else pool.pseudo_labels
-        if pool.probabilities is None or labels is None:
-            raise InvalidInput(
-                "The probability of the given label needs labels, and probabilities by warm_up.with_outputs.", "measure"
-            )
+        if labels is None:
+            raise InvalidInput("The probability of the given label needs labels, or pseudo-labels.", "measure")
         if labels.max() >= pool.probabilities.shape[1]:
             raise InvalidInput(
                 f"There are labels up to {labels.max()}, but probabilities of {pool.probabilities.shape[1]} classes."

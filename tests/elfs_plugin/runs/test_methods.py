@@ -97,3 +97,9 @@ def test_what_a_method_warns_of_is_kept_and_told(written):
     assert "half-runs" in summary["warnings"][0]
     assert record.load_record(dataset, "elfs").saved["chance"]["warnings"] == summary["warnings"]
     assert runs.read_job(dataset, "elfs")["message"] == summary["warnings"][0]
+
+
+def test_confidence_in_the_given_label_is_trained_when_it_is_asked_for(written):
+    dataset, _ = written
+    params = {"gain": "all", "measure": "given"}
+    assert runs.choose_coreset(dataset, method="prune4rel", budget=4, tag="given", params=params)["coreset"] == 4

@@ -107,7 +107,9 @@ def test_confidence_in_the_given_label_leaves_doubted_labels_out(pool):
     for gain in ("own", "all"):
         chosen = select("prune4rel", doubted, 20, tau=0.999, gain=gain, measure="given").indices
         assert not np.isin(chosen, wrong).any()
-    with pytest.raises(InvalidInput, match="needs labels, and probabilities"):
+    with pytest.raises(InvalidInput, match="prune4rel needs probabilities; warm_up"):
         select("prune4rel", replace(pool, probabilities=None), 5, measure="given")
+    with pytest.raises(InvalidInput, match="needs labels, or pseudo-labels"):
+        select("prune4rel", replace(pool, labels=None, pseudo_labels=None), 5, measure="given", balance=False)
     with pytest.raises(InvalidInput, match="prune4rel needs neighbors"):
         select("prune4rel", replace(pool, neighbors=None), 5, gain="all")
