@@ -123,7 +123,9 @@ class Tune(Part):
             budget = searched.get("budget") or max(1, int(DEFAULT_BUDGET * n))
             beta = searched.get("chosen")
             hard = int((prior_beta(budget / n) if beta is None else beta) * n + 1e-9)
-        state.tag = model.record.tags[-1] if model.record.tags else default_tag(model.key)
+        # Never the tag of another method's coreset: saving would replace it.
+        own = [tag for tag in model.record.tags if "method" not in model.record.saved.get(tag, {})]
+        state.tag = own[-1] if own else default_tag(model.key)
         self.take_cut(ctx, hard, budget)
 
     # Pictures

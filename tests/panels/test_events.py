@@ -197,6 +197,11 @@ class TestSaving:
         assert written[0].count_sample_tags() == {"taken": 2}
 
 
+def test_the_tag_of_another_method_is_not_offered_to_be_replaced(plugin, written):
+    runs.choose_coreset(written[0], method="random", budget=3, tag="by_chance")
+    assert Panel(written[0]).state["tag"] == "elfs_coreset"
+
+
 class TestMethods:
     @pytest.fixture
     def compared(self, written):
