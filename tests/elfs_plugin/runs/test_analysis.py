@@ -421,6 +421,8 @@ def test_nothing_but_the_audit_reads_a_true_label(dataset, monkeypatch):
     runs.compare_coresets(dataset, ["run:elfs", "tag:kept"], seeds=1)
     runs.measure_stability(dataset, seeds=2)
     runs.budget_curve(dataset, repeats=1)
+    runs.choose_coreset(dataset, method="moderate", budget=12, tag="other")
+    runs.compare_methods(dataset, budgets=[12], methods=["elfs", "prune4rel"], seeds=1)
     assert any(path.startswith("elfs.") for path in read)
     assert not [path for path in read if "ground_truth" in path]
     runs.audit(dataset, truth_field="ground_truth", seeds=1)
@@ -504,4 +506,4 @@ def test_deleting_the_run_removes_them(selected):
 
 def test_a_view_means_its_dataset(analysed):
     assert runs.budget_curve(analysed.limit(3), budgets=[10], repeats=1)["samples"] == 80
-    assert staleness.NAMES == ("comparison", "stability", "budget_curve", "audit")
+    assert staleness.NAMES == ("comparison", "methods", "stability", "budget_curve", "audit")
