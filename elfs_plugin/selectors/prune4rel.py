@@ -44,7 +44,7 @@ class Prune4ReL(Selector):
         Parameter("gain", "choice", "own", "What a choice must add most to: its own neighbourhood (published), or all "
                   "neighbourhoods together, which is the published objective.", choices=("own", "all")),
         Parameter("measure", "choice", "max", "Confidence: the highest probability (published), its lead over the "
-                  "second, 1 - entropy / log C, or the probability of the given label (the best where measured).",
+                  "second, 1 - entropy / log C, or the probability of the given label.",
                   choices=("max", "margin", "entropy", "given")),
         Parameter("balance", "flag", True, "The same share for every class, or pseudo-label, unless another quota is "
                   "asked for. Published: on."),

@@ -6,6 +6,7 @@ import pytest
 from elfs_plugin import beta_search, comparison, evaluation
 from elfs_plugin.cells import normalize
 from elfs_plugin.comparison import compare, near_duplicate_pairs
+from elfs_plugin.comparison_table import coreset_rows, to_csv
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.neighbors import NeighborGraph, knn_graph
 from elfs_plugin.probe import split
@@ -231,3 +232,15 @@ def test_by_a_pool():
     assert found.sizes.tolist() == [10, 5]
     with pytest.raises(InvalidInput, match="needs pseudo_labels; the operator compute_pseudo_labels"):
         evaluation.compare({"a": [1], "b": [2]}, Pool(np.arange(80), embeddings=vectors))
+
+
+def test_rows_and_csv():
+    vectors, labels = blobs()
+    found = compare({"a": np.arange(10), "b, c": np.arange(5, 25)}, vectors, labels, seeds=2)
+    first, second = coreset_rows(json.loads(json.dumps(found.to_dict())))
+    assert (first["coreset"], first["images"], first["pool"]) == ("a", 10, 80)
+    assert (first["shared_with b, c"], second["shared_with a"], second["shared_by_chance"]) == (0.5, 0.25, 0.25)
+    assert first["accuracy"] == pytest.approx(found.accuracy[0].mean())
+    assert first["coverage_max_random"] == pytest.approx(found.coverage_random[0].mean(axis=0)[2])
+    lines = to_csv([first, second]).splitlines()
+    assert len(lines) == 3 and lines[2].startswith('"b, c",20,80')
