@@ -117,7 +117,7 @@ def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
     from elfs_plugin.cluster_health import health, health_warnings, per_cluster
     from elfs_plugin.clustering import PseudoLabels
-    from elfs_plugin.runs import graph, ranking, record, views
+    from elfs_plugin.runs import changes, graph, ranking, record, views
     from elfs_plugin.runs.session import HISTOGRAM_BINS, LARGE
 
     n = len(ids)
@@ -158,6 +158,7 @@ def _finish_run(dataset, ids, scores, labels, since):
     run.saved[TAG] = {"beta": BETA, "hard": hard, "budget": budget, "when": run.stages["selection"]["when"]}
     record.save_record(dataset, run)
     dataset.save_view(TAG, views.zone_view(dataset, KEY, "coreset", run), overwrite=True)
+    changes.count_changes(dataset, run)  # as a job does at its end
 
 
 def _beta_curve(budget):

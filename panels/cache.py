@@ -46,6 +46,6 @@ def _read(dataset, record):
     from .figures import SCORE_NAMES
 
     score = record.stages["scores"]["score"]
-    _, scores, labels, names = runs.read_ranking(dataset, record.key, deleted=True)
+    _, scores, labels, names = runs.read_ranking(dataset, record.key, deleted=True, with_ids=False)
     table = cut_table(scores, labels, names, hard=HARD_WHEN[score], score_name=SCORE_NAMES[score])
     return Ranking(table, scores, labels)

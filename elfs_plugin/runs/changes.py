@@ -1,14 +1,21 @@
 """What has happened to a dataset since a run: samples added, samples deleted. Counted from indexes, whatever N is."""
 
+import hashlib
+import json
+import os
 import threading
-from dataclasses import dataclass
+import uuid
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 import fiftyone as fo
 
+from . import record
+
 _COUNTED = 20_000
 """Samples that are looked at one by one; above it the number comes from the indexes alone."""
 
+_FILE = "changes.json"
 _KEPT = 64
 _counted = {}
 _lock = threading.Lock()
@@ -36,8 +43,9 @@ class Changes:
 def count_changes(dataset, run):
     """:class:`Changes` since a run with scores.
 
-    Counting ranks takes 0.2 s for a million; so a count is kept in the process for as long as the number of samples,
-    the last modification and the ends of the ranks, all of them found at once, are what they were.
+    Counting ranks takes half a second for a million; so a count is kept, in the process and in the run's folder, for
+    as long as the number of samples, the last modification and the ends of the ranks, all of them found at once, are
+    what they were.
     """
     collection = dataset._sample_collection
     path = f"{run.key}.rank"
@@ -47,11 +55,16 @@ def count_changes(dataset, run):
     last = collection.find_one({}, {"last_modified_at": 1}, sort=[("last_modified_at", -1)]) or {}
     total = collection.estimated_document_count()
     since = run_time(dataset, run)
+    scored = run.stages["scores"]["scored"]
+    state = _digest(total, last.get("_id"), last.get("last_modified_at"), *ends, since, scored)
     name = (str(dataset._doc.id), run.key)
-    state = (total, last.get("_id"), last.get("last_modified_at"), *ends, since, run.stages["scores"]["scored"])
-    with _lock:
-        if name in _counted and _counted[name][0] == state:
-            return _counted[name][1]
+    path = record.run_folder(dataset, run.key) / _FILE
+    known = _counted.get(name)
+    if known is None or known[0] != state:
+        known = _load(path)
+    if known is not None and known[0] == state:
+        _keep(name, known)
+        return known[1]
     present = collection.count_documents(ranked)
     newer = {"created_at": {"$gt": since}}
     added = collection.count_documents(newer)
@@ -59,12 +72,38 @@ def count_changes(dataset, run):
         added = min(added, total - present)
         if added <= _COUNTED or dataset.media_type == fo.core.media.GROUP:
             added = collection.count_documents({**newer, **added_query(dataset, run)})
-    found = Changes(run.stages["scores"]["scored"], present, ends[1], added)
+    found = Changes(scored, present, ends[1], added)
+    _keep(name, (state, found))
+    _save(path, state, found)
+    return found
+
+
+def _digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _keep(name, counted):
     with _lock:
-        _counted[name] = (state, found)
+        _counted[name] = counted
         while len(_counted) > _KEPT:
             del _counted[next(iter(_counted))]
-    return found
+
+
+def _save(path, state, found):
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.write_text(json.dumps({"state": state, "changes": asdict(found)}))
+        os.replace(partial, path)
+    except OSError:  # no such folder, a full or read-only disk: it is counted again
+        partial.unlink(missing_ok=True)
+
+
+def _load(path):
+    try:
+        kept = json.loads(path.read_text())
+        return kept["state"], Changes(**kept["changes"])
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+        return None
 
 
 def run_time(dataset, run):

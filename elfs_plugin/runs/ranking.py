@@ -36,15 +36,16 @@ def ranking_version(run):
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def read_ranking(dataset, key, *, deleted=False):
+def read_ranking(dataset, key, *, deleted=False, with_ids=True):
     """The scored samples that exist, hardest first.
 
     Args:
         deleted: count those in that were deleted since, as long as the run remembers them: its ranks do too
+        with_ids: False leaves the ids out, which are most of the file
 
     Returns:
-        (ids (N,) str, scores (N,) float64 of the score that was ranked by, labels (N,) int32, names): ``names[l]`` is
-        the pseudo-label l. Which score it was, is in ``record.stages["scores"]["score"]``. When none was deleted
+        (ids (N,) str or None, scores (N,) float64 of the score that was ranked by, labels (N,) int32, names):
+        ``names[l]`` is the pseudo-label l. Which score it was, is in ``record.stages["scores"]["score"]``. When none was deleted
         since, place i has rank i.
 
     Raises:
@@ -52,13 +53,13 @@ def read_ranking(dataset, key, *, deleted=False):
     """
     run = record.require_record(dataset, key, "scores", "showing its ranking")
     path = record.run_folder(dataset, key) / _FILE
-    kept = _load(path, ranking_version(run))
+    kept = _load(path, ranking_version(run), with_ids)
     if kept is not None and _is_true(dataset, run, kept, deleted):
         return kept
     found = _read(dataset, key, run.stages["scores"]["score"])
     if len(found[0]) == run.stages["scores"]["scored"]:
         _save(path, ranking_version(run), found)
-    return found
+    return found if with_ids else (None, *found[1:])
 
 
 def keep_ranking(dataset, run, ids, scores, labels, names):
@@ -72,7 +73,7 @@ def keep_ranking(dataset, run, ids, scores, labels, names):
 
 def _is_true(dataset, run, kept, deleted):
     present = count_changes(dataset, run).present
-    if present > len(kept[0]) or (present < len(kept[0]) and not deleted):
+    if present > len(kept[1]) or (present < len(kept[1]) and not deleted):
         return False
     # Served by the index of (label, rank).
     found = dataset._sample_collection.distinct(f"{run.key}.pseudo_label.label")
@@ -125,14 +126,15 @@ def _save(path, version, ranking):
         partial.unlink(missing_ok=True)
 
 
-def _load(path, version):
+def _load(path, version, with_ids=True):
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["version"]) != version:
                 return None
-            return file["ids"].astype("<U24"), file["scores"], file["labels"], file["names"].tolist()
+            ids = file["ids"].astype("<U24") if with_ids else None
+            return ids, file["scores"], file["labels"], file["names"].tolist()
     except MemoryError:
         raise
     except Exception:  # a damaged archive raises nearly anything; the dataset has it all

@@ -2,10 +2,12 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from pymongo.errors import PyMongoError
 
 from ..cluster_health import health, per_cluster
 from ..clustering import ClusteringConfig
@@ -16,7 +18,7 @@ from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, stage_we
 from ..progress import part
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
-from . import deletion, fields, graph, jobs, ranking, record, samples, selection, workspace
+from . import changes, deletion, fields, graph, jobs, ranking, record, samples, selection, workspace
 
 LARGE = 200_000
 """Above this many vectors they are kept in a memory-mapped file of the run instead of a field."""
@@ -70,6 +72,9 @@ class Session:
 
     def __exit__(self, *error):
         if error[0] is None:
+            if "scores" in self.record.stages:
+                with suppress(PyMongoError):  # kept for whoever opens the panel next, and not needed
+                    changes.count_changes(self.dataset, self.record)
             self.reporter.done()
         return self._job.__exit__(*error)
 
