@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import fiftyone.operators.types as types
@@ -27,6 +28,33 @@ def guarded(callback):
             ctx.ops.notify(explain(error), variant="error")
 
     return wrapper
+
+
+@contextmanager
+def one_message(ctx):
+    """Sends what an event changes in the panel's state as one message, ahead of what it draws.
+
+    The browser takes each message for itself: it saves the workspace and asks the server for the page again. And a
+    field that was drawn before its state came would write an older state back.
+    """
+    ops, changes = ctx.ops, {}
+    patch, show = ops.patch_panel_state, ops.show_panel_output
+
+    def send():
+        if changes:
+            patch(dict(changes))
+            changes.clear()
+
+    def draw(*args, **kwargs):
+        send()
+        return show(*args, **kwargs)
+
+    ops.patch_panel_state, ops.show_panel_output = changes.update, draw
+    try:
+        yield
+    finally:
+        ops.patch_panel_state, ops.show_panel_output = patch, show
+        send()
 
 
 def set_new(state, **values):

@@ -10,9 +10,11 @@ FACTS = ("rank", "AUM", "forgetting", "EL2N", "cluster", "confidence", "heads ag
 class Card(Part):
     @guarded
     def on_change_selected(self, ctx):
-        chosen = ctx.selected[-1] if ctx.selected else None
-        if chosen != ctx.panel.state.sample:
-            ctx.panel.state.sample = chosen
+        ctx.panel.state.sample = _chosen(ctx)
+
+    def selects_another(self, ctx):
+        """Whether another image is selected than the one whose card is shown; every new view reports a selection."""
+        return _chosen(ctx) != ctx.panel.state.sample
 
     @guarded
     def on_change_current_sample(self, ctx):
@@ -102,3 +104,8 @@ def _number(value):
 
 def _share(value):
     return "-" if value is None else f"{value:.0%}"
+
+
+def _chosen(ctx):
+    """The id of the image that was selected last, or None."""
+    return ctx.selected[-1] if ctx.selected else None

@@ -11,7 +11,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .audit import Audit
-from .base import guarded, logger, wrapping
+from .base import guarded, logger, one_message, wrapping
 from .budget import Budget
 from .card import Card
 from .clusters import Clusters
@@ -56,13 +56,17 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         )
 
     def execute(self, ctx):
-        # FiftyOne renders after every event. A tick that found nothing new must not: its state may be older than what
-        # the user has just set, and would be drawn over it.
-        if ctx.params.get("__method__") == "on_tick":
-            if not self.on_tick(ctx):
+        with one_message(ctx):
+            # FiftyOne renders after every event. Not after those that found nothing new: their state may be older than
+            # what the user has just set, and would be drawn over it.
+            method = ctx.params.get("__method__")
+            if method == "on_tick":
+                if not self.on_tick(ctx):
+                    return None
+                ctx.params["__method__"] = "on_job_changed"
+            elif method == "on_change_selected" and not self.selects_another(ctx):
                 return None
-            ctx.params["__method__"] = "on_job_changed"
-        return super().execute(ctx)
+            return super().execute(ctx)
 
     # Events
 

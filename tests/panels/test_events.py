@@ -26,9 +26,10 @@ class Panel:
         # In a thread of its own: beside a driven browser runs an event loop, and FiftyOne would only schedule there.
         with ThreadPoolExecutor(1) as thread:
             result = thread.submit(foo.execute_operator, "@elfs/coreset/coreset_panel", context).result()
-        self.said, self.view, self.drawn, self.started = [], None, {}, []
+        self.said, self.view, self.drawn, self.started, self.sent = [], None, {}, [], []
         for message in result.executor.to_json()["requests"]:
             name, sent = message["operator_uri"].rpartition("/")[2], message["params"]
+            self.sent.append(name)
             if name == "patch_panel_state":
                 self.state.update(sent["state"])
             elif name == "patch_panel_data":
@@ -129,6 +130,14 @@ class TestCuts:
         assert panel.fire("on_tick").drawn == {}
         assert panel.state["live"] is True
 
+    @pytest.mark.parametrize(
+        "method, sent", [("on_load", {}), ("on_commit", {"hard": 2, "budget": 3, "serial": 5}), ("on_show_hard", {})]
+    )
+    def test_an_event_changes_the_state_once_and_before_it_is_drawn(self, panel, method, sent):
+        panel.fire("on_commit", hard=1, budget=2, serial=1).fire("on_show_coreset").fire(method, **sent)
+        assert panel.sent.count("patch_panel_state") == 1
+        assert panel.sent[-2:] == ["patch_panel_state", "show_panel_output"]
+
     def test_requests_stay_small(self, panel):
         panel.fire("on_component_ready")
         for method in ("on_show_hard", "on_show_border", "on_order"):
@@ -154,6 +163,11 @@ class TestPictures:
     def test_a_list_that_reports_its_own_default_changes_nothing(self, panel):
         assert panel.fire("on_order", value="hardest").view is None
         assert panel.fire("on_cluster", value="all").view is None
+
+    def test_a_new_view_without_a_selection_draws_nothing(self, panel, ids):
+        assert panel.fire("on_change_selected").sent == []
+        panel.state["sample"] = ids[0]
+        assert "show_panel_output" in panel.fire("on_change_selected").sent
 
     def test_card_of_the_selected_image(self, panel, ids):
         panel.fire("on_commit", hard=4, budget=5, serial=1)
