@@ -41,6 +41,8 @@ class RelabelConfig:
     rate_u: float = 10.0
     rate_v: float = 10.0
     balance: float = 0.1
+    consistency: float = 0.9
+    view_noise: float = 0.5
     over_parameterised: bool = True
 
     def __post_init__(self):
@@ -65,7 +67,8 @@ class Relabeller:
         return torch.cat(found).cpu().numpy()
 
 
-def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed=0, device="auto", progress=silent):
+def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed=0, device="auto", neighbors=None,
+                     progress=silent):  # fmt: skip
     """Trains on some samples with labels that may be wrong.
 
     Args:
@@ -101,8 +104,17 @@ def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed
             if len(order) < size:
                 order = torch.randperm(b, generator=rng)
             batch, order = order[:size].to(device), order[size:]
-            logits = network(data.take(taken[batch]))[0]
+            inputs = data.take(taken[batch])
+            logits = network(inputs)[0]
             loss = sop_loss(logits, targets[batch], u[batch], v[batch], config)
+            if config.over_parameterised and config.consistency:
+                if neighbors is not None:
+                    near = neighbors[rows[batch.numpy()]]
+                    col = torch.randint(near.shape[1], (len(batch),), generator=rng).numpy()
+                    other = data.take(torch.as_tensor(near[np.arange(len(near)), col].astype(np.int64)))
+                else:
+                    other = inputs + config.view_noise * torch.randn(inputs.shape, generator=rng)
+                loss = loss + config.consistency * F.kl_div(network(other)[0].log_softmax(1), logits.detach().softmax(1), reduction="batchmean")
             if not torch.isfinite(loss):
                 raise ElfsError(f"The re-labelling learner failed at step {step + 1:,}: lower its learning rates.")
             optimizer.zero_grad(set_to_none=True)
@@ -139,13 +151,13 @@ def sop_loss(logits, targets, u, v, config):
 
 
 def relabel_accuracy(embeddings, labels, rows, held_out, true_labels, num_classes, *, config=None, seed=0,
-                     device="auto", progress=silent):  # fmt: skip
+                     device="auto", neighbors=None, progress=silent):  # fmt: skip
     """How well a learner does that was trained on ``rows`` with ``labels``. An audit: true labels are read here.
 
     Returns:
         (accuracy on ``held_out``, share of right labels among ``rows`` after mending), both in [0, 1]
     """
     learner = train_relabeller(embeddings, labels, rows, num_classes, config=config, seed=seed, device=device,
-                               progress=progress)  # fmt: skip
+                               neighbors=neighbors, progress=progress)  # fmt: skip
     truth = np.asarray(true_labels)
     return float((learner.predict(held_out) == truth[held_out]).mean()), float((learner.labels == truth[rows]).mean())
