@@ -2,7 +2,7 @@
 
 Symmetric noise: a share of the pool's labels is drawn anew from the other classes. The last fifth of every class is the
 evaluation set. All methods see the pool's embeddings and noisy labels alone; warm-up and proxy are trained on them.
-Then a re-labelling learner (SOP+ on embeddings, without its consistency term) and plain cross-entropy are trained on
+Then a re-labelling learner (SOP+ on embeddings) and plain cross-entropy are trained on
 each subset with its noisy labels and tested on the true labels of the evaluation set.
 
     python -m benchmarks.prune4rel [--embeddings FILE --labels FILE|per-class:C] [--noise 0.2 0.4] [--seeds 3]
@@ -32,8 +32,9 @@ METHODS = {
     "Prune4ReL τ 0.975": ("prune4rel", {}),
     "Prune4ReL τ 0.9": ("prune4rel", {"tau": 0.9}),
     "Prune4ReL τ 0.8": ("prune4rel", {"tau": 0.8}),
+    "given label τ 0.975": ("prune4rel", {"measure": "given"}),
     "all neighbourhoods τ 0.975": ("prune4rel", {"gain": "all"}),
-    "the same, given label": ("prune4rel", {"gain": "all", "measure": "given"}),
+    "all neighbourhoods, given label": ("prune4rel", {"gain": "all", "measure": "given"}),
 }
 
 

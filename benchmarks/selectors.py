@@ -73,7 +73,8 @@ def prepared(vectors, needs, clusters, seed):
 def timed(name):
     start, cpu = time.perf_counter(), time.process_time()
     yield
-    print(f"{name}: {time.perf_counter() - start:.1f} s ({time.process_time() - cpu:.1f} processor seconds)", flush=True)
+    spent, used = time.perf_counter() - start, time.process_time() - cpu
+    print(f"{name}: {spent:.1f} s ({used:.1f} processor seconds)", flush=True)
 
 
 def main():

@@ -1,6 +1,6 @@
 """How good is it? The comparison of coresets, and the audit against true labels, apart from everything that selects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -11,6 +11,7 @@ from .plain import plain
 from .progress import silent
 from .proxy import ProxyConfig, fit
 from .pruning import Zones
+from .relabel import RelabelConfig, relabel_accuracy
 from .selectors.base import PROVIDERS
 
 AUDIT_STEPS = 600
@@ -130,6 +131,68 @@ def audit_zones(zones, pseudo_labels, true_labels):
         np.stack([np.bincount(y[rows], minlength=len(classes)) for rows in inside]),
         np.array([right[rows].mean() if rows.any() else np.nan for rows in inside]),
     )
+
+
+@dataclass(frozen=True)
+class RelabelAudit:
+    """What a coreset with wrong labels is worth once it is mended, beside random subsets of its size; (seeds,) each, in
+    [0, 1].
+
+    ``coreset`` and ``random``: accuracy on held-out true labels of a learner that mends labels (SOP+);
+    ``coreset_plain`` and ``random_plain``: of plain cross-entropy on the labels as they are; ``right``: share of the
+    coreset's labels that are right as given, and ``mended``: once mended.
+    """
+
+    coreset: np.ndarray
+    random: np.ndarray
+    coreset_plain: np.ndarray
+    random_plain: np.ndarray
+    right: np.ndarray
+    mended: np.ndarray
+
+
+def audit_relabelling(embeddings, given_labels, coreset, true_labels, *, seeds=5, config=None, seed=0, device="auto",
+                      progress=silent):  # fmt: skip
+    """Measures what Prune4ReL selects for: accuracy after re-labelling (:mod:`.relabel`). For reporting only.
+
+    For each seed a tenth of all samples is held out as the test set.
+
+    Args:
+        embeddings: (N, D)
+        given_labels: (N,) labels of which some are wrong; true_labels: (N,), of the same names
+        coreset: (b,) indices
+        config: :class:`~.relabel.RelabelConfig` of the learner that mends
+
+    Returns:
+        :class:`RelabelAudit`
+    """
+    n = len(embeddings)
+    if not n == len(given_labels) == len(true_labels):
+        raise InvalidInput(f"{n:,} samples need as many given and true labels.")
+    classes, codes = np.unique(np.concatenate([given_labels, true_labels]), return_inverse=True)
+    given, truth = codes[:n], codes[n:]
+    if n < 20 or len(classes) < 2:
+        raise InvalidInput("An audit needs at least 20 samples of at least two classes.")
+    config = config or RelabelConfig()
+    learners = {"": config, "_plain": replace(config, over_parameterised=False)}
+    found = {field.name: [] for field in fields(RelabelAudit)}
+    for repeat in range(seeds):
+        rng = np.random.default_rng([seed, repeat])
+        test, pool = np.split(rng.permutation(n), [n // 10])
+        chosen = np.setdiff1d(coreset, test)
+        if len(chosen) == 0:
+            raise InvalidInput(f"A coreset of {len(coreset):,} is too small to audit. Use a larger budget.", "budget")
+        found["right"].append(float((given[chosen] == truth[chosen]).mean()))
+        subsets = {"coreset": chosen, "random": rng.choice(pool, size=len(chosen), replace=False)}
+        for name, subset in subsets.items():
+            for kind, learner in learners.items():
+                accuracy, mended = relabel_accuracy(embeddings, given, subset, test, truth, len(classes),
+                                                    config=learner, seed=seed + repeat, device=device)  # fmt: skip
+                found[name + kind].append(accuracy)
+                if name + kind == "coreset":
+                    found["mended"].append(mended)
+        progress((repeat + 1) / seeds, f"seed {repeat + 1} of {seeds}")
+    return RelabelAudit(**{name: np.array(values) for name, values in found.items()})
 
 
 def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent):

@@ -4,10 +4,10 @@ SOP (Liu et al., Robust Training under Label Noise by Over-parameterization, ICM
 has parameters u (one number) and v (one per class) of its own that can take up the error of its label,
 s = u² y - v² (1 - y), so that the network need not.
 
-Kept of SOP+ as published: the parameters with their tiny start and their own learning rates, the loss of the sum of
-prediction and s for network and u, the squared error of the hard prediction for v, and the class balance term. Not
-kept: the consistency between two augmented views of an image, and training the image network; here a small MLP learns
-on embeddings.
+As in SOP+: the parameters with their tiny start and their own learning rates, the loss of the sum of prediction and s
+for network and u, the squared error of the hard prediction for v, the class balance, and the consistency of the
+predictions for two views of a sample. There an image network sees two augmented images; here a small MLP learns on
+embeddings, and the second view is the standardised embedding with normal noise.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,10 @@ _START = 1e-8
 class RelabelConfig:
     """SGD with Nesterov momentum 0.9 and a cosine schedule for the network, plain SGD at a constant rate for u and v.
 
-    ``balance`` weighs the divergence of a batch's mean prediction from equal classes (SOP+: 0.1). Without
-    ``over_parameterised`` the learner is plain cross-entropy: the baseline that mends nothing.
+    ``balance`` weighs the divergence of a batch's mean prediction from equal classes, and ``consistency`` that of the
+    prediction for the second view from the first one's (SOP+: 0.1 and 0.9). ``view_noise`` is the standard deviation of
+    the noise in the second view; the embeddings have 1. Without ``over_parameterised`` the learner is plain
+    cross-entropy: the baseline that mends nothing.
     """
 
     steps: int = 1500
@@ -42,13 +44,16 @@ class RelabelConfig:
     rate_v: float = 10.0
     balance: float = 0.1
     consistency: float = 0.9
-    view_noise: float = 0.5
+    view_noise: float = 1.0
     over_parameterised: bool = True
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "hidden"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}.", name)
+        for name in ("balance", "consistency", "view_noise"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InvalidInput(f"{name} must be at least 0, not {getattr(self, name)}.", name)
 
 
 class Relabeller:
@@ -67,8 +72,7 @@ class Relabeller:
         return torch.cat(found).cpu().numpy()
 
 
-def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed=0, device="auto", neighbors=None,
-                     progress=silent):  # fmt: skip
+def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed=0, device="auto", progress=silent):
     """Trains on some samples with labels that may be wrong.
 
     Args:
@@ -104,17 +108,12 @@ def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed
             if len(order) < size:
                 order = torch.randperm(b, generator=rng)
             batch, order = order[:size].to(device), order[size:]
-            inputs = data.take(taken[batch])
-            logits = network(inputs)[0]
+            view = data.take(taken[batch])
+            logits = network(view)[0]
             loss = sop_loss(logits, targets[batch], u[batch], v[batch], config)
             if config.over_parameterised and config.consistency:
-                if neighbors is not None:
-                    near = neighbors[rows[batch.numpy()]]
-                    col = torch.randint(near.shape[1], (len(batch),), generator=rng).numpy()
-                    other = data.take(torch.as_tensor(near[np.arange(len(near)), col].astype(np.int64)))
-                else:
-                    other = inputs + config.view_noise * torch.randn(inputs.shape, generator=rng)
-                loss = loss + config.consistency * F.kl_div(network(other)[0].log_softmax(1), logits.detach().softmax(1), reduction="batchmean")
+                other = view + config.view_noise * torch.randn(view.shape, generator=rng).to(view)
+                loss = loss + config.consistency * consistency_loss(logits, network(other)[0])
             if not torch.isfinite(loss):
                 raise ElfsError(f"The re-labelling learner failed at step {step + 1:,}: lower its learning rates.")
             optimizer.zero_grad(set_to_none=True)
@@ -150,14 +149,19 @@ def sop_loss(logits, targets, u, v, config):
     return loss
 
 
+def consistency_loss(logits, other):
+    """Mean over a batch of KL(p ∥ q), p predicted for the first view, which learns nothing by it, q for the other."""
+    return F.kl_div(other.log_softmax(dim=1), logits.detach().softmax(dim=1), reduction="batchmean")
+
+
 def relabel_accuracy(embeddings, labels, rows, held_out, true_labels, num_classes, *, config=None, seed=0,
-                     device="auto", neighbors=None, progress=silent):  # fmt: skip
+                     device="auto", progress=silent):  # fmt: skip
     """How well a learner does that was trained on ``rows`` with ``labels``. An audit: true labels are read here.
 
     Returns:
         (accuracy on ``held_out``, share of right labels among ``rows`` after mending), both in [0, 1]
     """
     learner = train_relabeller(embeddings, labels, rows, num_classes, config=config, seed=seed, device=device,
-                               neighbors=neighbors, progress=progress)  # fmt: skip
+                               progress=progress)  # fmt: skip
     truth = np.asarray(true_labels)
     return float((learner.predict(held_out) == truth[held_out]).mean()), float((learner.labels == truth[rows]).mean())

@@ -45,8 +45,8 @@ def read_ranking(dataset, key, *, deleted=False, with_ids=True):
 
     Returns:
         (ids (N,) str or None, scores (N,) float64 of the score that was ranked by, labels (N,) int32, names):
-        ``names[l]`` is the pseudo-label l. Which score it was, is in ``record.stages["scores"]["score"]``. When none was deleted
-        since, place i has rank i.
+        ``names[l]`` is the pseudo-label l. Which score it was, is in ``record.stages["scores"]["score"]``. When none
+        was deleted since, place i has rank i.
 
     Raises:
         InvalidInput: for a run without scores

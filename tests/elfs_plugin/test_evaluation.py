@@ -5,6 +5,7 @@ from elfs_plugin import evaluation
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.evaluation import audit, audit_zones, pseudo_label_accuracy
 from elfs_plugin.pruning import Zones
+from elfs_plugin.relabel import RelabelConfig
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +127,50 @@ def test_zones_that_do_not_fit():
         audit_zones(np.array(["easy"]), [0, 1], [0, 1])
     with pytest.raises(InvalidInput, match="Unknown zone 'middle'"):
         audit_zones(np.array(["easy", "middle"]), [0, 1], [0, 1])
+
+
+def wrong_labels(share=0.4, n=600):
+    rng = np.random.default_rng(0)
+    truth = np.arange(n) % 3
+    vectors = np.concatenate([np.eye(3)[truth] * 3, np.zeros((n, 20))], axis=1) + rng.normal(size=(n, 23))
+    given = np.where(rng.random(n) < share, (truth + 1) % 3, truth)
+    return vectors.astype("f4"), np.array(["a", "b", "c"])[given], np.array(["a", "b", "c"])[truth]
+
+
+SHORT = RelabelConfig(steps=150, hidden=32)
+
+
+def test_what_a_coreset_with_wrong_labels_is_worth():
+    vectors, given, truth = wrong_labels()
+    right = np.flatnonzero(given == truth)[:200]
+    found = evaluation.audit_relabelling(vectors, given, right, truth, seeds=2, config=SHORT)
+    assert (found.right == 1).all() and (found.coreset > found.random).all()
+    wrong = np.flatnonzero(given != truth)[:200]
+    found = evaluation.audit_relabelling(vectors, given, wrong, truth, seeds=2, config=SHORT)
+    assert (found.right == 0).all() and (found.coreset < found.random).all()
+    assert all(len(values) == 2 for values in vars(found).values())
+
+
+def test_mending_is_what_tells_it_from_plain_training():
+    vectors, given, truth = wrong_labels()
+    longer = RelabelConfig(steps=400, hidden=64)
+    found = evaluation.audit_relabelling(vectors, given, np.arange(400), truth, seeds=2, config=longer)
+    assert (found.mended > found.right + 0.1).all()
+    assert found.coreset.mean() > found.coreset_plain.mean() and found.random.mean() > found.random_plain.mean()
+
+
+def test_the_same_seed_gives_the_same_audit_of_mended_labels():
+    vectors, given, truth = wrong_labels()
+    audit = dict(seeds=1, config=SHORT)
+    one, same = (vars(evaluation.audit_relabelling(vectors, given, np.arange(99), truth, **audit)) for _ in "ab")
+    assert all(np.array_equal(values, same[name]) for name, values in one.items())
+
+
+def test_an_audit_of_mended_labels_that_cannot_be():
+    vectors, given, truth = wrong_labels()
+    with pytest.raises(InvalidInput, match="as many given and true labels"):
+        evaluation.audit_relabelling(vectors, given[1:], [0], truth)
+    with pytest.raises(InvalidInput, match="two classes"):
+        evaluation.audit_relabelling(vectors[::3], ["a"] * 200, [0], ["a"] * 200)
+    with pytest.raises(InvalidInput, match="too small to audit"):
+        evaluation.audit_relabelling(vectors, given, [], truth)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from elfs_plugin.errors import ElfsError, InvalidInput
-from elfs_plugin.relabel import RelabelConfig, relabel_accuracy, sop_loss, train_relabeller
+from elfs_plugin.relabel import RelabelConfig, consistency_loss, relabel_accuracy, sop_loss, train_relabeller
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,6 +36,27 @@ def test_v_learns_by_the_squared_error_alone_and_u_by_both():
     assert float(u.grad) < 0
 
 
+def test_the_consistency_by_hand():
+    logits, other = torch.tensor([[0.0, 0.0]], requires_grad=True), torch.tensor([[0.0, 3.0]], requires_grad=True)
+    q = 1 / (1 + np.exp(3.0))
+    loss = consistency_loss(logits, other)
+    assert loss.item() == pytest.approx(0.5 * np.log(0.5 / q) + 0.5 * np.log(0.5 / (1 - q)), rel=1e-5)
+    loss.backward()
+    assert logits.grad is None and other.grad[0].tolist() == pytest.approx([q - 0.5, 0.5 - q], rel=1e-5)
+
+
+def test_consistent_views_mend_more():
+    vectors, given, truth = noisy_blobs(share=0.5)
+    rows, held_out = np.arange(400), np.arange(400, 600)
+    mended = [
+        np.mean([relabel_accuracy(vectors, given, rows, held_out, truth, 3, seed=seed,
+                                  config=RelabelConfig(steps=300, hidden=64, consistency=weight))
+                 for seed in range(3)], axis=0)
+        for weight in (0.0, 0.9)
+    ]  # fmt: skip
+    assert (mended[1] > mended[0]).all()
+
+
 def test_wrong_labels_are_mended():
     vectors, given, truth = noisy_blobs()
     rows, held_out = np.arange(400), np.arange(400, 600)
@@ -56,5 +77,7 @@ def test_seeded_and_bounded():
         train_relabeller(vectors, given, np.arange(40), 2)
     with pytest.raises(InvalidInput, match="steps must be at least 1"):
         RelabelConfig(steps=0)
+    with pytest.raises(InvalidInput, match="consistency must be at least 0"):
+        RelabelConfig(consistency=-1)
     with pytest.raises(ElfsError, match="lower its learning rates"):
         train_relabeller(vectors, given, np.arange(40), 3, config=RelabelConfig(steps=50, learning_rate=1e30))
