@@ -10,6 +10,7 @@ each subset with its noisy labels and tested on the true labels of the evaluatio
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def add_noise(truth, share, seed):
     return noisy
 
 
-def run(data, share, budgets, seed, steps):
+def run(data, share, budgets, seed, config):
     """{(method, budget): (SOP+ accuracy, labels right before, after mending, plain accuracy)}."""
     rows, evaluation = split(data.truth)
     vectors = data.vectors[rows]
@@ -75,7 +76,7 @@ def run(data, share, budgets, seed, steps):
                     data.truth,
                     classes,
                     seed=seed,
-                    config=RelabelConfig(steps=steps, over_parameterised=over),
+                    config=replace(config, over_parameterised=over),
                 )  # fmt: skip
                 for over in (True, False)
             ]
@@ -91,14 +92,16 @@ def main():
     parser.add_argument("--budgets", type=float, nargs="+", default=(0.1, 0.3))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=RelabelConfig.steps)
+    parser.add_argument("--consistency", type=float, default=RelabelConfig.consistency, help="its weight; 0: none")
     options = parser.parse_args()
+    config = RelabelConfig(steps=options.steps, consistency=options.consistency)
     data = chosen_data(options)
     if data.truth is None:
         parser.error("the noise is made from true labels: --labels FILE or per-class:C")
     print(machine())
     for share in options.noise:
         start = time.perf_counter()
-        runs = [run(data, share, options.budgets, seed, options.steps) for seed in range(options.seeds)]
+        runs = [run(data, share, options.budgets, seed, config) for seed in range(options.seeds)]
         print(f"\n{data.name}, {share:.0%} symmetric noise, {options.seeds} seeds, "
               f"{time.perf_counter() - start:.0f} seconds\n")  # fmt: skip
         lines = []
