@@ -38,7 +38,8 @@ def times(vectors, budget, chosen, clusters=10, seed=0):
     """Prints the table of times. What the methods need is stood in for where its values do not change the work."""
     needs = set()
     for method, params in chosen.values():
-        needs.update(required(method, **params), available()[method]["optional"])
+        own = {name: value for name, value in params.items() if name != "quota"}  # which every method takes
+        needs.update(required(method, **own), available()[method]["optional"])
     pool = prepared(vectors, needs, clusters, seed)
     lines, total = [], np.zeros(2)
     for name, (method, params) in chosen.items():

@@ -7,12 +7,18 @@ outside it, it is the best of all. Otherwise a new block is taken and brought up
 Lazy evaluation: Minoux 1978.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .progress import silent
 
 _CHUNK = 1024
+"""Choices that are accounted for at once; their vectors stay in the cache while many samples meet them."""
+_ROWS = 512
+"""Samples of one product. The same on every machine, so that rounding does not depend on its cores."""
 _LEAST_BLOCK, _LARGEST_BLOCK = 256, 4096
 
 
@@ -34,12 +40,12 @@ def lazy_greedy(vectors, values, update, budget, candidates, *, keys=None, chose
 
     Time: at most budget N D multiplications, usually a small part of them. Memory: O(N), and 4 budget D bytes.
     """
-    # The products are small: threads would wait for each other longer than they compute.
-    with threadpool_limits(1):
-        return _choose(vectors, values, update, budget, candidates, keys, chosen, progress)
+    # The threads of a small product would wait for each other longer than they compute; products side by side do not.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        return _choose(vectors, values, update, budget, candidates, keys, chosen, progress, threads)
 
 
-def _choose(vectors, values, update, budget, candidates, keys, chosen, progress):
+def _choose(vectors, values, update, budget, candidates, keys, chosen, progress, threads):
     n, dimensions = vectors.shape
     keys = np.arange(n) if keys is None else keys
     first = len(chosen)
@@ -51,14 +57,22 @@ def _choose(vectors, values, update, budget, candidates, keys, chosen, progress)
     size = min(max(n // 32, _LEAST_BLOCK), _LARGEST_BLOCK)
     count = first
 
+    def products(rows, block):
+        parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+        found = list(threads.map(lambda part: vectors[part] @ centres[block].T, parts))
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
     def refresh(rows):
         behind = rows[seen[rows] < count]
-        for since in np.unique(seen[behind]):
-            some = behind[seen[behind] == since]
-            here = vectors[some]
-            for start in range(since, count, _CHUNK):
-                block = slice(start, min(start + _CHUNK, count))
-                update(some, here @ centres[block].T, picks[block])
+        if len(behind) == 0:
+            return
+        # Chunk by chunk and not sample by sample: whoever lacks all of a chunk meets it together.
+        for start in range(seen[behind].min() // _CHUNK * _CHUNK, count, _CHUNK):
+            end = min(start + _CHUNK, count)
+            since = np.maximum(seen[behind], start)
+            for at in np.unique(since[since < end]):
+                some, block = behind[since == at], slice(int(at), end)
+                update(some, products(some, block), picks[block])
         seen[behind] = count
 
     while count < len(picks):

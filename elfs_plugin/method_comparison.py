@@ -26,7 +26,7 @@ BASELINE = "random"
 MOST_SEEDS = 20
 BETA_REPEATS = 3
 
-DEAR = {"herding": 2e12, "k_center": 2e13, "prune4rel": 2e13}
+DEAR = {"herding": 1.5e13, "k_center": 5e13, "prune4rel": 2e13}
 """Above N b D of this, about ten minutes a seed, a method takes part only when it is named."""
 
 ZCORE_SAMPLES = 200_000

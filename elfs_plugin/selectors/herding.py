@@ -28,7 +28,7 @@ class Herding(Selector):
         vectors = prepare(pool.embeddings, self.settings.metric)
         counted = ~pool.excluded
         mean = _sum(vectors, counted) / counted.sum()
-        if not np.abs(vectors).max() < _LARGEST:
+        if not max(vectors.max(), -vectors.min()) < _LARGEST:
             raise InvalidInput("The embeddings are too large for Euclidean distances. Use the cosine metric.", "metric")
         locked = int(pool.locked.sum())
         chosen = _sum(vectors, pool.locked)
