@@ -413,7 +413,7 @@
       }
     }
     return marks.map((mark, i) => {
-      const isLeft = mark.x > width - MARK_ROOM || (i === 0 && Boolean(second) && mark.x > MARK_ROOM - MARGIN.left);
+      const isLeft = mark.x > width - MARK_ROOM + MARGIN.right || (i === 0 && Boolean(second) && mark.x > MARK_ROOM - MARGIN.left);
       return { x: mark.x, text: text(mark), isLeft };
     });
   }
