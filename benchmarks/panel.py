@@ -273,7 +273,7 @@ def drags(page, traffic):
         page.wait_for_timeout(2000)  # what follows the cut, such as the placements of buttons
         seen = page.evaluate("window.elfsSeen")
         values = of_drag(seen, during, traffic.requests[released:], answer)
-        cpu, script = ((now - then) / max(len(seen["renders"]), 1) for now, then in zip(busy, before))
+        cpu, script = ((end - start) / max(len(seen["renders"]), 1) for end, start in zip(busy, before))
         yield {**values, "moves": moves / DRAG_SECONDS, "idle": idle, "cpu": cpu, "script": script}
     yield {"alone": _without_grid(page, traffic)}
 

@@ -58,7 +58,7 @@ def one_message(ctx):
 
 
 def set_new(state, **values):
-    """Sets what differs: every set value is a message to the browser."""
+    """Sets what differs, so that an event that changes nothing sends nothing."""
     for name, value in values.items():
         if getattr(state, name) != value:
             setattr(state, name, value)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -71,12 +71,14 @@ class Session:
         return self
 
     def __exit__(self, *error):
-        if error[0] is None:
+        if error[0] is not None:
+            return self._job.__exit__(*error)
+        with ExitStack() as ending:
+            ending.push(self._job)  # it ends, and gives its lock back, whatever fails here
             if "scores" in self.record.stages:
                 with suppress(PyMongoError):  # kept for whoever opens the panel next, and not needed
                     changes.count_changes(self.dataset, self.record)
             self.reporter.done()
-        return self._job.__exit__(*error)
 
     def _finish(self, stage, **details):
         """Records a finished stage; what was made from an older result of it is forgotten."""

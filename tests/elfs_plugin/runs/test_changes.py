@@ -3,6 +3,7 @@ import json
 import pytest
 
 from elfs_plugin import runs
+from elfs_plugin.errors import ElfsError
 from elfs_plugin.runs import changes, record
 
 
@@ -53,3 +54,19 @@ def test_a_damaged_file_is_passed_over(written, counts, content):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "changes.json").write_text(content)
     assert count(dataset).present == 12
+
+
+def test_a_count_that_fails_gives_the_lock_back(dataset, monkeypatch):
+    runs.compute_embeddings(dataset)
+    runs.compute_pseudo_labels(dataset, num_clusters=3)
+
+    def fail(*_):
+        raise RuntimeError("out of order")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(changes, "count_changes", fail)
+        with pytest.raises(ElfsError):
+            runs.compute_scores(dataset)
+    assert runs.read_job(dataset, "elfs")["state"] == "failed"
+    assert runs.compute_scores(dataset)["stage"]
+    assert runs.read_job(dataset, "elfs")["state"] == "completed"
