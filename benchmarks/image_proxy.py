@@ -1,11 +1,13 @@
-"""How close the fast proxy is to ResNet-18 on the images, and a short training of that to a long one.
+"""How close the fast proxy and small ResNets are to ResNet-18 on the images, and a short training of it to a long one.
 
     python -m benchmarks.image_proxy --images FOLDER_OR_ZIP --embeddings FILE --folder RESULTS
-        [--inside train] [--rows 2000] [--epochs 30 100] [--seeds 2] [--clusters 10] [--minutes M] [--threads 1]
+        [--inside train] [--rows 2000] [--small 4] [--epochs 30 100] [--seeds 2] [--clusters 10] [--minutes M]
+        [--threads 1]
 
 The embeddings' rows belong to the images in sorted order of their paths. All of them are clustered; then the proxies
-are trained on the pseudo-labels of some random rows. No true label is read. Everything finished is kept in RESULTS and
-a training resumes in its middle, so the same command can be given again until it is done: ``--minutes`` ends it cleanly
+are trained on the pseudo-labels of some random rows: ResNet-18 for each of ``--epochs`` (none: not at all), and small
+ones, so many side by side as ``--small`` says. No true label is read. Everything finished is kept in RESULTS and a
+training resumes in its middle, so the same command can be given again until it is done: ``--minutes`` ends it cleanly
 and reports on what is there.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import itertools
 import json
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -31,6 +34,7 @@ from .common import machine, mean_spread, table
 from .paper import SUFFIXES, Clock
 from .proxy import BETA, BUDGET, agreement
 
+SMALL = "small ResNets, {}"
 FAST_HERE, FAST_ALL = "fast proxy, these images", "fast proxy, all images"
 
 
@@ -74,9 +78,10 @@ class Results:
         """The array of that name: read, or made by ``make(*arguments)`` and kept."""
         file = self.folder / f"{name}.npy"
         if not file.exists():
-            partial = file.with_suffix(".partial.npy")
+            partial, start = file.with_suffix(".partial.npy"), time.perf_counter()
             np.save(partial, make(*arguments))
             partial.replace(file)
+            print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
         return np.load(file)
 
 
@@ -89,8 +94,7 @@ def fast_aum(vectors, labels, clusters, seed, progress):
     return train(vectors, labels, clusters, seed=seed, progress=progress).aum
 
 
-def image_aum(pixels, labels, clusters, epochs, seed, device, checkpoint, progress):
-    config = ProxyConfig.resnet18(epochs=epochs)
+def image_aum(pixels, labels, clusters, config, seed, device, checkpoint, progress):
     return train_proxy(pixels, labels, num_classes=clusters, config=config, seed=seed, device=device,
                        checkpoint=checkpoint, progress=progress).aum  # fmt: skip
 
@@ -104,11 +108,12 @@ def trainings(options, results, names, vectors, rows, progress):
         yield FAST_HERE, results.array(f"fast_here_{seed}", fast_aum, vectors[rows], labels, clusters, seed, progress)
         whole = results.array(f"fast_all_{seed}", fast_aum, vectors, everything, clusters, seed, progress)
         yield FAST_ALL, whole[rows]
-    for epochs, seed in itertools.product(options.epochs, range(options.seeds)):
-        name = f"resnet18_{epochs}_{seed}"
-        checkpoint = results.folder / f"{name}.training"
-        aum = results.array(name, image_aum, pixels, labels, clusters, epochs, seed, device, checkpoint, progress)
-        yield f"ResNet-18, {epochs} epochs", aum
+    proxies = [(SMALL.format(n), f"resnet8_{n}", ProxyConfig.resnet8(members=n)) for n in options.small]
+    proxies += [(f"ResNet-18, {n} epochs", f"resnet18_{n}", ProxyConfig.resnet18(epochs=n)) for n in options.epochs]
+    for (name, file, config), seed in itertools.product(proxies, range(options.seeds)):
+        checkpoint = results.folder / f"{file}_{seed}.training"
+        yield name, results.array(f"{file}_{seed}", image_aum, pixels, labels, clusters, config, seed, device,
+                                  checkpoint, progress)  # fmt: skip
 
 
 def compare(aums):
@@ -133,7 +138,8 @@ def parsed(arguments):
     parser.add_argument("--rows-seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=32, help="side of the images in pixels")
     parser.add_argument("--clusters", type=int, default=10)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[30, 200], help="of ResNet-18, trained in this order")
+    parser.add_argument("--small", type=int, nargs="*", default=[ProxyConfig.resnet8().members], help="small ResNets")
+    parser.add_argument("--epochs", type=int, nargs="*", default=[30, 200], help="of ResNet-18, trained in this order")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--minutes", type=float, help="stop after so long, in the middle of a training if need be")
     parser.add_argument("--threads", type=int, help="of the processor (default: all)")

@@ -61,7 +61,7 @@ def _parser():
     run.add_argument("--key", default="elfs", help="the run key (elfs)")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
-    run.add_argument("--proxy", default="auto", help="auto, mlp, resnet18, resnet18_fast (30 epochs) or timm:<model>")
+    run.add_argument("--proxy", default="auto", help="auto, mlp, resnet8, resnet18, resnet18_fast or timm:<model>")
     run.add_argument("--device", default="auto")
     run.add_argument("--no-app", action="store_true", help="do not open the App")
     run.add_argument("--port", type=int, default=PORT)

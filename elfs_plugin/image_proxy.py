@@ -16,6 +16,7 @@ from torch import nn
 from .devices import generator
 from .encoders import load_timm_checkpoint
 from .errors import InvalidInput, MissingModel
+from .small_resnets import ResNet8, SideBySide
 
 logger = logging.getLogger(__name__)
 
@@ -218,6 +219,13 @@ def resnet18(num_classes, size, seed):
     return initialise(model, seed)
 
 
+def small_resnets(num_classes, members, seed):
+    """Randomly initialised :class:`~.small_resnets.ResNet8` side by side, each from other weights."""
+    with seeded_construction(seed):
+        model = SideBySide([ResNet8(num_classes) for _ in range(members)])
+    return initialise(model, seed)
+
+
 def build_network(config, num_classes, size, seed):
     """The network of a :class:`~.proxy.ProxyConfig` for images of ``size`` (height, width).
 
@@ -229,6 +237,8 @@ def build_network(config, num_classes, size, seed):
     """
     if config.kind == "resnet18":
         return resnet18(num_classes, size, seed), (_PLAIN_MEAN, _PLAIN_STD)
+    if config.kind == "resnet8":
+        return small_resnets(num_classes, config.side_by_side, seed), (_PLAIN_MEAN, _PLAIN_STD)
     return _timm_network(config.model, config.weights, num_classes, size, seed)
 
 

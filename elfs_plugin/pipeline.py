@@ -208,8 +208,8 @@ class Pipeline:
 def resolve_proxy(proxy, images_available=True):
     """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
 
-    ``proxy`` may also be ``"mlp"``, ``"resnet18"``, ``"resnet18_fast"`` (30 epochs), ``"timm:<model>"`` or a
-    :class:`~.proxy.ProxyConfig`.
+    ``proxy`` may also be ``"mlp"``, ``"resnet8"`` (small ones on images), ``"resnet18"``, ``"resnet18_fast"``
+    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.ProxyConfig`.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -218,12 +218,14 @@ def resolve_proxy(proxy, images_available=True):
     if proxy == "mlp":
         return ProxyConfig.mlp()
     family, _, model = proxy.partition(":") if isinstance(proxy, str) else (None, "", "")
-    makers = {"resnet18": ProxyConfig.resnet18, "resnet18_fast": ProxyConfig.resnet18_fast}
+    makers = {name: getattr(ProxyConfig, name) for name in ("resnet8", "resnet18", "resnet18_fast")}
     if model and family == "timm":
         makers[proxy] = partial(ProxyConfig.timm, model)
     if proxy not in makers:
         raise InvalidInput(
-            f"Unknown proxy {proxy!r}. Use 'auto', 'mlp' or 'resnet18' (or 'resnet18_fast', 'timm:<model>').", "proxy"
+            f"Unknown proxy {proxy!r}. Use 'auto', 'mlp', 'resnet8' or 'resnet18' (or 'resnet18_fast', "
+            "'timm:<model>').",
+            "proxy",
         )
     if not images_available:
         raise InvalidInput(f"The proxy {proxy} needs the image files. Use the MLP on embeddings.", "proxy")

@@ -58,7 +58,8 @@ class Training:
     def run(self, checkpoint, *, on_batch=None, progress):
         """Trains to the end, from the checkpoint's step when it has one, and returns the network.
 
-        ``on_batch(indices, logits, labels)`` sees every batch before the network is changed by it.
+        ``on_batch(indices, logits, labels)`` sees every batch before the network is changed by it: (B,), (B, C), or
+        (B, M, C) of networks side by side, and (B,).
         """
         saved = checkpoint.load(self.device)
         if saved is not None:
@@ -136,7 +137,7 @@ class Training:
             with self._precision():
                 logits = network(x)
             logits = logits.float()
-            loss = F.cross_entropy(logits, labels, reduction="sum") / count
+            loss = cross_entropy(logits, labels) / count
             loss.backward()
         except OUT_OF_MEMORY:
             raise
@@ -262,6 +263,18 @@ class Training:
             return "Likely cause: the inputs hold NaN or infinite values; exclude those samples."
         rate = self.config.learning_rate
         return f"Likely cause: the learning rate of {rate:g} is too high for this data; try {rate / 10:g}."
+
+
+def cross_entropy(logits, labels):
+    """Summed over the batch, and over networks side by side, so that each learns as it would by itself.
+
+    Args:
+        logits: (B, C) or (B, M, C)
+        labels: (B,)
+    """
+    if logits.ndim == 3:
+        labels = labels[:, None].expand(logits.shape[:2]).flatten()
+    return F.cross_entropy(logits.flatten(end_dim=-2), labels, reduction="sum")
 
 
 def _sgd(parameters, config):

@@ -198,6 +198,7 @@ def proxy_inputs(ctx, inputs):
     dropdown = types.DropdownView()
     dropdown.add_choice("auto", label="auto: ResNet-18 on a GPU, MLP on a CPU")
     dropdown.add_choice("mlp", label="MLP on the embeddings: seconds")
+    dropdown.add_choice("resnet8", label="Small ResNets on the images: minutes, on a CPU too")
     dropdown.add_choice("resnet18", label="ResNet-18 on the images, as in the paper: use a GPU")
     dropdown.add_choice("resnet18_fast", label="ResNet-18 on the images, 30 epochs: use a GPU")
     inputs.enum("proxy", dropdown.values(), default="auto", required=False, label="Proxy", view=dropdown)
@@ -207,7 +208,8 @@ def proxy_inputs(ctx, inputs):
     scores.add_choice("el2n", label="EL2N")
     scores.add_choice("dual", label="DUAL (meant for β = 0)")
     inputs.enum("score", scores.values(), default="aum", required=False, label="Rank by", view=scores)
-    prop = inputs.int("epochs", required=False, label="Epochs", description="Empty: the proxy's own, 10 for the MLP")
+    prop = inputs.int("epochs", required=False, label="Epochs",
+                      description="Empty: the proxy's own, 10 for the MLP and the small ResNets")  # fmt: skip
 
     def positive():
         epochs = ctx.params.get("epochs")

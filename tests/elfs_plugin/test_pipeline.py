@@ -333,6 +333,7 @@ def test_resolve_proxy(monkeypatch):
     assert resolve_proxy("auto", images_available=False).kind == "mlp"
     assert resolve_proxy("mlp") == ProxyConfig.mlp() and resolve_proxy("resnet18") == ProxyConfig.resnet18()
     assert resolve_proxy(PROXY, images_available=False) is PROXY
+    assert resolve_proxy("resnet8") == ProxyConfig.resnet8()
     assert resolve_proxy("resnet18_fast") == ProxyConfig.resnet18_fast()
     assert resolve_proxy("timm:resnet34") == ProxyConfig.timm("resnet34")
     with pytest.raises(InvalidInput, match="timm:resnet34 needs the image files"):

@@ -139,6 +139,33 @@ def test_resnet_learns_and_finds_the_mislabelled():
     assert set(np.argsort(dynamics.aum)[:2]) == {6, 31}
 
 
+def test_small_resnets_learn_and_find_the_mislabelled():
+    labels = np.arange(40) % 2
+    noisy = labels.copy()
+    noisy[[6, 31]] = 1 - noisy[[6, 31]]
+    images, config = tinted_images(labels), ProxyConfig.resnet8(batch_size=8)
+    dynamics = train_proxy(images, noisy, config=config, device="cpu")
+    assert dynamics.epochs == 10 and set(np.argsort(dynamics.aum)[:2]) == {6, 31}
+    assert (dynamics.aum_spread > 0).all()
+    assert np.array_equal(dynamics.aum, train_proxy(images, noisy, config=config, device="cpu").aum)
+    assert (fit(images, labels, config=config, device="cpu").predict(images) == labels).all()
+
+
+def test_the_score_of_small_resnets_is_the_mean_of_their_scores():
+    images, labels, config = random_images(20), np.arange(20) % 2, ProxyConfig.resnet8(epochs=1, members=3)
+    margins = np.empty((20, 3))
+
+    def watch(indices, logits, labels):
+        p = logits.double().softmax(dim=2).numpy()
+        own = np.where(labels.numpy() == 0, 1, -1)
+        margins[indices.numpy()] = own[:, None] * (p[:, :, 0] - p[:, :, 1])
+
+    fit(images, labels, config=config, device="cpu", on_batch=watch)
+    dynamics = train_proxy(images, labels, config=config, device="cpu")
+    assert np.allclose(dynamics.aum, margins.mean(axis=1), atol=1e-6)
+    assert np.allclose(dynamics.aum_spread, margins.std(axis=1), atol=1e-6)
+
+
 def test_resnet_with_a_lone_last_sample():
     # 9 samples in batches of 4 leave one, which batch normalisation cannot take alone; it is still seen once.
     images, labels = random_images(9, 8), np.arange(9) % 2

@@ -105,6 +105,15 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
     assert len(steps.details) == 9 and same(fresh, train_proxy(**arguments, device="cpu"))
 
 
+def test_small_resnets_resume_to_the_same_scores(tmp_path):
+    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6)
+    with pytest.raises(Cancelled):
+        train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(4))
+    assert (tmp_path / "t").exists()
+    resumed = train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t")
+    assert same(resumed, train_proxy(images, LABELS, config=config, device="cpu"))
+
+
 def test_a_resumed_classifier_predicts_the_same(tmp_path):
     images, config = random_images(), ProxyConfig.resnet18(steps=4, batch_size=6)
     whole = fit(images, LABELS, config=config, device="cpu")

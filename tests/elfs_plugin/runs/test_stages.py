@@ -152,6 +152,14 @@ def test_ranks_follow_the_chosen_score(dataset, vectors, score, hardest_first):
     assert runs.load_results(dataset, "elfs")["histogram"]["score"] == score
 
 
+def test_small_resnets_score_the_images(dataset, vectors):
+    runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
+    summary = runs.compute_scores(dataset, proxy="resnet8", epochs=2, image_size=8)
+    assert (summary["samples"], summary["failed"]) == (80, 0)
+    assert runs.load_record(dataset, "elfs").stages["scores"]["proxy"]["kind"] == "resnet8"
+    assert all(abs(aum) <= 2 for aum in dataset.values("elfs.aum"))
+
+
 def test_the_resnet_proxy_excludes_files_that_have_gone(dataset, vectors, tmp_path):
     gone = tmp_path / "gone.png"
     first = dataset.first()
@@ -258,7 +266,7 @@ def test_bad_vectors_are_excluded_and_counted(dataset, vectors):
         ({"beta": float("nan")}, "beta", "it is nan"),
         ({"score": "luck"}, "score", "aum, forgetting, el2n"),
         ({"preset": "slow"}, "preset", "auto, quick, published"),
-        ({"proxy": "vgg"}, "proxy", "'auto', 'mlp' or 'resnet18'"),
+        ({"proxy": "vgg"}, "proxy", "'auto', 'mlp', 'resnet8' or 'resnet18'"),
         ({"key": "not a key"}, "key", "cannot be a run key"),
         ({"embeddings_field": "not a field"}, "embeddings_field", "cannot be a field name"),
         ({"encoder": None}, "embeddings_field", "Name the vector field"),
