@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, plot, value, wrapping
+from .base import Part, guarded, plot, set_new, value, wrapping
 from .figures import mean_spread, truth_figure, truth_layout
 
 ZONE_LABELS = ("too hard", "coreset", "too easy")
@@ -11,7 +11,7 @@ ZONE_LABELS = ("too hard", "coreset", "too easy")
 class Audit(Part):
     @guarded
     def on_truth_field(self, ctx):
-        ctx.panel.state.truth_field = ctx.params.get("value")
+        set_new(ctx.panel.state, truth_field=ctx.params.get("value"))
 
     @guarded
     def on_audit(self, ctx):

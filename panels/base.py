@@ -58,7 +58,11 @@ def one_message(ctx):
 
 
 def set_new(state, **values):
-    """Sets what differs, so that an event that changes nothing sends nothing."""
+    """Sets what differs, so that an event that changes nothing sends nothing.
+
+    What a list or the tabs were set to, the browser's state holds already. Sent back, it would undo a newer choice, and
+    the App reports what it then shows as one more choice: two tabs have taken turns for ever.
+    """
     for name, value in values.items():
         if getattr(state, name) != value:
             setattr(state, name, value)

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import download, guarded, plot, wrapping
+from .base import download, guarded, plot, set_new, wrapping
 from .figures import mean_spread, overlap_figure, overlap_layout
 from .methods import Methods
 
@@ -22,7 +22,7 @@ class Compare(Methods):
     @guarded
     def on_compare_members(self, ctx):
         """The coresets of the list; kept here because a list is drawn again with every answer."""
-        ctx.panel.state.members = list(ctx.params.get("value") or [])
+        set_new(ctx.panel.state, members=list(ctx.params.get("value") or []))
 
     @guarded
     def on_compare(self, ctx):
@@ -64,11 +64,11 @@ class Compare(Methods):
 
     @guarded
     def on_one(self, ctx):
-        ctx.panel.state.one = ctx.params.get("value")
+        set_new(ctx.panel.state, one=ctx.params.get("value"))
 
     @guarded
     def on_other(self, ctx):
-        ctx.panel.state.other = ctx.params.get("value")
+        set_new(ctx.panel.state, other=ctx.params.get("value"))
 
     def _pair(self, state, specs):
         """The two coresets whose difference is shown; the first two until others are chosen."""

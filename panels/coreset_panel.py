@@ -11,7 +11,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .audit import Audit
-from .base import guarded, logger, one_message, wrapping
+from .base import guarded, logger, one_message, set_new, wrapping
 from .budget import Budget
 from .card import Card
 from .clusters import Clusters
@@ -85,6 +85,8 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     @guarded
     def on_pick_run(self, ctx):
+        if ctx.params.get("value") == self.model(ctx).key:
+            return  # the App also reports the value that a list is drawn with
         state = ctx.panel.state
         state.key = ctx.params.get("value")
         state.loaded = state.cluster = state.shown = None
@@ -92,7 +94,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     @guarded
     def on_tab(self, ctx):
-        ctx.panel.state.tab = ctx.params.get("value")
+        set_new(ctx.panel.state, tab=ctx.params.get("value"))
         self.refresh(ctx)
 
     @guarded

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, download, guarded, plot, wrapping
+from .base import Part, download, guarded, plot, set_new, wrapping
 from .figures import mean_spread, method_figure, method_layout
 
 ABOUT = (
@@ -31,7 +31,7 @@ class Methods(Part):
 
     @guarded
     def on_methods_budget(self, ctx):
-        ctx.panel.state.methods_budget = ctx.params.get("value")
+        set_new(ctx.panel.state, methods_budget=ctx.params.get("value"))
         self.refresh(ctx)
 
     def _methods_at(self, state, found):

@@ -40,7 +40,7 @@ def no_error_page(page):
 
 
 @pytest.fixture
-def finished_run(app_dataset):
+def finished_run(app_dataset, quick_clustering):
     """A run on the dataset, the same for each theme; removed after the test."""
     runs.run_elfs(app_dataset, num_clusters=10, budget=24, beta=0.2, tag="first", view_name="first")
     yield

@@ -18,6 +18,7 @@ class Panel:
 
     def __init__(self, dataset):
         self.dataset, self.state, self.data = dataset, {}, {}
+        self.patched = set()  # names of the state that were ever sent
         self.fire("on_load")
 
     def fire(self, method, **params):
@@ -32,6 +33,7 @@ class Panel:
             self.sent.append(name)
             if name == "patch_panel_state":
                 self.state.update(sent["state"])
+                self.patched.update(sent["state"])
             elif name == "patch_panel_data":
                 self.data.update(sent["data"])
             elif name == "notify":
@@ -137,6 +139,32 @@ class TestCuts:
         panel.fire("on_commit", hard=1, budget=2, serial=1).fire("on_show_coreset").fire(method, **sent)
         assert panel.sent.count("patch_panel_state") == 1
         assert panel.sent[-2:] == ["patch_panel_state", "show_panel_output"]
+
+    @pytest.mark.parametrize(
+        "method, name, chosen",
+        [
+            ("on_tab", "tab", "compare"),
+            ("on_compare_members", "members", ["tag:mine"]),
+            ("on_one", "one", "tag:mine"),
+            ("on_other", "other", "tag:mine"),
+            ("on_methods_budget", "methods_budget", "6"),
+            ("on_truth_field", "truth_field", "digit"),
+        ],
+    )
+    def test_what_the_browser_set_is_not_sent_back(self, panel, method, name, chosen):
+        """The answer can arrive after a newer choice and would undo it: the App has gone between two tabs for ever."""
+        panel.state[name] = chosen  # as the App does before it tells the panel
+        panel.patched.clear()
+        panel.fire(method, value=chosen)
+        assert name not in panel.patched
+        assert panel.state[name] == chosen
+
+    def test_the_run_that_is_shown_is_not_picked_again(self, panel, ids):
+        panel.fire("on_commit", hard=4, budget=5, serial=1).fire("on_cluster", value="cluster 10")
+        panel.fire("on_pick_run", value="elfs")  # the App reports what a list is drawn with
+        assert cut_of(panel) == (4, 5)
+        assert panel.state["cluster"] == "cluster 10"
+        assert panel.view is None
 
     def test_requests_stay_small(self, panel):
         panel.fire("on_component_ready")

@@ -230,12 +230,10 @@ class TestOneTheme:
         page.wait_for_timeout(500)
         shows(page, HARD, 40)
 
-    def test_without_the_component_there_are_sliders(self, finished_run, browser, app_url, theme):
-        context = browser.new_context(viewport={"width": 1700, "height": 1400}, color_scheme=theme)
+    def test_without_the_component_there_are_sliders(self, finished_run, context, app_url):
         context.route("**/js/elfs.js*", lambda route: route.fulfill(status=404, body=""))
         page = context.new_page()
         page.goto(app_url)
-        page.get_by_text("Dismiss", exact=True).click()
         images = page.get_by_label("Budget in images").or_(page.locator("input[type=number]").last)
         images.first.fill("30")
         images.first.press("Tab")
@@ -246,4 +244,3 @@ class TestOneTheme:
         assert hard + 30 + easy == N
         expect(page.locator(".elfs-plot")).to_have_count(0)
         expect(page.get_by_text("Traceback")).to_have_count(0)
-        context.close()
