@@ -3,15 +3,18 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from .beta_prior import usual_beta
 from .devices import resolve_device
 from .errors import InvalidInput
+from .image_proxy import ImageRows
 from .mlp_ensemble import Standardised, fit_subsets
 from .progress import part, silent
-from .proxy import default_config, fit
+from .proxy import FAST_EPOCHS, ProxyConfig, fit
 from .pruning import double_end, resolve_budget
 from .scores import HARD_WHEN
+from .training_checkpoint import TrainingCheckpoint, training_fingerprint
 
 HELD_OUT = 0.1
 DEFAULT_REPEATS = 3
@@ -19,6 +22,8 @@ MIN_SAMPLES = 20
 FAST_STEPS = 150
 """Optimiser steps of one MLP candidate, equal for every β."""
 FAST_HIDDEN = 256
+IMAGE_STEPS = 500
+"""Optimiser steps of one small ResNet."""
 
 DEVIATIONS = 2.0
 """A β is allowed while it is behind the best by no more than so many standard deviations."""
@@ -66,14 +71,27 @@ def validate_search(n, repeats):
         raise InvalidInput(f"The number of repeats must be a whole number from 1, not {repeats}.", "repeats")
 
 
+def candidate(config):
+    """``config``, a :class:`~.proxy.ProxyConfig` that is meant for all samples, as it is trained on one coreset of a
+    search: the MLP and the small ResNet alone and for a fixed number of steps, ResNet-18 for at most 30 epochs."""
+    if config.kind == "mlp":
+        return replace(config, steps=FAST_STEPS, hidden=FAST_HIDDEN)
+    if config.kind == "resnet8":
+        return replace(config, steps=IMAGE_STEPS, members=1)
+    return replace(config, epochs=min(config.epochs, FAST_EPOCHS)) if config.kind == "resnet18" else config
+
+
 def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_REPEATS, hard=HARD_WHEN["aum"],
-                config=None, ids=None, seed=0, device="auto", progress=silent):  # fmt: skip
+                config=None, ids=None, seed=0, device="auto", checkpoint=None, progress=silent):  # fmt: skip
     """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
 
     For each repeat another tenth of the samples is held out; from the rest the coreset of each β is selected (budget
     and β as fractions, so that the split is a small copy of the whole) and a proxy trained for the same number of
     steps. The accuracy after the last step counts, never the best one. Within a repeat all proxies begin alike, so
     that they differ by their coresets alone. On embeddings all of them are trained at once.
+
+    The β found is the one for what is trained here: a network that learns from images alone wants a larger one, fewer
+    of the hard and often wrongly labelled, than a probe on embeddings.
 
     Args:
         inputs: as for :func:`~.proxy.train_proxy`
@@ -82,6 +100,9 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
         budget: count or fraction of N
         grid: β values (default: 0, 0.1, … as far as the budget allows); impossible ones raise
         repeats: held-out splits per β
+        config: the proxy (default: :func:`candidate` of the MLP on embeddings, of the small ResNet on images)
+        checkpoint: a file where the accuracies of a search on images are kept as they come; the same call then goes on
+            to the same result
         ids: (N,) distinct and sortable; they take the place of positions, so that the order of the samples does not
             matter to the splits or to ties of the scores
 
@@ -98,12 +119,11 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
         raise InvalidInput(f"With this budget every β of the grid must be between 0 and {limit:.4g}.", "grid")
     on_images = np.ndim(inputs) == 4
     if config is None:
-        config = default_config(inputs)
-        config = replace(config, epochs=30) if on_images else replace(config, steps=FAST_STEPS, hidden=FAST_HIDDEN)
+        config = candidate(ProxyConfig.resnet8() if on_images else ProxyConfig.mlp())
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
     splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(repeats)]
-    evaluate = _one_by_one if on_images else _at_once
-    accuracies = evaluate(inputs, labels, splits, betas, config, order, seed, resolve_device(device), progress)
+    given = (inputs, labels, splits, betas, config, order, seed, resolve_device(device))
+    accuracies = _one_by_one(*given, checkpoint, progress) if on_images else _at_once(*given, progress)
     chosen, reason = choose(betas, accuracies, budget / n)
     return BetaSearch(betas, accuracies, chosen, reason)
 
@@ -141,19 +161,32 @@ def _at_once(inputs, labels, splits, betas, config, order, seed, device, progres
     return accuracies
 
 
-def _one_by_one(inputs, labels, splits, betas, config, order, seed, device, progress):
+def _one_by_one(inputs, labels, splits, betas, config, order, seed, device, checkpoint, progress):
     """(B, repeats) accuracies of networks on images, trained one after another."""
     accuracies = np.zeros((len(betas), len(splits)))
-    for repeat, split in enumerate(splits):
-        for row, beta in enumerate(betas):
-            done = repeat * len(betas) + row
-            here = part(progress, done / accuracies.size, (done + 1) / accuracies.size)
-            name = f"β = {beta:.2f}, repeat {repeat + 1} of {len(splits)}"
-            rows = np.sort(split.coresets[row])
-            model = fit(inputs[rows], labels[rows], num_classes=int(labels.max()) + 1, config=config,
-                        seed=seed + REPEAT_SEEDS * repeat, device=device,
-                        progress=lambda f, detail="", here=here, name=name: here(f, f"{name}: {detail}"))  # fmt: skip
-            accuracies[row, repeat] = np.mean(model.predict(inputs[split.held_out]) == labels[split.held_out])
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    kept, done, unfinished = TrainingCheckpoint(None, None), 0, None
+    if checkpoint is not None:
+        coresets = np.stack([split.coresets for split in splits])
+        kept = TrainingCheckpoint(checkpoint, training_fingerprint(inputs, labels, coresets, config.to_dict(), seed))
+        unfinished = f"{checkpoint}.candidate"
+        saved = kept.load("cpu")
+        if saved is not None:
+            accuracies, done = saved["accuracies"].numpy(), saved["done"]
+    for at in range(done, accuracies.size):
+        repeat, row = divmod(at, len(betas))
+        split = splits[repeat]
+        here = part(progress, at / accuracies.size, (at + 1) / accuracies.size)
+        name = f"β = {betas[row]:.2f}, repeat {repeat + 1} of {len(splits)}"
+        rows = order[np.sort(place[split.coresets[row]])]
+        model = fit(ImageRows(inputs, rows), labels[rows], num_classes=int(labels.max()) + 1, config=config,
+                    seed=seed + REPEAT_SEEDS * repeat, device=device, checkpoint=unfinished,
+                    progress=lambda f, detail="", here=here, name=name: here(f, f"{name}: {detail}"))  # fmt: skip
+        found = model.predict(ImageRows(inputs, split.held_out))
+        accuracies[row, repeat] = np.mean(found == labels[split.held_out])
+        kept.save({"accuracies": torch.from_numpy(accuracies), "done": at + 1})
+    kept.remove()
     return accuracies
 
 
@@ -178,7 +211,12 @@ def choose(betas, accuracies, kept):
     allowed = np.flatnonzero(behind.mean(axis=1) <= DEVIATIONS * behind.std(axis=1) + 1e-12)
     usual = usual_beta(kept)
     index = int(allowed[np.round(np.abs(betas[allowed] - usual), 9).argmin()])
-    splits = f"over {accuracies.shape[1]} held-out split(s) of pseudo-labels"
+    if accuracies.shape[1] == 1:
+        return float(betas[index]), (
+            f"β = {betas[index]:.2g} is the best ({mean[best]:.1%}) on one held-out split of pseudo-labels; how "
+            "clearly, more repeats would tell."
+        )
+    splits = f"over {accuracies.shape[1]} held-out splits of pseudo-labels"
     if len(allowed) == 1:
         return float(betas[index]), f"β = {betas[index]:.2g} is the best ({mean[best]:.1%}), clearly, {splits}."
     return float(betas[index]), (

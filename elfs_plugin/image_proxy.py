@@ -39,11 +39,31 @@ _UPLOAD_BYTES = 256 << 20
 _PLAIN_MEAN, _PLAIN_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
+class ImageRows:
+    """The images ``rows`` (M,) of an array or memory map of N, read when they are asked for and never all copied."""
+
+    def __init__(self, images, rows):
+        self._images, self._rows = images, rows
+        self.dtype = images.dtype
+        self.shape = (len(rows), *images.shape[1:])
+        self.ndim = len(self.shape)
+        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, rows):
+        return self._images[self._rows[rows]]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._images[self._rows], dtype=dtype)
+
+
 class Images:
     """N images of one size, given out as normalised float32 batches in channels-last order on ``device``.
 
     Args:
-        inputs: (N, 3, H, W) uint8 array or memory map
+        inputs: (N, 3, H, W) uint8 array, memory map or :class:`ImageRows`
         normalization: (mean, standard deviation) per channel, of values in [0, 1]
     """
 

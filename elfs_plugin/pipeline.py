@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .beta_search import DEFAULT_REPEATS, BetaSearch, search_beta
+from .beta_search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta
 from .checkpoints import StageStore, fingerprint
 from .cluster_count import ClusterCount, estimate
 from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
@@ -41,14 +41,18 @@ STAGES = {
 _WEIGHTS = {"embeddings": 10, "cluster_count": 20, "neighbors": 15, "pseudo_labels": 50, "dynamics": 10, "beta": 15,
             "selection": 1}  # fmt: skip
 
+_WEIGHTS_ON_IMAGES = {"dynamics": 250, "beta": 500}
+"""The same of those stages with small ResNets, as measured on 50,000 images on a CPU."""
 
 DECODING_SHARE = 0.05
 """Share of the dynamics stage that decoding the images takes, for its progress."""
 
 
-def stage_weights(*stages):
-    """Expected shares of the work for a :class:`~.progress.Reporter`, by shown name."""
-    return {STAGES[stage]: _WEIGHTS[stage] for stage in stages}
+def stage_weights(*stages, on_images=()):
+    """Expected shares of the work for a :class:`~.progress.Reporter`, by shown name; the stages ``on_images`` train on
+    images and not on embeddings."""
+    weights = {**_WEIGHTS, **{stage: _WEIGHTS_ON_IMAGES[stage] for stage in on_images}}
+    return {STAGES[stage]: weights[stage] for stage in stages}
 
 
 @dataclass(frozen=True)
@@ -180,8 +184,9 @@ class Pipeline:
         )
 
     def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None,
-             ids=None):  # fmt: skip
-        """The β search."""
+             ids=None, progress=None):  # fmt: skip
+        """The β search; ``config`` is the configuration of one candidate. One on images resumes in the middle."""
+        checkpoint = self._folder / "beta.training" if self._folder and np.ndim(inputs) == 4 else None
         parts = (np.asarray(inputs), labels, scores, budget, hard, None if grid is None else list(map(float, grid)),
                  repeats, config and config.to_dict(), self.seed, None if ids is None else list(ids))  # fmt: skip
         return self._run(
@@ -189,9 +194,10 @@ class Pipeline:
             fingerprint(*parts),
             lambda progress: search_beta(inputs, labels, scores, budget, grid=grid, repeats=repeats, hard=hard,
                                          config=config, seed=self.seed, device=self.device, ids=ids,
-                                         progress=progress),
+                                         checkpoint=checkpoint, progress=progress),
             lambda b: {**_fields(b), "reason": np.array(b.reason)},
             lambda a: BetaSearch(a["betas"], a["accuracies"], float(a["chosen"]), str(a["reason"])),
+            progress,
         )  # fmt: skip
 
     def select(self, scores, budget, beta, *, hard="low", ids=None):
@@ -232,9 +238,21 @@ def resolve_proxy(proxy, images_available=True):
     return makers[proxy]()
 
 
+def resolve_beta_proxy(proxy, scored_by, images_available=True):
+    """The :class:`~.proxy.ProxyConfig` of one candidate of a β search.
+
+    ``"auto"`` is the kind of network that made the scores, ``scored_by``; otherwise ``proxy`` is as for
+    :func:`resolve_proxy`, and a :class:`~.proxy.ProxyConfig` is taken as it is.
+    """
+    if isinstance(proxy, ProxyConfig):
+        return proxy
+    return candidate(scored_by if proxy == "auto" else resolve_proxy(proxy, images_available))
+
+
 def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
-             proxy_images=None, image_size=32, clustering=None, neighbors=None, grid=None, repeats=DEFAULT_REPEATS,
-             seed=0, device="auto", folder=None, ids=None, reporter=None, on_stage=None):  # fmt: skip
+             beta_proxy="auto", proxy_images=None, image_size=32, clustering=None, neighbors=None, grid=None,
+             repeats=DEFAULT_REPEATS, seed=0, device="auto", folder=None, ids=None, reporter=None,
+             on_stage=None):  # fmt: skip
     """The whole of ELFS, stage by stage.
 
     Args:
@@ -244,6 +262,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         beta: ``"auto"`` (grid search) or a number
         score: the difficulty score to rank by, see :data:`~.dynamics.HARD_WHEN`
         proxy: see :func:`resolve_proxy`
+        beta_proxy: what the β search trains, see :func:`resolve_beta_proxy`
         proxy_images: N image paths for a proxy on images when ``source`` is a matrix
         image_size: side in pixels at which that proxy sees them, unless its configuration says so
         folder: finished stages are kept here and reused when the same call is made again
@@ -255,6 +274,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     paths = None if isinstance(source, np.ndarray) and source.ndim == 2 else list(source)
     images = paths if paths is not None else proxy_images
     proxy_config = resolve_proxy(proxy, images is not None)
+    beta_config = resolve_beta_proxy(beta_proxy, proxy_config, images is not None)
     if score not in HARD_WHEN:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
     n = len(source)
@@ -266,7 +286,8 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     if beta != "auto":
         resolve_beta(beta, count, n)
     stages = [stage for stage in STAGES if stage != "cluster_count" or num_clusters == "auto"]
-    reporter = reporter or Reporter(stage_weights(*stages))
+    on_images = [stage for stage, config in (("dynamics", proxy_config), ("beta", beta_config)) if config.on_images]
+    reporter = reporter or Reporter(stage_weights(*stages, on_images=on_images))
     pipe = Pipeline(seed=seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 
     embeddings = pipe.embed(paths, encoder, weights=weights) if paths is not None else validate_vectors(source)
@@ -278,31 +299,43 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         count = pipe.count_clusters(vectors)
         num_clusters = count.suggested
     graph, labels = pipe.pseudo_labels(vectors, num_clusters, k=neighbors, config=clustering)
-    inputs = vectors
-    progress = None
-    if proxy_config.on_images:
-        progress = reporter.stage(STAGES["dynamics"])
-        pixels = load_pixels([images[i] for i in usable], proxy_config.image_size or image_size,
-                             progress=part(progress, 0.0, DECODING_SHARE))  # fmt: skip
-        progress = part(progress, DECODING_SHARE, 1.0)
-        if not pixels.ok.all():
-            raise InvalidInput(
-                f"{(~pixels.ok).sum():,} images have embeddings but can no longer be read (first: "
-                f"{next(iter(pixels.failures.values()))}). Use the MLP proxy, or a view without them.",
-                "proxy",
-            )
-        inputs = pixels.values
+    decoded = {}
+
+    def inputs_of(stage, config):
+        """What a proxy of that configuration is trained on, and the progress that is left of its stage."""
+        if not config.on_images:
+            return vectors, None
+        size = config.image_size or image_size
+        progress = reporter.stage(STAGES[stage])
+        if size not in decoded:
+            decoded[size] = _decode([images[i] for i in usable], size, part(progress, 0.0, DECODING_SHARE))
+        return decoded[size], part(progress, DECODING_SHARE, 1.0)
+
+    inputs, progress = inputs_of("dynamics", proxy_config)
     dynamics = pipe.dynamics(inputs, labels.labels, num_clusters, config=proxy_config, progress=progress)
     scores = getattr(dynamics, score)
     kept_ids = None if ids is None else [str(ids[i]) for i in usable]
     search = None
     if beta == "auto":
-        search = pipe.beta(vectors, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats,
-                           ids=kept_ids)  # fmt: skip
+        inputs, progress = inputs_of("beta", beta_config)
+        search = pipe.beta(inputs, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats,
+                           config=beta_config, ids=kept_ids, progress=progress)  # fmt: skip
         beta = search.chosen
     zones = pipe.select(scores, budget, beta, hard=HARD_WHEN[score], ids=kept_ids)
     reporter.done()
     return ElfsResult(embeddings, count, graph, labels, dynamics, search, float(beta), zones, dict(pipe.seconds))
+
+
+def _decode(paths, size, progress):
+    """(M, 3, size, size) uint8; every image must be readable, for it has an embedding."""
+    pixels = load_pixels(paths, size, progress=progress)
+    if not pixels.ok.all():
+        raise InvalidInput(
+            f"{(~pixels.ok).sum():,} images have embeddings but can no longer be read (first: "
+            f"{next(iter(pixels.failures.values()))}). Use the MLP proxy, or a view without them.",
+            "proxy",
+        )
+    return pixels.values
 
 
 def _modified(paths):

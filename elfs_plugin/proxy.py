@@ -125,6 +125,11 @@ class ProxyConfig:
     def to_dict(self):
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values):
+        """The opposite of :meth:`to_dict`; what another version has written beside is left out."""
+        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
+
 
 def _settings(kind, epochs, learning_rate):
     return {

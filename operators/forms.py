@@ -219,6 +219,19 @@ def proxy_inputs(ctx, inputs):
     check(prop, positive)
 
 
+def search_inputs(ctx, inputs, name="proxy"):
+    """What a β search trains (the parameter ``name``), and how often."""
+    proxies = types.DropdownView()
+    proxies.add_choice("auto", label="auto: as the scores were made")
+    proxies.add_choice("mlp", label="a model on these embeddings: seconds")
+    proxies.add_choice("resnet8", label="a network trained on the images: minutes, on a CPU too")
+    proxies.add_choice("resnet18", label="ResNet-18 trained on the images, as in the paper: use a GPU")
+    inputs.enum(name, proxies.values(), default="auto", required=False, label="β for", view=proxies,
+                description="A network that learns from the images alone may need a larger β than a model on "
+                            "embeddings")  # fmt: skip
+    repeats_input(ctx, inputs)
+
+
 def repeats_input(ctx, inputs):
     from ..elfs_plugin.errors import InvalidInput
 

@@ -4,6 +4,7 @@ import fiftyone.operators.types as types
 from .base import DELEGATE_ABOVE, ElfsOperator
 from .forms import (
     beta_inputs,
+    beta_mode,
     beta_of,
     budget_inputs,
     budget_of,
@@ -15,7 +16,7 @@ from .forms import (
     output_inputs,
     pick,
     proxy_inputs,
-    repeats_input,
+    search_inputs,
     seed_input,
     vector_field_input,
 )
@@ -53,7 +54,8 @@ class RunElfs(ElfsOperator):
         n = collection.count()
         budget = budget_inputs(ctx, inputs, n)
         beta_inputs(ctx, inputs, budget, n)
-        repeats_input(ctx, inputs)
+        if beta_mode(ctx.params) == "auto":
+            search_inputs(ctx, inputs, "beta_proxy")
         proxy_inputs(ctx, inputs)
         output_inputs(ctx, inputs, key)
         seed_input(inputs)
@@ -62,8 +64,8 @@ class RunElfs(ElfsOperator):
         from ..elfs_plugin import runs
 
         params = ctx.params
-        options = pick(params, "key", "neighbors", "preset", "proxy", "score", "epochs", "image_size", "repeats", "tag",
-                       "view_name", "seed", "device", "embeddings_field")  # fmt: skip
+        options = pick(params, "key", "neighbors", "preset", "proxy", "score", "epochs", "image_size", "beta_proxy",
+                       "repeats", "tag", "view_name", "seed", "device", "embeddings_field")  # fmt: skip
         use_field = params.get("source") == "field"
         if use_field:
             options.setdefault("embeddings_field", next(iter(runs.vector_fields(collection)), None))

@@ -1,5 +1,5 @@
 from .base import ElfsOperator
-from .forms import budget_inputs, budget_of, pick, repeats_input, run_input, seed_input
+from .forms import budget_inputs, budget_of, pick, run_input, search_inputs, seed_input
 
 
 class SearchBeta(ElfsOperator):
@@ -14,11 +14,11 @@ class SearchBeta(ElfsOperator):
         key, ready = run_input(ctx, inputs, "scores", "a β search")
         if ready:
             budget_inputs(ctx, inputs, runs.load_record(ctx.dataset, key).stages["scores"]["scored"])
-        repeats_input(ctx, inputs)
+        search_inputs(ctx, inputs)
         seed_input(inputs)
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
-        options = pick(ctx.params, "key", "grid", "repeats", "seed", "device")
+        options = pick(ctx.params, "key", "grid", "repeats", "proxy", "image_size", "seed", "device")
         return runs.search_beta(ctx.dataset, budget=budget_of(ctx.params), **options, sinks=sinks)

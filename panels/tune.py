@@ -13,6 +13,7 @@ ORDERS = {"hardest": "Hardest first", "easiest": "Easiest first", "dataset": "As
 SHOWN = {"hard": "Too hard", "coreset": "Coreset", "easy": "Too easy", "border": "Borderline", "all": "All"}
 METRICS = {"scored": "scored", "hard": "too hard", "coreset": "coreset", "easy": "too easy"}
 ALL_CLUSTERS = "all"
+ON_EMBEDDINGS, ON_IMAGES = "for a model on these embeddings", "for a network that learns from the images alone"
 
 
 class Tune(Part):
@@ -212,9 +213,15 @@ class Tune(Part):
 
     @guarded
     def on_find_beta(self, ctx):
-        state = ctx.panel.state
-        self.start(ctx, "search_beta", budget=state.budget, budget_unit="images")
-        ctx.ops.notify("Searching β …", variant="info")
+        self._search(ctx, "mlp", "Searching β …")
+
+    @guarded
+    def on_find_beta_on_images(self, ctx):
+        self._search(ctx, "resnet8", "Searching β on the images: this takes minutes, and can be cancelled.")
+
+    def _search(self, ctx, proxy, message):
+        self.start(ctx, "search_beta", budget=ctx.panel.state.budget, budget_unit="images", proxy=proxy)
+        ctx.ops.notify(message, variant="info")
 
     @guarded
     def on_save(self, ctx):
@@ -310,11 +317,15 @@ class Tune(Part):
         buttons = wrapping(panel, "beta_buttons")
         buttons.btn("find_beta", label="Find β", icon="search", variant="outlined", disabled=model.running,
                     on_click=self.on_find_beta)  # fmt: skip
+        buttons.btn("find_beta_on_images", label="Find β on the images", icon="image_search", variant="outlined",
+                    disabled=model.running, on_click=self.on_find_beta_on_images)  # fmt: skip
         buttons.btn("use_usual", label="Use the usual β", variant="outlined", on_click=self.on_use_usual)
         if not curve:
             panel.md(
-                "No β has been searched yet. *Find β* trains small proxies on pseudo-labels for several β; "
-                "*the usual β* is what published runs of the method used at such a budget.",
+                "No β has been searched yet. *Find β* tries several with small models on the embeddings, in seconds: "
+                "for whoever will train a model on embeddings like these. *Find β on the images* tries them with small "
+                "ResNets, in minutes: for a network that will learn from the images alone. *The usual β* is what "
+                "published runs of the method, which trained such networks, used at such a budget.",
                 name="no_curve",
             )
             return
@@ -326,7 +337,8 @@ class Tune(Part):
             note = (
                 f"**Searched for {curve['budget']:,} images; the budget is {state.budget:,} now.** Find β again. {note}"
             )
-        panel.md(f"{curve['reason']} {note}", name="reason")
+        purpose = ON_EMBEDDINGS if curve.get("proxy", "mlp") == "mlp" else ON_IMAGES
+        panel.md(f"Searched {purpose}. {curve['reason']} {note}", name="reason")
 
     def _render_save(self, panel, state, model):
         panel.str("tag", default=state.tag, label="Save as tag and view")

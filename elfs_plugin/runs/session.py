@@ -13,17 +13,21 @@ from ..cluster_health import health, per_cluster
 from ..clustering import ClusteringConfig
 from ..encoders import Embeddings
 from ..errors import InvalidInput
-from ..images import load_pixels
-from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, stage_weights
+from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from ..progress import part
+from ..proxy import ProxyConfig
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
 from . import changes, deletion, fields, graph, jobs, ranking, record, samples, selection, workspace
+from .decoded import DecodedImages
 
 LARGE = 200_000
 """Above this many vectors they are kept in a memory-mapped file of the run instead of a field."""
 
 MAX_LISTED_FAILURES = 10_000
+DEFAULT_IMAGE_SIZE = 32
+"""Side in pixels at which a proxy sees the images, unless it is told."""
+
 HISTOGRAM_BINS = 60
 WRITING = "Writing to the dataset"
 
@@ -40,21 +44,22 @@ class Session:
     """A job on a dataset with its record, its pipeline and what has been read or made so far (a context manager)."""
 
     def __init__(self, collection, key, operation, stages, sinks, seed=0, device="auto", needs=None,
-                 whole=False, stage_folder="stages"):  # fmt: skip
+                 whole=False, stage_folder="stages", on_images=()):  # fmt: skip
         if not whole:
             samples.check_collection(collection)
-        self.collection = collection
         self.dataset = collection._dataset
+        self.collection = fields.writable(self.dataset) if whole else collection
         record.check_key(self.dataset, key)
         if needs:
             record.require_record(self.dataset, key, needs, operation.lower())
         self.key = key
         self.folder = record.run_folder(self.dataset, key)
         self.record = record.load_record(self.dataset, key) or record.RunRecord(key)
-        weights = stages if isinstance(stages, dict) else {**stage_weights(*stages), WRITING: 2}
+        weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
         self._job = jobs.job(self.dataset, key, operation, weights, sinks)
         self._seed, self._device, self._stage_folder = seed, device, stage_folder
         self.ids = self.vectors = self.labels = self.names = self.rank_scores = None
+        self._decoded = DecodedImages(self.collection)
         self.since = time.time()
 
     def __enter__(self):
@@ -64,7 +69,6 @@ class Session:
             self.pipe = Pipeline(seed=self._seed, device=self._device, folder=folder, reporter=self.reporter)
             # Another process may have worked on this run between the form and the lock.
             self.record = record.load_record(self.dataset, self.key) or self.record
-            self._paths = None
         except BaseException as error:
             self._job.__exit__(type(error), error, error.__traceback__)
             raise
@@ -137,7 +141,6 @@ class Session:
 
     def _take(self, found, embeddings, earlier=None):
         self.ids = [i for i, ok in zip(found.ids, embeddings.ok) if ok]
-        self._paths = dict(zip(found.ids, found.paths))
         self.vectors = embeddings.vectors
         reasons = {found.ids[i]: reason for i, reason in embeddings.failures.items()}
         self.failures = {i: (earlier or {}).get(i, reason) for i, reason in reasons.items()}
@@ -294,9 +297,9 @@ class Session:
             config = replace(config, epochs=int(epochs))
         progress = None
         if config.on_images:
-            progress = self.reporter.stage(STAGES["dynamics"])
-            inputs = self._pixels(config.image_size or image_size, part(progress, 0.0, DECODING_SHARE))
-            progress = part(progress, DECODING_SHARE, 1.0)
+            size = int(config.image_size or image_size)
+            inputs, unread, progress = self._images("dynamics", size)
+            self._leave_out(unread)
         else:
             self.vectors = inputs = self._vectors_of(self.ids)
         result = self.pipe.dynamics(inputs, self.labels, self.num_clusters, config=config, progress=progress)
@@ -308,7 +311,7 @@ class Session:
         ranking.new_ranking(self.record)
         workspace.ensure_workspace(self.dataset, self.record)
         self._finish("scores", score=score, proxy=config.to_dict(), scored=len(self.ids), epochs=result.epochs,
-                     image_size=int(config.image_size or image_size) if config.on_images else None,
+                     image_size=size if config.on_images else None,
                      seconds=self.pipe.seconds["dynamics"])  # fmt: skip
         ranking.keep_ranking(self.dataset, self.record, self.ids, self.rank_scores, self.labels, self.names)
         self.save_failures()
@@ -332,31 +335,46 @@ class Session:
         ranking.keep_ranking(self.dataset, self.record, self.ids, self.rank_scores, self.labels, self.names)
         record.save_results(self.dataset, self.key, histogram=self._histogram())
 
-    def _pixels(self, image_size, progress):
-        """Decodes the run's images for the faithful proxy; those that cannot be read are excluded and listed."""
-        if self._paths is None:
-            found = samples.read_samples(self.collection)
-            self._paths = dict(zip(found.ids, found.paths))
-        pixels = load_pixels([self._paths[i] for i in self.ids], int(image_size), progress=progress)
-        if not len(pixels.values):
-            raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
-        for index, reason in pixels.failures.items():
-            self.failures[self.ids[index]] = reason
+    def _leave_out(self, unread):
+        """Excludes samples, and lists them with the reasons {id: reason}."""
+        self.failures.update(unread)
         self.record.failed = len(self.failures)
-        self.ids = [i for i, ok in zip(self.ids, pixels.ok) if ok]
-        self.labels = self.labels[pixels.ok]
+        ok = self._readable(unread)
+        self.ids = [i for i in self.ids if i not in unread]
+        self.labels = self.labels[ok]
         if self.vectors is not None:
-            self.vectors = self.vectors[pixels.ok]
-        return pixels.values
+            self.vectors = self.vectors[ok]
 
-    def search(self, budget, grid, repeats):
+    def _readable(self, unread):
+        return np.array([i not in unread for i in self.ids])
+
+    def _images(self, stage, size):
+        """As :meth:`~.decoded.DecodedImages.get`, and the progress that is left of the stage."""
+        progress = self.reporter.stage(STAGES[stage])
+        found = self._decoded.get(self.ids, size, part(progress, 0.0, DECODING_SHARE))
+        return *found, part(progress, DECODING_SHARE, 1.0)
+
+    def search(self, budget, grid, repeats, proxy="auto", image_size=None):
         n = len(self.ids)
         budget = resolve_budget(budget, n)
-        self.vectors = self._vectors_of(self.ids)
-        result = self.pipe.beta(self.vectors, self.labels, self.rank_scores, budget, hard=HARD_WHEN[self.score_name],
-                                grid=grid, repeats=repeats, ids=self.ids)  # fmt: skip
-        self._finish("beta", budget=budget, repeats=int(repeats), chosen=result.chosen, reason=result.reason,
-                     seconds=self.pipe.seconds["beta"])  # fmt: skip
+        scored = self.record.stages["scores"]
+        config = resolve_beta_proxy(proxy, ProxyConfig.from_dict(scored["proxy"]))
+        taken, unread, progress = budget, {}, None
+        if config.on_images:
+            size = config.image_size or image_size or scored.get("image_size") or DEFAULT_IMAGE_SIZE
+            inputs, unread, progress = self._images("beta", int(size))
+            taken = max(1, round(budget * len(inputs) / n))
+        else:
+            self.vectors = inputs = self._vectors_of(self.ids)
+        ok, ids = self._readable(unread), [i for i in self.ids if i not in unread]
+        result = self.pipe.beta(inputs, self.labels[ok], self.rank_scores[ok], taken, hard=HARD_WHEN[self.score_name],
+                                grid=grid, repeats=repeats, config=config, ids=ids, progress=progress)  # fmt: skip
+        reason = result.reason
+        if unread:
+            first = next(iter(unread.values()))
+            reason += f" {len(unread):,} images that cannot be read took no part (the first: {first})."
+        self._finish("beta", budget=budget, repeats=int(repeats), chosen=result.chosen, reason=reason,
+                     proxy=config.to_dict(), seconds=self.pipe.seconds["beta"])  # fmt: skip
         curve = {
             "budget": budget,
             "betas": result.betas.tolist(),
@@ -365,7 +383,8 @@ class Session:
             "spread": result.spread.tolist(),
             "chosen": result.chosen,
             "smallest": result.smallest,
-            "reason": result.reason,
+            "reason": reason,
+            "proxy": config.kind,
         }
         record.save_results(self.dataset, self.key, beta=curve)
         return result.chosen

@@ -7,7 +7,7 @@ All take ``collection`` (a dataset or view) and ``key`` (the run), return a smal
 from ..beta_search import DEFAULT_REPEATS, validate_search
 from ..clustering import validate_num_clusters
 from ..errors import InvalidInput
-from ..pipeline import resolve_proxy
+from ..pipeline import resolve_beta_proxy, resolve_proxy
 from ..pruning import resolve_beta, resolve_budget
 from . import samples
 from .fields import SCORES
@@ -46,11 +46,21 @@ def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=
         return run.summary("scores")
 
 
-def search_beta(collection, key="elfs", *, budget, grid=None, repeats=DEFAULT_REPEATS, seed=0, device="auto", sinks=()):
-    """Searches β for a budget on the run's pseudo-labels; the curve is kept in the run."""
+def search_beta(collection, key="elfs", *, budget, grid=None, repeats=DEFAULT_REPEATS, proxy="auto", image_size=None,
+                seed=0, device="auto", sinks=()):  # fmt: skip
+    """Searches β for a budget on the run's pseudo-labels; the curve is kept in the run.
+
+    Args:
+        proxy: what is trained on the coreset of each β, see :func:`~..pipeline.resolve_beta_proxy`: ``"mlp"`` finds the
+            β for a model on these embeddings, ``"resnet8"`` or ``"resnet18"`` for a network that learns from the images
+            alone
+        image_size: side in pixels at which that network sees them (default: as for the scores, or 32)
+    """
+    if proxy != "auto":
+        resolve_proxy(proxy)
     with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True) as run:
         run.use_scores()
-        run.search(budget, grid, repeats)
+        run.search(budget, grid, repeats, proxy, image_size)
         return run.summary("beta")
 
 
@@ -73,15 +83,17 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
 
 def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", weights=None, embeddings_field=None,
              neighbors=None, preset="auto", proxy="auto", score="aum", epochs=None, image_size=32, beta="auto",
-             repeats=DEFAULT_REPEATS, tag=None, view_name=None, seed=0, device="auto", sinks=()):  # fmt: skip
+             beta_proxy="auto", repeats=DEFAULT_REPEATS, tag=None, view_name=None, seed=0, device="auto",
+             sinks=()):  # fmt: skip
     """The whole of ELFS on ``collection``.
 
     With ``encoder=None`` the vectors of the existing ``embeddings_field`` are used; otherwise they are computed and
-    written to it (default ``<key>_embeddings``).
+    written to it (default ``<key>_embeddings``). ``beta_proxy`` is :func:`search_beta`'s ``proxy``.
     """
     _check_score(score)
     clustering_config(preset)
-    resolve_proxy(proxy)
+    config = resolve_proxy(proxy)
+    configs = {"dynamics": config, "beta": resolve_beta_proxy(beta_proxy, config)}
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
     if num_clusters != "auto":
@@ -94,7 +106,8 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
     stages = ["embeddings"] if encoder else []
     stages += [*_counting(num_clusters), "neighbors", "pseudo_labels", "dynamics"]
     stages += (["beta"] if beta == "auto" else []) + ["selection"]
-    with Session(collection, key, "Running ELFS", stages, sinks, seed, device) as run:
+    on_images = [stage for stage, config in configs.items() if config.on_images]
+    with Session(collection, key, "Running ELFS", stages, sinks, seed, device, on_images=on_images) as run:
         run.check_names(tag, view_name)
         if encoder:
             run.embed(encoder, weights, embeddings_field)
@@ -103,7 +116,7 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
         run.cluster(num_clusters, neighbors, preset)
         run.score(proxy, score, epochs, image_size)
         if beta == "auto":
-            beta = run.search(budget, None, repeats)
+            beta = run.search(budget, None, repeats, beta_proxy, image_size)
         run.select(budget, beta, tag, view_name)
         return run.summary("selection")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin import mlp_ensemble
-from elfs_plugin.beta_search import BetaSearch, _split, choose, default_grid, search_beta, usual_beta
+from elfs_plugin.beta_search import BetaSearch, _split, candidate, choose, default_grid, search_beta, usual_beta
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.proxy import ProxyConfig
 
@@ -37,7 +37,7 @@ BETAS = np.array([0.0, 0.1, 0.2])
 def test_choose_takes_the_best_when_it_stands_alone():
     beta, reason = choose(BETAS, np.array([[0.5, 0.5], [0.9, 0.9], [0.6, 0.6]]), 0.1)
     assert beta == 0.1
-    assert reason == "β = 0.1 is the best (90.0%), clearly, over 2 held-out split(s) of pseudo-labels."
+    assert reason == "β = 0.1 is the best (90.0%), clearly, over 2 held-out splits of pseudo-labels."
 
 
 def test_choose_takes_the_usual_one_of_those_not_clearly_worse():
@@ -48,7 +48,7 @@ def test_choose_takes_the_usual_one_of_those_not_clearly_worse():
     assert beta == 0.2
     assert reason == (
         "β = 0.2 (69.0%) is the nearest to 0.6, which is usual for this budget, of 2 values not clearly worse than the "
-        "best (70.0% at β = 0.1), over 2 held-out split(s) of pseudo-labels."
+        "best (70.0% at β = 0.1), over 2 held-out splits of pseudo-labels."
     )
     assert choose(betas, accuracies, 0.7)[0] == 0.1  # usual is 0; 0.0 is always 0.02 behind
 
@@ -64,7 +64,11 @@ def test_choose_compares_within_the_repeats():
 def test_choose_with_one_repeat_is_the_best_or_of_equals_the_usual():
     assert choose(BETAS, np.array([[0.5], [0.8], [0.8]]), 0.1)[0] == 0.2
     assert choose(BETAS, np.array([[0.5], [0.8], [0.8]]), 1.0)[0] == 0.1
-    assert choose(BETAS, np.array([[0.5], [0.8], [0.7]]), 0.1)[0] == 0.1
+    beta, reason = choose(BETAS, np.array([[0.5], [0.8], [0.7]]), 0.1)
+    assert beta == 0.1
+    assert reason == (
+        "β = 0.1 is the best (80.0%) on one held-out split of pseudo-labels; how clearly, more repeats would tell."
+    )
 
 
 def test_choose_takes_the_smaller_of_two_equally_near():
@@ -183,11 +187,86 @@ def test_everything_kept_leaves_one_beta():
     assert result.betas.tolist() == [0] and result.chosen == 0.0
 
 
-def test_images_can_be_searched():
-    images = np.random.default_rng(0).integers(0, 256, (20, 3, 8, 8), dtype=np.uint8)
-    labels, scores = np.arange(20) % 2, np.arange(20.0)
+TINY = ProxyConfig.resnet8(members=1, steps=3, batch_size=8)
+
+
+def picture_task(n=40, seed=0):
+    """Images that are dark or bright, with noise, their labels, and scores."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = (60 + 130 * labels[:, None, None, None] + rng.integers(-50, 50, (n, 3, 8, 8))).astype(np.uint8)
+    return images, labels, rng.random(n)
+
+
+def test_images_can_be_searched_also_with_resnet18():
+    images, labels, scores = picture_task(20)
     config = ProxyConfig.resnet18(steps=1, batch_size=8)
     assert search_beta(images, labels, scores, 10, grid=[0.5], repeats=1, config=config).accuracies.shape == (1, 1)
+
+
+def test_a_hard_end_of_wrong_labels_is_found_on_images():
+    images, truth, _ = picture_task(100)
+    scores = np.random.default_rng(1).permutation(100).astype(float)
+    labels = np.where(scores < 30, 1 - truth, truth)
+    config = ProxyConfig.resnet8(members=1, steps=30, batch_size=16)
+    result = search_beta(images, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=config)
+    assert result.mean[0] < 0.5 < result.mean[1] and result.chosen == 0.5
+
+
+def test_the_order_of_the_images_does_not_matter():
+    images, labels, scores = picture_task()
+    ids = np.array([f"id{k:02}" for k in np.random.default_rng(1).permutation(40)])
+    turned = np.random.default_rng(2).permutation(40)
+    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
+    one = search_beta(images, labels, scores, 0.4, ids=ids, **options)
+    other = search_beta(images[turned], labels[turned], scores[turned], 0.4, ids=ids[turned], **options)
+    assert np.array_equal(one.accuracies, other.accuracies)
+
+
+@pytest.mark.parametrize("stop", [2, 5, 8, 11])
+def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, stop):
+    images, labels, scores = picture_task()
+    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
+    whole = search_beta(images, labels, scores, 0.4, **options)
+    reports = []
+
+    def cancel(fraction, detail=""):
+        reports.append(fraction)
+        if len(reports) == stop:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **options)
+    rest = []
+    resumed = search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta",
+                          progress=lambda fraction, detail="": rest.append(fraction), **options)  # fmt: skip
+    assert np.array_equal(resumed.accuracies, whole.accuracies)
+    assert len(rest) <= 12 - stop + 1 and rest[0] >= reports[-1]  # 12 steps in all, and a word that it resumed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_search_is_ignored(tmp_path):
+    images, labels, scores = picture_task()
+    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
+
+    def cancel(fraction, detail=""):
+        if fraction > 0.6:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **options)
+    other = search_beta(images, labels, -scores, 0.4, checkpoint=tmp_path / "beta", **options)
+    assert np.array_equal(other.accuracies, search_beta(images, labels, -scores, 0.4, **options).accuracies)
+
+
+def test_candidates_are_lighter_than_the_proxy_of_all_samples():
+    assert candidate(ProxyConfig.mlp()).steps == 150
+    small = candidate(ProxyConfig.resnet8())
+    assert (small.members, small.steps) == (1, 500)
+    assert candidate(ProxyConfig.resnet18()).epochs == 30
+    assert candidate(ProxyConfig.resnet18(epochs=5)).epochs == 5
+    timm = ProxyConfig.timm("resnet18")
+    assert candidate(timm) == timm
 
 
 @pytest.mark.parametrize("grid", [[], [-0.1], [0, 0.6], [0, np.nan], [np.inf]])

@@ -8,7 +8,15 @@ from elfs_plugin import pipeline
 from elfs_plugin.clustering import ClusteringConfig
 from elfs_plugin.encoders import Embeddings
 from elfs_plugin.errors import Cancelled, InvalidInput
-from elfs_plugin.pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_proxy, run_elfs, stage_weights
+from elfs_plugin.pipeline import (
+    DECODING_SHARE,
+    STAGES,
+    Pipeline,
+    resolve_beta_proxy,
+    resolve_proxy,
+    run_elfs,
+    stage_weights,
+)
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy import ProxyConfig
 
@@ -288,6 +296,34 @@ def test_a_cancelled_image_proxy_resumes_in_the_middle(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["dynamics.npz"]
     whole = Pipeline(device="cpu").dynamics(images, labels, 2, config=config)
     assert np.array_equal(resumed.aum, whole.aum)
+
+
+def test_the_search_can_train_on_images_where_the_scores_were_not(photos, tmp_path, monkeypatch):
+    searched, search = [], pipeline.search_beta
+
+    def watched(inputs, *rest, **options):
+        searched.append((inputs.shape, options["config"].kind))
+        return search(inputs, *rest, **options)
+
+    monkeypatch.setattr(pipeline, "search_beta", watched)
+    options = {"proxy": "mlp", "image_size": 8, "repeats": 1, "folder": tmp_path}
+    config = ProxyConfig.resnet8(members=1, steps=1, batch_size=16)
+    result = run(photos, 10, beta_proxy=config, **options)
+    again = run(photos, 10, beta_proxy=config, **options)
+    assert np.array_equal(result.beta_search.accuracies, again.beta_search.accuracies)
+    assert (tmp_path / "beta.npz").exists() and not (tmp_path / "beta.training").exists()
+    run(photos, 10, **options)
+    assert searched == [((29, 3, 8, 8), "resnet8"), ((29, result.embeddings.vectors.shape[1]), "mlp")]
+
+
+def test_resolve_beta_proxy():
+    scored = ProxyConfig.resnet18(epochs=200)
+    assert resolve_beta_proxy("auto", scored).epochs == 30
+    assert resolve_beta_proxy("auto", ProxyConfig.mlp()) == resolve_beta_proxy("mlp", scored)
+    assert resolve_beta_proxy("resnet8", scored).members == 1
+    assert resolve_beta_proxy(scored, ProxyConfig.mlp()) is scored
+    with pytest.raises(InvalidInput, match="needs the image files"):
+        resolve_beta_proxy("resnet8", ProxyConfig.mlp(), images_available=False)
 
 
 def test_images_that_vanish_after_embedding(photos, vectors):

@@ -50,8 +50,17 @@ def test_beta(scored, execute):
     assert [len(row) for row in curve["accuracies"]] == [2] * 6
     assert summary["beta"] == curve["chosen"] in curve["betas"]
     assert summary["budget"] == curve["budget"] == 40
-    assert "split(s) of pseudo-labels" in summary["reason"]
+    assert "2 held-out splits of pseudo-labels" in summary["reason"]
+    assert curve["proxy"] == "mlp"
     assert not scored.has_sample_field("elfs.zone")
+
+
+def test_beta_for_a_network_on_the_images(scored, execute, plugin, monkeypatch):
+    monkeypatch.setattr(plugin("elfs_plugin.beta_search"), "IMAGE_STEPS", 2)
+    execute("search_beta", scored, budget=40, repeats=1, proxy="resnet8", image_size=8)
+    stage = runs.load_record(scored, "elfs").stages["beta"]
+    assert (stage["proxy"]["kind"], stage["proxy"]["members"], stage["proxy"]["steps"]) == ("resnet8", 1, 2)
+    assert runs.load_results(scored, "elfs")["beta"]["proxy"] == "resnet8"
 
 
 def test_a_grid_for_beta(scored, operator):

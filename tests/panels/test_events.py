@@ -166,6 +166,19 @@ class TestCuts:
         assert panel.state["cluster"] == "cluster 10"
         assert panel.view is None
 
+    def test_both_searches_say_what_their_beta_is_for(self, panel, written):
+        for method, proxy, purpose in (
+            ("on_find_beta", "mlp", "for a model on these embeddings"),
+            ("on_find_beta_on_images", "resnet8", "for a network that learns from the images alone"),
+        ):
+            panel.fire(method)
+            operator, params = panel.started[0]
+            assert (operator, params["proxy"], params["budget"]) == ("search_beta", proxy, 1)
+            numbers = {"betas": [0.0, 0.5], "accuracies": [[0.5], [0.7]], "mean": [0.5, 0.7], "spread": [0.0, 0.0]}
+            curve = {"budget": 1, **numbers, "chosen": 0.5, "smallest": 0.5, "reason": "Why.", "proxy": proxy}
+            record.save_results(written[0], "elfs", beta=curve)
+            assert f"Searched {purpose}. Why." in panel.fire("on_load").text
+
     def test_requests_stay_small(self, panel):
         panel.fire("on_component_ready")
         for method in ("on_show_hard", "on_show_border", "on_order"):

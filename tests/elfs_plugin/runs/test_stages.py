@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from elfs_plugin import pipeline, runs
+from elfs_plugin import beta_search, pipeline, runs
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
-from elfs_plugin.runs import export, fields, jobs, record, session, views
+from elfs_plugin.runs import decoded, export, fields, jobs, record, session, views
 
 FIELDS = ("elfs.pseudo_label.label", "elfs.pseudo_label.confidence", "elfs.aum", "elfs.forgetting", "elfs.el2n",
           "elfs.rank", "elfs.zone")  # fmt: skip
@@ -173,6 +173,48 @@ def test_the_resnet_proxy_excludes_files_that_have_gone(dataset, vectors, tmp_pa
     assert runs.load_results(dataset, "elfs")["failures"] == {first.id: "file not found"}
     assert dataset[first.id]["elfs.rank"] is None
     assert sorted(r for r in dataset.values("elfs.rank") if r is not None) == list(range(79))
+
+
+def test_the_search_on_images_leaves_out_files_that_have_gone(dataset, vectors, tmp_path, monkeypatch):
+    monkeypatch.setattr(beta_search, "IMAGE_STEPS", 2)
+    gone = tmp_path / "gone.png"
+    first = dataset.first()
+    shutil.copy(first.filepath, gone)
+    first.filepath = str(gone)
+    first.save()
+    runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
+    runs.compute_scores(dataset, proxy="mlp")
+    gone.unlink()
+    summary = runs.search_beta(dataset.limit(3), budget=40, repeats=1, proxy="resnet8", image_size=8)
+    assert summary["reason"].endswith(" 1 images that cannot be read took no part (the first: file not found).")
+    assert (summary["samples"], summary["budget"], summary["failed"]) == (80, 40, 0)  # it has a score as before
+    assert dataset[first.id]["elfs.rank"] is not None
+
+
+def test_an_unknown_proxy_for_the_search_is_refused(finished):
+    dataset, _ = finished
+    with pytest.raises(InvalidInput, match="Unknown proxy 'vgg'") as error:
+        runs.search_beta(dataset, budget=20, proxy="vgg")
+    assert error.value.field == "proxy"
+
+
+def test_the_search_follows_the_proxy_of_the_scores(dataset, vectors, monkeypatch):
+    monkeypatch.setattr(beta_search, "IMAGE_STEPS", 2)
+    loaded, load = [], decoded.load_pixels
+
+    def counted(paths, *rest, **options):
+        loaded.append(len(paths))
+        return load(paths, *rest, **options)
+
+    monkeypatch.setattr(decoded, "load_pixels", counted)
+    options = {"proxy": "resnet8", "epochs": 1, "image_size": 8, "beta": "auto", "repeats": 1}
+    run(dataset, encoder=None, embeddings_field="clip", **options)
+    stages = runs.load_record(dataset, "elfs").stages
+    assert stages["beta"]["proxy"]["kind"] == "resnet8"
+    assert loaded == [80]  # once for both stages
+    runs.search_beta(dataset, budget=20, repeats=1, proxy="mlp")
+    assert runs.load_record(dataset, "elfs").stages["beta"]["proxy"]["kind"] == "mlp"
+    assert loaded == [80]
 
 
 # Names in use

@@ -1,0 +1,34 @@
+"""The images of a run as pixels, for proxies that learn from images."""
+
+from ..errors import InvalidInput
+from ..images import load_pixels
+from . import samples
+
+
+class DecodedImages:
+    """Decodes the images of a collection, and keeps them for another stage of the same job that wants the same."""
+
+    def __init__(self, collection):
+        self._collection = collection
+        self._paths = self._wanted = self._values = None
+
+    def get(self, ids, size, progress):
+        """The images of N samples.
+
+        Returns:
+            (M, 3, size, size) uint8 of the M that can be read, in the order of ``ids``; and why not, by id, of the rest
+
+        Raises:
+            InvalidInput: when none can be read
+        """
+        if self._wanted == (size, ids):
+            return self._values, {}
+        if self._paths is None:
+            found = samples.read_samples(self._collection)
+            self._paths = dict(zip(found.ids, found.paths))
+        pixels = load_pixels([self._paths[i] for i in ids], size, progress=progress)
+        if not len(pixels.values):
+            raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
+        unread = {ids[index]: reason for index, reason in pixels.failures.items()}
+        self._wanted, self._values = (size, [i for i in ids if i not in unread]), pixels.values
+        return pixels.values, unread
