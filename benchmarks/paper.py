@@ -1,12 +1,17 @@
 """ELFS as published, from images without labels to test accuracies, beside Random in the same recipe. For a GPU.
 
     python -m benchmarks.paper --images FOLDER --folder RESULTS [--minutes M]
+    python -m benchmarks.paper --small --images FOLDER --embeddings FILE --folder RESULTS [--minutes M]
     python -m benchmarks.paper --tiny --folder RESULTS
 
 FOLDER holds ``train/<class>/<image>`` and, if there is one, ``test/<class>/<image>``; or ``<class>/<image>``, of which
-the last fifth of each class is then the test set. A self-supervised encoder is trained on the training images, then
-neighbours, TEMI, ResNet-18 dynamics, the β search, and for every pruning rate a ResNet-18 on the true labels of the
-coreset and of as many random images. Class names are read for the audit and for these last trainings only.
+the last fifth of each class is then the test set. A self-supervised encoder is trained on the training images (or the
+embeddings of a file are taken), then neighbours, TEMI, ResNet-18 dynamics, the β search, and for every pruning rate a
+ResNet-18 on the true labels of the coreset and of as many random images. Class names are read for the audit and for
+these last trainings only.
+
+``--small`` is the same way for a CPU: quick clustering, scores by MLPs on the embeddings, β searched twice, with MLPs
+on the embeddings and with small ResNets on the images, and small ResNets on the true labels, all from scratch.
 
 Everything finished is kept in RESULTS and every training resumes in the middle, so the same command can be given again
 until it is done: ``--minutes`` ends it cleanly before a machine has to be given back. ``results.json`` and
@@ -29,16 +34,17 @@ from elfs_plugin.devices import resolve_device
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.evaluation import pseudo_label_accuracy
 from elfs_plugin.images import load_pixels
-from elfs_plugin.pipeline import STAGES, Pipeline, stage_weights
+from elfs_plugin.pipeline import STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy import ProxyConfig, fit
 
-from .common import machine, table
+from .common import machine, mean_spread, table
 from .contrastive import ContrastiveConfig, embed, train_encoder
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 HELD_OUT = 0.2
-METHODS = ("elfs", "random")
+SEARCHED = {"auto": "as the scores", "mlp": "on embeddings", "resnet8": "on images", "resnet18": "on images, ResNet-18"}
+"""What a β search can train -> its name in the table."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,20 @@ class Settings:
     encoder: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     clustering: ClusteringConfig = field(default_factory=ClusteringConfig.published)
     proxy: ProxyConfig = field(default_factory=ProxyConfig.resnet18)
+    searches: tuple = ("auto",)
+    final: ProxyConfig = field(default_factory=ProxyConfig.resnet18)
+
+    @classmethod
+    def small(cls):
+        """For a CPU."""
+        return cls(
+            rates=(0.9, 0.7, 0.5),
+            iterations=2000,
+            clustering=ClusteringConfig.quick(),
+            proxy=ProxyConfig.mlp(),
+            searches=("mlp", "resnet8"),
+            final=ProxyConfig.resnet8(members=1),
+        )
 
     @classmethod
     def tiny(cls):
@@ -64,6 +84,8 @@ class Settings:
             encoder=ContrastiveConfig(epochs=1, batch_size=64),
             clustering=replace(ClusteringConfig.quick(), heads=2, min_steps=20, max_steps=20),
             proxy=ProxyConfig.resnet18(epochs=1, batch_size=64),
+            searches=("auto", "mlp"),
+            final=ProxyConfig.resnet18(batch_size=64),
         )
 
 
@@ -163,7 +185,8 @@ def load_split(folder, name, split, size, clock):
 class Paper:
     """The stages in order; ``results`` grows as they finish."""
 
-    def __init__(self, settings, images, folder, *, clusters=None, limit=None, seeds=(0,), device="auto", clock):
+    def __init__(self, settings, images, folder, *, embeddings=None, clusters=None, limit=None, seeds=(0,),
+                 device="auto", clock):  # fmt: skip
         self.settings = settings
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -172,6 +195,7 @@ class Paper:
         self.clock = clock
         self.store = StageStore(self.folder)
         self.splits = find_images(images, limit)
+        self.vectors = None if embeddings is None else np.load(embeddings)
         self.clusters = clusters or len(self.splits[2])
         self.results = {
             "machine": machine(),
@@ -191,7 +215,8 @@ class Paper:
         vectors = self._embeddings(pixels)
         pipe = self._pipeline("pipeline")
         graph, labels = pipe.pseudo_labels(vectors, self.clusters, config=self.settings.clustering)
-        dynamics = pipe.dynamics(pixels, labels.labels, self.clusters, config=self.settings.proxy)
+        inputs = pixels if self.settings.proxy.on_images else vectors
+        dynamics = pipe.dynamics(inputs, labels.labels, self.clusters, config=self.settings.proxy)
         self.results["seconds"] |= pipe.seconds
         # Audit: the only use of the classes before the final trainings.
         self.results["audit"] = {
@@ -210,6 +235,10 @@ class Paper:
         )
 
     def _embeddings(self, pixels):
+        if self.vectors is not None:
+            if len(self.vectors) != len(pixels):
+                raise SystemExit(f"There are {len(pixels):,} training images and {len(self.vectors):,} embeddings.")
+            return self.vectors.astype(np.float32)
         config, seed = self.settings.encoder, self.seeds[0]
         key = fingerprint(pixels, config.recipe(), seed)
         kept = self.store.load("embeddings", key)
@@ -229,21 +258,24 @@ class Paper:
         """ELFS and Random at one pruning rate: trained on true labels, tested after the last step."""
         n = len(vectors)
         budget = max(1, round((1 - rate) * n))
-        pipe = self._pipeline(f"prune-{rate:.0%}")
-        search = pipe.beta(vectors, labels, aum, budget, repeats=self.settings.repeats)
-        zones = pipe.select(aum, budget, search.chosen)
-        row = self.results["rates"].setdefault(f"{rate:.0%}", {"budget": budget, "beta": search.chosen})
+        row = self.results["rates"].setdefault(f"{rate:.0%}", {"budget": budget, "beta": {}, "elfs": {}, "random": []})
         for seed in self.seeds:
-            subsets = {
-                "elfs": np.sort(zones.coreset),
-                "random": np.sort(np.random.default_rng([seed, budget]).choice(n, budget, replace=False)),
-            }
-            for method in METHODS:
-                accuracy = self._accuracy(f"{method}-{rate:.0%}-seed{seed}", subsets[method], train, test, seed)
-                row.setdefault(method, []).append(accuracy)
+            subset = np.sort(np.random.default_rng([seed, budget]).choice(n, budget, replace=False))
+            row["random"].append(self._accuracy(f"random-{rate:.0%}-seed{seed}", subset, train, test, seed))
+        for search in self.settings.searches:
+            config = resolve_beta_proxy(search, self.settings.proxy)
+            pipe = self._pipeline(f"prune-{rate:.0%}-{search}")
+            inputs = train[0] if config.on_images else vectors
+            beta = pipe.beta(inputs, labels, aum, budget, repeats=self.settings.repeats, config=config).chosen
+            row["beta"][search] = beta
+            subset = np.sort(pipe.select(aum, budget, beta).coreset)
+            for seed in self.seeds:
+                # Named by β: two searches that agree share their trainings.
+                found = self._accuracy(f"elfs-{rate:.0%}-beta{beta:g}-seed{seed}", subset, train, test, seed)
+                row["elfs"].setdefault(search, []).append(found)
 
     def _accuracy(self, name, subset, train, test, seed):
-        config = replace(self.settings.proxy, steps=self.settings.iterations, epochs=1)
+        config = replace(self.settings.final, steps=self.settings.iterations, epochs=1)
         key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), seed)
         kept = self.store.load(name, key)
         if kept is None:
@@ -281,11 +313,14 @@ def report(results):
         lines += ["", table(["audit against true labels", ""], [(k.replace("_", " "), _number(v)) for k, v in
                                                                 results["audit"].items()])]  # fmt: skip
     if results["rates"]:
-        rows = [
-            (rate, f"{row['budget']:,}", f"{row['beta']:g}", *(_accuracies(row.get(method)) for method in METHODS))
-            for rate, row in results["rates"].items()
-        ]
-        lines += ["", table(["pruned", "images kept", "β", "ELFS, test accuracy", "Random"], rows)]
+        searches = results["settings"]["searches"]
+        names = [f"{text} {SEARCHED.get(name, name)}" for name in searches for text in ("β", "ELFS, β")]
+        rows = []
+        for rate, row in results["rates"].items():
+            found = [(_beta(row["beta"].get(name)), _accuracies(row["elfs"].get(name))) for name in searches]
+            cells = [cell for pair in found for cell in pair]
+            rows.append((rate, f"{row['budget']:,}", *cells, _accuracies(row["random"])))
+        lines += ["", "Test accuracies:", "", table(["pruned", "images kept", *names, "Random"], rows)]
     if results["seconds"]:
         lines += ["", table(["stage", "seconds"], list(results["seconds"].items()))]
     return "\n".join(lines) + "\n"
@@ -295,8 +330,12 @@ def _number(value):
     return "-" if value is None else f"{value:.3f}"
 
 
+def _beta(value):
+    return "-" if value is None else f"{value:g}"
+
+
 def _accuracies(values):
-    return ", ".join(f"{value:.2%}" for value in values) if values else "-"
+    return mean_spread(values, 100, 2) if values else "-"
 
 
 def write_results(folder, results):
@@ -311,29 +350,43 @@ def main(arguments=None):
     parser.add_argument("--images", type=Path, help="image folder, one folder per class (see above)")
     parser.add_argument("--folder", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--minutes", type=float, help="stop cleanly after so many minutes")
+    parser.add_argument("--small", action="store_true", help="the same way for a CPU (see above)")
+    parser.add_argument("--embeddings", type=Path, help="(N, D) .npy of the training images in sorted order, in the "
+                        "place of a trained encoder")  # fmt: skip
     parser.add_argument("--tiny", action="store_true", help="all steps on a few digits, in seconds, on a CPU too")
     parser.add_argument("--clusters", type=int, help="clusters (default: as many as there are class folders)")
     parser.add_argument("--limit", type=int, help="so many images of each class and split")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the final trainings")
     parser.add_argument("--rates", type=float, nargs="+", help="pruning rates")
     parser.add_argument("--iterations", type=int, help="optimiser steps of each final training")
+    parser.add_argument("--proxy", help="what makes the scores: mlp, resnet8, resnet18, resnet18_fast")
+    parser.add_argument("--searches", nargs="+", help="what the β search trains: auto (as the scores), mlp, resnet8, …")
+    parser.add_argument("--repeats", type=int, help="held-out splits of the β search")
     parser.add_argument("--encoder-epochs", type=int)
     parser.add_argument("--proxy-epochs", type=int)
     parser.add_argument("--compile", default="auto", help="auto, off, or a mode of torch.compile (on a GPU)")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
-    settings = Settings.tiny() if options.tiny else Settings()
-    changes = {"rates": options.rates and tuple(options.rates), "iterations": options.iterations}
+    settings = Settings.tiny() if options.tiny else Settings.small() if options.small else Settings()
+    changes = {
+        "rates": options.rates and tuple(options.rates),
+        "iterations": options.iterations,
+        "proxy": options.proxy and resolve_proxy(options.proxy),
+        "searches": options.searches and tuple(options.searches),
+        "repeats": options.repeats,
+    }
     settings = replace(settings, **{name: value for name, value in changes.items() if value})
     encoder = {"epochs": options.encoder_epochs or settings.encoder.epochs, "compile": options.compile}
     proxy = {"epochs": options.proxy_epochs or settings.proxy.epochs, "compile": options.compile}
-    settings = replace(settings, encoder=replace(settings.encoder, **encoder), proxy=replace(settings.proxy, **proxy))
+    settings = replace(settings, encoder=replace(settings.encoder, **encoder), proxy=replace(settings.proxy, **proxy),
+                       final=replace(settings.final, compile=options.compile))  # fmt: skip
     if options.images is None:
         if not options.tiny:
             parser.error("--images is needed (or --tiny)")
         options.images = write_digits(options.folder / "images")
-    paper = Paper(settings, options.images, options.folder, clusters=options.clusters, limit=options.limit,
-                  seeds=options.seeds, device=options.device, clock=Clock(options.minutes))  # fmt: skip
+    paper = Paper(settings, options.images, options.folder, embeddings=options.embeddings, clusters=options.clusters,
+                  limit=options.limit, seeds=options.seeds, device=options.device,
+                  clock=Clock(options.minutes))  # fmt: skip
     try:
         paper.run()
     except Cancelled:

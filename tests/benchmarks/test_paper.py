@@ -30,7 +30,8 @@ def test_tiny_runs_the_whole_way(tiny):
     assert (results["images"], results["test_images"], results["clusters"]) == (200, 50, 10)
     assert {rate: row["budget"] for rate, row in results["rates"].items()} == {"50%": 100, "80%": 40}
     for row in results["rates"].values():
-        assert all(0 <= row[method][0] <= 1 for method in ("elfs", "random"))
+        assert all(0 <= found[0] <= 1 for found in (row["random"], *row["elfs"].values()))
+        assert set(row["beta"]) == set(row["elfs"]) == {"auto", "mlp"}
     assert 0 < results["audit"]["same_class_neighbours"] <= 1
     text = (folder / "results.md").read_text()
     assert "| 50% | 100 |" in text and "Not finished" not in text
@@ -53,6 +54,25 @@ def test_no_time_left_stops_cleanly_and_says_so(tmp_path):
     results = main(["--tiny", "--folder", str(tmp_path), "--minutes", "0", "--device", "cpu"])
     assert not results["finished"] and results["rates"] == {}
     assert "give the same command again" in (tmp_path / "results.md").read_text()
+
+
+def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(200, 8))
+    np.save(tmp_path / "vectors.npy", vectors)
+    arguments = ["--small", "--images", str(tiny[0] / "images"), "--embeddings", str(tmp_path / "vectors.npy"),
+                 "--folder", str(tmp_path / "out"), "--iterations", "2", "--repeats", "1", "--rates", "0.8",
+                 "--device", "cpu"]  # fmt: skip
+    small = paper.Settings.small()
+    clustering = paper.Settings.tiny().clustering
+    monkeypatch.setattr(paper.Settings, "small", lambda: paper.replace(small, size=8, clustering=clustering))
+    monkeypatch.setattr("elfs_plugin.beta_search.IMAGE_STEPS", 1)
+    results = main(arguments)
+    assert results["finished"] and set(results["rates"]["80%"]["beta"]) == {"mlp", "resnet8"}
+    assert "encoder (last sitting)" not in results["seconds"]
+    assert "β on images" in (tmp_path / "out" / "results.md").read_text()
+    np.save(tmp_path / "vectors.npy", vectors[:-1])
+    with pytest.raises(SystemExit, match="200 training images and 199 embeddings"):
+        main([*arguments[:-4], "--folder", str(tmp_path / "other")])
 
 
 def test_images_are_needed(tmp_path, capsys):
