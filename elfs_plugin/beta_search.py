@@ -3,18 +3,15 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
+from .beta_candidates import at_once, on_images
 from .beta_prior import usual_beta
 from .devices import resolve_device
 from .errors import InvalidInput
-from .image_proxy import ImageRows
-from .mlp_ensemble import Standardised, fit_subsets
-from .progress import part, silent
-from .proxy import FAST_EPOCHS, ProxyConfig, fit
+from .progress import silent
+from .proxy import FAST_EPOCHS, ProxyConfig
 from .pruning import double_end, resolve_budget
 from .scores import HARD_WHEN
-from .training_checkpoint import TrainingCheckpoint, training_fingerprint
 
 HELD_OUT = 0.1
 DEFAULT_REPEATS = 3
@@ -27,9 +24,6 @@ IMAGE_STEPS = 500
 
 DEVIATIONS = 2.0
 """A β is allowed while it is behind the best by no more than so many standard deviations."""
-
-REPEAT_SEEDS = 7919
-"""Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +111,12 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
     limit = 1 - budget / n
     if len(betas) == 0 or not np.isfinite(betas).all() or betas[0] < 0 or betas[-1] > limit + 1e-9:
         raise InvalidInput(f"With this budget every β of the grid must be between 0 and {limit:.4g}.", "grid")
-    on_images = np.ndim(inputs) == 4
     if config is None:
-        config = candidate(ProxyConfig.resnet8() if on_images else ProxyConfig.mlp())
+        config = candidate(ProxyConfig.resnet8() if np.ndim(inputs) == 4 else ProxyConfig.mlp())
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
     splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(repeats)]
     given = (inputs, labels, splits, betas, config, order, seed, resolve_device(device))
-    accuracies = _one_by_one(*given, checkpoint, progress) if on_images else _at_once(*given, progress)
+    accuracies = on_images(*given, checkpoint, progress) if config.on_images else at_once(*given, progress)
     chosen, reason = choose(betas, accuracies, budget / n)
     return BetaSearch(betas, accuracies, chosen, reason)
 
@@ -145,49 +138,6 @@ def _split(order, scores, budget, betas, hard, seed):
     most = 1 - size / len(train)
     coresets = [train[double_end(scores[train], size, min(beta, most), hard=hard).coreset] for beta in betas]
     return _Split(order[places[:count]], np.stack(coresets))
-
-
-def _at_once(inputs, labels, splits, betas, config, order, seed, device, progress):
-    """(B, repeats) accuracies of MLPs on embeddings, all trained as one batched model."""
-    data = Standardised(inputs, device, order)
-    subsets = np.concatenate([split.coresets for split in splits])
-    seeds = np.repeat([seed + REPEAT_SEEDS * repeat for repeat in range(len(splits))], len(betas)).tolist()
-    trained = fit_subsets(data, labels, subsets, int(labels.max()) + 1, config, seeds, part(progress, 0.0, 0.99))
-    accuracies = np.zeros((len(betas), len(splits)))
-    for repeat, split in enumerate(splits):
-        found = trained.predict(split.held_out, range(repeat * len(betas), (repeat + 1) * len(betas)))
-        accuracies[:, repeat] = (found == labels[split.held_out]).mean(axis=1)
-    progress(1.0, f"{len(betas)} values of β, {len(splits)} repeat(s)")
-    return accuracies
-
-
-def _one_by_one(inputs, labels, splits, betas, config, order, seed, device, checkpoint, progress):
-    """(B, repeats) accuracies of networks on images, trained one after another."""
-    accuracies = np.zeros((len(betas), len(splits)))
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    kept, done, unfinished = TrainingCheckpoint(None, None), 0, None
-    if checkpoint is not None:
-        coresets = np.stack([split.coresets for split in splits])
-        kept = TrainingCheckpoint(checkpoint, training_fingerprint(inputs, labels, coresets, config.to_dict(), seed))
-        unfinished = f"{checkpoint}.candidate"
-        saved = kept.load("cpu")
-        if saved is not None:
-            accuracies, done = saved["accuracies"].numpy(), saved["done"]
-    for at in range(done, accuracies.size):
-        repeat, row = divmod(at, len(betas))
-        split = splits[repeat]
-        here = part(progress, at / accuracies.size, (at + 1) / accuracies.size)
-        name = f"β = {betas[row]:.2f}, repeat {repeat + 1} of {len(splits)}"
-        rows = order[np.sort(place[split.coresets[row]])]
-        model = fit(ImageRows(inputs, rows), labels[rows], num_classes=int(labels.max()) + 1, config=config,
-                    seed=seed + REPEAT_SEEDS * repeat, device=device, checkpoint=unfinished,
-                    progress=lambda f, detail="", here=here, name=name: here(f, f"{name}: {detail}"))  # fmt: skip
-        found = model.predict(ImageRows(inputs, split.held_out))
-        accuracies[row, repeat] = np.mean(found == labels[split.held_out])
-        kept.save({"accuracies": torch.from_numpy(accuracies), "done": at + 1})
-    kept.remove()
-    return accuracies
 
 
 def choose(betas, accuracies, kept):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .beta_candidates import REPEAT_SEEDS
 from .beta_prior import prior_beta
-from .beta_search import REPEAT_SEEDS
 from .errors import InvalidInput
 from .plain import plain
 from .probe import Task, accuracies, check_probe, probe_config, split

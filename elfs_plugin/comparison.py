@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .beta_search import REPEAT_SEEDS
+from .beta_candidates import REPEAT_SEEDS
 from .cells import normalize
 from .errors import InvalidInput
 from .neighbors import knn_graph

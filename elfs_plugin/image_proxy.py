@@ -7,6 +7,7 @@ kept in the GPU's memory when it fits there, else every batch is read from the a
 import contextlib
 import difflib
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ RESIDENT_SHARE = 0.4
 COMPILE_FROM_STEPS = 2000
 """Compiling takes about a minute; it is tried from this many optimiser steps on."""
 
+_construction = threading.Lock()
 _UPLOAD_BYTES = 256 << 20
 _PLAIN_MEAN, _PLAIN_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -209,8 +211,9 @@ def _reflect(positions, size):
 
 @contextlib.contextmanager
 def seeded_construction(seed):
-    """PyTorch's global CPU generator seeded while a network is built, which draws from it, and then put back."""
-    with torch.random.fork_rng(devices=[]):
+    """PyTorch's global CPU generator seeded while a network is built, which draws from it, and then put back. One
+    thread at a time."""
+    with _construction, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed) % (1 << 63))
         yield
 

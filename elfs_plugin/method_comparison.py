@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import selectors
-from .beta_search import REPEAT_SEEDS, search_beta
+from .beta_candidates import REPEAT_SEEDS
+from .beta_search import search_beta
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
 from .errors import InvalidInput
 from .neighbors import knn_graph, suggest_k

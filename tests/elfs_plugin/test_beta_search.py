@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from elfs_plugin import mlp_ensemble
 from elfs_plugin.beta_search import BetaSearch, _split, candidate, choose, default_grid, search_beta, usual_beta
@@ -223,16 +226,19 @@ def test_the_order_of_the_images_does_not_matter():
     assert np.array_equal(one.accuracies, other.accuracies)
 
 
-@pytest.mark.parametrize("stop", [2, 5, 8, 11])
-def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, stop):
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("stop", [0.05, 0.3, 0.6, 0.9])
+def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch, stop, threads):
+    monkeypatch.setattr("elfs_plugin.threads.SECONDS_BETWEEN_REPORTS", 0.001)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     images, labels, scores = picture_task()
-    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
+    options = {"grid": [0, 0.4], "repeats": 2, "config": replace(TINY, steps=20)}
     whole = search_beta(images, labels, scores, 0.4, **options)
     reports = []
 
     def cancel(fraction, detail=""):
         reports.append(fraction)
-        if len(reports) == stop:
+        if fraction >= stop:
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -241,8 +247,18 @@ def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, st
     resumed = search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta",
                           progress=lambda fraction, detail="": rest.append(fraction), **options)  # fmt: skip
     assert np.array_equal(resumed.accuracies, whole.accuracies)
-    assert len(rest) <= 12 - stop + 1 and rest[0] >= reports[-1]  # 12 steps in all, and a word that it resumed
+    assert min(rest) >= int(4 * stop) / 4 - (threads - 1) / 4  # finished candidates are not trained again
+    assert rest == sorted(rest) and rest[-1] == 1.0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    images, labels, scores = picture_task()
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(search_beta(images, labels, scores, 0.4, grid=[0, 0.3, 0.6], repeats=2, config=TINY))
+    assert np.array_equal(found[0].accuracies, found[1].accuracies)
 
 
 def test_a_checkpoint_of_another_search_is_ignored(tmp_path):
@@ -250,11 +266,11 @@ def test_a_checkpoint_of_another_search_is_ignored(tmp_path):
     options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
 
     def cancel(fraction, detail=""):
-        if fraction > 0.6:
-            raise Cancelled
+        raise Cancelled
 
     with pytest.raises(Cancelled):
         search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **options)
+    assert list(tmp_path.iterdir()) != []
     other = search_beta(images, labels, -scores, 0.4, checkpoint=tmp_path / "beta", **options)
     assert np.array_equal(other.accuracies, search_beta(images, labels, -scores, 0.4, **options).accuracies)
 

@@ -1,0 +1,72 @@
+"""The proxies of a β search: one for every β and repeat, trained on the coreset of that β.
+
+``splits`` is a list of the repeats, each with the rows ``held_out`` (h,) and the ``coresets`` (B, b) of every β;
+``order`` (N,) gives the rows of the inputs in an order that does not depend on how they came.
+"""
+
+import contextlib
+from functools import partial
+
+import numpy as np
+import torch
+
+from .devices import one_thread
+from .image_proxy import ImageRows
+from .mlp_ensemble import Standardised, fit_subsets
+from .progress import part
+from .proxy import fit
+from .threads import in_threads
+from .training_checkpoint import TrainingCheckpoint, training_fingerprint
+
+REPEAT_SEEDS = 7919
+"""Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
+
+
+def at_once(inputs, labels, splits, betas, config, order, seed, device, progress):
+    """(B, repeats) accuracies of MLPs on embeddings, all trained as one batched model."""
+    data = Standardised(inputs, device, order)
+    subsets = np.concatenate([split.coresets for split in splits])
+    seeds = np.repeat([seed + REPEAT_SEEDS * repeat for repeat in range(len(splits))], len(betas)).tolist()
+    trained = fit_subsets(data, labels, subsets, int(labels.max()) + 1, config, seeds, part(progress, 0.0, 0.99))
+    accuracies = np.zeros((len(betas), len(splits)))
+    for repeat, split in enumerate(splits):
+        found = trained.predict(split.held_out, range(repeat * len(betas), (repeat + 1) * len(betas)))
+        accuracies[:, repeat] = (found == labels[split.held_out]).mean(axis=1)
+    progress(1.0, f"{len(betas)} values of β, {len(splits)} repeat(s)")
+    return accuracies
+
+
+def on_images(inputs, labels, splits, betas, config, order, seed, device, checkpoint, progress):
+    """(B, repeats) accuracies of networks on images: small ones, on a CPU, one for each of its threads at a time, which
+    is quicker than one with all of them; others one after another."""
+    small = config.kind == "resnet8" and device.type == "cpu"
+    workers = torch.get_num_threads() if small else 1
+    unfinished = f"{checkpoint}.candidate" if checkpoint and workers == 1 else None
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    accuracies, kept = np.full((len(betas), len(splits)), np.nan), TrainingCheckpoint(None, None)
+    if checkpoint is not None:
+        coresets = np.stack([split.coresets for split in splits])
+        kept = TrainingCheckpoint(checkpoint, training_fingerprint(inputs, labels, coresets, config.to_dict(), seed))
+        saved = kept.load("cpu")
+        if saved is not None:
+            accuracies = saved["accuracies"].numpy()
+
+    def accuracy(row, repeat, report):
+        split, name = splits[repeat], f"β = {betas[row]:.2f}, repeat {repeat + 1} of {len(splits)}"
+        rows = order[np.sort(place[split.coresets[row]])]
+        model = fit(ImageRows(inputs, rows), labels[rows], num_classes=int(labels.max()) + 1, config=config,
+                    seed=seed + REPEAT_SEEDS * repeat, device=device, checkpoint=unfinished,
+                    progress=lambda fraction, detail="": report(fraction, f"{name}: {detail}"))  # fmt: skip
+        found = model.predict(ImageRows(inputs, split.held_out))
+        return np.mean(found == labels[split.held_out])
+
+    missing = [(row, repeat) for repeat in range(len(splits)) for row in range(len(betas))
+               if np.isnan(accuracies[row, repeat])]  # fmt: skip
+    rest = part(progress, 1 - len(missing) / accuracies.size, 1.0)
+    with one_thread(device) if small else contextlib.nullcontext():
+        for index, found in in_threads([partial(accuracy, *at) for at in missing], workers, rest):
+            accuracies[missing[index]] = found
+            kept.save({"accuracies": torch.from_numpy(accuracies)})
+    kept.remove()
+    return accuracies
