@@ -4,19 +4,24 @@
 ``order`` (N,) gives the rows of the inputs in an order that does not depend on how they came.
 """
 
-import contextlib
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from .devices import one_thread
+from .devices import cpu_threads, one_thread
 from .image_proxy import ImageRows
 from .mlp_ensemble import Standardised, fit_subsets
 from .progress import part
 from .proxy import fit
 from .threads import in_threads
 from .training_checkpoint import TrainingCheckpoint, training_fingerprint
+
+BYTES_PER_PIXEL = 200
+"""About what training a small ResNet keeps of each pixel of a batch."""
+MEMORY_BYTES = 4 << 30
+"""What small ResNets side by side may take of it."""
 
 REPEAT_SEEDS = 7919
 """Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
@@ -37,11 +42,10 @@ def at_once(inputs, labels, splits, betas, config, order, seed, device, progress
 
 
 def on_images(inputs, labels, splits, betas, config, order, seed, device, checkpoint, progress):
-    """(B, repeats) accuracies of networks on images: small ones, on a CPU, one for each of its threads at a time, which
-    is quicker than one with all of them; others one after another."""
+    """(B, repeats) accuracies of networks on images: on a CPU small ones side by side, each on a thread of its own;
+    others one after another."""
     small = config.kind == "resnet8" and device.type == "cpu"
-    workers = torch.get_num_threads() if small else 1
-    unfinished = f"{checkpoint}.candidate" if checkpoint and workers == 1 else None
+    workers = min(cpu_threads(), _fit_in_memory(config, inputs.shape)) if small else 1
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     accuracies, kept = np.full((len(betas), len(splits)), np.nan), TrainingCheckpoint(None, None)
@@ -56,17 +60,29 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
         split, name = splits[repeat], f"β = {betas[row]:.2f}, repeat {repeat + 1} of {len(splits)}"
         rows = order[np.sort(place[split.coresets[row]])]
         model = fit(ImageRows(inputs, rows), labels[rows], num_classes=int(labels.max()) + 1, config=config,
-                    seed=seed + REPEAT_SEEDS * repeat, device=device, checkpoint=unfinished,
+                    seed=seed + REPEAT_SEEDS * repeat, device=device,
+                    checkpoint=None if checkpoint is None else f"{checkpoint}.{row}-{repeat}",
                     progress=lambda fraction, detail="": report(fraction, f"{name}: {detail}"))  # fmt: skip
         found = model.predict(ImageRows(inputs, split.held_out))
         return np.mean(found == labels[split.held_out])
 
+    def alone(row, repeat, report):
+        with one_thread(device):
+            return accuracy(row, repeat, report)
+
     missing = [(row, repeat) for repeat in range(len(splits)) for row in range(len(betas))
                if np.isnan(accuracies[row, repeat])]  # fmt: skip
     rest = part(progress, 1 - len(missing) / accuracies.size, 1.0)
-    with one_thread(device) if small else contextlib.nullcontext():
-        for index, found in in_threads([partial(accuracy, *at) for at in missing], workers, rest):
-            accuracies[missing[index]] = found
-            kept.save({"accuracies": torch.from_numpy(accuracies)})
-    kept.remove()
+    for index, found in in_threads([partial(alone if small else accuracy, *at) for at in missing], workers, rest):
+        accuracies[missing[index]] = found
+        kept.save({"accuracies": torch.from_numpy(accuracies)})
+    if checkpoint is not None:
+        kept.remove()
+        for left in Path(checkpoint).parent.glob(f"{Path(checkpoint).name}.*"):  # of a search that never went on
+            left.unlink(missing_ok=True)
     return accuracies
+
+
+def _fit_in_memory(config, shape):
+    """How many small networks may train at once on images (N, 3, H, W)."""
+    return max(1, MEMORY_BYTES // (config.batch_size * shape[2] * shape[3] * BYTES_PER_PIXEL))

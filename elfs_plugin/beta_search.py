@@ -9,7 +9,7 @@ from .beta_prior import usual_beta
 from .devices import resolve_device
 from .errors import InvalidInput
 from .progress import silent
-from .proxy import FAST_EPOCHS, ProxyConfig
+from .proxy import ProxyConfig
 from .pruning import double_end, resolve_budget
 from .scores import HARD_WHEN
 
@@ -21,6 +21,8 @@ FAST_STEPS = 150
 FAST_HIDDEN = 256
 IMAGE_STEPS = 500
 """Optimiser steps of one small ResNet."""
+LARGE_STEPS = 2000
+"""Optimiser steps of a larger network on images."""
 
 DEVIATIONS = 2.0
 """A β is allowed while it is behind the best by no more than so many standard deviations."""
@@ -67,12 +69,12 @@ def validate_search(n, repeats):
 
 def candidate(config):
     """``config``, a :class:`~.proxy.ProxyConfig` that is meant for all samples, as it is trained on one coreset of a
-    search: the MLP and the small ResNet alone and for a fixed number of steps, ResNet-18 for at most 30 epochs."""
+    search: by itself, and for a number of steps that is the same whatever the budget."""
     if config.kind == "mlp":
         return replace(config, steps=FAST_STEPS, hidden=FAST_HIDDEN)
     if config.kind == "resnet8":
         return replace(config, steps=IMAGE_STEPS, members=1)
-    return replace(config, epochs=min(config.epochs, FAST_EPOCHS)) if config.kind == "resnet18" else config
+    return replace(config, steps=LARGE_STEPS)
 
 
 def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_REPEATS, hard=HARD_WHEN["aum"],

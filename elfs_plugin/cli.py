@@ -62,7 +62,7 @@ def _parser():
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
     run.add_argument("--proxy", default="auto", help="auto, mlp, resnet8, resnet18, resnet18_fast or timm:<model>")
-    run.add_argument("--beta-proxy", default="auto", help="what the β search trains: auto (as the proxy), mlp for a "
+    run.add_argument("--beta-proxy", default="auto", help="what the β search trains: auto (by the proxy), mlp for a "
                      "model on embeddings, resnet8 or resnet18 for a network that learns from the images")  # fmt: skip
     run.add_argument("--device", default="auto")
     run.add_argument("--no-app", action="store_true", help="do not open the App")

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import sys
+import threading
 
 import torch
 
@@ -76,16 +77,34 @@ def generator(seed, device="cpu"):
     return g
 
 
+def cpu_threads():
+    """How many threads PyTorch uses on the CPU."""
+    return torch.get_num_threads()
+
+
 @contextlib.contextmanager
 def one_thread(device):
     """One CPU thread for networks so small that threads would wait for each other longer than they compute (on a busy
-    machine, many times longer)."""
-    if device.type != "cpu":
+    machine, many times longer). It concerns the calling thread alone; others keep theirs."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
         yield
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _set_threads_here(1, threads)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        _set_threads_here(threads, threads)
+
+
+_setting_threads = threading.Lock()
+
+
+def _set_threads_here(here, elsewhere):
+    """PyTorch's number of threads in the calling thread, and in those that begin later: two settings, set together."""
+    with _setting_threads:
+        torch.set_num_threads(here)
+        if here != elsewhere:
+            other = threading.Thread(target=torch.set_num_threads, args=(elsewhere,))
+            other.start()
+            other.join()

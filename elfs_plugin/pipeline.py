@@ -42,7 +42,10 @@ _WEIGHTS = {"embeddings": 10, "cluster_count": 20, "neighbors": 15, "pseudo_labe
             "selection": 1}  # fmt: skip
 
 _WEIGHTS_ON_IMAGES = {"dynamics": 250, "beta": 500}
-"""The same of those stages with small ResNets, as measured on 50,000 images on a CPU."""
+"""The same of those stages when small ResNets are trained in them."""
+
+_PROXY_OF = {"dynamics": "proxy", "beta": "beta_proxy"}
+"""The parameter that decides what a stage trains."""
 
 DECODING_SHARE = 0.05
 """Share of the dynamics stage that decoding the images takes, for its progress."""
@@ -211,11 +214,11 @@ class Pipeline:
         )
 
 
-def resolve_proxy(proxy, images_available=True):
+def resolve_proxy(proxy, images_available=True, field="proxy"):
     """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
 
     ``proxy`` may also be ``"mlp"``, ``"resnet8"`` (small ones on images), ``"resnet18"``, ``"resnet18_fast"``
-    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.ProxyConfig`.
+    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.ProxyConfig`. ``field`` is the parameter that errors name.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -231,22 +234,25 @@ def resolve_proxy(proxy, images_available=True):
         raise InvalidInput(
             f"Unknown proxy {proxy!r}. Use 'auto', 'mlp', 'resnet8' or 'resnet18' (or 'resnet18_fast', "
             "'timm:<model>').",
-            "proxy",
+            field,
         )
     if not images_available:
-        raise InvalidInput(f"The proxy {proxy} needs the image files. Use the MLP on embeddings.", "proxy")
+        raise InvalidInput(f"The proxy {proxy} needs the image files. Use the MLP on embeddings.", field)
     return makers[proxy]()
 
 
-def resolve_beta_proxy(proxy, scored_by, images_available=True):
+def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
     """The :class:`~.proxy.ProxyConfig` of one candidate of a β search.
 
-    ``"auto"`` is the kind of network that made the scores, ``scored_by``; otherwise ``proxy`` is as for
-    :func:`resolve_proxy`, and a :class:`~.proxy.ProxyConfig` is taken as it is.
+    ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
+    network when there is a GPU, else a small ResNet. Otherwise ``proxy`` is as for :func:`resolve_proxy`, and a
+    :class:`~.proxy.ProxyConfig` is taken as it is.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
-    return candidate(scored_by if proxy == "auto" else resolve_proxy(proxy, images_available))
+    if proxy != "auto":
+        return candidate(resolve_proxy(proxy, images_available, field))
+    return candidate(ProxyConfig.resnet8() if scored_by.on_images and not has_gpu() else scored_by)
 
 
 def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
@@ -274,7 +280,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     paths = None if isinstance(source, np.ndarray) and source.ndim == 2 else list(source)
     images = paths if paths is not None else proxy_images
     proxy_config = resolve_proxy(proxy, images is not None)
-    beta_config = resolve_beta_proxy(beta_proxy, proxy_config, images is not None)
+    beta_config = resolve_beta_proxy(beta_proxy, proxy_config, images is not None, "beta_proxy")
     if score not in HARD_WHEN:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
     n = len(source)
@@ -308,7 +314,8 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         size = config.image_size or image_size
         progress = reporter.stage(STAGES[stage])
         if size not in decoded:
-            decoded[size] = _decode([images[i] for i in usable], size, part(progress, 0.0, DECODING_SHARE))
+            paths = [images[i] for i in usable]
+            decoded[size] = _decode(paths, size, part(progress, 0.0, DECODING_SHARE), _PROXY_OF[stage])
         return decoded[size], part(progress, DECODING_SHARE, 1.0)
 
     inputs, progress = inputs_of("dynamics", proxy_config)
@@ -326,14 +333,14 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     return ElfsResult(embeddings, count, graph, labels, dynamics, search, float(beta), zones, dict(pipe.seconds))
 
 
-def _decode(paths, size, progress):
+def _decode(paths, size, progress, field):
     """(M, 3, size, size) uint8; every image must be readable, for it has an embedding."""
     pixels = load_pixels(paths, size, progress=progress)
     if not pixels.ok.all():
         raise InvalidInput(
             f"{(~pixels.ok).sum():,} images have embeddings but can no longer be read (first: "
-            f"{next(iter(pixels.failures.values()))}). Use the MLP proxy, or a view without them.",
-            "proxy",
+            f"{next(iter(pixels.failures.values()))}). Set {field} to 'mlp', or leave those images out.",
+            field,
         )
     return pixels.values
 

@@ -127,8 +127,10 @@ class ProxyConfig:
 
     @classmethod
     def from_dict(cls, values):
-        """The opposite of :meth:`to_dict`; what another version has written beside is left out."""
-        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
+        """The opposite of :meth:`to_dict`, for what a run has kept: what a newer version wrote beside is left out, and
+        what is missing, or all of it, is the MLP's."""
+        known = {name: value for name, value in (values or {}).items() if name in cls.__dataclass_fields__}
+        return cls(**{**cls.mlp().to_dict(), **known})
 
 
 def _settings(kind, epochs, learning_rate):

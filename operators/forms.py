@@ -222,7 +222,7 @@ def proxy_inputs(ctx, inputs):
 def search_inputs(ctx, inputs, name="proxy"):
     """What a β search trains (the parameter ``name``), and how often."""
     proxies = types.DropdownView()
-    proxies.add_choice("auto", label="auto: as the scores were made")
+    proxies.add_choice("auto", label="auto: by what the scores were made from, embeddings or images")
     proxies.add_choice("mlp", label="a model on these embeddings: seconds")
     proxies.add_choice("resnet8", label="a network trained on the images: minutes, on a CPU too")
     proxies.add_choice("resnet18", label="ResNet-18 trained on the images, as in the paper: use a GPU")

@@ -7,7 +7,6 @@ Each writes one entry of the run's results (``comparison``, ``stability``, ``bud
 
 import contextlib
 import time
-from dataclasses import fields as dataclass_fields
 
 import numpy as np
 
@@ -86,8 +85,8 @@ def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, p
     with analysis_job(dataset, key, "Measuring stability", sinks) as job:
         stage = job.run.stages["scores"]
         budget, beta = _settings(job.run, budget, beta)
-        config = proxy_config(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
-        same = proxy_config(stage.get("proxy")) == config
+        config = ProxyConfig.from_dict(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
+        same = ProxyConfig.from_dict(stage.get("proxy")) == config
         pool, progress = job.read(), job.progress
         _check_settings(budget, beta, len(pool))
         inputs = pool.vectors
@@ -245,12 +244,6 @@ def _settings(run, budget, beta):
 
 def _check_settings(budget, beta, n):
     resolve_beta(beta, resolve_budget(budget, n), n)
-
-
-def proxy_config(stored):
-    """The configuration that the scores were made with; what a newer version added is left out."""
-    known = {field.name for field in dataclass_fields(ProxyConfig)}
-    return ProxyConfig(**{n: v for n, v in stored.items() if n in known}) if stored else ProxyConfig.mlp()
 
 
 def _pixels(dataset, pool, size, progress):

@@ -12,6 +12,10 @@ class DecodedImages:
         self._collection = collection
         self._paths = self._wanted = self._values = None
 
+    def forget(self):
+        """Gives the memory back."""
+        self._wanted = self._values = None
+
     def get(self, ids, size, progress):
         """The images of N samples.
 

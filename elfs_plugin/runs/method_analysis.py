@@ -6,8 +6,9 @@ from .. import evaluation, method_comparison
 from ..comparison_table import method_rows
 from ..errors import InvalidInput
 from ..progress import part
+from ..proxy import ProxyConfig
 from . import fields
-from .analysis import analysis_job, proxy_config
+from .analysis import analysis_job
 from .methods import as_pool
 from .truth import truth_path
 
@@ -35,7 +36,7 @@ def compare_methods(dataset, key="elfs", *, budgets=(0.01, 0.1, 0.3), methods=No
         found = job.read()
         truth = _truth(job.dataset, truth_field, found.ids) if truth_field else None
         pool = as_pool(job.dataset, key, found)
-        on_images = proxy_config(job.run.stages["scores"].get("proxy")).on_images
+        on_images = ProxyConfig.from_dict(job.run.stages["scores"].get("proxy")).on_images
         options = {"seed": seed, "ids": found.ids, "device": device}
         compared = method_comparison.compare_methods(
             found.vectors, found.labels, budgets, methods=methods, seeds=seeds, neighbors=pool.neighbors,

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from pymongo.errors import PyMongoError
 
+from ..beta_search import default_grid
 from ..cluster_health import health, per_cluster
 from ..clustering import ClusteringConfig
 from ..encoders import Embeddings
@@ -357,14 +358,18 @@ class Session:
     def search(self, budget, grid, repeats, proxy="auto", image_size=None):
         n = len(self.ids)
         budget = resolve_budget(budget, n)
-        scored = self.record.stages["scores"]
-        config = resolve_beta_proxy(proxy, ProxyConfig.from_dict(scored["proxy"]))
+        scored_by = ProxyConfig.from_dict(self.record.stages["scores"].get("proxy"))
+        config = resolve_beta_proxy(proxy, scored_by)
         taken, unread, progress = budget, {}, None
         if config.on_images:
-            size = config.image_size or image_size or scored.get("image_size") or DEFAULT_IMAGE_SIZE
+            scored_at = self.record.stages["scores"].get("image_size") if config.kind == scored_by.kind else None
+            size = config.image_size or image_size or scored_at or DEFAULT_IMAGE_SIZE
             inputs, unread, progress = self._images("beta", int(size))
-            taken = max(1, round(budget * len(inputs) / n))
+            # Not more than its share of those that can be read: every β that is possible with all of them still is.
+            taken = max(1, budget * len(inputs) // n)
+            grid = default_grid(budget, n) if grid is None else grid
         else:
+            self._decoded.forget()
             self.vectors = inputs = self._vectors_of(self.ids)
         ok, ids = self._readable(unread), [i for i in self.ids if i not in unread]
         result = self.pipe.beta(inputs, self.labels[ok], self.rank_scores[ok], taken, hard=HARD_WHEN[self.score_name],
@@ -372,7 +377,7 @@ class Session:
         reason = result.reason
         if unread:
             first = next(iter(unread.values()))
-            reason += f" {len(unread):,} images that cannot be read took no part (the first: {first})."
+            reason += f" Images that cannot be read took no part: {len(unread):,} (the first: {first})."
         self._finish("beta", budget=budget, repeats=int(repeats), chosen=result.chosen, reason=reason,
                      proxy=config.to_dict(), seconds=self.pipe.seconds["beta"])  # fmt: skip
         curve = {
@@ -391,6 +396,7 @@ class Session:
 
     def select(self, budget, beta, tag, view_name, expected=None):
         start = time.monotonic()
+        self._decoded.forget()
         n = self.record.stages["scores"]["scored"]
         count = resolve_budget(budget, n)
         if beta == "auto":

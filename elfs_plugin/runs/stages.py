@@ -54,7 +54,8 @@ def search_beta(collection, key="elfs", *, budget, grid=None, repeats=DEFAULT_RE
         proxy: what is trained on the coreset of each β, see :func:`~..pipeline.resolve_beta_proxy`: ``"mlp"`` finds the
             β for a model on these embeddings, ``"resnet8"`` or ``"resnet18"`` for a network that learns from the images
             alone
-        image_size: side in pixels at which that network sees them (default: as for the scores, or 32)
+        image_size: side in pixels at which that network sees them (default: 32, or as one of its kind did for the
+            scores)
     """
     if proxy != "auto":
         resolve_proxy(proxy)
@@ -93,7 +94,7 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
     _check_score(score)
     clustering_config(preset)
     config = resolve_proxy(proxy)
-    configs = {"dynamics": config, "beta": resolve_beta_proxy(beta_proxy, config)}
+    configs = {"dynamics": config, "beta": resolve_beta_proxy(beta_proxy, config, field="beta_proxy")}
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
     if num_clusters != "auto":

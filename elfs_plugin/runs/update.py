@@ -1,7 +1,6 @@
 """Bringing a run up to date with its dataset: samples added since take part, gaps of deleted ones close."""
 
 import shutil
-from dataclasses import fields as fields_of
 from functools import partial
 
 import fiftyone as fo
@@ -126,7 +125,7 @@ def _take_in(job, new):
     run.stages["pseudo_labels"]["labelled"] = len(job.ids)
     if stage:
         stage["embedded"] = len(job.ids)
-    job.score(_proxy_of(scores), scores["score"], None, scores.get("image_size") or 32)
+    job.score(ProxyConfig.from_dict(scores.get("proxy")), scores["score"], None, scores.get("image_size") or 32)
     left_out.update({i: reason for i, reason in job.failures.items() if i in set(new_ids)})
     return len(set(job.ids) & set(new_ids)), left_out
 
@@ -172,12 +171,3 @@ def _extend_graph(job, new_ids, vectors, old_ids, near, similarities, progress):
             neighbors[row] = neighbors[row] + [new_ids[other] for other in rows if other != row]
             likeness[row] = likeness[row] + [value for other, value in zip(rows, values) if other != row]
     graph.extend(job.folder, new_ids, neighbors, likeness)
-
-
-def _proxy_of(scores):
-    """The run's proxy; a setting that this version does not know is left out."""
-    known = {field.name for field in fields_of(ProxyConfig)}
-    stored = scores.get("proxy")
-    if not isinstance(stored, dict) or "kind" not in stored:
-        return "auto"
-    return ProxyConfig(**{name: value for name, value in stored.items() if name in known})

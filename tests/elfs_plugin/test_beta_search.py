@@ -2,9 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from elfs_plugin import mlp_ensemble
+from elfs_plugin import beta_candidates, mlp_ensemble
 from elfs_plugin.beta_search import BetaSearch, _split, candidate, choose, default_grid, search_beta, usual_beta
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.proxy import ProxyConfig
@@ -230,7 +229,7 @@ def test_the_order_of_the_images_does_not_matter():
 @pytest.mark.parametrize("stop", [0.05, 0.3, 0.6, 0.9])
 def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch, stop, threads):
     monkeypatch.setattr("elfs_plugin.threads.SECONDS_BETWEEN_REPORTS", 0.001)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(beta_candidates, "cpu_threads", lambda: threads)
     images, labels, scores = picture_task()
     options = {"grid": [0, 0.4], "repeats": 2, "config": replace(TINY, steps=20)}
     whole = search_beta(images, labels, scores, 0.4, **options)
@@ -256,7 +255,7 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
     images, labels, scores = picture_task()
     found = []
     for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(beta_candidates, "cpu_threads", lambda threads=threads: threads)
         found.append(search_beta(images, labels, scores, 0.4, grid=[0, 0.3, 0.6], repeats=2, config=TINY))
     assert np.array_equal(found[0].accuracies, found[1].accuracies)
 
@@ -268,21 +267,25 @@ def test_a_checkpoint_of_another_search_is_ignored(tmp_path):
     def cancel(fraction, detail=""):
         raise Cancelled
 
+    (tmp_path / "beta.0-7").write_text("of a search long ago")
     with pytest.raises(Cancelled):
         search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **options)
-    assert list(tmp_path.iterdir()) != []
     other = search_beta(images, labels, -scores, 0.4, checkpoint=tmp_path / "beta", **options)
     assert np.array_equal(other.accuracies, search_beta(images, labels, -scores, 0.4, **options).accuracies)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_candidates_are_lighter_than_the_proxy_of_all_samples():
     assert candidate(ProxyConfig.mlp()).steps == 150
     small = candidate(ProxyConfig.resnet8())
     assert (small.members, small.steps) == (1, 500)
-    assert candidate(ProxyConfig.resnet18()).epochs == 30
-    assert candidate(ProxyConfig.resnet18(epochs=5)).epochs == 5
-    timm = ProxyConfig.timm("resnet18")
-    assert candidate(timm) == timm
+    assert candidate(ProxyConfig.resnet18()).steps == candidate(ProxyConfig.timm("resnet18")).steps == 2000
+
+
+def test_small_networks_at_once_fit_in_memory():
+    config = ProxyConfig.resnet8()
+    at = [beta_candidates._fit_in_memory(config, (9, 3, size, size)) for size in (32, 224, 2048)]
+    assert at == [81, 1, 1]
 
 
 @pytest.mark.parametrize("grid", [[], [-0.1], [0, 0.6], [0, np.nan], [np.inf]])

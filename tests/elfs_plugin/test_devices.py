@@ -1,4 +1,6 @@
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -31,11 +33,46 @@ def test_a_generator_leaves_the_global_one_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_one_thread_is_given_back():
-    threads = torch.get_num_threads()
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def threads_elsewhere():
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(torch.get_num_threads).result()
+
+
+def test_one_thread_is_of_the_calling_thread_and_is_given_back(three_threads):
     with one_thread(CPU):
+        assert (torch.get_num_threads(), threads_elsewhere()) == (1, 3)
+        with one_thread(CPU):
+            assert (torch.get_num_threads(), threads_elsewhere()) == (1, 3)
+        torch.ones(9, 9) @ torch.ones(9, 9)
         assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == threads
+    assert (torch.get_num_threads(), threads_elsewhere()) == (3, 3)
+
+
+def test_one_thread_in_two_threads_that_overlap(three_threads):
+    inside, leave = threading.Barrier(2), threading.Event()
+
+    def other():
+        with one_thread(CPU):
+            inside.wait(10)
+            assert leave.wait(10)
+            return torch.get_num_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        with one_thread(CPU):
+            found = pool.submit(other)
+            inside.wait(10)
+        assert (torch.get_num_threads(), threads_elsewhere()) == (3, 3)
+        leave.set()
+        assert found.result() == 1
+    assert (torch.get_num_threads(), threads_elsewhere()) == (3, 3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")

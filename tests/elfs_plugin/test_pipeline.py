@@ -316,14 +316,18 @@ def test_the_search_can_train_on_images_where_the_scores_were_not(photos, tmp_pa
     assert searched == [((29, 3, 8, 8), "resnet8"), ((29, result.embeddings.vectors.shape[1]), "mlp")]
 
 
-def test_resolve_beta_proxy():
+def test_resolve_beta_proxy(monkeypatch):
     scored = ProxyConfig.resnet18(epochs=200)
-    assert resolve_beta_proxy("auto", scored).epochs == 30
+    monkeypatch.setattr(pipeline, "has_gpu", lambda: False)
+    assert resolve_beta_proxy("auto", scored) == resolve_beta_proxy("resnet8", scored)
+    monkeypatch.setattr(pipeline, "has_gpu", lambda: True)
+    assert resolve_beta_proxy("auto", scored) == replace(scored, steps=2000)
     assert resolve_beta_proxy("auto", ProxyConfig.mlp()) == resolve_beta_proxy("mlp", scored)
     assert resolve_beta_proxy("resnet8", scored).members == 1
     assert resolve_beta_proxy(scored, ProxyConfig.mlp()) is scored
-    with pytest.raises(InvalidInput, match="needs the image files"):
-        resolve_beta_proxy("resnet8", ProxyConfig.mlp(), images_available=False)
+    with pytest.raises(InvalidInput, match="needs the image files") as error:
+        resolve_beta_proxy("resnet8", ProxyConfig.mlp(), images_available=False, field="beta_proxy")
+    assert error.value.field == "beta_proxy"
 
 
 def test_images_that_vanish_after_embedding(photos, vectors):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 
@@ -77,6 +79,25 @@ def test_cancelling_ends_all_of_them_before_it_is_raised():
     with pytest.raises(Cancelled):
         list(in_threads([until_stopped(ended)] * 5, 2, cancel))
     assert 1 <= len(ended) <= 2  # those that had begun
+
+
+def test_leaving_the_loop_ends_the_others():
+    ended = []
+    for found in in_threads([lambda report: "first", *[until_stopped(ended)] * 3], 2, silent):
+        assert found == (0, "first")
+        break
+    assert len(ended) <= 2
+
+
+def test_a_process_that_ends_does_not_wait_for_them():
+    script = (
+        "import threading, time\n"
+        "from elfs_plugin.threads import in_threads\n"
+        "calls = [lambda report: time.sleep(60)] * 4\n"
+        "threading.Thread(target=lambda: list(in_threads(calls, 2, print)), daemon=True).start()\n"
+        "time.sleep(0.1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=30).returncode == 0
 
 
 def test_an_error_ends_the_others_and_is_raised():

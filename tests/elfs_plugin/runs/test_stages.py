@@ -186,7 +186,7 @@ def test_the_search_on_images_leaves_out_files_that_have_gone(dataset, vectors, 
     runs.compute_scores(dataset, proxy="mlp")
     gone.unlink()
     summary = runs.search_beta(dataset.limit(3), budget=40, repeats=1, proxy="resnet8", image_size=8)
-    assert summary["reason"].endswith(" 1 images that cannot be read took no part (the first: file not found).")
+    assert summary["reason"].endswith(" Images that cannot be read took no part: 1 (the first: file not found).")
     assert (summary["samples"], summary["budget"], summary["failed"]) == (80, 40, 0)  # it has a score as before
     assert dataset[first.id]["elfs.rank"] is not None
 
