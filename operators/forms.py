@@ -224,11 +224,11 @@ def search_inputs(ctx, inputs, name="proxy"):
     proxies = types.DropdownView()
     proxies.add_choice("auto", label="auto: by what the scores were made from, embeddings or images")
     proxies.add_choice("mlp", label="a model on these embeddings: seconds")
-    proxies.add_choice("resnet8", label="a network trained on the images: minutes, on a CPU too")
-    proxies.add_choice("resnet18", label="ResNet-18 trained on the images, as in the paper: use a GPU")
-    inputs.enum(name, proxies.values(), default="auto", required=False, label="β for", view=proxies,
-                description="A network that learns from the images alone may need a larger β than a model on "
-                            "embeddings")  # fmt: skip
+    proxies.add_choice("resnet8", label="a network on the images, from scratch: minutes, on a CPU too")
+    proxies.add_choice("resnet18", label="the same, searched with ResNet-18 as in the paper: use a GPU")
+    inputs.enum(name, proxies.values(), default="auto", required=False, label="What you will train on the labels",
+                view=proxies, description="β is searched for that: a network that learns from the images alone can "
+                                          "need a far larger one than a model on embeddings")  # fmt: skip
     repeats_input(ctx, inputs)
 
 

@@ -23,7 +23,9 @@ def test_what_a_form_asks_follows_the_choices(dataset, form, errors_of):
     assert errors_of("run_elfs", dataset, embeddings_field="clip").keys() == {"embeddings_field"}  # it is not the run's
     field = form("run_elfs", dataset, source="field")
     assert "encoder" not in field and field["embeddings_field"].default == "clip"
-    assert "beta" in form("run_elfs", dataset, beta_mode="manual")
+    assert "beta_proxy" in plain and "repeats" in plain
+    by_hand = form("run_elfs", dataset, beta_mode="manual")
+    assert "beta" in by_hand and "beta_proxy" not in by_hand and "repeats" not in by_hand
     assert "weights" in form("run_elfs", dataset, encoder="timm:vit_base_patch16_224.dino")
     assert "weights" not in form("run_elfs", dataset, encoder="zoo:clip-vit-base32-torch")
 
