@@ -26,6 +26,16 @@ def values(collection, *paths):
     return list(zip(*collection.values(["id", *(paths or FIELDS)])))
 
 
+def a_copied_image(dataset, folder):
+    """The dataset's first sample, whose image is now a copy in ``folder``; and that file."""
+    gone = folder / "gone.png"
+    first = dataset.first()
+    shutil.copy(first.filepath, gone)
+    first.filepath = str(gone)
+    first.save()
+    return first, gone
+
+
 def crash(error):
     def raise_it(*args, **kwargs):
         raise error
@@ -161,11 +171,7 @@ def test_small_resnets_score_the_images(dataset, vectors):
 
 
 def test_the_resnet_proxy_excludes_files_that_have_gone(dataset, vectors, tmp_path):
-    gone = tmp_path / "gone.png"
-    first = dataset.first()
-    shutil.copy(first.filepath, gone)
-    first.filepath = str(gone)
-    first.save()
+    first, gone = a_copied_image(dataset, tmp_path)
     runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
     gone.unlink()
     summary = runs.compute_scores(dataset, proxy="resnet18", epochs=1, image_size=8)
@@ -177,11 +183,7 @@ def test_the_resnet_proxy_excludes_files_that_have_gone(dataset, vectors, tmp_pa
 
 def test_the_search_on_images_leaves_out_files_that_have_gone(dataset, vectors, tmp_path, monkeypatch):
     monkeypatch.setattr(beta_search, "IMAGE_STEPS", 2)
-    gone = tmp_path / "gone.png"
-    first = dataset.first()
-    shutil.copy(first.filepath, gone)
-    first.filepath = str(gone)
-    first.save()
+    first, gone = a_copied_image(dataset, tmp_path)
     runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
     runs.compute_scores(dataset, proxy="mlp")
     gone.unlink()
