@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 
 def fingerprint(*parts):
@@ -47,7 +50,8 @@ class StageStore:
                 return {name: file[name] for name in file.files if name != "fingerprint"}
         except MemoryError:
             raise
-        except Exception:  # a damaged archive raises nearly anything, zipfile.BadZipFile among others
+        except Exception as error:  # a damaged archive raises nearly anything, zipfile.BadZipFile among others
+            logger.warning("%s cannot be read (%s); the stage is computed again.", path, error)
             return None
 
     def save(self, stage, key, arrays):

@@ -67,6 +67,8 @@ class ElfsOperator(foo.Operator):
         return getattr(result, "result", result)
 
     def resolve_input(self, ctx):
+        from ..elfs_plugin.errors import ElfsError
+
         inputs = types.Object()
         try:
             collection = self.collection(ctx)
@@ -75,6 +77,8 @@ class ElfsOperator(foo.Operator):
             if self.uses_view or collection is None:
                 check_collection(collection)
         except Exception as error:  # a form must say what is wrong, never fail
+            if not isinstance(error, ElfsError):
+                logger.exception("the form of %s", self.uri)
             return types.Property(_refused(inputs, _message(error)), view=types.View(label=f"ELFS: {self.title}"))
         self.form(ctx, inputs, collection)
         if self.long and not ctx.delegated:

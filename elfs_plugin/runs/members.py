@@ -7,6 +7,8 @@ fraction, ``10%`` as well). As a dict: ``{"run": "elfs"}``, ``{"tag": "first"}``
 
 from dataclasses import dataclass
 
+from pymongo.errors import ConnectionFailure
+
 from ..errors import InvalidInput
 from ..pruning import resolve_beta, resolve_budget
 from . import fields, record
@@ -170,6 +172,8 @@ def _saved_view(dataset, name):
     try:
         view = dataset.load_saved_view(name)
         view.limit(1).values("id")
+    except ConnectionFailure:  # the database is away, the view is not to blame
+        raise
     except Exception as error:  # stages on fields that are gone raise many kinds
         raise InvalidInput(
             f"The saved view '{name}' can no longer be loaded ({error}). Save it anew.", "members"

@@ -6,6 +6,7 @@ of the record's current ranking, no scored sample has been deleted and the clust
 
 import hashlib
 import json
+import logging
 import os
 import uuid
 
@@ -14,6 +15,8 @@ import numpy as np
 from ..scores import HARD_WHEN
 from . import fields, record
 from .changes import count_changes
+
+logger = logging.getLogger(__name__)
 
 _FILE = "ranking.npz"
 _GROUP = 20_000
@@ -137,5 +140,6 @@ def _load(path, version, with_ids=True):
             return ids, file["scores"], file["labels"], file["names"].tolist()
     except MemoryError:
         raise
-    except Exception:  # a damaged archive raises nearly anything; the dataset has it all
+    except Exception as error:  # a damaged archive raises nearly anything; the dataset has it all
+        logger.warning("%s cannot be read (%s); the ranking is read from the dataset.", path, error)
         return None

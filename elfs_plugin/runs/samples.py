@@ -106,8 +106,8 @@ def zoo_embeddings(collection, samples, encoder, progress):
             f"FiftyOne's model zoo has no model named {name!r}. fiftyone zoo models list shows them; 'timm:…' and "
             "'open_clip:…' encoders take a local weights file."
         )
+    progress(0.0, f"loading {name}")  # outside, for it raises when the job is cancelled
     try:
-        progress(0.0, f"loading {name}")
         model = foz.load_zoo_model(name)
     except Exception as error:  # downloads and model code raise many kinds
         raise MissingModel(

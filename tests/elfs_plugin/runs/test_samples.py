@@ -5,7 +5,7 @@ import pytest
 from fiftyone.core.models import EmbeddingsMixin, Model
 
 from elfs_plugin import runs
-from elfs_plugin.errors import InvalidInput, MissingModel
+from elfs_plugin.errors import Cancelled, InvalidInput, MissingModel
 from elfs_plugin.runs import samples
 
 
@@ -148,6 +148,14 @@ def test_a_bad_file_does_not_cost_its_batch_with_a_zoo_model(zoo, new_dataset, b
     assert result.ok[:20].all()
     assert result.vectors.shape == (result.ok.sum(), 2)
     assert reports == sorted(reports) and reports[-1] == 1.0
+
+
+def test_cancelling_while_a_zoo_model_loads_is_no_missing_model(zoo, dataset):
+    def cancel(fraction, detail=""):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        samples.zoo_embeddings(dataset, samples.read_samples(dataset), "zoo:brightness", cancel)
 
 
 def test_a_run_with_a_zoo_model(zoo, dataset):
