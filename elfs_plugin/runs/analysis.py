@@ -14,7 +14,6 @@ from .. import __version__, evaluation
 from .. import budget_curve as curves
 from ..comparison import check_number, verdict
 from ..errors import InvalidInput
-from ..images import load_pixels
 from ..plain import plain
 from ..progress import part
 from ..proxy import ProxyConfig
@@ -22,6 +21,7 @@ from ..pruning import resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
 from ..stability import stability
 from . import fields, jobs, record
+from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
 from .members import expected_size, member_ids, parse_members
 from .pool import kept_graph, read_pool
 from .ranking import ranking_version
@@ -92,10 +92,12 @@ def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, p
         inputs = pool.vectors
         unreadable = 0
         if config.on_images:
-            pixels = _pixels(job.dataset, pool, config.image_size or stage.get("image_size") or 32,
-                             part(progress, 0.0, 0.1))  # fmt: skip
-            unreadable = int((~pixels.ok).sum())
-            pool, inputs, progress = pool.only(pixels.ok), pixels.values, part(progress, 0.1, 1.0)
+            size = int(config.image_size or stage.get("image_size") or DEFAULT_IMAGE_SIZE)
+            images = DecodedImages(fields.writable(job.dataset))
+            inputs, unread = images.get(pool.ids.tolist(), size, part(progress, 0.0, 0.1))
+            unreadable = len(unread)
+            pool = pool.only(np.array([i not in unread for i in pool.ids.tolist()]))
+            progress = part(progress, 0.1, 1.0)
         found = stability(inputs, pool.labels, pool.num_classes, budget, beta, seeds=seeds,
                           hard=HARD_WHEN[pool.score], score=pool.score, scores=pool.scores if same else None,
                           ids=pool.ids, config=config, seed=stage.get("seed", 0) if seed is None else seed,
@@ -244,15 +246,6 @@ def _settings(run, budget, beta):
 
 def _check_settings(budget, beta, n):
     resolve_beta(beta, resolve_budget(budget, n), n)
-
-
-def _pixels(dataset, pool, size, progress):
-    ids, paths = fields.writable(dataset).values(["id", "filepath"])
-    path_of = dict(zip(ids, paths))
-    pixels = load_pixels([path_of[i] for i in pool.ids.tolist()], int(size), progress=progress)
-    if not pixels.ok.any():
-        raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
-    return pixels
 
 
 def _bias(known, inside):

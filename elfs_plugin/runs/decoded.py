@@ -4,6 +4,9 @@ from ..errors import InvalidInput
 from ..images import load_pixels
 from . import samples
 
+DEFAULT_IMAGE_SIZE = 32
+"""Side in pixels at which a proxy sees the images, unless it is told."""
+
 
 class DecodedImages:
     """Decodes the images of a collection, and keeps them for another stage of the same job that wants the same."""

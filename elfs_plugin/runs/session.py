@@ -20,15 +20,12 @@ from ..proxy import ProxyConfig
 from ..pruning import Zones, difficulty_rank, resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
 from . import changes, deletion, fields, graph, jobs, ranking, record, samples, selection, workspace
-from .decoded import DecodedImages
+from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
 
 LARGE = 200_000
 """Above this many vectors they are kept in a memory-mapped file of the run instead of a field."""
 
 MAX_LISTED_FAILURES = 10_000
-DEFAULT_IMAGE_SIZE = 32
-"""Side in pixels at which a proxy sees the images, unless it is told."""
-
 HISTOGRAM_BINS = 60
 WRITING = "Writing to the dataset"
 

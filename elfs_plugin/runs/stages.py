@@ -10,6 +10,7 @@ from ..errors import InvalidInput
 from ..pipeline import resolve_beta_proxy, resolve_proxy
 from ..pruning import resolve_beta, resolve_budget
 from . import samples
+from .decoded import DEFAULT_IMAGE_SIZE
 from .fields import SCORES
 from .session import Session, clustering_config
 
@@ -36,8 +37,8 @@ def compute_pseudo_labels(collection, key="elfs", *, num_clusters, embeddings_fi
         return run.summary("pseudo_labels")
 
 
-def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=None, image_size=32, seed=0,
-                   device="auto", sinks=()):  # fmt: skip
+def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=None, image_size=DEFAULT_IMAGE_SIZE,
+                   seed=0, device="auto", sinks=()):  # fmt: skip
     """Trains a proxy on the run's pseudo-labels and writes its scores and the rank."""
     _check_score(score)
     with Session(collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels") as run:
@@ -83,8 +84,8 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
 
 
 def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", weights=None, embeddings_field=None,
-             neighbors=None, preset="auto", proxy="auto", score="aum", epochs=None, image_size=32, beta="auto",
-             beta_proxy="auto", repeats=DEFAULT_REPEATS, tag=None, view_name=None, seed=0, device="auto",
+             neighbors=None, preset="auto", proxy="auto", score="aum", epochs=None, image_size=DEFAULT_IMAGE_SIZE,
+             beta="auto", beta_proxy="auto", repeats=DEFAULT_REPEATS, tag=None, view_name=None, seed=0, device="auto",
              sinks=()):  # fmt: skip
     """The whole of ELFS on ``collection``.
 

@@ -14,6 +14,7 @@ from ..progress import part
 from ..proxy import ProxyConfig
 from ..pruning import resolve_budget
 from . import changes, fields, graph, record, samples
+from .decoded import DEFAULT_IMAGE_SIZE
 from .session import WRITING, Session
 
 PLACING = "Finding the nearest labelled images"
@@ -125,7 +126,8 @@ def _take_in(job, new):
     run.stages["pseudo_labels"]["labelled"] = len(job.ids)
     if stage:
         stage["embedded"] = len(job.ids)
-    job.score(ProxyConfig.from_dict(scores.get("proxy")), scores["score"], None, scores.get("image_size") or 32)
+    size = scores.get("image_size") or DEFAULT_IMAGE_SIZE
+    job.score(ProxyConfig.from_dict(scores.get("proxy")), scores["score"], None, size)
     left_out.update({i: reason for i, reason in job.failures.items() if i in set(new_ids)})
     return len(set(job.ids) & set(new_ids)), left_out
 

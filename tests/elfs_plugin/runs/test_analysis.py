@@ -5,11 +5,12 @@ import fiftyone as fo
 import numpy as np
 import pytest
 from fiftyone.core.collections import SampleCollection
+from pymongo.errors import ServerSelectionTimeoutError
 
 from elfs_plugin import budget_curve as curves
 from elfs_plugin import evaluation, runs
 from elfs_plugin.errors import Busy, Cancelled, InvalidInput, NameTaken
-from elfs_plugin.runs import jobs, record, staleness
+from elfs_plugin.runs import jobs, members, record, staleness
 from elfs_plugin.runs.pool import kept_graph, read_pool
 
 
@@ -133,6 +134,15 @@ def test_the_same_seed_gives_the_same_comparison(analysed):
     for name in ("accuracy", "accuracy_random", "coverage_random", "near_duplicates"):
         assert found[0][name] == found[1][name]
     assert found[0]["coverage_random"] != found[2]["coverage_random"]
+
+
+def test_a_lost_database_is_not_blamed_on_a_saved_view(analysed, monkeypatch):
+    def lost(self, name):
+        raise ServerSelectionTimeoutError("no server")
+
+    monkeypatch.setattr(fo.Dataset, "load_saved_view", lost)
+    with pytest.raises(ServerSelectionTimeoutError):
+        members.member_ids(analysed, members.parse_members(["view:First"])[0])
 
 
 @pytest.mark.parametrize(
