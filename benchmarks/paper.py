@@ -268,6 +268,7 @@ class Paper:
             inputs = train[0] if config.on_images else vectors
             beta = pipe.beta(inputs, labels, aum, budget, repeats=self.settings.repeats, config=config).chosen
             row["beta"][search] = beta
+            self.results["seconds"][f"β search, {rate:.0%} pruned, {search} (last sitting)"] = pipe.seconds["beta"]
             subset = np.sort(pipe.select(aum, budget, beta).coreset)
             for seed in self.seeds:
                 # Named by β: two searches that agree share their trainings.
