@@ -38,6 +38,10 @@ class Busy(ElfsError):
     """Another job with the same run key is at work on the dataset."""
 
 
+class TakenOver(ElfsError):
+    """The job is no longer the owner of its run: another one took it for dead and has it now. It must write no more."""
+
+
 class Cancelled(ElfsError):
     """The user cancelled the job."""
 

@@ -8,8 +8,8 @@ import time
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput
-from elfs_plugin.runs import jobs
+from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, TakenOver
+from elfs_plugin.runs import jobs, owner
 
 STAGES = {"first": 1, "second": 3}
 
@@ -25,15 +25,15 @@ def dead_pid():
     return process.pid
 
 
-def lock_of(pid, host=None, heartbeat=None):
-    import socket
-
+def lock_of(pid, heartbeat=None, **changes):
+    """The lock of a process of this machine, or of another one by ``changes``."""
     return {
         "owner": "another",
         "operation": "Another job",
-        "host": host or socket.gethostname(),
+        **owner.this_process(),
         "pid": pid,
         "heartbeat": time.time() if heartbeat is None else heartbeat,
+        **changes,
     }
 
 
@@ -118,7 +118,7 @@ def test_a_lock_of_another_machine_is_judged_by_its_heartbeat_alone(dataset, dea
 
 
 def test_a_lock_that_was_taken_over_is_not_released_by_its_old_owner(dataset):
-    with start(dataset):
+    with pytest.raises(TakenOver, match="taken over the run 'elfs'"), start(dataset):
         jobs.store(dataset).set("lock_elfs", lock_of(os.getpid()))
     assert jobs.store(dataset).get("lock_elfs")["owner"] == "another"
 
@@ -212,7 +212,8 @@ def test_the_real_error_survives_a_database_that_is_gone(dataset, monkeypatch):
 
     with pytest.raises(ElfsError, match="connection to MongoDB was lost"), start(dataset):
         monkeypatch.setattr("fiftyone.operators.store.ExecutionStore.set", gone)
-        monkeypatch.setattr("fiftyone.operators.store.ExecutionStore.delete", gone)
+        monkeypatch.setattr("fiftyone.operators.store.ExecutionStore.compare_and_set", gone)
+        monkeypatch.setattr(jobs, "_remove", gone)
         gone()
     monkeypatch.undo()
     assert jobs.store(dataset).get("job_elfs")["state"] == "running"
