@@ -25,7 +25,7 @@ def guarded(callback):
 
             if not isinstance(error, ElfsError):
                 logger.exception("coreset panel")
-            ctx.ops.notify(explain(error), variant="error")
+            ctx.ops.notify(explain(error, resumes=False), variant="error")
 
     return wrapper
 

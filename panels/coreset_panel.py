@@ -228,9 +228,8 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
             logger.exception("coreset panel")
             panel = types.Object()
-            panel.view(
-                "failed", types.AlertView(severity="error", label="This cannot be shown", description=explain(error))
-            )
+            said = explain(error, resumes=False)
+            panel.view("failed", types.AlertView(severity="error", label="This cannot be shown", description=said))
         state = ctx.panel.state
         interval = WHILE_RUNNING if state.running else WAIT_FOR_COMPONENT if self._is_waiting(state) else IDLE
         panel.view("timer", types.TimerView(interval=interval, on_interval=self.on_tick))

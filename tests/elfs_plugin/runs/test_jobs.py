@@ -466,7 +466,7 @@ def test_a_finished_job_cannot_be_cancelled(dataset):
     [
         (RuntimeError("odd"), "RuntimeError: odd"),
         (MemoryError(), "Out of memory"),
-        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "The disk is full (/data/x)"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "The disk is full (/data)"),
         (ServerSelectionTimeoutError("localhost:27017"), "The connection to MongoDB was lost"),
         (InvalidInput("too small", "budget"), "too small"),
     ],
