@@ -1,0 +1,82 @@
+"""Checks of single parameters, made before any work; each returns the value as a plain Python number."""
+
+import operator
+
+import numpy as np
+
+from .errors import InvalidInput
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy's and scikit-learn's older generators take no larger one."""
+
+IMAGE_SIZES = (8, 1024)
+"""Below 8 pixels nothing is left after the halvings of a ResNet; above 1,024 a batch would not fit most memories."""
+
+MOST_EPOCHS = 100_000
+
+
+def validate_seed(seed):
+    """The seed as an int.
+
+    Raises:
+        InvalidInput: unless it is a whole number from 0 to :data:`LARGEST_SEED`
+    """
+    return _between(seed, 0, LARGEST_SEED, "The seed", "seed")
+
+
+def validate_neighbors(k, n=None):
+    """The neighbours per sample as an int, of ``n`` samples at most n - 1; None, for a suggested number, stays None.
+
+    Raises:
+        InvalidInput: unless it is a whole number from 1
+    """
+    if k is None:
+        return None
+    found = whole_number(k)
+    if found is None or found < 1:
+        raise InvalidInput(f"The number of neighbours must be a whole number from 1, not {shown(k)}.", "neighbors")
+    return found if n is None else min(found, max(n - 1, 1))
+
+
+def validate_image_size(size):
+    """The side of decoded images in pixels as an int; None, for the default, stays None.
+
+    Raises:
+        InvalidInput: unless it is a whole number within :data:`IMAGE_SIZES`
+    """
+    return None if size is None else _between(size, *IMAGE_SIZES, "The image size", "image_size", " pixels")
+
+
+def validate_epochs(epochs):
+    """The epochs of a training as an int; None, for the default, stays None.
+
+    Raises:
+        InvalidInput: unless it is a whole number from 1 to :data:`MOST_EPOCHS`
+    """
+    return None if epochs is None else _between(epochs, 1, MOST_EPOCHS, "The number of epochs", "epochs")
+
+
+def whole_number(value):
+    """``value`` as an int where it is a whole number of any numeric type (5, 5.0, NumPy's), else None; True and False
+    are no numbers."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    if isinstance(value, (float, np.floating)):
+        return int(value) if np.isfinite(value) and value == int(value) else None
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError):  # text, lists, arrays of more than one number
+        return None
+
+
+def shown(value):
+    """A value for a message: its ``repr``, shortened."""
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _between(value, low, high, what, field, unit=""):
+    found = whole_number(value)
+    if found is None or not low <= found <= high:
+        raise InvalidInput(f"{what} must be a whole number from {low:,} to {high:,}{unit}, not {shown(value)}.", field)
+    return found
