@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import InvalidInput
+from .validation import shown
 
 _EPSILON = 1e-9
 """Keeps 0.3 * 10 at 3 despite binary fractions; far below one sample for any N."""
@@ -53,25 +54,69 @@ def difficulty_rank(scores, *, hard="low", ids=None):
     return rank
 
 
+def as_budget(budget):
+    """A budget as :func:`resolve_budget` takes it, an int (images) or a float (a fraction), of a number of any type or
+    a text: ``"100"``, ``"0.1"``, ``"10%"``.
+
+    Raises:
+        InvalidInput: for anything else
+    """
+    return _parse_budget(budget, "budget") if isinstance(budget, str) else _number(budget, "The budget", "budget")
+
+
+def as_beta(beta):
+    """β as a float, of a number of any type or a text: ``"0.2"``, ``"20%"``.
+
+    Raises:
+        InvalidInput: for anything else
+    """
+    if not isinstance(beta, str):
+        return float(_number(beta, "β", "beta"))
+    text = beta.strip()
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise InvalidInput(f"β must be a number, not {shown(beta)}. Write it as 0.2 or 20%.", "beta") from None
+
+
+def _number(value, what, field):
+    """An int or a float."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.floating):
+        value = float(str(value))  # the 0.7 of a float32 is meant as 0.7, not as 0.69999999
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidInput(f"{what} must be a number, not {shown(value)}.", field)
+    return value
+
+
 def resolve_budget(budget, n):
     """A budget as a number of images.
 
-    A float in (0, 1] is a fraction of n (rounded down, at least 1); a whole number above is a count. The integer 1 is
-    one image, the float 1.0 is everything.
+    A float in (0, 1] is a fraction of n (rounded down, at least 1); an int is a count. The integer 1 is one image, the
+    float 1.0 is everything. A float above 1 is refused, for it may be meant as either. See also :func:`as_budget`.
 
     Raises:
         InvalidInput: with the valid range
     """
-    message = f"The budget must be a fraction above 0 and at most 1, or a whole number from 1 to {n:,}; it is {budget}."
-    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
-        raise InvalidInput(message, "budget")
-    if budget <= 0 or budget > n or not np.isfinite(budget):
-        raise InvalidInput(message, "budget")
-    if isinstance(budget, (float, np.floating)) and budget <= 1:
-        return max(1, int(np.floor(budget * n + _EPSILON)))
-    if int(budget) != budget:
-        raise InvalidInput(message, "budget")
-    return int(budget)
+    text = (
+        "The budget must be a fraction above 0 and at most 1, or a whole number from 1 to "
+        f"{n:,}; it is {shown(budget)}."
+    )
+    if not isinstance(budget, str):
+        try:
+            budget = _number(budget, "The budget", "budget")
+        except InvalidInput:
+            raise InvalidInput(text, "budget") from None
+    budget = as_budget(budget)
+    fraction = isinstance(budget, float)
+    if budget != budget or budget <= 0 or budget > (1 if fraction else n):
+        if fraction and 1 < budget < np.inf and budget == int(budget):
+            text += f" Write {int(budget)} for so many images, or a percentage as '2%'."
+        raise InvalidInput(text, "budget")
+    return max(1, int(np.floor(budget * n + _EPSILON))) if fraction else budget
 
 
 def parse_budgets(text):
@@ -80,10 +125,11 @@ def parse_budgets(text):
     Raises:
         InvalidInput: with the part that is no budget
     """
-    return [_parse_budget(item.strip()) for item in text.replace(";", ",").split(",")]
+    return [_parse_budget(item, "budgets") for item in text.replace(";", ",").split(",")]
 
 
-def _parse_budget(item):
+def _parse_budget(text, field):
+    item = text.strip()
     try:
         if item.isdecimal():
             return int(item)
@@ -92,24 +138,31 @@ def _parse_budget(item):
             return share
     except ValueError:
         pass
-    raise InvalidInput(f"'{item}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%.", "budgets")
+    raise InvalidInput(f"'{item[:60]}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%.", field)
 
 
 def resolve_beta(beta, budget, n):
     """The number of hardest samples to drop, floor(beta n).
 
+    Args:
+        beta: β, as :func:`as_beta` takes it
+
     Raises:
         InvalidInput: unless 0 <= beta <= 1 - budget / n
     """
     limit = 1 - budget / n
-    valid = isinstance(beta, (int, float, np.integer, np.floating)) and not isinstance(beta, bool)
-    if not valid or beta < 0 or beta > limit + _EPSILON or not np.isfinite(beta):
+    try:
+        value = as_beta(beta)
+        valid = 0 <= value <= limit + _EPSILON  # NaN is not
+    except (InvalidInput, OverflowError):
+        valid = False
+    if not valid:
         raise InvalidInput(
             f"With a budget of {budget:,} of {n:,} images ({budget / n:.1%}), β must be between 0 and {limit:.4g}; "
-            f"it is {beta}.",
+            f"it is {shown(beta)}.",
             "beta",
         )
-    return min(int(np.floor(beta * n + _EPSILON)), n - budget)
+    return min(int(np.floor(value * n + _EPSILON)), n - budget)
 
 
 def double_end(scores, budget, beta, *, hard="low", ids=None):

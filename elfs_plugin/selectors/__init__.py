@@ -2,6 +2,7 @@
 
 from ..errors import InvalidInput
 from ..progress import silent
+from ..suggestions import did_you_mean
 from .base import DIRECTIONS, Parameter, Pool, Ranked, Selection, Selector
 from .ccs import CCS
 from .d2 import D2
@@ -66,8 +67,10 @@ def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=sile
 
 
 def _method(name):
-    if name not in _METHODS:
-        raise InvalidInput(f"Unknown selector {name!r}. Available: {', '.join(_METHODS)}.", "method")
+    if not isinstance(name, str) or name not in _METHODS:
+        raise InvalidInput(
+            f"Unknown selector {name!r}. Available: {', '.join(_METHODS)}.{did_you_mean(name, _METHODS)}", "method"
+        )
     return _METHODS[name]
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..errors import InvalidInput
+from ..suggestions import did_you_mean
+from ..validation import shown
 
 KINDS = ("number", "integer", "choice", "flag")
 
@@ -34,22 +36,27 @@ class Parameter:
         if value is None and self.default is None:
             return None
         if self.kind == "choice":
-            if value not in self.choices:
+            found = [choice for choice in self.choices if isinstance(value, type(choice)) and value == choice]
+            if not found:
                 raise InvalidInput(
-                    f"Unknown {self.name} {value!r}. Use one of: {', '.join(map(str, self.choices))}.", self.name
+                    f"Unknown {self.name} {shown(value)}. Use one of: {', '.join(map(str, self.choices))}."
+                    + did_you_mean(value, self.choices),
+                    self.name,
                 )
-            return value
+            return found[0]
         if self.kind == "flag":
             if not isinstance(value, (bool, np.bool_)):
-                raise InvalidInput(f"{self.name} is either true or false, not {value!r}.", self.name)
+                raise InvalidInput(f"{self.name} is either true or false, not {shown(value)}.", self.name)
             return bool(value)
         number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-        whole = self.kind != "integer" or (number and np.isfinite(value) and int(value) == value)
+        finite = number and abs(value) < 1e300  # also for whole numbers that no float can hold
+        whole = self.kind != "integer" or (finite and int(value) == value)
         low = -np.inf if self.low is None else self.low
         high = np.inf if self.high is None else self.high
-        if not number or not whole or not low <= value <= high:
-            raise InvalidInput(f"{self.name} must be {self._range()}, not {value!r}.", self.name)
-        return int(value) if self.kind == "integer" else float(value)
+        if not finite or not whole or not low <= value <= high:
+            raise InvalidInput(f"{self.name} must be {self._range()}, not {shown(value)}.", self.name)
+        # The 0.1 of a float32 is meant as 0.1.
+        return int(value) if self.kind == "integer" else float(str(value))
 
     def _range(self):
         what = "a whole number" if self.kind == "integer" else "a number"
@@ -69,5 +76,5 @@ def check_all(method, parameters, values):
     for name in values:
         if name not in known:
             has = f"It has: {', '.join(known)}." if known else "It has none."
-            raise InvalidInput(f"{method} has no parameter {name!r}. {has}", name)
+            raise InvalidInput(f"{method} has no parameter {name!r}. {has}{did_you_mean(name, known)}", name)
     return {name: p.check(values[name]) if name in values else p.default for name, p in known.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.pruning import Zones, difficulty_rank, double_end, resolve_beta, resolve_budget
+from elfs_plugin.pruning import Zones, as_beta, as_budget, difficulty_rank, double_end, resolve_beta, resolve_budget
 
 SCORES = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 0.0, 8.0, 2.0, 6.0, 4.0])
 BY_DIFFICULTY = [5, 1, 7, 3, 9, 0, 8, 4, 6, 2]  # lowest score first
@@ -78,9 +78,11 @@ def test_tenths_are_not_lost_to_binary_fractions(tenths):
         (0.29, 10, 2),
         (0.29, 100, 29),  # 28.999999999999996 in binary
         (0.001, 10, 1),  # at least one
-        (5.0, 10, 5),
+        ("3", 10, 3),
+        ("10%", 20, 2),
+        (" 0.3 ", 10, 3),
         (np.int64(4), 10, 4),
-        (np.float32(0.5), 10, 5),
+        (np.float32(0.7), 10, 7),
         (10, 10, 10),
     ],
 )
@@ -91,7 +93,7 @@ def test_budgets(budget, n, count):
 
 @pytest.mark.parametrize(
     "budget",
-    [0, 0.0, -1, -0.5, 11, 10.5, 2.5, 10**30, math.nan, math.inf, -math.inf, True, False, np.True_, None, "3", [3]],
+    [0, 0.0, -1, -0.5, 11, 10.5, 2.5, 2.0, 10**30, math.nan, math.inf, -math.inf, True, False, np.True_, None, [3]],
 )
 def test_invalid_budgets_name_the_range(budget):
     with pytest.raises(InvalidInput, match="fraction above 0 and at most 1, or a whole number from 1 to 10") as error:
@@ -99,7 +101,36 @@ def test_invalid_budgets_name_the_range(budget):
     assert error.value.field == "budget"
 
 
-@pytest.mark.parametrize("beta", [-0.1, 0.71, 1, 1.0, 2, 10**400, math.nan, math.inf, True, None, "0.1"])
+def test_a_whole_float_above_one_may_be_meant_as_images_or_percent():
+    with pytest.raises(InvalidInput, match="it is 2.0. Write 2 for so many images, or a percentage as '2%'"):
+        resolve_budget(2.0, 10)
+    for text in ("2.0", "200%", "-1", "nan", "many", ""):
+        with pytest.raises(InvalidInput, match="is no budget. Write whole numbers, or percent") as error:
+            resolve_budget(text, 10)
+        assert error.value.field == "budget"
+
+
+def test_what_is_no_number_is_no_budget():
+    for budget in (True, np.True_, None, [3], np.array([3, 4]), b"3"):
+        with pytest.raises(InvalidInput, match="The budget must be a number, not"):
+            as_budget(budget)
+    assert [as_budget(budget) for budget in (np.int64(5), "10%", np.array(7))] == [5, 0.1, 7]
+
+
+@pytest.mark.parametrize("beta", [0.2, "0.2", "20%", np.float32(0.2), np.float64(0.2), np.array(0.2)])
+def test_a_beta_in_another_type_is_the_same_beta(beta):
+    assert resolve_beta(beta, 3, 10) == 2
+    assert as_beta(beta) == 0.2
+
+
+def test_what_is_no_beta():
+    for beta in ("abc", "", None, True, [0.1], {}):
+        with pytest.raises(InvalidInput, match="β must be a number, not"):
+            as_beta(beta)
+    assert resolve_beta(np.int64(0), 3, 10) == 0
+
+
+@pytest.mark.parametrize("beta", [-0.1, 0.71, 1, 1.0, 2, 10**400, math.nan, math.inf, True, None, "abc", [0.1]])
 def test_invalid_betas_name_the_range(beta):
     # With 3 of 10 kept, at most 0.7 can be dropped.
     with pytest.raises(InvalidInput, match=r"3 of 10 images \(30\.0%\), β must be between 0 and 0\.7;") as error:
