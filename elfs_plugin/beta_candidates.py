@@ -4,6 +4,7 @@
 ``order`` (N,) gives the rows of the inputs in an order that does not depend on how they came.
 """
 
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
         rows = order[np.sort(place[split.coresets[row]])]
         model = fit(ImageRows(inputs, rows), labels[rows], num_classes=int(labels.max()) + 1, config=config,
                     seed=seed + REPEAT_SEEDS * repeat, device=device,
-                    checkpoint=None if checkpoint is None else f"{checkpoint}.{row}-{repeat}",
+                    checkpoint=kept.beside(f"{row}-{repeat}"),
                     progress=lambda fraction, detail="": report(fraction, f"{name}: {detail}"))  # fmt: skip
         found = model.predict(ImageRows(inputs, split.held_out))
         return np.mean(found == labels[split.held_out])
@@ -79,7 +80,8 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
     if checkpoint is not None:
         kept.remove()
         for left in Path(checkpoint).parent.glob(f"{Path(checkpoint).name}.*"):  # of a search that never went on
-            left.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                left.unlink()
     return accuracies
 
 

@@ -1,13 +1,22 @@
-"""Finished stages on disk, so that a job that died resumes from the last one."""
+"""Finished stages on disk, so that a job that died resumes from the last one.
 
+What is kept makes a rerun resume and is needed for nothing else: where it cannot be kept (a folder of another user, a
+read-only or a full disk) the job says so once and goes on.
+"""
+
+import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
+
+from .kept_files import disk_error, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +39,28 @@ class StageStore:
     """Keeps the arrays of each finished stage in a folder, under the fingerprint of what they were made from.
 
     With ``folder=None`` nothing is kept. A stage is written to a temporary file that is then renamed, so a crash leaves
-    either the whole stage or none of it.
+    either the whole stage or none of it. A folder that cannot be used costs no job: the first problem is logged, told
+    to ``on_problem``, and kept in ``problems``.
+
+    Args:
+        on_problem: called with a sentence for the user, at most once
     """
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, on_problem=None):
         self._folder = Path(folder) if folder is not None else None
+        self._on_problem = on_problem
+        self._lock = threading.Lock()
+        self.problems = []
+
+    def file(self, name):
+        """A file beside the stages, for a :class:`~.training_checkpoint.TrainingCheckpoint`; None without a folder."""
+        return None if self._folder is None else KeptFile(self._folder / name, self.report)
 
     def load(self, stage, key):
         """The arrays of a stage as a dict, or None when it is absent, of another fingerprint, or unreadable."""
         if self._folder is None:
             return None
         path = self._folder / f"{stage}.npz"
-        if not path.is_file():
-            return None
         try:
             with np.load(path, allow_pickle=False) as file:
                 if str(file["fingerprint"]) != key:
@@ -50,22 +68,77 @@ class StageStore:
                 return {name: file[name] for name in file.files if name != "fingerprint"}
         except MemoryError:
             raise
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError as error:
+            self.report(error)
+            return None
         except Exception as error:  # a damaged archive raises nearly anything, zipfile.BadZipFile among others
             logger.warning("%s cannot be read (%s); the stage is computed again.", path, error)
             return None
 
     def save(self, stage, key, arrays):
+        """Keeps the arrays of a finished stage, or reports that they cannot be kept."""
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f"{stage}.partial"
-        try:
-            with open(partial, "wb") as file:
+        with self.optional():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(self._folder / f"{stage}.npz") as file:
                 np.savez(file, fingerprint=np.array(key), **arrays)
-            os.replace(partial, self._folder / f"{stage}.npz")
-        finally:
-            partial.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def optional(self):
+        """A block that writes something the job can do without: what the disk refuses ends the block, not the job."""
+        try:
+            yield
+        except Exception as error:
+            if disk_error(error) is None:
+                raise
+            self.report(error)
+
+    def report(self, error):
+        """Says once, in a sentence, that nothing can be kept in the folder."""
+        with self._lock:  # trainings side by side report from threads of their own
+            if self.problems:
+                return
+            self.problems.append(cannot_keep(self._folder, error))
+        logger.warning("%s", self.problems[0])
+        if self._on_problem is not None:
+            self._on_problem(self.problems[0])
 
     def clear(self):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class KeptFile(os.PathLike):
+    """The path of a file that a job can do without, and ``report(error)``, to be called where it cannot be written."""
+
+    def __init__(self, path, report):
+        self._path = Path(path)
+        self.report = report
+
+    def __fspath__(self):
+        return str(self._path)
+
+    def beside(self, suffix):
+        """The file of the same name with ``.suffix`` behind it."""
+        return KeptFile(f"{self._path}.{suffix}", self.report)
+
+
+def cannot_keep(folder, error):
+    """A sentence for the user: why nothing can be kept in ``folder``, what follows from it, and what to do."""
+    found = disk_error(error)
+    number = None if found is None else found.errno
+    then = "This job goes on, but if it is stopped it begins anew."
+    if number in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        why = "is full" if number == errno.ENOSPC else "holds as much as you may keep there"
+        return (
+            f"The disk of {folder} {why}, so finished stages cannot be kept. {then} Free some space, or set ELFS_HOME "
+            "to a folder on another disk."
+        )
+    reason = (found.strerror if found is not None else None) or str(error).splitlines()[0]
+    return (
+        f"Finished stages cannot be kept in {folder} ({reason}). {then} Make the folder writable, or set ELFS_HOME to "
+        "another one."
+    )

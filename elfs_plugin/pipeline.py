@@ -8,7 +8,6 @@ import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -86,9 +85,8 @@ class Pipeline:
     def __init__(self, *, seed=0, device="auto", folder=None, reporter=None, on_stage=None):
         self.seed = seed
         self.device = device
-        self.store = StageStore(folder)
-        self._folder = None if folder is None else Path(folder)
         self.reporter = reporter or Reporter(stage_weights(*STAGES))
+        self.store = StageStore(folder, on_problem=self.reporter.warn)
         self.seconds = {}
         self.resumed = []
         self._on_stage = on_stage
@@ -153,7 +151,7 @@ class Pipeline:
                 config=config,
                 seed=self.seed,
                 device=self.device,
-                checkpoint=self._folder and self._folder / "pseudo_labels.training",
+                checkpoint=self.store.file("pseudo_labels.training"),
                 progress=progress,
             ),
             lambda p: {**_fields(p), "warnings": np.array(json.dumps(p.warnings))},
@@ -167,7 +165,7 @@ class Pipeline:
         A proxy on images keeps its training in the folder while it runs, and resumes in the middle. ``progress`` is
         what is left of the stage's progress after other work in it (decoding the images).
         """
-        checkpoint = self._folder / "dynamics.training" if self._folder and config.on_images else None
+        checkpoint = self.store.file("dynamics.training") if config.on_images else None
         return self._run(
             "dynamics",
             fingerprint(np.asarray(inputs), labels, num_classes, config.to_dict(), self.seed),
@@ -189,7 +187,7 @@ class Pipeline:
     def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None,
              ids=None, progress=None):  # fmt: skip
         """The β search; ``config`` is the configuration of one candidate. One on images resumes in the middle."""
-        checkpoint = self._folder / "beta.training" if self._folder and np.ndim(inputs) == 4 else None
+        checkpoint = self.store.file("beta.training") if np.ndim(inputs) == 4 else None
         parts = (np.asarray(inputs), labels, scores, budget, hard, None if grid is None else list(map(float, grid)),
                  repeats, config and config.to_dict(), self.seed, None if ids is None else list(ids))  # fmt: skip
         return self._run(

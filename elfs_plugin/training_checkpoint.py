@@ -1,14 +1,15 @@
 """A training in progress on disk, so that one that was cancelled or died goes on where it stopped."""
 
+import contextlib
 import logging
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .checkpoints import fingerprint
+from .checkpoints import KeptFile, fingerprint
+from .kept_files import disk_error, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ class TrainingCheckpoint:
     """One file with the state of one training; with ``path=None`` it keeps nothing.
 
     Args:
-        path: the file; it is written under another name and then renamed, so it is always whole
+        path: the file; it is written under another name and then renamed, so it is always whole. Where it cannot be
+            written the training goes on; a :class:`~.checkpoints.KeptFile` is told, of another path it is logged once
         key: the training's fingerprint; a file with another one is ignored and overwritten
         seconds: the least time between two timed writes
     """
 
     def __init__(self, path, key, seconds=60.0):
+        self._given = path
         self._path = None if path is None else Path(path)
         self._key = key
         self._seconds = seconds
@@ -46,15 +49,23 @@ class TrainingCheckpoint:
     def due(self):
         return self._path is not None and time.monotonic() - self._written >= self._seconds
 
+    def beside(self, suffix):
+        """The path of a checkpoint with ``.suffix`` behind this one's name, or None."""
+        if self._path is None:
+            return None
+        return self._given.beside(suffix) if isinstance(self._given, KeptFile) else f"{self._path}.{suffix}"
+
     def load(self, device):
         """The saved state (a dict, tensors on ``device``), or None when there is none of this training."""
-        if self._path is None or not self._path.is_file():
+        if self._path is None:
             return None
         try:
             saved = torch.load(self._path, map_location=device, weights_only=True)
             return saved["state"] if saved["key"] == self._key else None
         except MemoryError:
             raise
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except Exception as error:  # a damaged file raises nearly anything
             logger.warning("%s is no usable checkpoint (%s); the training starts anew.", self._path, error)
             return None
@@ -64,24 +75,25 @@ class TrainingCheckpoint:
         reported once and does not stop the training."""
         if self._path is None:
             return
-        partial = self._path.with_name(self._path.name + ".partial")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
+            with whole_file(self._path, flush=True) as file:
                 torch.save({"key": self._key, "state": state}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self._path)
         except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into a RuntimeError
-            partial.unlink(missing_ok=True)
-            if not self._failed:
-                logger.warning("No checkpoint can be written to %s (%s); the training goes on.", self._path, error)
-            self._failed = True
+            self._report(disk_error(error) or error)
         self._written = time.monotonic()
+
+    def _report(self, error):
+        if isinstance(self._given, KeptFile):
+            self._given.report(error)
+        elif not self._failed:
+            logger.warning("No checkpoint can be written to %s (%s); the training goes on.", self._path, error)
+        self._failed = True
 
     def remove(self):
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that cannot be written; another training ignores the file
+                self._path.unlink()
 
 
 _PLAIN = (torch.Tensor, int, float, str, list, tuple, dict, type(None))

@@ -1,5 +1,6 @@
 """FiftyOne for the tests alone: own database and plugins folder, no network; set before FiftyOne is imported."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -170,6 +171,37 @@ def bad_files(tmp_path):
         if data is not None:
             (tmp_path / name).write_bytes(data)
     return {str(tmp_path / name): reason for name, (_, reason) in files.items()}
+
+
+@pytest.fixture
+def without_rights():
+    """A block in which permissions of files count, also for root, whom they do not stop otherwise."""
+
+    @contextlib.contextmanager
+    def become():
+        root = os.geteuid() == 0
+        if root:
+            os.setegid(65534)
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if root:
+                os.seteuid(0)
+                os.setegid(0)
+
+    return become
+
+
+@pytest.fixture
+def open_folder():
+    """A temporary folder that every user may enter and read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+        for path in Path(folder).rglob("*"):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o755)
 
 
 Written = namedtuple("Written", "schema indexes tags saved_views runs app_config info stores")

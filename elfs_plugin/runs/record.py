@@ -1,15 +1,13 @@
 """What a run did, as a FiftyOne custom run: parameters, versions, counts, and everything it wrote."""
 
 import logging
-import os
-import shutil
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import fiftyone as fo
 
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
+from .folder import remove_run_folder, run_folder  # noqa: F401 (handed on)
 
 logger = logging.getLogger(__name__)
 
@@ -227,16 +225,3 @@ def save_results(dataset, key, **changes):
     data = {**load_results(dataset, key), **changes}
     data = {name: value for name, value in data.items() if value is not None}
     dataset.save_run_results(key, dataset.init_run_results(key, data=data), cache=False)
-
-
-def run_folder(dataset, key):
-    """Where finished stages and large embeddings of a run live on disk."""
-    home = os.environ.get("ELFS_HOME") or os.path.join(fo.constants.FIFTYONE_CONFIG_DIR, "elfs")
-    return Path(home) / str(dataset._doc.id) / key
-
-
-def remove_run_folder(dataset, key):
-    folder = run_folder(dataset, key)
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-        folder.parent.rmdir()

@@ -1,10 +1,14 @@
+import contextlib
+import errno
 import os
 
 import numpy as np
 import pytest
+import torch
 
-from elfs_plugin import checkpoints
+from elfs_plugin import checkpoints, kept_files
 from elfs_plugin.checkpoints import StageStore, fingerprint
+from elfs_plugin.training_checkpoint import TrainingCheckpoint
 
 
 @pytest.fixture
@@ -69,8 +73,8 @@ def test_a_crash_while_saving_leaves_the_old_stage_whole(store, tmp_path, monkey
         raise OSError("the disk is full")
 
     monkeypatch.setattr(*((checkpoints.np, "savez") if where == "write" else (os, "replace")), crash)
-    with pytest.raises(OSError, match="disk is full"):
-        store.save("stage", "new", {"a": np.arange(5)})
+    store.save("stage", "new", {"a": np.arange(5)})
+    assert len(store.problems) == 1 and "(the disk is full)" in store.problems[0]
     assert store.load("stage", "old")["a"].tolist() == [0, 1, 2]
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["stage.npz"]
 
@@ -126,3 +130,103 @@ def test_long_lists_of_objects_count_to_the_last_element():
     other[1500] = "another"
     assert fingerprint(ids) != fingerprint(other)
     assert fingerprint(ids) == fingerprint(ids.copy())
+
+
+class Full:
+    """A file on a disk with room for ``bytes_left`` bytes."""
+
+    def __init__(self, file, bytes_left, number=errno.ENOSPC):
+        self._file, self._left, self._number = file, bytes_left, number
+
+    def write(self, data):
+        if len(data) > self._left:
+            raise OSError(self._number, os.strerror(self._number))
+        self._left -= len(data)
+        return self._file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A function: every file opened by descriptor from now on has room for so many bytes."""
+    true_open = open
+
+    def fill(bytes_left, number=errno.ENOSPC):
+        @contextlib.contextmanager
+        def closing(file, *args, **kwargs):
+            with true_open(file, *args, **kwargs) as opened:
+                yield Full(opened, bytes_left, number) if isinstance(file, int) else opened
+
+        monkeypatch.setattr(kept_files, "open", closing, raising=False)
+
+    return fill
+
+
+@pytest.mark.parametrize("room", [0, 1000, 5000])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_costs_the_kept_stage_and_not_the_job(tmp_path, full_disk, caplog, room, number):
+    told = []
+    store = StageStore(tmp_path / "run", told.append)
+    store.save("stage", "old", {"a": np.arange(3)})
+    full_disk(room, number)
+    store.save("stage", "new", {"a": np.arange(5000)})
+    store.save("other", "new", {"a": np.arange(5000)})
+    assert store.load("stage", "old")["a"].tolist() == [0, 1, 2]
+    assert os.listdir(tmp_path / "run") == ["stage.npz"]
+    assert told == store.problems and len(told) == 1
+    assert f"The disk of {tmp_path / 'run'} " in told[0] and "ELFS_HOME" in told[0]
+    assert caplog.text.count("cannot be kept") == 1
+
+
+def test_a_training_checkpoint_and_a_stage_report_one_problem_together(tmp_path, full_disk, caplog):
+    told = []
+    store = StageStore(tmp_path / "run", told.append)
+    full_disk(500)
+    training = TrainingCheckpoint(store.file("pseudo_labels.training"), "key")
+    training.save({"w": torch.arange(5000)})
+    TrainingCheckpoint(training.beside("0-1"), "key").save({"w": torch.arange(5000)})
+    store.save("stage", "key", {"a": np.arange(5000)})
+    assert len(told) == 1 and caplog.text.count("cannot be kept") == 1
+    assert os.listdir(tmp_path / "run") == [] and training.load("cpu") is None
+
+
+def test_a_folder_that_is_none_costs_nothing(tmp_path):
+    (tmp_path / "file").write_text("the user's")
+    told = []
+    store = StageStore(tmp_path / "file" / "run", told.append)
+    assert store.load("stage", "key") is None and told == []
+    store.save("stage", "key", {"a": np.arange(3)})
+    TrainingCheckpoint(store.file("training"), "key").save({"step": 1})
+    assert store.load("stage", "key") is None and len(told) == 1
+    assert (tmp_path / "file").read_text() == "the user's"
+
+
+def test_a_folder_that_cannot_be_written_is_read_all_the_same(open_folder, without_rights):
+    folder = open_folder / "run"
+    StageStore(folder).save("stage", "key", {"a": np.arange(3)})
+    TrainingCheckpoint(folder / "training", "key").save({"step": 1})
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    folder.chmod(0o555)
+    with without_rights():
+        told = []
+        store = StageStore(folder, told.append)
+        assert store.load("stage", "key")["a"].tolist() == [0, 1, 2] and told == []
+        store.save("stage", "new", {"a": np.arange(5)})
+        TrainingCheckpoint(store.file("training"), "key").save({"step": 2})
+        TrainingCheckpoint(store.file("training"), "key").remove()
+        assert len(told) == 1 and "Permission denied" in told[0]
+    assert sorted(os.listdir(folder)) == ["stage.npz", "training"]
+    folder.chmod(0o000)
+    with without_rights():
+        closed = StageStore(folder)
+        assert closed.load("stage", "key") is None and len(closed.problems) == 1
+        assert TrainingCheckpoint(folder / "training", "key").load("cpu") is None
+
+
+def test_an_error_that_is_not_the_disk_s_is_raised(store):
+    with pytest.raises(ValueError, match="odd"), store.optional():
+        raise ValueError("odd")
+    assert store.problems == []
