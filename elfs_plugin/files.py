@@ -1,0 +1,132 @@
+"""Files that are whole or not there, and space that is reserved before it is written to."""
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+PARTIAL = ".partial"
+"""Files in the making end like this."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The errors of a write for which there is no room."""
+
+_BLOCK = 16 << 20
+_NOT_SUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@contextlib.contextmanager
+def whole_file(path, mode="wb", **options):
+    """A file object to write ``path`` with; the file appears, whole, when the block ends without an error.
+
+    It is written beside ``path`` under a name of its own that nothing has (a link is never followed, a file never
+    overwritten) and then takes its place; on an error it is removed and what was at ``path`` stays as it is.
+
+    Args:
+        mode: ``"wb"`` or ``"w"``; ``options`` are those of :func:`open` (encoding, newline)
+
+    Raises:
+        OSError: with the name of ``path`` when there is no room for it
+        ValueError: for a path with a NUL character
+    """
+    path = Path(path)
+    _refuse_folder(path)
+    # A short name of its own: the target's with an ending could be too long.
+    partial = path.with_name(f".elfs-{uuid.uuid4().hex}{PARTIAL}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with named(path):
+            with os.fdopen(descriptor, mode, **options) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _refuse_folder(path):
+    """Raises what writing ``path`` would raise in the end, a name that is too long among others."""
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    except FileNotFoundError:
+        pass
+
+
+@contextlib.contextmanager
+def named(path):
+    """Lets an error that there is no room say for what: writing to an open file, it names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def reserved_npy(path, dtype, shape):
+    """A new ``.npy`` file, memory-mapped for writing, whose space is reserved.
+
+    Without that a full disk would not be an error but end the process (SIGBUS) when the array is filled.
+
+    Returns:
+        ``np.memmap`` of zeros, of that shape
+
+    Raises:
+        FileExistsError: when there is something at ``path``
+        OSError: with the name of ``path`` when there is no room for it; nothing is left there then
+    """
+    path = Path(path)
+    path.open("xb").close()
+    try:
+        with named(path):
+            array = np.lib.format.open_memmap(path, "w+", dtype, tuple(shape))
+            with path.open("r+b") as file:
+                reserve(file, os.fstat(file.fileno()).st_size, start=array.offset)
+        return array
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def reserved_temporary(dtype, shape):
+    """An array in a temporary file that the operating system removes with the process, its space reserved.
+
+    Raises:
+        OSError: with the name of the temporary folder when there is no room in it
+    """
+    with named(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="elfs-") as file:
+        array = np.memmap(file, dtype=dtype, mode="w+", shape=tuple(shape))
+        reserve(file, array.nbytes)
+        return array
+
+
+def reserve(file, size, start=0):
+    """Makes the bytes from ``start`` to ``size`` of a new file sure to have room. They are zeros.
+
+    Raises:
+        OSError: when there is no room
+    """
+    if size <= start:
+        return
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), start, size - start)
+            return
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+    # Elsewhere only a byte that was written is sure to have room.
+    file.seek(start)
+    zeros = bytes(min(_BLOCK, size - start))
+    for at in range(start, size, _BLOCK):
+        file.write(zeros[: size - at])
+    file.flush()
+    os.fsync(file.fileno())
