@@ -3,6 +3,8 @@
 import csv
 import io
 
+from . import csv_cells
+
 
 def coreset_rows(found):
     """One dict for each coreset of a stored :class:`~.comparison.Comparison` (its ``to_dict``)."""
@@ -48,10 +50,10 @@ def method_rows(found, **more):
 
 
 def to_csv(rows):
-    """Rows as CSV text with a header; an empty cell where there is no number."""
+    """Rows as CSV text with a header; an empty cell where there is no number, and no cell that is a formula."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with io.StringIO(newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file)
+        writer.writerow(csv_cells.row(names))
+        writer.writerows(csv_cells.row(row.get(name, "") for name in names) for row in rows)
         return file.getvalue()

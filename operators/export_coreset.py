@@ -1,7 +1,10 @@
 import fiftyone.operators.types as types
 
-from .base import ElfsOperator
+from .base import ElfsOperator, check
 from .forms import pick, run_input
+
+CHECK_MEDIA_BELOW = 50_000
+"""Up to that many samples the form itself compares the path with the paths of all images; the export always does."""
 
 
 class ExportCoreset(ElfsOperator):
@@ -23,10 +26,9 @@ class ExportCoreset(ElfsOperator):
         inputs.enum("zone", list(ZONES), default="coreset", required=False, label="What")
         path = inputs.str("path", required=False, label="Path",
                           description="Absolute path where the App runs: a file for CSV, else a folder")  # fmt: skip
-        if not ctx.params.get("path"):
-            path.invalid = True
-            path.error_message = "Give an absolute path to write to."
-        inputs.bool("overwrite", default=False, required=False, label="Overwrite what is there")
+        check(path, _check_path, ctx)
+        inputs.bool("overwrite", default=False, required=False, label="Replace an earlier export",
+                    description="Only what ELFS exported and nobody changed since is ever replaced")  # fmt: skip
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
@@ -34,4 +36,18 @@ class ExportCoreset(ElfsOperator):
         return runs.export_coreset(ctx.dataset, **pick(ctx.params, "key", "format", "zone", "path", "overwrite"))
 
     def after(self, ctx, summary):
-        ctx.ops.notify(f"{summary['exported']:,} images exported to {summary['path']}", variant="success")
+        from ..elfs_plugin.runs.export import describe
+
+        whole = not (summary["missing"] or summary["deleted"] or summary["kept"])
+        ctx.ops.notify(describe(summary), variant="success" if whole else "warning")
+
+
+def _check_path(ctx):
+    from ..elfs_plugin.runs.export_target import check_media, check_target
+
+    params = ctx.params
+    format = params.get("format") or "csv"
+    # A large export that would be replaced is looked through once, by the export itself.
+    target = check_target(params.get("path"), format, overwrite=bool(params.get("overwrite")), thorough=False)
+    if ctx.dataset.count() < CHECK_MEDIA_BELOW:
+        check_media(ctx.dataset, target, format)

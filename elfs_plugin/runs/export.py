@@ -1,13 +1,20 @@
-"""Writing a zone of a run to disk for a labelling tool."""
+"""Writing a zone of a run to disk for a labelling tool. Nothing that an export did not write is replaced or removed."""
 
+import contextlib
 import csv
 import os
+from datetime import datetime, timezone
 from pathlib import Path
 
-import fiftyone as fo
+import fiftyone.utils.data as foud
 
-from ..errors import InvalidInput
-from .fields import SCORES
+from .. import csv_cells
+from ..errors import ElfsError, InvalidInput
+from .export_copies import Copies, common_folder, unreadable
+from .export_receipt import LIST_COLUMNS, MISSING_COLUMNS, beside, is_list, is_missing_list, new_receipt
+from .export_staging import Staging
+from .export_target import check_media, check_target, why_not
+from .record import require_record
 from .views import zone_view
 
 EXPORT_FORMATS = {
@@ -18,47 +25,214 @@ EXPORT_FORMATS = {
 
 
 def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset", overwrite=False):
-    """Writes a zone to disk for a labelling tool. Returns {"path", "exported"}.
+    """Writes a zone to disk for a labelling tool, hardest image first.
+
+    The export is made beside ``path`` and moved there when it is whole. Images whose files cannot be read are left out
+    and listed beside it, in ``<name>.missing.csv``. A folder gets a receipt beside it, ``.<name>.elfs-export.json``,
+    by which a later export knows what it may replace. Text that a spreadsheet could take for a formula has an
+    apostrophe before it in lists; :func:`..csv_cells.plain_text` takes it away.
+
+    Args:
+        path: absolute; a file for ``"csv"``, else a folder. Folders above it are created
+        overwrite: replace an earlier export there: a list of ELFS's, or a folder to which ELFS exported and in which no
+            file was added or changed since
+
+    Returns:
+        dict: ``path``; ``exported``, the rows of a list, the samples of a dataset, the files of a folder; ``missing``,
+        the images left out, and ``missing_list``, the file that names them (or None); ``deleted``, the samples of the
+        zone that are no longer in the dataset; ``repeated``, the samples whose file is in the folder already; ``kept``,
+        a folder with files that somebody added to the earlier export while it was replaced (or None)
 
     Raises:
-        InvalidInput: for a relative path, an existing target without ``overwrite``, an unknown format
+        InvalidInput: for a relative path, a target that ELFS did not write, that holds images of the dataset or cannot
+            be written, an unknown format, or a zone without images that can be read
+        ElfsError: when there is no room, or the target was written to meanwhile; nothing there is changed then
     """
     dataset = collection._dataset
     view = zone_view(dataset, key, zone, order="hardest")
     if format not in EXPORT_FORMATS:
         raise InvalidInput(f"Unknown format {format!r}. Use one of: {', '.join(EXPORT_FORMATS)}.", "format")
-    path = Path(path).expanduser() if path else None
-    if path is None or not path.is_absolute():
-        raise InvalidInput("Give an absolute path to write to.", "path")
-    taken = path.is_file() or (path.is_dir() and any(path.iterdir())) or (path.is_dir() and format == "csv")
-    if taken and (not overwrite or (path.is_dir() and format == "csv")):
-        raise InvalidInput(f"{path} already exists. Choose another path, or allow overwriting.", "path")
-    n = len(view)
-    if n == 0:
+    target = check_target(path, format, overwrite=overwrite)
+    ids, paths = view.values(["id", "filepath"])
+    deleted = require_record(dataset, key, "selection", "an export").stages["selection"][zone] - len(ids)
+    _refuse_empty(ids, paths, key, zone, deleted)
+    check_media(dataset, target, format)
+    with _folders_above(target):
+        try:
+            with Staging(target) as staging:
+                write = {"csv": _write_list, "images": _write_images, "fiftyone": _write_dataset}[format]
+                exported, missing = write(view, key, ids, paths, staging.new)
+                found = [(path, i, missing[path]) for i, path in zip(ids, paths) if path in missing]
+                _refuse_missing(exported, found)
+                if format == "csv":
+                    staging.place_file(staging.new, target, is_list if overwrite else None)
+                else:
+                    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+                    receipt = new_receipt(staging.new, dataset=dataset.name, run=key, zone=zone, written=now)
+                    staging.place_folder(receipt, overwrite=overwrite)
+                missing_list = _place_missing(found, staging, overwrite)
+        except OSError as error:
+            raise ElfsError(why_not(error, target)) from error
+    repeated = len(ids) - len(found) - exported
+    return {
+        "path": str(Path(os.fsdecode(path)).expanduser()),
+        "exported": exported,
+        "missing": len(found),
+        "missing_list": missing_list,
+        "deleted": max(deleted, 0),
+        "repeated": repeated,
+        "kept": staging.kept,
+    }
+
+
+def describe(summary):
+    """What an export did, in a few sentences."""
+    text = f"{summary['exported']:,} images exported to {summary['path']}"
+    if summary["repeated"]:
+        text += f". {summary['repeated']:,} more samples have the same files"
+    if summary["missing"]:
+        text += f". {summary['missing']:,} could not be read and were left out: {summary['missing_list']} lists them"
+    if summary["deleted"]:
+        text += f". {summary['deleted']:,} of the zone are no longer in the dataset"
+    if summary["kept"]:
+        text += f". Files that were added to the earlier export meanwhile are in {summary['kept']}"
+    return text
+
+
+def _refuse_empty(ids, paths, key, zone, deleted):
+    if not ids and deleted > 0:
+        raise InvalidInput(
+            f"All {deleted:,} images of the zone '{zone}' of the run '{key}' were deleted from the dataset. There is "
+            "nothing to export.",
+            "zone",
+        )
+    if not ids:
         raise InvalidInput(f"The zone '{zone}' of the run '{key}' holds no images. There is nothing to export.", "zone")
-    if format == "csv":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_csv(view, key, path)
-    elif format == "images":
-        path.mkdir(parents=True, exist_ok=True)
-        root = os.path.commonpath([os.path.dirname(p) for p in view.values("filepath")])
-        view.export(str(path), dataset_type=fo.types.ImageDirectory, export_media=True, rel_dir=root,
-                    overwrite=overwrite, progress=False)  # fmt: skip
-    else:
-        view.export(str(path), dataset_type=fo.types.FiftyOneDataset, export_media=True, overwrite=overwrite,
-                    progress=False)  # fmt: skip
-    return {"path": str(path), "exported": n}
+    if all(unreadable(path) for path in paths):
+        _refuse_missing(0, [(path, i, unreadable(path)) for path, i in zip(paths, ids)])
 
 
-def _write_csv(view, key, path):
-    names = ("rank", "zone", *SCORES, "pseudo_label.label", "pseudo_label.confidence", "agreement")
-    # A run of an older version may lack some of the fields.
-    known = [f"{key}.{name}" for name in names if view.has_sample_field(f"{key}.{name}")]
+def _refuse_missing(exported, found):
+    if not exported:
+        path, _, reason = found[0]
+        raise InvalidInput(
+            f"None of the {len(found):,} images can be read ({path}: {reason}). Nothing was exported; check that their "
+            "disk is there.",
+            "zone",
+        )
+
+
+@contextlib.contextmanager
+def _folders_above(target):
+    """Creates the missing folders above a target, and removes them again when the block fails."""
+    created = []
+    try:
+        for folder in reversed([parent for parent in target.parents if not parent.exists()]):
+            folder.mkdir()
+            created.append(folder)
+    except OSError as error:
+        _remove_empty(created)
+        raise InvalidInput(why_not(error, target), "path") from None
+    try:
+        yield
+    except BaseException:
+        _remove_empty(created)
+        raise
+
+
+def _remove_empty(folders):
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _write_list(view, key, ids, paths, target):
+    known = [f"{key}.{name}" for name in LIST_COLUMNS if view.has_sample_field(f"{key}.{name}")]
     columns = ["filepath", "id", *known]
-    rows = zip(*view.values(columns))
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
+    missing = {path: reason for path in dict.fromkeys(paths) if (reason := unreadable(path))}
+    rows = [row for row in zip(*view.values(columns)) if row[0] not in missing]
+    _write_rows(target, [name.removeprefix(f"{key}.") for name in columns], rows)
+    return len(rows), missing
+
+
+def _write_images(view, key, ids, paths, folder):
+    copies = _copied(paths, folder)
+    return len(copies.names), copies.missing
+
+
+def _write_dataset(view, key, ids, paths, folder):
+    copies = _copied(paths, folder / "data")
+    left_out = [i for i, path in zip(ids, paths) if path in copies.missing]
+    if len(left_out) == len(ids):
+        return 0, copies.missing
+    view = view.exclude(left_out) if left_out else view
+    view.export(dataset_exporter=_Exporter(str(folder), copies), progress=False)
+    return len(ids) - len(left_out), copies.missing
+
+
+def _copied(paths, folder):
+    folder.mkdir(parents=True)
+    copies = Copies(folder, common_folder(paths))
+    for path in paths:
+        copies.copy(path)
+    return copies
+
+
+class _Exporter(foud.FiftyOneDatasetExporter):
+    """FiftyOne's exporter with the copies that are made already; other media whose file is gone keep their path."""
+
+    def __init__(self, folder, copies):
+        super().__init__(folder, export_media=True)
+        self._copies = copies
+
+    def setup(self):
+        super().setup()
+        self._media_exporter = _Media(self._data_dir, self._copies)
+        self._media_exporter.setup()
+
+    def _get_media_field_exporter(self, field_name):
+        if field_name not in self._media_field_exporters:
+            folder = os.path.join(self._fields_dir, field_name)
+            media = _Media(folder, Copies(folder))
+            media.setup()
+            self._media_field_exporters[field_name] = media
+        return self._media_field_exporters[field_name]
+
+
+class _Media(foud.MediaExporter):
+    def __init__(self, folder, copies):
+        super().__init__(True, export_path=folder)
+        self._copies = copies
+
+    def export(self, media_or_path, outpath=None):
+        if outpath is not None or not isinstance(media_or_path, str):
+            return super().export(media_or_path, outpath=outpath)
+        name = self._copies.copy(media_or_path)
+        if name is None:
+            return media_or_path, media_or_path  # absolute: FiftyOne keeps it as it is
+        return os.path.join(self.export_path, name), name
+
+
+def _place_missing(found, staging, overwrite):
+    """Puts the list of missing images beside the target, under a name that is free. Returns its path, or None."""
+    target = staging.target
+    stem = target.with_suffix("") if target.suffix.lower() == ".csv" else target
+    place = beside(stem, ending=".missing.csv")
+    if not found:
+        if overwrite and is_missing_list(place):  # of the export that is replaced
+            os.unlink(place)
+        return None
+    _write_rows(staging.missing, MISSING_COLUMNS, found)
+    number = 1
+    while os.path.lexists(place) and not (overwrite and is_missing_list(place)):
+        number += 1
+        place = beside(stem, ending=f".missing-{number}.csv")
+    staging.place_file(staging.missing, place, is_missing_list if overwrite else None)
+    return str(place)
+
+
+def _write_rows(path, columns, rows):
+    with open(path, "x", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow([name.removeprefix(f"{key}.") for name in columns])
-        writer.writerows(rows)
-    os.replace(partial, path)
+        writer.writerow(columns)
+        writer.writerows(csv_cells.row(row) for row in rows)
