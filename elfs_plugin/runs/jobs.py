@@ -141,8 +141,9 @@ class _State:
         self._states.set(self._name, dict(self._value))
 
     def show(self, event):
-        self._publish(stage=event.stage, step=event.step, steps=event.steps, overall=event.overall,
-                      detail=event.detail, label=event.label)  # fmt: skip
+        with contextlib.suppress(TakenOver):  # the next report ends the job
+            self._publish(stage=event.stage, step=event.step, steps=event.steps, overall=event.overall,
+                          detail=event.detail, label=event.label)  # fmt: skip
 
     def finish(self, **changes):
         # When MongoDB itself is gone the outcome cannot be written; the stale lock tells the panel instead.

@@ -211,8 +211,8 @@ def test_the_heartbeat_notices_that_the_lock_is_lost(dataset, monkeypatch):
     with pytest.raises(TakenOver), start(dataset) as reporter:
         jobs.store(dataset).set("lock_elfs", lock_of(os.getpid()))
         wait_until(reporter._is_lost)
-        reporter.stage("first")
-        raise AssertionError("it went on")
+        with pytest.raises(TakenOver):
+            reporter.stage("first")
 
 
 def test_a_heartbeat_whose_confirmation_was_lost_is_followed_by_others(dataset, monkeypatch):
@@ -451,6 +451,17 @@ def test_a_job_is_cancelled_at_its_next_report(dataset):
     assert "resumes" in state["message"]
     with start(dataset) as reporter:  # the old request does not cancel the next job
         reporter.stage("first")
+    assert jobs.read_job(dataset, "elfs")["state"] == "completed"
+
+
+@pytest.mark.parametrize("request_of", [True, "an earlier job"])
+def test_a_request_from_before_cancels_nothing(dataset, request_of):
+    jobs.store(dataset).set("cancel_elfs", request_of)
+    with start(dataset) as reporter:
+        reporter.stage("first")
+        if request_of is not True:  # it was asked for just when this job took over
+            jobs.store(dataset).set("cancel_elfs", request_of)
+        reporter.stage("second")
     assert jobs.read_job(dataset, "elfs")["state"] == "completed"
 
 
