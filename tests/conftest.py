@@ -126,7 +126,7 @@ def written(new_dataset):
     Sample i has the AUM i - 6, hence the rank i; it is in cluster 2 (even) or cluster 10 (odd); its neighbours are the
     samples i + 1, i + 2, i + 3 (from the start again after the last), 0.99, 0.9 and 0.8 similar.
     """
-    from elfs_plugin.runs import fields, graph, ranking, record
+    from elfs_plugin.runs import fields, graph, journal, ranking, record
 
     n = 12
     dataset = new_dataset(n)
@@ -140,14 +140,14 @@ def written(new_dataset):
         "scores": {"score": "aum", "scored": n, "proxy": {}},
     }
     ranking.new_ranking(run)
-    record.save_record(dataset, run)
-    fields.ensure_group(dataset, "elfs", owned=False)
-    fields.write_pseudo_labels(dataset, "elfs", ids, np.where(rows % 2, 10, 2), rows / n, np.ones(n))
-    scores = SimpleNamespace(**{name: np.zeros(n) for name in fields.SCORES} | {"aum": rows - 6.0})
-    fields.write_scores(dataset, "elfs", ids, scores, rows)
-    record.save_results(dataset, "elfs", histogram={"counts": [n]}, failures={})
     near = (rows[:, None] + np.array([1, 2, 3])) % n
-    graph.save(record.run_folder(dataset, "elfs"), ids, near, np.tile([0.99, 0.9, 0.8], (n, 1)))
+    run.graph = graph.save(record.run_folder(dataset, "elfs"), ids, near, np.tile([0.99, 0.9, 0.8], (n, 1)))
+    scores = SimpleNamespace(**{name: np.zeros(n) for name in fields.SCORES} | {"aum": rows - 6.0})
+    draft = journal.Draft(results={"histogram": {"counts": [n]}, "failures": {}})
+    draft.put(*fields.label_columns("elfs", ids, np.where(rows % 2, 10, 2), rows / n, np.ones(n)))
+    draft.put(*fields.score_columns("elfs", ids, scores, rows))
+    draft.step("indexes")
+    journal.publish(dataset, run, draft)
     return dataset, ids
 
 

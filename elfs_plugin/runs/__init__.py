@@ -42,6 +42,7 @@ _MODULES = {
     "methods": ("choose_coreset", "preview_veto"),
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
+    "repair": ("repair_run",),
     "samples": ("check_collection", "vector_fields"),
     "selection": ("saved_token",),
     "stages": (

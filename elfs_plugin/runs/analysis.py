@@ -20,11 +20,12 @@ from ..proxy import ProxyConfig
 from ..pruning import resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
 from ..stability import stability
-from . import fields, jobs, record
+from . import changes, fields, jobs, own, record
 from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
 from .members import expected_size, member_ids, parse_members
 from .pool import kept_graph, read_pool
 from .ranking import ranking_version
+from .repair import settle
 from .staleness import cut_of
 from .truth import truth_path
 from .views import zone_view
@@ -93,7 +94,7 @@ def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, p
         unreadable = 0
         if config.on_images:
             size = int(config.image_size or stage.get("image_size") or DEFAULT_IMAGE_SIZE)
-            images = DecodedImages(fields.writable(job.dataset))
+            images = DecodedImages(lambda: changes.paths_of(job.dataset, pool.ids.tolist()))
             inputs, unread = images.get(pool.ids.tolist(), size, part(progress, 0.0, 0.1))
             unreadable = len(unread)
             pool = pool.only(np.array([i not in unread for i in pool.ids.tolist()]))
@@ -207,10 +208,11 @@ def analysis_job(dataset, key, operation, sinks, needs="scores"):
     """A :class:`_Job` of an analysis, which needs a finished stage of the run."""
     if dataset is None:
         raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
-    dataset = dataset._dataset
+    dataset = own.own_dataset(dataset._dataset)
     record.check_key(dataset, key)
     record.require_record(dataset, key, needs, operation.lower())
     with jobs.job(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks) as reporter:
+        settle(dataset, key, reporter.verify)
         # Another process may have worked on this run between the form and the lock.
         yield _Job(dataset, record.require_record(dataset, key, needs, operation.lower()), reporter, operation)
 

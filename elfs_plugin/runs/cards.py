@@ -51,7 +51,7 @@ def card(dataset, key, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE
         "agreement": found["agreement"],
         "zone": zone_of(rank, hard, budget),
     }
-    return {**result, **_neighbors(dataset, key, found["id"], hard, budget, near_duplicate)}
+    return {**result, **_neighbors(dataset, run, found["id"], hard, budget, near_duplicate)}
 
 
 def zone_of(rank, hard, budget):
@@ -103,8 +103,9 @@ def _without_score(sample_id, filepath, status, sentence):
     }
 
 
-def _neighbors(dataset, key, sample_id, hard, budget, near_duplicate):
-    kept = graph.load(record.run_folder(dataset, key))
+def _neighbors(dataset, run, sample_id, hard, budget, near_duplicate):
+    key = run.key
+    kept = graph.load(record.run_folder(dataset, key), run.graph)
     pairs = kept.neighbors_of(sample_id) if kept is not None else None
     if pairs is None:
         what = "This run" if kept is None else "For this image the run"

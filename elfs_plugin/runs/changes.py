@@ -1,20 +1,23 @@
 """What has happened to a dataset since a run: samples added, samples deleted. Counted from indexes, whatever N is."""
 
+import contextlib
 import hashlib
 import json
-import os
 import threading
-import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 import fiftyone as fo
+from bson import ObjectId
 
-from . import record
+from ..kept_files import whole_file
+from . import record, roster
+from .versions import ranking_version
 
 _COUNTED = 20_000
 """Samples that are looked at one by one; above it the number comes from the indexes alone."""
 
+_ASKED = 50_000
 _FILE = "changes.json"
 _KEPT = 64
 _counted = {}
@@ -78,6 +81,34 @@ def count_changes(dataset, run):
     return found
 
 
+def lost_ids(dataset, run):
+    """Ids of the samples that the run scored, that exist and that have no rank any more: somebody emptied the field,
+    say. They have not been deleted.
+
+    Without a roster (runs of older versions, very large ones) those are found that have kept another value of the run.
+    """
+    collection, path = dataset._sample_collection, f"{run.key}.rank"
+    scored = roster.load(dataset, run.key, ranking_version(run))
+    if scored is None:
+        others = [{f"{run.key}.{name}": {"$ne": None}} for name in ("pseudo_label", "aum", "el2n", "forgetting")]
+        wanted = {path: None, "created_at": {"$lte": run_time(dataset, run)}, "$or": others}
+        failed = record.load_results(dataset, run.key).get("failures", {})
+        found = (str(sample["_id"]) for sample in collection.find(wanted, {"_id": 1}))
+        return sorted(i for i in found if i not in failed)
+    ranked = {str(sample["_id"]) for sample in collection.find({path: {"$gte": 0}}, {"_id": 1})}
+    return sorted(paths_of(dataset, [i for i in scored if i not in ranked]))
+
+
+def paths_of(dataset, ids):
+    """id -> file path of those of the samples that exist, in queries of a bounded size."""
+    found = {}
+    for start in range(0, len(ids), _ASKED):
+        wanted = {"_id": {"$in": [ObjectId(i) for i in ids[start : start + _ASKED]]}}
+        for sample in dataset._sample_collection.find(wanted, {"filepath": 1}):
+            found[str(sample["_id"])] = sample["filepath"]
+    return found
+
+
 def _digest(*parts):
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -90,12 +121,9 @@ def _keep(name, counted):
 
 
 def _save(path, state, found):
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.write_text(json.dumps({"state": state, "changes": asdict(found)}))
-        os.replace(partial, path)
-    except OSError:  # no such folder, a full or read-only disk: it is counted again
-        partial.unlink(missing_ok=True)
+    # No such folder, a full or read-only disk: it is counted again.
+    with contextlib.suppress(OSError), whole_file(path) as file:
+        file.write(json.dumps({"state": state, "changes": asdict(found)}).encode())
 
 
 def _load(path):
@@ -111,7 +139,7 @@ def run_time(dataset, run):
     since = run.stages.get("pseudo_labels", {}).get("since")
     if isinstance(since, (int, float)):
         return datetime.fromtimestamp(since, timezone.utc).replace(tzinfo=None)
-    return dataset.get_run_info(run.key).timestamp
+    return record.run_document(dataset, run.key).timestamp
 
 
 def added_query(dataset, run):

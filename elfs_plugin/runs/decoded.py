@@ -2,17 +2,20 @@
 
 from ..errors import InvalidInput
 from ..images import load_pixels
-from . import samples
 
 DEFAULT_IMAGE_SIZE = 32
 """Side in pixels at which a proxy sees the images, unless it is told."""
 
 
 class DecodedImages:
-    """Decodes the images of a collection, and keeps them for another stage of the same job that wants the same."""
+    """Decodes images, and keeps them for another stage of the same job that wants the same.
 
-    def __init__(self, collection):
-        self._collection = collection
+    Args:
+        paths: a function that gives the path of each image by its id, asked once
+    """
+
+    def __init__(self, paths):
+        self._read_paths = paths
         self._paths = self._wanted = self._values = None
 
     def forget(self):
@@ -31,11 +34,12 @@ class DecodedImages:
         if self._wanted == (size, ids):
             return self._values, {}
         if self._paths is None:
-            found = samples.read_samples(self._collection)
-            self._paths = dict(zip(found.ids, found.paths))
-        pixels = load_pixels([self._paths[i] for i in ids], size, progress=progress)
-        if not len(pixels.values):
+            self._paths = self._read_paths()
+        there = [i for i in ids if i in self._paths]
+        gone = dict.fromkeys((i for i in ids if i not in self._paths), "it is no longer in the dataset")
+        pixels = load_pixels([self._paths[i] for i in there], size, progress=progress) if there else None
+        if pixels is None or not len(pixels.values):
             raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
-        unread = {ids[index]: reason for index, reason in pixels.failures.items()}
+        unread = {**gone, **{there[index]: reason for index, reason in pixels.failures.items()}}
         self._wanted, self._values = (size, [i for i in ids if i not in unread]), pixels.values
         return pixels.values, unread

@@ -1,67 +1,99 @@
 """Removing what a run wrote, and nothing else."""
 
 from ..errors import InvalidInput
-from . import fields, jobs, record, workspace
+from . import fields, jobs, journal, own, record, roster, workspace
+from .removal import release_embeddings, remove_brain_run
+
+DELETING = {"delete": True}
+"""``pending`` of a record whose run is being deleted."""
 
 
 def delete_run(dataset, key="elfs"):
     """Removes everything the run wrote and nothing else. Returns what was removed.
 
-    An embeddings field that existed before, or that another run uses, stays.
+    An embeddings field that existed before, or that another run uses, stays; so does a saved view that somebody else
+    has put in the place of the run's. A deletion that was interrupted goes on where it stopped. Without a record, what
+    a run left behind in a clone, a merge or an import is removed.
     """
-    dataset = dataset._dataset
+    shared = dataset._dataset
+    dataset = own.own_dataset(shared)
     found = record.load_record(dataset, key)
-    if found is None:
+    if found is None and not fields.is_left_behind(dataset, key):
         have = ", ".join(record.list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
     record.check_format(found)
     lock = jobs.Lock(jobs.store(dataset), key)
     lock.acquire("Deleting the run")
     try:
-        for tag in found.tags:
-            fields.writable(dataset).match_tags(tag).untag_samples(tag)
-        for name in found.saved_views:
-            if dataset.has_saved_view(name):
-                dataset.delete_saved_view(name)
-        removed = []
-        for brain_key in list(found.brain_keys):
-            remove_brain_run(dataset, found, brain_key)
-        if found.owns_field and dataset.has_sample_field(key):
-            fields.drop_indexes(dataset, key)
-            dataset.delete_sample_field(key)
-            removed.append(key)
-        if release_embeddings(dataset, found):
-            removed.append(found.embeddings_field)
+        if found is None:
+            removed = _remove_left_behind(dataset, key)
+        else:
+            removed = _remove(dataset, record.load_record(dataset, key) or found, lock.verify)
         record.remove_run_folder(dataset, key)
         jobs.forget(dataset, key)
-        workspace.release(dataset, found)
-        dataset.delete_run(key)
-        return {"key": key, "fields": removed, "tags": found.tags, "saved_views": found.saved_views}
+        roster.forget(dataset, key)
+        own.refresh(shared)
+        return removed
     finally:
         lock.release()
 
 
-def release_embeddings(dataset, run):
-    """Deletes the vector field that a run wrote, or leaves it to another run that uses it. Returns whether deleted."""
-    if not run.owns_embeddings or not dataset.has_sample_field(run.embeddings_field):
+def resume_deletion(dataset, key, verify):
+    """Ends a deletion that was interrupted. Returns whether there was one."""
+    run = record.load_record(dataset, key)
+    if run is None or run.pending != DELETING:
         return False
-    for key in record.list_runs(dataset):
-        other = record.load_record(dataset, key)
-        if key != run.key and other.embeddings_field == run.embeddings_field:
-            other.owns_embeddings = True
-            record.save_record(dataset, other)
-            return False
-    dataset.delete_sample_field(run.embeddings_field)
+    _remove(dataset, run, verify)
+    record.remove_run_folder(dataset, key)
+    roster.forget(dataset, key)
     return True
 
 
-def remove_brain_run(dataset, run, brain_key):
-    """Removes a brain run of this run, with its field and index. The record is the caller's to save."""
-    if brain_key not in run.brain_keys:
-        return
-    if dataset.has_brain_run(brain_key):
-        dataset.delete_brain_run(brain_key)
-    fields.drop_indexes(dataset, brain_key)
-    if dataset.has_sample_field(brain_key):
-        dataset.delete_sample_field(brain_key)
-    run.brain_keys = [known for known in run.brain_keys if known != brain_key]
+def _remove(dataset, run, verify):
+    key = run.key
+    _take_in_pending(run)
+    verify()
+    run.pending = dict(DELETING)
+    record.save_record(dataset, run)  # killed from here on, it is known that the run is half gone
+    for tag in run.tags:
+        verify()
+        fields.untag(dataset, tag)
+    views = run.own_views(dataset)
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        for name in views:
+            dataset.delete_saved_view(name)
+        for brain_key in run.brain_keys:
+            remove_brain_run(dataset, brain_key)
+        verify()
+        removed = fields.delete_group(dataset, key) if run.owns_field else []
+        if run.owns_embeddings and release_embeddings(dataset, key, run.embeddings_field):
+            removed.append(run.embeddings_field)
+        workspace.release(dataset, run)
+        journal.sweep(dataset, key)
+        dataset._reload(hard=True)
+        dataset.delete_run(key)
+    return {"key": key, "fields": removed, "tags": run.tags, "saved_views": views}
+
+
+def _take_in_pending(run):
+    """Adds what an interrupted job had decided to write: some of it may be there."""
+    coming = record.restored(run.key, (run.pending or {}).get("record") or {})
+    for name in ("tags", "saved_views", "brain_keys"):
+        known = getattr(run, name)
+        known.extend(entry for entry in getattr(coming, name) if entry not in known)
+    run.view_ids = [entry for entry in run.view_ids if entry["name"] not in coming.saved_views]
+    run.owns_field = run.owns_field or coming.owns_field
+    run.workspace = run.workspace or coming.workspace
+    if coming.owns_embeddings and not run.owns_embeddings:
+        run.owns_embeddings, run.embeddings_field = True, coming.embeddings_field
+
+
+def _remove_left_behind(dataset, key):
+    """Removes the fields of a run whose record is not on the dataset."""
+    embeddings = f"{key}_embeddings"
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        both = fields.is_left_behind(dataset, embeddings) and release_embeddings(dataset, key, embeddings)
+        removed = fields.delete_group(dataset, key)
+    return {"key": key, "fields": [*removed, *([embeddings] if both else [])], "tags": [], "saved_views": []}

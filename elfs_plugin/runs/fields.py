@@ -1,13 +1,17 @@
-"""What a run writes on samples: one nested field ``<key>``, and a vector field."""
+"""What a run writes on samples: one nested field ``<key>``, and a vector field.
+
+Values are not written here but handed as :class:`Column` to :mod:`.journal`, which writes all that belongs together.
+"""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import fiftyone as fo
 import numpy as np
+from bson import ObjectId
 
 from ..errors import NameTaken
-
-_CHUNK = 5000
 
 PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
@@ -19,6 +23,22 @@ PATHS = {
 SCORES = ("aum", "forgetting", "el2n", "dual")
 """The scores that are written on samples and can be ranked by."""
 
+_NAMES = tuple(name for stage in PATHS.values() for name in stage)
+_KINDS = {"pseudo_label": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
+          "rank": {"ftype": fo.IntField}, "zone": {"ftype": fo.StringField}}  # fmt: skip
+_MARK = {"written_by": "@elfs/coreset"}
+"""In the ``info`` of a field that ELFS declares. It goes with the field to clones, merges and imports."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of one path of the samples ``ids``. ``encode(row)`` gives the value of ``ids[row]`` as MongoDB keeps it,
+    None for no value."""
+
+    path: str
+    ids: list
+    encode: Callable
+
 
 def writable(dataset):
     """The collection through which every sample can be written by id (grouped datasets need all slices)."""
@@ -27,72 +47,110 @@ def writable(dataset):
     return dataset
 
 
-def ensure_group(dataset, key, owned):
-    """Declares the nested field ``key`` unless this run has done so before.
+def is_left_behind(dataset, field):
+    """Whether a field of the dataset is of an ELFS run that is not there: the field came with a clone, a merge or an
+    import, which run records do not, or the record was deleted alone."""
+    found = dataset.get_field(field)
+    if found is None:
+        return False
+    if (found.info or {}).get("written_by") == _MARK["written_by"]:
+        return True
+    # Earlier versions left no mark: told by what the nested field holds, or by the name beside such a one.
+    if isinstance(found, fo.VectorField):
+        key = field.removesuffix("_embeddings")
+        return key != field and _looks_like_a_run(dataset.get_field(key))
+    return _looks_like_a_run(found)
+
+
+def _looks_like_a_run(found):
+    if not isinstance(found, fo.EmbeddedDocumentField) or found.document_type is not fo.DynamicEmbeddedDocument:
+        return False
+    return {"pseudo_label", "agreement"} <= set(found.get_field_schema())
+
+
+def declare_group(dataset, key, names, owned):
+    """Declares the nested field ``key`` and those of its sub-fields that are missing.
 
     Raises:
-        NameTaken: when a field of that name exists that the run did not write
+        NameTaken: when a field of that name exists that ELFS did not write, and ``owned`` is False
     """
-    if dataset.has_sample_field(key):
-        if not owned:
-            raise NameTaken(
-                f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
-            )
-        return
-    dataset.add_sample_field(key, fo.EmbeddedDocumentField, embedded_doc_type=fo.DynamicEmbeddedDocument)
+    if not dataset.has_sample_field(key):
+        dataset.add_sample_field(
+            key,
+            fo.EmbeddedDocumentField,
+            embedded_doc_type=fo.DynamicEmbeddedDocument,
+            description=f"Results of the ELFS run '{key}'",
+            info=dict(_MARK),
+        )
+    elif not owned and not is_left_behind(dataset, key):
+        raise NameTaken(
+            f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
+        )
+    for name in names:
+        if not dataset.has_sample_field(f"{key}.{name}"):
+            dataset.add_sample_field(f"{key}.{name}", **_KINDS.get(name, {"ftype": fo.FloatField}))
 
 
-def clear(dataset, key, stages):
-    """Empties the sub-fields of these stages on every sample."""
-    paths = [f"{key}.{name}" for stage in stages for name in PATHS.get(stage, ())]
-    paths = [path for path in paths if dataset.has_sample_field(path)]
+def declare_vectors(dataset, key, field):
+    """Declares a field for embeddings unless it is there."""
+    if not dataset.has_sample_field(field):
+        dataset.add_sample_field(
+            field, fo.VectorField, description=f"Embeddings of the ELFS run '{key}'", info=dict(_MARK)
+        )
+
+
+def delete_group(dataset, key):
+    """Deletes what a run has written in its nested field, and the field with it unless somebody else has added to it.
+    Returns what was deleted."""
+    found = dataset.get_field(key)
+    if found is None:
+        return []
+    drop_indexes(dataset, key)
+    inside = set(found.get_field_schema()) if isinstance(found, fo.EmbeddedDocumentField) else set()
+    if inside <= set(_NAMES):
+        dataset.delete_sample_field(key)
+        return [key]
+    paths = [f"{key}.{name}" for name in _NAMES if name in inside]
     if paths:
-        dataset.clear_sample_fields(paths)
+        dataset.delete_sample_fields(paths)
+    return paths
 
 
-def _write(dataset, path, ids, values):
-    target = writable(dataset)
-    for start in range(0, len(ids), _CHUNK):
-        stop = start + _CHUNK
-        target.set_values(path, dict(zip(ids[start:stop], values[start:stop])), key_field="id")
-
-
-def write_pseudo_labels(dataset, key, ids, labels, confidence, agreement=None, names=None):
-    """Writes ``<key>.pseudo_label`` with its confidence, and ``<key>.agreement``, the share of heads that agree.
+def label_columns(key, ids, labels, confidence, agreement=None, names=None):
+    """``<key>.pseudo_label`` with its confidence, and ``<key>.agreement``, the share of heads that agree.
 
     ``names[l]`` is the name of the label l, "cluster l" by default.
     """
-    path = f"{key}.pseudo_label"
-    if not dataset.has_sample_field(path):
-        dataset.add_sample_field(path, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
-    values = [
-        fo.Classification(label=names[label] if names else f"cluster {label}", confidence=float(c))
-        for label, c in zip(labels.tolist(), confidence.tolist())
-    ]
-    _write(dataset, path, ids, values)
-    if agreement is not None:
-        _write_floats(dataset, f"{key}.agreement", ids, agreement)
+    labels, confidence = np.asarray(labels).tolist(), np.asarray(confidence, dtype=np.float64).tolist()
+
+    def encode(row):
+        label = labels[row]
+        return {"_id": ObjectId(), "_cls": "Classification", "tags": [],
+                "label": names[label] if names else f"cluster {label}", "confidence": confidence[row]}  # fmt: skip
+
+    found = [Column(f"{key}.pseudo_label", ids, encode)]
+    return found if agreement is None else [*found, _floats(f"{key}.agreement", ids, agreement)]
 
 
-def _write_floats(dataset, path, ids, values):
-    if not dataset.has_sample_field(path):
-        dataset.add_sample_field(path, fo.FloatField)
-    values = np.asarray(values, dtype=np.float64)
-    _write(dataset, path, ids, [value if value == value else None for value in values.tolist()])  # NaN: no value
+def _floats(path, ids, values):
+    values = np.asarray(values, dtype=np.float64).tolist()
+    return Column(path, ids, lambda row: values[row] if values[row] == values[row] else None)  # NaN: no value
 
 
-def write_scores(dataset, key, ids, dynamics, rank):
-    for name in SCORES:
-        _write_floats(dataset, f"{key}.{name}", ids, getattr(dynamics, name))
-    write_ranks(dataset, key, ids, rank)
+def score_columns(key, ids, dynamics, rank):
+    """``<key>.aum`` and the other scores of a :class:`~..dynamics.Dynamics`, and ``<key>.rank``."""
+    return [*(_floats(f"{key}.{name}", ids, getattr(dynamics, name)) for name in SCORES), rank_column(key, ids, rank)]
 
 
-def write_ranks(dataset, key, ids, rank):
-    """Writes ``<key>.rank`` with the indexes that serve the views of :mod:`.views`."""
-    if not dataset.has_sample_field(f"{key}.rank"):
-        dataset.add_sample_field(f"{key}.rank", fo.IntField)
-    _write(dataset, f"{key}.rank", ids, np.asarray(rank).tolist())
-    ensure_indexes(dataset, key)
+def rank_column(key, ids, rank):
+    ranks = np.asarray(rank).tolist()
+    return Column(f"{key}.rank", ids, ranks.__getitem__)
+
+
+def vector_column(field, ids, vectors):
+    """The (M, D) vectors of M samples, as a vector field keeps them."""
+    kind = fo.VectorField()
+    return Column(field, ids, lambda row: kind.to_mongo(np.asarray(vectors[row])))
 
 
 def ensure_indexes(dataset, key):
@@ -109,30 +167,21 @@ def drop_indexes(dataset, key):
             dataset.drop_index(name)
 
 
-def write_zones(dataset, key, zone_of_rank):
-    """Writes ``<key>.zone`` from the stored ranks; ``zone_of_rank`` (N,) is the zone of each rank."""
-    path = f"{key}.zone"
-    if not dataset.has_sample_field(path):
-        dataset.add_sample_field(path, fo.StringField)
-    ids, ranks = writable(dataset).values(["id", f"{key}.rank"])
-    scored = {i: str(zone_of_rank[rank]) for i, rank in zip(ids, ranks) if rank is not None}
-    # Not set_field().save(path): on a nested path that replaces the whole parent document.
-    _write(dataset, path, list(scored), list(scored.values()))
+def untag(dataset, tag):
+    """Takes a tag from all samples."""
+    change_all(dataset, {"tags": tag}, {"$pull": {"tags": tag}})
 
 
-def write_vectors(dataset, field, ids, vectors):
-    if not dataset.has_sample_field(field):
-        dataset.add_sample_field(field, fo.VectorField)
-    target = writable(dataset)
-    for start in range(0, len(ids), _CHUNK):
-        block = vectors[start : start + _CHUNK]
-        target.set_values(field, dict(zip(ids[start : start + _CHUNK], np.asarray(block))), key_field="id")
+def change_all(dataset, wanted, change):
+    """Changes all samples that match a MongoDB filter in one command."""
+    dataset._sample_collection.update_many(wanted, {**change, "$currentDate": {"last_modified_at": True}})
 
 
 def read_labels(collection, key):
-    """(ids, labels (M,) int, names) of the samples that have a pseudo-label; equal names are one label."""
+    """(ids, labels (M,) int, names) of the samples that have a pseudo-label, in the order of their ids; equal names are
+    one label."""
     ids, names = collection.values(["id", f"{key}.pseudo_label.label"])
-    known = {i: name for i, name in zip(ids, names) if name is not None}
+    known = {i: name for i, name in sorted(zip(ids, names), key=_by_id) if name is not None}
     names = natural(set(known.values()))
     place = {name: index for index, name in enumerate(names)}
     return list(known), np.array([place[name] for name in known.values()], dtype=np.int32), names
@@ -147,7 +196,11 @@ def natural(names):
 
 
 def read_scores(collection, key, score):
-    """ids and (M,) values of a score, of the samples that have one."""
+    """ids, in order, and (M,) values of a score, of the samples that have one."""
     ids, values = collection.values(["id", f"{key}.{score}"])
-    known = {i: v for i, v in zip(ids, values) if v is not None}
+    known = {i: v for i, v in sorted(zip(ids, values), key=_by_id) if v is not None}
     return list(known), np.array(list(known.values()), dtype=np.float64)
+
+
+def _by_id(pair):
+    return pair[0]

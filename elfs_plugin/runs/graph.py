@@ -1,7 +1,8 @@
 """The run's nearest neighbours on disk, so that those of one sample are read without loading anything else.
 
-Three arrays in the folder ``graph`` of the run, which are mapped, not read: the ids in order (M,), and the K nearest of
-each, (M, K) rows and (M, K) similarities. 112 MB for a million samples.
+Three arrays in a folder of the run, which are mapped, not read: the ids in order (M,), and the K nearest of each,
+(M, K) rows and (M, K) similarities. 112 MB for a million samples. The record names the folder that belongs to its
+results (``graph``, None for a run of an older version), so no other neighbours than its own are ever shown.
 """
 
 import os
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from ..files import reserved_npy
+from ..kept_files import partial_path
 
 KEPT = 16
 """Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""
@@ -43,20 +47,28 @@ class KeptGraph:
 
 
 def save(folder, ids, neighbors, similarities):
-    """Writes the graph of M samples: ``ids`` in any order, (M, k) rows of their neighbours and (M, k) similarities."""
+    """Writes the graph of M samples: ``ids`` in any order, (M, k) rows of their neighbours and (M, k) similarities.
+
+    Returns:
+        the token of the graph, for :func:`load`
+
+    Raises:
+        OSError: when the disk has no room for it, or may not be written to
+    """
     ids = np.asarray(ids).astype("S24")
     kept = min(neighbors.shape[1], KEPT)
     order = np.argsort(ids, kind="stable")
     place = np.empty(len(ids), dtype=np.int32)
     place[order] = np.arange(len(ids), dtype=np.int32)
-    target = Path(folder) / "graph"
-    partial = target.with_name(f"graph.{uuid.uuid4().hex}.partial")
+    token = uuid.uuid4().hex[:12]
+    target = _folder(folder, token)
+    partial = partial_path(target)
     partial.mkdir(parents=True)
     try:
         np.save(partial / "ids.npy", ids[order])
         shape = (len(ids), kept)
-        rows = np.lib.format.open_memmap(partial / "neighbors.npy", "w+", np.int32, shape)
-        values = np.lib.format.open_memmap(partial / "similarities.npy", "w+", np.float16, shape)
+        rows = reserved_npy(partial / "neighbors.npy", np.int32, shape)
+        values = reserved_npy(partial / "similarities.npy", np.float16, shape)
         for start in range(0, len(ids), _ROWS):
             some = order[start : start + _ROWS]
             found = np.asarray(neighbors[some, :kept])
@@ -65,21 +77,26 @@ def save(folder, ids, neighbors, similarities):
         rows.flush()
         values.flush()
         del rows, values
-        remove(folder)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return token
 
 
-def extend(folder, ids, neighbors, similarities):
-    """Adds Q samples to a stored graph: ``ids`` with, for each, ``neighbors`` (ids) and ``similarities``, (Q, k).
+def _folder(folder, token):
+    return Path(folder, "graph" if token is None else f"graph-{token}")
 
-    Where a new sample is nearer to one of its neighbours than that one's last, it takes a place in its list too. A
-    folder without a graph stays without one.
+
+def extend(folder, token, ids, neighbors, similarities):
+    """A copy of a stored graph with Q samples more: ``ids`` with, for each, ``neighbors`` (ids) and ``similarities``,
+    (Q, k).
+
+    Where a new sample is nearer to one of its neighbours than that one's last, it takes a place in its list too.
+    Returns the token of the new graph; a run without a graph stays without one.
     """
-    kept = load(folder)
+    kept = load(folder, token)
     if kept is None or not len(ids):
-        return
+        return token
     new = set(ids)
     old = [row for row, i in enumerate(kept.ids.astype(str).tolist()) if i not in new]
     renumbered = np.full(len(kept.ids), -1, dtype=np.int32)
@@ -104,12 +121,12 @@ def extend(folder, ids, neighbors, similarities):
         best = sorted(found, key=lambda other: (-found[other], other))[:width]
         lists[row, : len(best)] = best
         values[row, : len(best)] = [found[other] for other in best]
-    save(folder, together, lists, np.where(lists < 0, 0.0, values))
+    return save(folder, together, lists, np.where(lists < 0, 0.0, values))
 
 
-def load(folder):
+def load(folder, token):
     """The :class:`KeptGraph` of a run's folder, memory-mapped, or None when there is none that can be read."""
-    folder = Path(folder) / "graph"
+    folder = _folder(folder, token)
     try:
         names = ("ids", "neighbors", "similarities")
         ids, neighbors, similarities = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
@@ -119,5 +136,8 @@ def load(folder):
     return KeptGraph(ids, neighbors, similarities) if whole else None
 
 
-def remove(folder):
-    shutil.rmtree(Path(folder) / "graph", ignore_errors=True)
+def remove_others(folder, token):
+    """Removes the graphs that do not belong to the record any more."""
+    for path in Path(folder).glob("graph*"):
+        if token is None or path != _folder(folder, token):
+            shutil.rmtree(path, ignore_errors=True)

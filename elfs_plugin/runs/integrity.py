@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import fiftyone as fo
 
-from . import jobs, record
+from . import jobs, record, vectors
 from .changes import count_changes
+from .deletion import DELETING
+from .versions import ranking_version
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ _LABELS = ("compute_pseudo_labels", "Compute pseudo-labels again")
 _SCORES = ("compute_scores", "Compute scores again")
 _UPDATE = ("update_run", "Update run")
 _DELETE = ("delete_run", "Delete run")
+_REPAIR = ("repair_run", "Finish writing")
 
 _BROKEN = {"field_missing", "label_missing", "rank_missing", "samples_gone"}
 
@@ -48,7 +51,8 @@ _BROKEN = {"field_missing", "label_missing", "rank_missing", "samples_gone"}
 def check_run(dataset, key):
     """:class:`RunHealth` of a run. Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``,
     ``field_missing``, ``label_missing``, ``rank_missing``, ``vectors_missing``, ``samples_gone``, ``samples_deleted``,
-    ``samples_added``, ``ranks_changed``, ``results_missing``. A run that is fine has no findings."""
+    ``samples_added``, ``ranks_changed``, ``results_missing``, ``names_out_of_date``, ``unfinished`` (a job was killed
+    while it wrote), ``half_deleted``. A run that is fine has no findings."""
     if dataset.deleted:
         return RunHealth(key, [Finding("dataset_deleted", "The dataset has been deleted.")], True)
     run = record.load_record(dataset, key)
@@ -69,6 +73,10 @@ def check_run(dataset, key):
             "understands it; update the plugin to change it."
         )
         found.insert(0, Finding("newer_version", text))
+    if run.pending and not working:
+        found.append(_unfinished(run))
+        # Whatever else there is to say is of results that are about to change.
+        return RunHealth(key, found, "scores" not in run.stages or run.pending == DELETING)
     missing = _missing_fields(dataset, run)
     found += missing
     if "scores" in run.stages and not _BROKEN & {finding.code for finding in missing}:
@@ -77,6 +85,17 @@ def check_run(dataset, key):
         text = "The run's stored results (histogram, β curve, failures) are missing or cannot be read."
         found.append(Finding("results_missing", f"{text} The scores on the samples are there.", *_SCORES))
     return RunHealth(key, found, bool(_BROKEN & {finding.code for finding in found}))
+
+
+def _unfinished(run):
+    if run.pending == DELETING:
+        text = f"The deletion of the run '{run.key}' was interrupted: part of it is gone. Delete it again for the rest."
+        return Finding("half_deleted", text, *_DELETE)
+    text = (
+        f"A job on the run '{run.key}' was interrupted while it wrote its results: scores, zones, tags and views may "
+        "be of two states. All is there to finish it, in seconds; any further job on the run does that too."
+    )
+    return Finding("unfinished", text, *_REPAIR)
 
 
 def _missing_fields(dataset, run):
@@ -115,15 +134,16 @@ def _renamed(dataset, schema):
 
 
 def _has_vector_file(dataset, run):
-    return (record.run_folder(dataset, run.key) / "embeddings.npy").is_file()
+    return vectors.has_file(record.run_folder(dataset, run.key), run.vectors)
 
 
 def _changed_samples(dataset, run):
     changes = count_changes(dataset, run)
     if changes.scored and not changes.present:
-        text = (
-            f"None of the {changes.scored:,} images of the run has a rank any more: they or their values were deleted."
-        )
+        if dataset._sample_collection.estimated_document_count():
+            text = f"None of the {changes.scored:,} images of the run has a rank any more: they or their values are gone."
+            return [Finding("samples_gone", text, *_RUN)]
+        text = f"The {changes.scored:,} images of the run have been deleted, and the dataset is empty."
         return [Finding("samples_gone", text, *_DELETE)]
     found = []
     if changes.deleted:
@@ -138,4 +158,18 @@ def _changed_samples(dataset, run):
     if changes.added:
         text = f"{changes.added:,} images were added after the run and have no score. An update places them."
         found.append(Finding("samples_added", text, *_UPDATE))
-    return found
+    return found + _outdated_names(run)
+
+
+def _outdated_names(run):
+    """Coresets that were saved from other ranks than the run has now."""
+    now = ranking_version(run)
+    older = [tag for tag, details in run.saved.items() if details.get("ranking") not in (None, now)]
+    if not older or "selection" not in run.stages:
+        return []
+    named = ", ".join(f"'{tag}'" for tag in older[:5]) + (f" and {len(older) - 5:,} more" if len(older) > 5 else "")
+    text = (
+        f"Saved before the scores last changed: {named}. The tag, and the view that was saved beside it, hold the "
+        "images that were chosen then; the zones are those of the new ranks. Save again to bring them together."
+    )
+    return [Finding("names_out_of_date", text)]

@@ -11,8 +11,9 @@ from ..dynamics import Dynamics
 from ..errors import InvalidInput
 from ..neighbors import NeighborGraph, knn_graph, suggest_k
 from ..progress import part
+from ..validation import validate_seed
 from ..warm_up import with_outputs
-from . import fields, graph, jobs, ranking, record, selection
+from . import coverage, fields, graph, jobs, journal, own, ranking, record, repair, selection
 from .pool import kept_graph, read_pool
 from .truth import truth_path
 
@@ -36,15 +37,20 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
     Raises:
         InvalidInput, NameTaken
     """
-    dataset = dataset._dataset
+    shared = dataset._dataset
+    dataset = own.own_dataset(shared)
     run = record.require_record(dataset, key, "scores", "choosing a coreset")
+    record.check_format(run)
+    seed = validate_seed(seed)
     selectors.required(method, **(params or {}))  # refuses unknown methods and parameters before anything is read
     if not tag:
         raise InvalidInput("Name the tag for the coreset.", "tag")
     selection.check_names(dataset, run, tag, view_name)
     with jobs.job(dataset, key, "Choosing a coreset", {READING: 2, CHOOSING: 8, WRITING: 1}, sinks) as reporter:
         start = time.monotonic()
+        repair.settle(dataset, key, reporter.verify)
         run = record.require_record(dataset, key, "scores", "choosing a coreset")
+        selection.check_names(dataset, run, tag, view_name)
         reporter.stage(READING)
         found = read_pool(dataset, key)
         progress = reporter.stage(CHOOSING)
@@ -52,29 +58,45 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
         pool = _complete(pool, method, params or {}, veto, seed, device, part(progress, 0.0, 0.5))
         chosen = selectors.select(method, pool, budget, seed=seed, quota=quota, veto=veto,
                                   progress=part(progress, 0.5, 1.0), **(params or {}))  # fmt: skip
-        for warning in chosen.warnings:
+        warnings = [*chosen.warnings, *_left_out(found, chosen.indices)]
+        for warning in warnings:
             reporter.warn(warning)
-        reporter.stage(WRITING)
         ids = found.ids[chosen.indices].tolist()
         details = {"method": method, "budget": len(ids), "seed": seed, "quota": quota, "veto": veto,
                    "params": params or {}, "labels_field": labels_field, "locked_tag": locked_tag,
-                   "warnings": list(chosen.warnings), "notes": list(chosen.notes)}  # fmt: skip
-        selection.save_ids(dataset, run, ids, tag, view_name, details)
+                   "warnings": warnings, "notes": list(chosen.notes)}  # fmt: skip
+        draft = journal.Draft()
+        selection.save_ids(draft, run, ids, tag, view_name, details)
+        journal.publish(dataset, run, draft, reporter.verify, reporter.stage(WRITING))
+        own.refresh(shared)
         return {"key": key, "method": method, "coreset": len(ids), "tag": tag, **found.counts,
-                "threshold": chosen.threshold, "warnings": list(chosen.warnings), "notes": list(chosen.notes),
+                "threshold": chosen.threshold, "warnings": warnings, "notes": list(chosen.notes),
                 "seconds": round(time.monotonic() - start, 3)}  # fmt: skip
+
+
+def _left_out(found, indices):
+    """A sentence about the clusters that have no image in a coreset, if there are any."""
+    sizes = np.bincount(found.labels, minlength=len(found.names))
+    chosen = np.bincount(found.labels[indices], minlength=len(found.names))
+    missing = np.flatnonzero((sizes > 0) & (chosen == 0))
+    largest_first = missing[np.argsort(-sizes[missing], kind="stable")].tolist()
+    return (
+        [coverage.sentence({found.names[label]: int(sizes[label]) for label in largest_first})] if len(missing) else []
+    )
 
 
 def preview_veto(dataset, key, veto):
     """:class:`~..near_duplicates.Preview` of a veto, by the neighbours that the run keeps; None if it keeps none."""
     run = record.require_record(dataset, key, "scores", "a preview")
-    return _preview(record.run_folder(dataset, key), ranking.ranking_version(run), *near_duplicates.check_veto(veto))
+    return _preview(
+        record.run_folder(dataset, key), run.graph, ranking.ranking_version(run), *near_duplicates.check_veto(veto)
+    )
 
 
 @functools.lru_cache(maxsize=32)
-def _preview(folder, version, kind, value):
+def _preview(folder, token, version, kind, value):
     """Cached: a form is made anew at every key that is pressed in it."""
-    kept = graph.load(folder)
+    kept = graph.load(folder, token)
     if kept is None or (kept.neighbors[:] < 0).any():
         return None
     known = NeighborGraph(np.asarray(kept.neighbors), np.asarray(kept.similarities, dtype=np.float32))

@@ -156,6 +156,11 @@ def _saved_views(dataset):
     return [(view.name, view.slug) for view in odm.SavedViewDocument.objects(dataset_id=dataset._doc.id)]
 
 
+def saved_view_ids(dataset):
+    """Name -> id of the saved views in the database."""
+    return {view.name: str(view.id) for view in odm.SavedViewDocument.objects(dataset_id=dataset._doc.id)}
+
+
 def _is_text(value):
     """Whether the database can keep it: half of a surrogate pair cannot be written in UTF-8."""
     try:

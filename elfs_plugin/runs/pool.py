@@ -8,6 +8,7 @@ from ..errors import InvalidInput
 from ..neighbors import NeighborGraph
 from ..selectors import Pool
 from . import fields, graph, ranking, record, samples
+from . import vectors as vector_files
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,9 @@ def read_pool(dataset, key):
 
 def _vectors(dataset, run, ids):
     """Vectors (M, D) float32 of those of the sorted ids that have one, and (N,) bool which."""
-    path = record.run_folder(dataset, run.key) / "embeddings.npy"
-    if path.is_file():
-        known = np.load(path.with_name("embedding_ids.npy"))
-        vectors = np.load(path, mmap_mode="r")
+    folder = record.run_folder(dataset, run.key)
+    if vector_files.has_file(folder, run.vectors):
+        vectors, known = vector_files.load(folder, run.vectors)
     else:
         scored = fields.writable(dataset).match({f"{run.key}.rank": {"$gte": 0}})
         found, embeddings = samples.read_vectors(scored, run.embeddings_field)
@@ -101,7 +101,8 @@ def _vectors(dataset, run, ids):
 
 def kept_graph(dataset, key, pool):
     """The run's own :class:`~..neighbors.NeighborGraph` when it is of exactly these samples, else None."""
-    kept = graph.load(record.run_folder(dataset, key))
+    run = record.load_record(dataset, key)
+    kept = graph.load(record.run_folder(dataset, key), run.graph)
     if kept is None or len(kept.ids) != len(pool) or not np.array_equal(kept.ids, pool.ids.astype(kept.ids.dtype)):
         return None
     if (kept.neighbors[:] < 0).any():

@@ -4,39 +4,21 @@ A million values take MongoDB seconds. So the run keeps them in a file as well, 
 of the record's current ranking, no scored sample has been deleted and the clusters have their names.
 """
 
-import hashlib
-import json
 import logging
-import os
-import uuid
 
 import numpy as np
 
+from ..kept_files import whole_file
 from ..scores import HARD_WHEN
 from . import fields, record
 from .changes import count_changes
+from .versions import new_ranking, ranking_version  # noqa: F401 (handed on)
 
 logger = logging.getLogger(__name__)
 
 _FILE = "ranking.npz"
 _GROUP = 20_000
 """Ranks per document that MongoDB sends: far below its 16 MB."""
-
-
-def new_ranking(run):
-    """Gives the record a new version of its ranking: to be called when scores, labels or their names change."""
-    run.ranking = uuid.uuid4().hex
-
-
-def ranking_version(run):
-    """A short string that changes whenever the scores or labels of a run do, to key a cache by.
-
-    Records of versions that had none are told apart by what their stages say.
-    """
-    if run.ranking:
-        return run.ranking
-    made_of = {name: run.stages.get(name) for name in ("embeddings", "pseudo_labels", "scores")}
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def read_ranking(dataset, key, *, deleted=False, with_ids=True):
@@ -116,17 +98,13 @@ def _read(dataset, key, score):
 
 def _save(path, version, ranking):
     ids, scores, labels, names = ranking
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with open(partial, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
             np.savez(file, version=np.array(version), ids=ids.astype("S24"), scores=scores,
                      labels=labels.astype(np.int32), names=np.array(names, dtype=str))  # fmt: skip
-        os.replace(partial, path)
-    except OSError:  # a disk that is full or read-only costs speed, not the result
-        pass
-    finally:
-        partial.unlink(missing_ok=True)
+    except OSError as error:  # a disk that is full or read-only costs speed, not the result
+        logger.info("The ranking of the run is not kept: %s", error)
 
 
 def _load(path, version, with_ids=True):

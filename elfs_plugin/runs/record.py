@@ -4,17 +4,21 @@ import logging
 from dataclasses import asdict, dataclass, field
 
 import fiftyone as fo
+from bson import json_util
+from fiftyone.core import odm
 
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
+from . import fields, jobs, names
 from .folder import remove_run_folder, run_folder  # noqa: F401 (handed on)
 
 logger = logging.getLogger(__name__)
 
 METHOD = "elfs"
 
-FORMAT = 2
-"""Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``."""
+FORMAT = 3
+"""Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``; 3
+added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``."""
 
 STAGE_ORDER = ("embeddings", "pseudo_labels", "scores", "beta", "selection")
 
@@ -29,7 +33,9 @@ class RunRecord:
 
     ``saved`` says of each tag what was saved under it: ``{"beta", "hard", "budget", "when"}``, ``when`` in seconds
     since 1970. ``ranking`` changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of
-    the saved workspace that ELFS made on the dataset.
+    the saved workspace that ELFS made on the dataset. ``view_ids`` lists ``{"name", "id"}`` of the saved views, for a
+    view of that name may be somebody else's by now. ``graph`` and ``vectors`` name the files in the run's folder that
+    belong to these results. ``pending`` is what has been decided and may not all be written yet, see :mod:`.journal`.
     """
 
     key: str
@@ -45,7 +51,23 @@ class RunRecord:
     saved: dict = field(default_factory=dict)
     brain_keys: list = field(default_factory=list)
     workspace: str | None = None
+    view_ids: list = field(default_factory=list)
+    graph: str | None = None
+    vectors: str | None = None
+    pending: dict | None = None
     format: int = FORMAT
+
+    def set_view_id(self, name, view_id):
+        """Notes under which id a view was saved."""
+        self.view_ids = [entry for entry in self.view_ids if entry["name"] != name]
+        self.view_ids.append({"name": name, "id": str(view_id)})
+
+    def own_views(self, dataset):
+        """Names of the saved views that are on the dataset and are this run's."""
+        ids = {entry["name"]: entry["id"] for entry in self.view_ids}
+        there = names.saved_view_ids(dataset)
+        # Runs of older versions did not note the ids.
+        return [name for name in self.saved_views if name in there and ids.get(name, there[name]) == there[name]]
 
     @property
     def is_newer(self):
@@ -68,15 +90,14 @@ def check_key(dataset, key):
     Raises:
         InvalidInput, NameTaken
     """
-    if not isinstance(key, str) or not key.isidentifier() or key.startswith("_"):
-        raise InvalidInput(
-            f"{key!r} cannot be a run key. Use letters, digits and underscores, for example 'elfs' or 'elfs_2'.", "key"
-        )
-    if dataset.has_run(key):
-        if dataset.get_run_info(key).config.method != METHOD:
+    document = run_document(dataset, key) if isinstance(key, str) and key.isidentifier() else None
+    if document is None:
+        names.check_key_text(key)
+    if document is not None:
+        if document.config.get("method") != METHOD:
             raise NameTaken(f"The dataset already has a run '{key}' of another kind. Choose another run key.", "key")
         check_format(load_record(dataset, key))
-    elif dataset.has_sample_field(key):
+    elif dataset.has_sample_field(key) and not fields.is_left_behind(dataset, key):
         raise NameTaken(
             f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
         )
@@ -98,15 +119,22 @@ def check_embeddings_field(dataset, record, field):
     Raises:
         InvalidInput, NameTaken
     """
-    if not field.isidentifier():
-        raise InvalidInput(f"{field!r} cannot be a field name. Use letters, digits and _.", "embeddings_field")
     mine = record is not None and record.owns_embeddings and record.embeddings_field == field
-    if dataset.has_sample_field(field) and not mine:
+    if not mine:
+        names.check_field_name(field, record.key if record is not None else None)
+    if dataset.has_sample_field(field) and not mine and not _is_nobodys(dataset, field):
         raise NameTaken(
             f"The dataset already has a field '{field}' that this run did not write. Choose another field name, or use "
             "the field's vectors instead of computing new ones.",
             "embeddings_field",
         )
+
+
+def _is_nobodys(dataset, field):
+    """Whether ELFS wrote the field for a run that the dataset does not have (any more), and no other run uses it."""
+    if not fields.is_left_behind(dataset, field):
+        return False
+    return all(load_record(dataset, key).embeddings_field != field for key in list_runs(dataset))
 
 
 def list_runs(dataset):
@@ -120,14 +148,17 @@ def load_record(dataset, key):
     A record of another version is read as far as it is understood: what it lacks has its default, what it has too much
     is passed over.
     """
-    if not dataset.has_run(key):
+    document = run_document(dataset, key)
+    if document is None or document.config.get("method") != METHOD:
         return None
-    config = dataset.get_run_info(key).config
-    if getattr(config, "method", None) != METHOD:
-        return None
+    return restored(key, document.config)
+
+
+def restored(key, values):
+    """The record that :func:`stored` made a mapping of."""
     record = RunRecord(key)
     for name, default in vars(record).items():
-        value = _plain(getattr(config, name, None))
+        value = _plain(values.get(name))
         if name == "saved":
             value = _saved_of(value)
         if name == "format":
@@ -135,6 +166,7 @@ def load_record(dataset, key):
         if value is not None and (default is None or isinstance(value, type(default))):
             setattr(record, name, value)
     record.key = key  # a renamed run has the key that FiftyOne knows it by
+    record.view_ids = [entry for entry in record.view_ids if isinstance(entry, dict) and {"name", "id"} <= set(entry)]
     record.stages = {name: details for name, details in record.stages.items() if _is_usable(name, details)}
     if "scores" in record.stages:
         record.stages["scores"].setdefault("score", "aum")
@@ -185,43 +217,123 @@ def require_record(dataset, key, stage, needed_by):
     return record
 
 
+def stored(record):
+    """A record as a mapping that MongoDB can keep."""
+    return {**asdict(record), "saved": [{"tag": tag, **details} for tag, details in record.saved.items()]}
+
+
 def save_record(dataset, record):
     import numpy
     import torch
 
     record.versions = {"elfs": __version__, "fiftyone": fo.__version__, "torch": torch.__version__,
                        "numpy": numpy.__version__}  # fmt: skip
-    config = dataset.init_run()
-    config.method = METHOD
     record.format = FORMAT
-    for name, value in asdict(record).items():
-        setattr(config, name, value)
-    config.saved = [{"tag": tag, **details} for tag, details in record.saved.items()]
-    if dataset.has_run(record.key):
-        dataset.update_run_config(record.key, config)
-    else:
-        dataset.register_run(record.key, config)
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)  # another job may have registered a run since
+        _take_inherited(record, load_record(dataset, record.key))
+        config = dataset.init_run()
+        config.method = METHOD
+        for name, value in stored(record).items():
+            setattr(config, name, value)
+        if dataset.has_run(record.key):
+            dataset.update_run_config(record.key, config)
+        else:
+            dataset.register_run(record.key, config)
+
+
+def _take_inherited(record, kept):
+    """A run that is deleted may leave another one its embeddings and the workspace, also while that one's job works."""
+    if kept is None:
+        return
+    record.workspace = record.workspace or kept.workspace
+    if kept.owns_embeddings and kept.embeddings_field == record.embeddings_field:
+        record.owns_embeddings = True
+
+
+def amend_record(dataset, key, **values):
+    """Changes entries of a run's record and leaves the others as they are, whoever is writing them."""
+    document = run_document(dataset, key)
+    changes = {f"config.{name}": value for name, value in values.items()}
+    odm.get_db_conn().runs.update_one({"_id": document.id}, {"$set": changes})
+
+
+class _Unreadable(Exception):
+    """The results of a run are there and cannot be understood."""
 
 
 def load_results(dataset, key):
-    """The large results of a run as a dict: failures, histogram, β curve, cluster health."""
-    if not dataset.has_run(key):
-        return {}
-    # Not from FiftyOne's cache: another process (a delegated job, the App) may have saved newer ones.
-    # Results that cannot be read cost the panel its curves; the scores are on the samples.
+    """The large results of a run as a dict: failures, histogram, β curve, cluster health.
+
+    Results that cannot be read cost the panel its curves; the scores are on the samples.
+    """
     try:
-        results = dataset.load_run_results(key, cache=False, load_view=False)
-    except Exception as error:  # a missing file, a damaged one, a class of another version
-        if type(error).__module__.startswith("pymongo"):
-            raise
+        return _read_results(dataset, key)
+    except _Unreadable as error:
         logger.warning("The results of the run '%s' cannot be read: %s", key, error)
         return {}
-    data = getattr(results, "data", None)
-    return _plain(data) if isinstance(data, dict) else {}
+
+
+def _read_results(dataset, key):
+    """As :func:`load_results`, but what is there and damaged raises :class:`_Unreadable`.
+
+    Read from the database, not from FiftyOne's cache: another process may have saved newer ones.
+    """
+    document = run_document(dataset, key)
+    if document is None or not document.results:
+        return {}
+    try:
+        found = json_util.loads(document.results.read().decode())
+    except Exception as error:  # a missing file, a damaged one
+        if type(error).__module__.startswith("pymongo"):
+            raise
+        raise _Unreadable(f"{type(error).__name__}: {error}") from error
+    data = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(data, dict):
+        raise _Unreadable("they have another form")
+    return _plain(data)
+
+
+def merged_results(dataset, key, changes):
+    """The results of a run with changes; a value of None removes an entry.
+
+    Results that cannot be understood are given up. Those that cannot be had at this moment are an error: what a failed
+    read returned must never replace them.
+    """
+    for attempt in range(3):
+        try:
+            data = _read_results(dataset, key)
+            break
+        except _Unreadable as error:
+            # Another process may have replaced them between two reads.
+            if attempt == 2:
+                logger.warning("The results of the run '%s' are damaged (%s) and are begun anew.", key, error)
+                data = {}
+    data = {**data, **changes}
+    return {name: value for name, value in data.items() if value is not None}
 
 
 def save_results(dataset, key, **changes):
     """Adds to the results; a value of None removes the entry."""
-    data = {**load_results(dataset, key), **changes}
-    data = {name: value for name, value in data.items() if value is not None}
-    dataset.save_run_results(key, dataset.init_run_results(key, data=data), cache=False)
+    replace_results(dataset, key, merged_results(dataset, key, changes))
+
+
+def replace_results(dataset, key, data):
+    """Writes the results of a run. At every moment either the old or the new ones are there."""
+    document = run_document(dataset, key)
+    results = dataset.init_run_results(key, data=data)
+    file = document.results
+    # FiftyOne deletes the older file before it has written the new one.
+    older, file.grid_id = file.grid_id, None
+    file.put(json_util.dumps(results.serialize()).encode(), content_type="application/json")
+    document.save()
+    if older is not None:
+        file.fs.delete(older)
+
+
+def run_document(dataset, key):
+    """FiftyOne's document of a run as it is in the database, or None. Another process may have written it."""
+    path = f"runs.{key}"
+    found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {path: 1}) or {}
+    reference = (found.get("runs") or {}).get(key)
+    return None if reference is None else odm.RunDocument.objects(id=reference).first()

@@ -12,7 +12,7 @@ ZOO_PREFIX = "zoo:"
 
 @dataclass(frozen=True)
 class Samples:
-    """``ids`` N distinct sample ids (str) and their ``paths``, in view order."""
+    """``ids`` N distinct sample ids (str), sorted, and their ``paths``."""
 
     ids: list
     paths: list
@@ -53,11 +53,11 @@ def check_collection(collection, *, minimum=1):
 
 
 def read_samples(collection):
-    """The view's samples; ids that occur twice (concatenated views) are taken once."""
-    ids, paths = collection.values(["id", "filepath"])
-    first = dict(zip(reversed(ids), reversed(paths)))
-    order = list(dict.fromkeys(ids))
-    return Samples(order, [first[i] for i in order])
+    """The view's samples in the order of their ids, for the order of a view must not matter to what is computed; ids
+    that occur twice (concatenated views) are taken once."""
+    paths = dict(zip(*collection.values(["id", "filepath"])))
+    order = sorted(paths)
+    return Samples(order, [paths[i] for i in order])
 
 
 def vector_fields(collection):
@@ -90,8 +90,8 @@ def read_vectors(collection, field):
     first = {}
     for i, path, vector in zip(ids, paths, vectors):
         first.setdefault(i, (path, vector))
-    samples = Samples(list(first), [path for path, _ in first.values()])
-    return samples, validate_vectors([vector for _, vector in first.values()])
+    order = sorted(first)
+    return Samples(order, [first[i][0] for i in order]), validate_vectors([first[i][1] for i in order])
 
 
 def zoo_embeddings(collection, samples, encoder, progress):

@@ -2,8 +2,8 @@
 
 import time
 
-from ..errors import Changed, NameTaken
-from . import fields, record, views
+from ..errors import Changed
+from . import names, versions
 
 
 def saved_token(run, tag):
@@ -16,16 +16,16 @@ def saved_token(run, tag):
 
 
 def check_names(dataset, run, tag, view_name, expected=None):
-    """Refuses names that are in use.
+    """Refuses names that are in use, or that FiftyOne cannot take.
 
     Raises:
-        NameTaken: for a tag or a saved view that exists and is not this run's
+        InvalidInput, NameTaken: see :mod:`.names`
         Changed: when another coreset than ``expected`` (a :func:`saved_token`) is saved under the tag
     """
-    if tag and tag not in run.tags and tag in fields.writable(dataset).distinct("tags"):
-        raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", "tag")
-    if view_name and dataset.has_saved_view(view_name) and view_name not in run.saved_views:
-        raise NameTaken(f"A saved view '{view_name}' already exists. Choose another name.", "view_name")
+    if tag:
+        names.check_tag(dataset, tag, run.tags)
+    if view_name:
+        names.check_view_name(dataset, view_name, run.own_views(dataset))
     if tag and expected is not None and saved_token(run, tag) != expected:
         now = run.saved.get(tag, {})
         what = f" ({now['budget']:,} images, β = {now['beta']:.3g})" if {"budget", "beta"} <= set(now) else ""
@@ -36,41 +36,35 @@ def check_names(dataset, run, tag, view_name, expected=None):
         )
 
 
-def save_ids(dataset, run, ids, tag, view_name, details):
-    """Tags the samples with these ids, and saves a view of the tag; ``details`` says how they were chosen."""
-    # The record comes first: a crash while tagging leaves tags that delete_run knows of.
-    if tag not in run.tags:
-        run.tags.append(tag)
-    run.saved[tag] = {**details, "when": time.time()}
-    if view_name and view_name not in run.saved_views:
-        run.saved_views.append(view_name)
-    record.save_record(dataset, run)
-    everything = fields.writable(dataset)
-    everything.match_tags(tag).untag_samples(tag)
-    everything.select(ids).tag_samples(tag)
+def save_ids(draft, run, ids, tag, view_name, details):
+    """Lets a draft tag the samples with these ids, and save a view of the tag; ``details`` says how they were
+    chosen."""
+    _own(run, tag, view_name, details)
+    draft.tag(tag, ids)
     if view_name:
         text = f"Coreset of run {run.key} by {details['method']}: {len(ids):,} images"
-        dataset.save_view(view_name, everything.match_tags(tag), description=text, overwrite=True)
+        draft.step("view", name=view_name, tag=tag, text=text)
 
 
-def save(dataset, run, tag, view_name):
-    """Tags the applied selection's coreset and saves its view, under the names that are given."""
-    selection = run.stages["selection"]
-    coreset = views.zone_view(dataset, run.key, "coreset", run)
+def save(draft, run, tag, view_name):
+    """Lets a draft tag the applied selection's coreset and save its view, under the names that are given.
+
+    A view that is saved beside a tag is one of the tag: both stay what they were when ranks change.
+    """
+    applied = run.stages["selection"]
+    low, high = applied["hard"], applied["hard"] + applied["coreset"]
+    _own(run, tag, view_name, {"beta": applied["beta"], "hard": low, "budget": applied["coreset"]})
     if tag:
-        # The record comes first: a crash while tagging leaves tags that delete_run knows of.
+        draft.step("tag_interval", tag=tag, low=low, high=high)
+    if view_name:
+        text = f"ELFS coreset of run {run.key}: {applied['coreset']:,} images, β = {applied['beta']:.3g}"
+        draft.step("view", name=view_name, tag=tag, low=low, high=high, text=text)
+
+
+def _own(run, tag, view_name, details):
+    if tag:
         if tag not in run.tags:
             run.tags.append(tag)
-        run.saved[tag] = {"beta": selection["beta"], "hard": selection["hard"], "budget": selection["coreset"],
-                          "when": time.time()}  # fmt: skip
-        record.save_record(dataset, run)
-        coreset.tag_samples(tag)
-        low, high = selection["hard"], selection["hard"] + selection["coreset"]
-        inside = {f"{run.key}.rank": {"$gte": low, "$lt": high}}
-        fields.writable(dataset).match_tags(tag).match({"$nor": [inside]}).untag_samples(tag)
-    if view_name:
-        if view_name not in run.saved_views:
-            run.saved_views.append(view_name)
-            record.save_record(dataset, run)
-        text = f"ELFS coreset of run {run.key}: {selection['coreset']} images, β = {selection['beta']:.3g}"
-        dataset.save_view(view_name, coreset, description=text, overwrite=True)
+        run.saved[tag] = {**details, "when": time.time(), "ranking": versions.ranking_version(run)}
+    if view_name and view_name not in run.saved_views:
+        run.saved_views.append(view_name)

@@ -8,7 +8,8 @@ from ..beta_search import DEFAULT_REPEATS, validate_search
 from ..clustering import validate_num_clusters
 from ..errors import InvalidInput
 from ..pipeline import resolve_beta_proxy, resolve_proxy
-from ..pruning import resolve_beta, resolve_budget
+from ..pruning import as_beta, resolve_beta, resolve_budget
+from ..validation import validate_epochs, validate_image_size, validate_neighbors
 from . import samples
 from .decoded import DEFAULT_IMAGE_SIZE
 from .fields import SCORES
@@ -30,6 +31,9 @@ def compute_pseudo_labels(collection, key="elfs", *, num_clusters, embeddings_fi
     ``num_clusters="auto"`` estimates their number first; the evidence is kept in the run.
     """
     clustering_config(preset)
+    neighbors = validate_neighbors(neighbors)
+    if num_clusters != "auto":
+        validate_num_clusters(num_clusters, collection.count())
     stages = [*_counting(num_clusters), "neighbors", "pseudo_labels"]
     with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device) as run:
         run.use_vectors(embeddings_field)
@@ -41,6 +45,8 @@ def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=
                    seed=0, device="auto", sinks=()):  # fmt: skip
     """Trains a proxy on the run's pseudo-labels and writes its scores and the rank."""
     _check_score(score)
+    resolve_proxy(proxy)
+    epochs, image_size = validate_epochs(epochs), validate_image_size(image_size)
     with Session(collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels") as run:
         run.use_labels()
         run.score(proxy, score, epochs, image_size)
@@ -60,6 +66,7 @@ def search_beta(collection, key="elfs", *, budget, grid=None, repeats=DEFAULT_RE
     """
     if proxy != "auto":
         resolve_proxy(proxy)
+    image_size = validate_image_size(image_size)
     with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True) as run:
         run.use_scores()
         run.search(budget, grid, repeats, proxy, image_size)
@@ -94,6 +101,9 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
     """
     _check_score(score)
     clustering_config(preset)
+    neighbors, epochs = validate_neighbors(neighbors), validate_epochs(epochs)
+    image_size = validate_image_size(image_size)
+    beta = beta if isinstance(beta, str) and beta == "auto" else as_beta(beta)
     config = resolve_proxy(proxy)
     configs = {"dynamics": config, "beta": resolve_beta_proxy(beta_proxy, config, field="beta_proxy")}
     samples.check_collection(collection)
@@ -115,6 +125,7 @@ def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", 
             run.embed(encoder, weights, embeddings_field)
         else:
             run.use_vectors(embeddings_field)
+        run.check_enough(num_clusters, budget)
         run.cluster(num_clusters, neighbors, preset)
         run.score(proxy, score, epochs, image_size)
         if beta == "auto":

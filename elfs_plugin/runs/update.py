@@ -13,12 +13,14 @@ from ..pipeline import STAGES, stage_weights
 from ..progress import part
 from ..proxy import ProxyConfig
 from ..pruning import resolve_budget
-from . import changes, fields, graph, record, samples
+from . import changes, fields, graph, own, record, samples
 from .decoded import DEFAULT_IMAGE_SIZE
 from .session import WRITING, Session
 
 PLACING = "Finding the nearest labelled images"
 _FOLDER = "update"
+_ROWS = 50_000
+"""Samples whose vectors are read at a time."""
 
 
 def update_run(collection, key="elfs", *, device="auto", sinks=()):
@@ -32,12 +34,16 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
     new ranks. Tags stay as they were saved: what has been sent to be labelled does not change by itself. The curve of
     an earlier β search goes when scores change.
 
+    An image that exists and has lost its values (somebody cleared the field, say) has not been deleted: it is taken in
+    again. Until everything is complete the run stays as it was; a job that was killed resumes.
+
     Args:
         collection: a dataset (what was added since the run takes part) or a view (those of its samples that have no
             score take part, whenever they were added)
 
     Returns:
-        the summary of a run, with ``added``, ``deleted`` and ``left_out`` (new samples that could not be used)
+        the summary of a run, with ``added``, ``deleted``, ``restored`` (samples of the run that had lost their values)
+        and ``left_out`` (of these and the new ones, those that could not be used)
 
     Raises:
         InvalidInput: for a run without scores, or new samples of which none can be used
@@ -49,14 +55,17 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
     stages = {STAGES["embeddings"]: weights[STAGES["embeddings"]], PLACING: 3, **weights, WRITING: 2}
     with Session(collection, key, "Updating the run", stages, sinks, seed, device, needs="scores", whole=True,
                  stage_folder=_FOLDER) as job:  # fmt: skip
-        since = changes.count_changes(dataset, job.record)
+        collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")
         scored = job.record.stages["scores"]["scored"]
-        new = _new_samples(collection, dataset, job.record)
+        since = changes.count_changes(job.dataset, job.record)
+        lost = changes.lost_ids(job.dataset, job.record) if since.present < scored else []
+        deleted = max(since.deleted - len(lost), 0)
+        new = _new_samples(collection, job.dataset, job.record, lost)
         added, left_out = 0, {}
         if len(new):
             added, left_out = _take_in(job, new)
-        elif since.deleted or not since.dense or since.present != since.scored:
+        elif deleted or not since.dense or since.present != scored:
             job.rank_again()
         if applied and (added or job.ids is not None):
             # Everything after the scores was made from the old ones.
@@ -64,19 +73,25 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
             budget = max(applied["coreset"] / scored, 1 / n)
             beta = min(applied.get("beta", applied["hard"] / scored), 1 - resolve_budget(float(budget), n) / n)
             job.apply(float(budget), max(beta, 0.0))
-        shutil.rmtree(job.folder / _FOLDER, ignore_errors=True)
         summary = job.summary("scores")
-        return {**summary, "added": added, "deleted": since.deleted, "left_out": len(left_out)}
+        shutil.rmtree(job.folder / _FOLDER, ignore_errors=True)
+        return {**summary, "added": added - len(set(lost) - set(left_out)), "deleted": deleted,
+                "restored": len(set(lost) - set(left_out)), "left_out": len(left_out)}  # fmt: skip
 
 
-def _new_samples(collection, dataset, run):
-    """The :class:`~.samples.Samples` that are to take part and do not yet."""
+def _new_samples(collection, dataset, run, lost):
+    """The :class:`~.samples.Samples` that are to take part and do not yet, or do not any more though they exist."""
     if isinstance(collection, fo.Dataset):
         view = fields.writable(dataset).match(changes.added_query(dataset, run))
     else:
         samples.check_collection(collection)
         view = collection.match({f"{run.key}.rank": None})
-    return samples.read_samples(view)
+    found = samples.read_samples(view)
+    if not lost:
+        return found
+    paths = dict(zip(found.ids, found.paths)) | changes.paths_of(dataset, lost)
+    order = sorted(paths)
+    return samples.Samples(order, [paths[i] for i in order])
 
 
 def _take_in(job, new):
@@ -84,9 +99,8 @@ def _take_in(job, new):
     dataset, key, run = job.dataset, job.key, job.record
     stage = run.stages.get("embeddings", {})
     whole = fields.writable(dataset)
-    view = whole.select(new.ids, ordered=True)
     label_ids, labels, names = fields.read_labels(whole, key)
-    # An update that was interrupted may have labelled some of the new ones.
+    # One that has lost its rank may have its label still.
     fresh = set(new.ids)
     old = [(i, label) for i, label in zip(label_ids, labels.tolist()) if i not in fresh]
     old_ids = [i for i, _ in old]
@@ -96,7 +110,7 @@ def _take_in(job, new):
     if not old_ids:
         raise InvalidInput(f"No image of the run has a vector in '{run.embeddings_field}' any more. Run ELFS again.")
 
-    embeddings = _embed(job, view, new, stage, old_vectors.shape[1])
+    embeddings = _embed(job, new, stage, old_vectors.shape[1])
     left_out = {new.ids[index]: reason for index, reason in embeddings.failures.items()}
     new_ids = [i for i, ok in zip(new.ids, embeddings.ok) if ok]
     failures = record.load_results(dataset, key).get("failures", {})
@@ -105,9 +119,9 @@ def _take_in(job, new):
     job.failures = {**failures, **left_out, **dict.fromkeys(lost, "its vector is gone")}
     run.failed = len(job.failures)
     run.stages["pseudo_labels"]["since"] = job.since
+    job.save_failures()
     if not new_ids:
         job.rank_again()
-        job.save_failures()
         return 0, left_out
     progress = job.reporter.stage(PLACING)
     near, similarities = cross_neighbors(embeddings.vectors, old_vectors, max(DEFAULT_K, graph.KEPT),
@@ -116,11 +130,13 @@ def _take_in(job, new):
     _extend_graph(job, new_ids, embeddings.vectors, old_ids, near, similarities, part(progress, 0.8, 1.0))
     if run.owns_embeddings and stage:
         job.add_vectors(new_ids, embeddings.vectors)
-    fields.write_pseudo_labels(dataset, key, new_ids, voted.labels, voted.confidence, names=names)
+    job.add_labels(new_ids, voted.labels, voted.confidence, names)
 
-    job.ids = old_ids + new_ids
-    job.labels = np.concatenate([old_labels, voted.labels])
-    job.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)
+    together = old_ids + new_ids
+    order = np.argsort(np.array(together), kind="stable")  # whatever came first: the result goes by ids
+    job.ids = [together[row] for row in order.tolist()]
+    job.labels = np.concatenate([old_labels, voted.labels])[order]
+    job.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)[order]
     job.names, job.num_clusters = names, max(len(names), 2)
     scores = dict(run.stages["scores"])
     run.stages["pseudo_labels"]["labelled"] = len(job.ids)
@@ -132,15 +148,14 @@ def _take_in(job, new):
     return len(set(job.ids) & set(new_ids)), left_out
 
 
-def _embed(job, view, new, stage, dimensions):
+def _embed(job, new, stage, dimensions):
     """:class:`~..encoders.Embeddings` of the new samples, made as the run's own were."""
     run = job.record
     encoder = stage.get("encoder")
     if not (run.owns_embeddings and encoder):
         job.reporter.stage(STAGES["embeddings"])(1.0, f"reading '{run.embeddings_field}'")
-        found = view.values(run.embeddings_field)
         try:
-            return validate_vectors(found, expected_dim=dimensions)
+            return _read_vectors(job, new, dimensions)
         except InvalidInput as error:
             raise InvalidInput(
                 f"None of the {len(new):,} new images has a usable vector in '{run.embeddings_field}', which the run "
@@ -148,7 +163,7 @@ def _embed(job, view, new, stage, dimensions):
             ) from error
     compute = None
     if encoder.startswith(samples.ZOO_PREFIX):
-        compute = partial(samples.zoo_embeddings, view, new, encoder)
+        compute = partial(samples.zoo_embeddings, fields.writable(job.dataset), new, encoder)
     try:
         result = job.pipe.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
     except InvalidInput as error:  # not one of the new files can be used; the run is brought up to date without them
@@ -162,6 +177,14 @@ def _embed(job, view, new, stage, dimensions):
     return Embeddings(result.vectors, result.ok, result.failures)
 
 
+def _read_vectors(job, new, dimensions):
+    view, place = fields.writable(job.dataset), {}
+    for start in range(0, len(new), _ROWS):
+        some = view.select(new.ids[start : start + _ROWS])
+        place.update(zip(*some.values(["id", job.record.embeddings_field])))
+    return validate_vectors([place.get(i) for i in new.ids], expected_dim=dimensions)
+
+
 def _extend_graph(job, new_ids, vectors, old_ids, near, similarities, progress):
     """Adds the new samples to the stored neighbours, each other's among them."""
     kept = min(len(new_ids) - 1, graph.KEPT)
@@ -172,4 +195,4 @@ def _extend_graph(job, new_ids, vectors, old_ids, near, similarities, progress):
         for row, (rows, values) in enumerate(zip(twins.tolist(), twin_similarities.tolist())):
             neighbors[row] = neighbors[row] + [new_ids[other] for other in rows if other != row]
             likeness[row] = likeness[row] + [value for other, value in zip(rows, values) if other != row]
-    graph.extend(job.folder, new_ids, neighbors, likeness)
+    job.extend_graph(new_ids, neighbors, likeness)

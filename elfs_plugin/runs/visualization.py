@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import InvalidInput, NameTaken
 from ..progress import part
 from ..projection import METHODS, UMAP_LIMIT, check_size, project
-from . import deletion, fields, record
+from . import fields, record
+from .removal import remove_brain_run
 from .session import WRITING, Session
 
 PROJECTING = "Placing the images in the plane"
@@ -51,9 +52,11 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
         points = project(vectors, method, seed=seed, progress=part(progress, 0.05, 1.0))
         run.reporter.stage(WRITING)
         view = labelled if has_vector.all() else dataset.select([i for i, ok in zip(ids, has_vector) if ok])
-        deletion.remove_brain_run(dataset, run.record, brain_key)
+        run.reporter.verify()
+        remove_brain_run(dataset, brain_key)
         # The record comes first: a crash while writing leaves a brain run that delete_run knows of.
-        run.record.brain_keys.append(brain_key)
+        if brain_key not in run.record.brain_keys:
+            run.record.brain_keys.append(brain_key)
         record.save_record(dataset, run.record)
         # A field of the whole dataset cannot be written slice by slice; and an index needs points that differ.
         index = dataset.media_type != fo.core.media.GROUP and bool(np.ptp(points) > 0)

@@ -18,17 +18,11 @@ def spaces():
     return fo.Space(children=[single(panel) for panel in panels], orientation="horizontal")
 
 
-def ensure_workspace(dataset, run=None):
-    """Saves the workspace unless one of that name exists, and notes it in the record ``run``, which the caller saves.
-
-    Returns:
-        whether it was made; then it is ELFS's, and goes with the dataset's last run
-    """
+def ensure_workspace(dataset):
+    """Saves the workspace unless one of that name exists. Returns whether it was made."""
     if dataset.has_workspace(NAME):
         return False
     dataset.save_workspace(NAME, spaces(), description="Images beside the ELFS Coreset panel")
-    if run is not None:
-        run.workspace = NAME
     return True
 
 
@@ -37,10 +31,8 @@ def release(dataset, run):
     if not run.workspace:
         return
     for key in record.list_runs(dataset):
-        other = record.load_record(dataset, key)
-        if key != run.key and not other.is_newer:
-            other.workspace = run.workspace
-            record.save_record(dataset, other)
+        if key != run.key and not record.load_record(dataset, key).is_newer:
+            record.amend_record(dataset, key, workspace=run.workspace)
             return
     if dataset.has_workspace(run.workspace):
         dataset.delete_workspace(run.workspace)

@@ -94,18 +94,28 @@ def test_the_budget_is_kept_exactly(finished):
     assert sum(summary[zone] for zone in ("hard", "coreset", "easy")) == summary["samples"] == 80
 
 
-def test_the_saved_view_matches_an_interval_of_ranks(finished):
-    dataset, summary = finished
+def saved_view(dataset, name):
     again = fo.load_dataset(dataset.name)
     again.reload()
-    view = again.load_saved_view("Coreset")
+    return again.load_saved_view(name)
+
+
+def test_the_saved_view_is_one_of_the_tag(finished):
+    dataset, _ = finished
+    view = saved_view(dataset, "Coreset")
+    assert [type(stage) for stage in view._stages] == [fo.MatchTags]
+    assert set(view.values("id")) == set(dataset.match_tags("coreset").values("id"))
+
+
+def test_without_a_tag_the_saved_view_is_an_interval_of_ranks(dataset):
+    summary = run(dataset, view_name="Coreset")
+    view = saved_view(dataset, "Coreset")
     assert [type(stage) for stage in view._stages] == [fo.Match]
     text = json.dumps(view._serialize(), default=str)
     assert "elfs.rank" in text
     assert not any(i in text for i in dataset.values("id"))
     low = summary["hard"]
     assert sorted(view.values("elfs.rank")) == list(range(low, low + 20))
-    assert set(view.values("id")) == set(dataset.match_tags("coreset").values("id"))
 
 
 def test_the_zones_are_views(finished):

@@ -1,0 +1,129 @@
+"""The steps in which committed results reach a dataset, see :mod:`.journal`. Each can be repeated without harm.
+
+A step is a plain mapping with ``do``, its name in :data:`STEPS`. Its function takes the dataset, the record as it is to
+be, and the step. Values of all samples are moved by the database itself, in one command.
+"""
+
+from bson import json_util
+from fiftyone.core import odm
+
+from . import fields, jobs, record, removal, views, workspace
+
+STAGED = "elfs.staged"
+
+
+def staged_prefix(dataset, key):
+    return f"{STAGED}.{dataset._doc.id}.{key}."
+
+
+def staged_name(dataset, key, token, what):
+    """The collection that takes what a job has staged."""
+    return f"{staged_prefix(dataset, key)}{token}.{what}"
+
+
+def _declare(dataset, run, step):
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        if step["names"]:
+            fields.declare_group(dataset, run.key, step["names"], run.owns_field)
+        for field in step["vectors"]:
+            fields.declare_vectors(dataset, run.key, field)
+
+
+def _values(dataset, run, step):
+    values = {path: {"$arrayElemAt": ["$$new.v", at]} for at, path in enumerate(step["paths"])}
+    _merge(dataset, step["collection"], {**values, "last_modified_at": "$$NOW"})
+
+
+def _tag_staged(dataset, run, step):
+    tag, tags = {"$literal": step["tag"]}, {"$ifNull": ["$tags", []]}
+    others = {"$filter": {"input": tags, "cond": {"$ne": ["$$this", tag]}}}
+    with_it = {"$cond": [{"$in": [tag, tags]}, tags, {"$concatArrays": [tags, [tag]]}]}
+    _merge(
+        dataset,
+        step["collection"],
+        {"tags": {"$cond": ["$$new.on", with_it, others]}, "last_modified_at": "$$NOW"},
+    )
+
+
+def _merge(dataset, name, changes):
+    into = {"into": dataset._sample_collection_name, "on": "_id", "whenMatched": [{"$set": changes}],
+            "whenNotMatched": "discard"}  # fmt: skip
+    odm.get_db_conn()[name].aggregate([{"$merge": into}])
+
+
+def _indexes(dataset, run, step):
+    fields.ensure_indexes(dataset, run.key)
+
+
+def _zones(dataset, run, step):
+    """Three intervals of the indexed ranks."""
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        fields.declare_group(dataset, run.key, ["zone"], run.owns_field)
+    rank, zone = f"{run.key}.rank", f"{run.key}.zone"
+    low, high = step["hard"], step["hard"] + step["coreset"]
+    intervals = {"hard": {"$gte": 0, "$lt": low}, "coreset": {"$gte": low, "$lt": high}, "easy": {"$gte": high}}
+    for name, interval in intervals.items():
+        fields.change_all(dataset, {rank: interval, zone: {"$ne": name}}, {"$set": {zone: name}})
+    fields.change_all(dataset, {rank: None, zone: {"$ne": None}}, {"$set": {zone: None}})
+
+
+def _tag_interval(dataset, run, step):
+    tag, inside = step["tag"], {f"{run.key}.rank": {"$gte": step["low"], "$lt": step["high"]}}
+    fields.change_all(dataset, {**inside, "tags": {"$ne": tag}}, {"$addToSet": {"tags": tag}})
+    fields.change_all(dataset, {"tags": tag, "$nor": [inside]}, {"$pull": {"tags": tag}})
+
+
+def _view(dataset, run, step):
+    """Saves a view of a tag, or of an interval of ranks."""
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        if step.get("tag"):
+            view = fields.writable(dataset).match_tags(step["tag"])
+        else:
+            view = views.rank_view(dataset, run.key, step["low"], step["high"])
+        dataset.save_view(step["name"], view, description=step["text"], overwrite=True)
+        run.set_view_id(step["name"], dataset._get_saved_view_doc(step["name"]).id)
+
+
+def _results(dataset, run, step):
+    parts = odm.get_db_conn()[step["collection"]].find().sort("_id", 1)
+    data = json_util.loads("".join(part["text"] for part in parts))
+    record.replace_results(dataset, run.key, data)
+
+
+def _drop_plots(dataset, run, step):
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        for brain_key in step["keys"]:
+            removal.remove_brain_run(dataset, brain_key)
+
+
+def _release(dataset, run, step):
+    """Removes embeddings that the run wrote and no longer uses, or leaves them to another run that does."""
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        removal.release_embeddings(dataset, run.key, step["field"])
+
+
+def _workspace(dataset, run, step):
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        workspace.ensure_workspace(dataset)
+        run.workspace = workspace.NAME  # there was none when the step was decided on
+
+
+STEPS = {
+    "declare": _declare,
+    "values": _values,
+    "indexes": _indexes,
+    "zones": _zones,
+    "tag_interval": _tag_interval,
+    "tag_staged": _tag_staged,
+    "view": _view,
+    "results": _results,
+    "drop_plots": _drop_plots,
+    "release": _release,
+    "workspace": _workspace,
+}

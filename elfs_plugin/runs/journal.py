@@ -1,0 +1,231 @@
+"""Writing what belongs together so that at every moment either the old or the new results of a run are whole.
+
+1. The new values are *staged*: collections of their own in FiftyOne's database take them, the dataset stays as it is.
+2. One write to the run's record *commits* them: its ``pending`` says which steps are to be taken, and holds the record
+   as it is to be. What is killed before has changed nothing.
+3. The steps are *carried out* (:mod:`.carry`) by the database, in one command for all samples. Each can be repeated
+   without harm; so what is killed now is finished by whoever comes next: the next job on the run, or :func:`finish`.
+4. The record takes its new form, and the staged values go.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+
+from bson import ObjectId, json_util
+from fiftyone.core import odm
+from pymongo import WriteConcern
+
+from . import carry, own, record
+
+_CHUNK = 2000
+_TEXT_BYTES = 8_000_000
+"""Characters of results in one document, far below MongoDB's 16 MB."""
+
+
+@dataclass
+class Draft:
+    """What a job is about to write.
+
+    ``columns`` are the new values of their paths: samples that are in none lose theirs. ``added`` are values of
+    samples beside those of others, which stay. ``cleared`` paths lose all values. ``results`` changes entries of the
+    run's results. ``steps`` are further steps of :mod:`.carry`, in their order.
+    """
+
+    columns: dict = field(default_factory=dict)
+    added: dict = field(default_factory=dict)
+    cleared: set = field(default_factory=set)
+    results: dict = field(default_factory=dict)
+    steps: list = field(default_factory=list)
+    tagged: dict = field(default_factory=dict)
+
+    def put(self, *columns):
+        """Replaces the values of their paths."""
+        for column in columns:
+            self.columns[column.path] = column
+            self.cleared.discard(column.path)
+
+    def add(self, *columns):
+        for column in columns:
+            self.added[column.path] = column
+
+    def clear(self, paths):
+        for path in paths:
+            self.columns.pop(path, None)
+            self.cleared.add(path)
+
+    def tag(self, tag, ids):
+        """These samples are to have the tag, and no others."""
+        self.tagged[tag] = list(ids)
+
+    def step(self, do, **details):
+        """A step of :mod:`.carry`; one of the same kind that was there before is replaced."""
+        self.steps = [step for step in self.steps if step["do"] != do] + [{"do": do, **details}]
+
+    @property
+    def is_empty(self):
+        return not (self.columns or self.added or self.cleared or self.results or self.steps or self.tagged)
+
+
+def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: None):
+    """Writes a draft and the record ``run`` that goes with it.
+
+    Args:
+        dataset: an object that no other thread uses, see :mod:`.own`
+        verify: called before anything is written, raises when the job has lost its run
+        progress: called with a fraction from 0 to 1 while values are staged; may raise to cancel, nothing is changed
+
+    Returns:
+        the record as it is now
+    """
+    before = record.load_record(dataset, run.key) or record.RunRecord(run.key)
+    token = uuid.uuid4().hex
+    try:
+        steps = _stage(dataset, run, draft, token, verify, progress)
+        before.pending = {"token": token, "steps": steps, "record": record.stored(run)}
+        verify()
+        record.save_record(dataset, before)
+    except BaseException:
+        # Whether the record was written is not known when the database has gone; then the staged values must stay.
+        known = record.load_record(dataset, run.key)
+        if known is None or (known.pending or {}).get("token") != token:
+            _drop(dataset, run.key, token)
+        raise
+    finish(dataset, run.key, verify)
+    return record.load_record(dataset, run.key)
+
+
+def finish(dataset, key, verify=lambda: None):
+    """Carries out what was committed and not finished. Returns whether there was anything."""
+    run = record.load_record(dataset, key)
+    if run is None or "steps" not in (run.pending or {}):
+        return False
+    pending, settled = run.pending, record.restored(key, run.pending.get("record") or {})
+    if _is_whole(pending):
+        for step in pending["steps"]:
+            verify()
+            carry.STEPS[step["do"]](dataset, settled, step)
+    else:
+        _give_up(run, settled)
+    settled.pending = None
+    verify()
+    record.save_record(dataset, settled)
+    own.refresh(dataset)
+    _sync(dataset)
+    _drop(dataset, key, pending.get("token", ""))
+    return True
+
+
+def sweep(dataset, key):
+    """Drops what killed jobs with that key have staged and not committed, and what was staged for datasets that are
+    gone. The caller has the run's lock, and nothing is pending."""
+    mine, database = carry.staged_prefix(dataset, key), odm.get_db_conn()
+    names = database.list_collection_names(filter={"name": {"$regex": f"^{carry.STAGED}\\."}})
+    owners = {name.split(".")[2] for name in names}
+    ids = [ObjectId(owner) for owner in owners if ObjectId.is_valid(owner)]
+    alive = {str(found["_id"]) for found in database.datasets.find({"_id": {"$in": ids}}, {"_id": 1})} if ids else set()
+    for name in names:
+        if name.startswith(mine) or name.split(".")[2] not in alive:
+            database.drop_collection(name)
+
+
+def _stage(dataset, run, draft, token, verify, progress):
+    """Writes the values to collections of their own. Returns all steps, in order."""
+    key, steps = run.key, []
+    groups = [({**draft.columns, **dict.fromkeys(draft.cleared)}, True)] if draft.columns or draft.cleared else []
+    groups += [({path: column}, False) for path, column in draft.added.items()]
+    for at, (columns, whole) in enumerate(groups):
+        name = carry.staged_name(dataset, key, token, f"values{at}")
+        paths = [path for path, column in columns.items() if column is not None or dataset.has_sample_field(path)]
+        found = [columns[path] for path in paths]
+        ids = _ids(dataset, found, paths if whole else ())
+        rows = _rows(ids, found)
+        count = _insert(name, rows, len(ids), verify, progress if at == 0 else lambda fraction: None)
+        nested = [path.removeprefix(f"{key}.") for path in paths if path.startswith(f"{key}.")]
+        vectors = [path for path in paths if not path.startswith(f"{key}.")]
+        if nested or vectors:
+            steps.append({"do": "declare", "names": nested, "vectors": vectors})
+            steps.append({"do": "values", "collection": name, "paths": paths, "rows": count})
+    for at, (tag, ids) in enumerate(draft.tagged.items()):
+        name = carry.staged_name(dataset, key, token, f"tags{at}")
+        wanted = set(ids)
+        tagged = dataset._sample_collection.find({"tags": tag}, {"_id": 1})
+        others = [i for i in (str(found["_id"]) for found in tagged) if i not in wanted]
+        rows = ({"_id": ObjectId(i), "on": on} for ids, on in ((ids, True), (others, False)) for i in ids)
+        count = _insert(name, rows, len(ids) + len(others), verify)
+        steps.append({"do": "tag_staged", "collection": name, "tag": tag, "rows": count})
+    steps += draft.steps
+    if draft.results:
+        text = json_util.dumps(record.merged_results(dataset, key, draft.results))
+        name = carry.staged_name(dataset, key, token, "results")
+        parts = [text[start : start + _TEXT_BYTES] for start in range(0, len(text), _TEXT_BYTES)]
+        count = _insert(name, ({"_id": at, "text": part} for at, part in enumerate(parts)), len(parts), verify)
+        steps.append({"do": "results", "collection": name, "rows": count})
+    return steps
+
+
+def _ids(dataset, columns, emptied):
+    """Ids of all samples in the columns, and of those that have a value in a path of ``emptied`` to lose."""
+    known = dict.fromkeys(i for column in columns if column is not None for i in column.ids)
+    paths = [path for path in emptied if dataset.has_sample_field(path)]
+    if paths:
+        wanted = {"$or": [{path: {"$ne": None}} for path in paths]}
+        for found in dataset._sample_collection.find(wanted, {"_id": 1}):
+            known.setdefault(str(found["_id"]))
+    return list(known)
+
+
+def _rows(ids, columns):
+    places = {}
+    for column in columns:
+        if column is not None and id(column.ids) not in places:
+            places[id(column.ids)] = {i: row for row, i in enumerate(column.ids)}
+    for i in ids:
+        rows = [None if column is None else places[id(column.ids)].get(i) for column in columns]
+        values = [None if row is None else column.encode(row) for row, column in zip(rows, columns)]
+        yield {"_id": ObjectId(i), "v": values}
+
+
+def _insert(name, rows, total, verify, progress=lambda fraction: None):
+    collection = odm.get_db_conn()[name]
+    written, chunk = 0, []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _CHUNK:
+            collection.insert_many(chunk, ordered=False)
+            written += len(chunk)
+            chunk = []
+            verify()
+            progress(written / max(total, 1))
+    if chunk:
+        collection.insert_many(chunk, ordered=False)
+        written += len(chunk)
+    return written
+
+
+def _is_whole(pending):
+    """Whether everything that was staged is still there."""
+    database = odm.get_db_conn()
+    staged = [step for step in pending["steps"] if "rows" in step]
+    return all(database[step["collection"]].count_documents({}) == step["rows"] for step in staged)
+
+
+def _give_up(run, settled):
+    """What was staged is gone (a database that was restored, say): the record says only what is sure to be there."""
+    settled.stages = {name: details for name, details in run.stages.items() if name == "embeddings"}
+    for name in ("tags", "saved_views", "brain_keys", "view_ids"):
+        both = getattr(run, name) + getattr(settled, name)
+        setattr(settled, name, [entry for at, entry in enumerate(both) if entry not in both[:at]])
+
+
+def _drop(dataset, key, token):
+    database = odm.get_db_conn()
+    prefix = f"{carry.staged_prefix(dataset, key)}{token}."
+    for name in database.list_collection_names():
+        if token and name.startswith(prefix):
+            database.drop_collection(name)
+
+
+def _sync(dataset):
+    """Has the database bring to its disk what was written: a collection that is dropped is gone at once."""
+    datasets = odm.get_db_conn().get_collection("datasets", write_concern=WriteConcern(w=1, j=True))
+    datasets.update_one({"_id": dataset._doc.id}, {"$currentDate": {"last_modified_at": True}})

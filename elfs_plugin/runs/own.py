@@ -1,0 +1,31 @@
+"""A dataset object of a job's own.
+
+FiftyOne keeps one object for each dataset in a process, and loads it anew at every event of the App: a field that one
+thread has just declared can vanish from it under its hands. So a job works with an object that nobody else has, and
+lets the others read what it has changed when it is done.
+"""
+
+import contextlib
+
+import fiftyone as fo
+from fiftyone.core import sample as fos
+from fiftyone.core import view as fov
+
+
+def own_dataset(dataset):
+    """The dataset, as it is in the database now, as an object of its own."""
+    return type(fo.Dataset)._make_instance(fo.Dataset, dataset.name, False)
+
+
+def rebound(collection, dataset):
+    """A dataset or view as a collection of ``dataset``, another object of the same dataset."""
+    if isinstance(collection, fo.Dataset):
+        return dataset
+    return fov.DatasetView._build(dataset, collection._serialize())
+
+
+def refresh(dataset):
+    """Lets an object of the dataset, and the samples that are in memory, see what has been written."""
+    with contextlib.suppress(ValueError):  # it was deleted meanwhile
+        dataset._reload(hard=True)
+        fos.Sample._reload_docs(dataset._sample_collection_name)

@@ -1,0 +1,25 @@
+"""Removing single things that a run has written: embeddings, plots. The caller is changing the dataset, see
+:func:`~.jobs.changing`."""
+
+from . import fields, record
+
+
+def release_embeddings(dataset, key, field):
+    """Deletes the vector field that a run wrote, or leaves it to another run that uses it. Returns whether deleted."""
+    if not dataset.has_sample_field(field):
+        return False
+    for other_key in record.list_runs(dataset):
+        if other_key != key and record.load_record(dataset, other_key).embeddings_field == field:
+            record.amend_record(dataset, other_key, owns_embeddings=True)
+            return False
+    dataset.delete_sample_field(field)
+    return True
+
+
+def remove_brain_run(dataset, brain_key):
+    """Removes a brain run that ELFS made, with its field and index."""
+    if dataset.has_brain_run(brain_key):
+        dataset.delete_brain_run(brain_key)
+    fields.drop_indexes(dataset, brain_key)
+    if dataset.has_sample_field(brain_key):
+        dataset.delete_sample_field(brain_key)

@@ -1,0 +1,40 @@
+"""Which samples a run scored, kept in the database, so that one that has lost its values is not taken for deleted.
+
+About three bytes for each sample, beside the jobs in FiftyOne's execution store, which goes with the dataset.
+"""
+
+import base64
+import zlib
+
+import numpy as np
+from bson import ObjectId
+
+from . import jobs
+
+MOST = 4_000_000
+"""Samples that fit into one document of MongoDB; larger runs keep no roster."""
+
+
+def save(dataset, key, version, ids):
+    """Keeps the ids of the scored samples for the ranking ``version``."""
+    if len(ids) > MOST:
+        return
+    packed = zlib.compress(b"".join(ObjectId(i).binary for i in sorted(ids)), 6)
+    jobs.store(dataset).set(_name(key), {"version": version, "ids": base64.b85encode(packed).decode()})
+
+
+def load(dataset, key, version):
+    """The ids (list of str) that were scored for a ranking, or None when they are not known."""
+    found = jobs.store(dataset).get(_name(key))
+    if not found or found.get("version") != version:
+        return None
+    raw = np.frombuffer(zlib.decompress(base64.b85decode(found["ids"])), dtype=np.uint8).reshape(-1, 12)
+    return [row.tobytes().hex() for row in raw]
+
+
+def forget(dataset, key):
+    jobs.store(dataset).delete(_name(key))
+
+
+def _name(key):
+    return f"ids_{key}"
