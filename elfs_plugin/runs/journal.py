@@ -15,7 +15,7 @@ from bson import ObjectId, json_util
 from fiftyone.core import odm
 from pymongo import WriteConcern
 
-from . import carry, own, record
+from . import carry, record
 
 _CHUNK = 2000
 _TEXT_BYTES = 8_000_000
@@ -109,7 +109,7 @@ def finish(dataset, key, verify=lambda: None):
     settled.pending = None
     verify()
     record.save_record(dataset, settled)
-    own.refresh(dataset)
+    dataset._reload(hard=True)
     _sync(dataset)
     _drop(dataset, key, pending.get("token", ""))
     return True

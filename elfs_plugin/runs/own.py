@@ -8,7 +8,6 @@ lets the others read what it has changed when it is done.
 import contextlib
 
 import fiftyone as fo
-from fiftyone.core import sample as fos
 from fiftyone.core import view as fov
 
 
@@ -27,5 +26,4 @@ def rebound(collection, dataset):
 def refresh(dataset):
     """Lets an object of the dataset, and the samples that are in memory, see what has been written."""
     with contextlib.suppress(ValueError):  # it was deleted meanwhile
-        dataset._reload(hard=True)
-        fos.Sample._reload_docs(dataset._sample_collection_name)
+        dataset.reload()

@@ -65,7 +65,7 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         added, left_out = 0, {}
         if len(new):
             added, left_out = _take_in(job, new)
-        elif deleted or not since.dense or since.present != scored:
+        if not added and (deleted or not since.dense or since.present != scored):
             job.rank_again()
         if applied and (added or job.ids is not None):
             # Everything after the scores was made from the old ones.
@@ -121,7 +121,6 @@ def _take_in(job, new):
     run.stages["pseudo_labels"]["since"] = job.since
     job.save_failures()
     if not new_ids:
-        job.rank_again()
         return 0, left_out
     progress = job.reporter.stage(PLACING)
     near, similarities = cross_neighbors(embeddings.vectors, old_vectors, max(DEFAULT_K, graph.KEPT),

@@ -4,7 +4,7 @@ import pytest
 
 from elfs_plugin import pipeline, runs
 from elfs_plugin.errors import Cancelled, InvalidInput
-from elfs_plugin.runs import graph, jobs, record, session
+from elfs_plugin.runs import graph, jobs, record, vectors
 
 
 def add(dataset, paths):
@@ -34,7 +34,7 @@ def test_deleted_samples_close_the_gaps_without_training(written, monkeypatch):
     assert runs.rank_view(dataset, "elfs", 0, 99, order="hardest").values("id") == left
     assert dataset.select(left, ordered=True).values("elfs.rank") == list(range(8))
     assert dataset.select(left, ordered=True).values("elfs.zone") == ["hard"] * 2 + ["coreset"] * 4 + ["easy"] * 2
-    assert runs.check_run(dataset, "elfs").findings == []
+    assert runs.check_run(dataset, "elfs").codes == ["names_out_of_date"]
     assert runs.ranking_version(runs.load_record(dataset, "elfs")) != before
     assert sum(runs.load_results(dataset, "elfs")["histogram"]["counts"]) == 8
     assert runs.read_ranking(dataset, "elfs")[0].tolist() == left
@@ -62,10 +62,10 @@ def test_new_samples_take_part(run, digits, bad_files):
     assert set(runs.load_results(run, "elfs")["failures"]) == set(bad)
     assert all(vector is not None for vector in run.select(copies).values("elfs_embeddings"))
     assert run.select(bad).values("elfs.rank") == [None, None]
-    assert runs.check_run(run, "elfs").findings == []
+    assert runs.check_run(run, "elfs").codes == ["names_out_of_date"]
     assert set(run.match_tags("kept").values("id")) == kept_before - set(gone)
     # The twin of each copy is its nearest neighbour, and the other way round.
-    kept = graph.load(record.run_folder(run, "elfs"))
+    kept = graph.load(record.run_folder(run, "elfs"), runs.load_record(run, "elfs").graph)
     for copy, original in zip(copies, originals):
         assert kept.neighbors_of(copy)[0][0] == original
         assert kept.neighbors_of(original)[0][0] == copy
@@ -126,13 +126,15 @@ def test_only_new_files_that_cannot_be_read(run, bad_files):
 
 
 def test_vectors_in_a_file_of_the_run(dataset, digits, monkeypatch):
-    monkeypatch.setattr(session, "LARGE", 50)
+    monkeypatch.setattr(vectors, "LARGE", 50)
     runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
     new = add(dataset, digits[80:85])
     assert runs.update_run(dataset)["added"] == 5
     folder = record.run_folder(dataset, "elfs")
-    assert np.load(folder / "embeddings.npy").shape == (85, 192)
-    assert np.load(folder / "embedding_ids.npy").tolist() == dataset.values("id")
+    stored, ids = vectors.load(folder, runs.load_record(dataset, "elfs").vectors)
+    assert stored.shape == (85, 192)
+    assert ids.tolist() == dataset.values("id")
+    assert len(list(folder.glob("*.npy"))) == 2  # the older pair is gone
     assert not dataset.has_sample_field("elfs_embeddings")
     assert dataset.select(new).values("elfs.rank") != [None] * 5
 
