@@ -32,13 +32,12 @@ class DeleteRun(ElfsOperator):
             record = runs.load_record(ctx.dataset, key) if key else None
             if record is not None:
                 return
-            if not keys:
-                raise InvalidInput("There are no ELFS runs on this dataset.", "key")
-            have = ", ".join(keys)
-            if not key:
-                raise InvalidInput(f"Choose the run to delete (runs: {have}).", "key")
+            have = ", ".join(keys) or "none"
+            if key:
+                raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
             raise InvalidInput(
-                f"There is no ELFS run '{key}' on this dataset (runs: {have}). Name one of these.", "key"
+                f"Choose the run to delete (runs: {have})." if keys else "There are no ELFS runs on this dataset.",
+                "key",
             )
 
         if check(prop, exists):

@@ -55,9 +55,9 @@ def check_collection(collection, *, minimum=1):
     if minimum > 1:
         n = collection.count() if isinstance(collection, fo.Dataset) else len(collection)
         if n < minimum:
-            images = "one image" if n == 1 else f"{n} images"
             raise InvalidInput(
-                f"The view has only {images}; at least {minimum} are needed. Clear the view's filters, or add images."
+                f"The view has {n} sample{'' if n == 1 else 's'}; at least {minimum} are needed. Clear the view's "
+                "filters, or add images."
             )
 
 
@@ -113,8 +113,8 @@ def check_vector_field(collection, field):
     kind = collection.get_field(field)
     if _place(kind) is None and not (isinstance(kind, fo.ListField) and kind.field is None):
         raise InvalidInput(
-            f"The field '{field}' is not a vector field, it does not hold vectors. Vector fields: {have}. Embeddings "
-            "belong into a VectorField, or a list of numbers on each sample.",
+            f"The field '{field}' does not hold vectors. Vector fields: {have}. Embeddings belong into a VectorField, "
+            "an ArrayField or a list of numbers on each sample.",
             "embeddings_field",
         )
 
