@@ -130,6 +130,8 @@ def validate_num_clusters(num_clusters, n):
     """Raises :class:`InvalidInput` unless 2 <= num_clusters <= n."""
     if isinstance(num_clusters, bool) or not isinstance(num_clusters, (int, np.integer)):
         raise InvalidInput(f"The number of clusters must be a whole number, not {num_clusters}.", "num_clusters")
+    if n < 2:
+        raise InvalidInput(f"Clusters need at least two samples, there is {n:,}. Use a larger view.", "num_clusters")
     if num_clusters < 2:
         raise InvalidInput(
             f"The number of clusters must be between 2 and {n:,}, not {num_clusters}. It is the number of "

@@ -268,10 +268,17 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
 
 
 def _flat(value):
+    """One value as a flat array; numbers that come as objects (Decimal, whole numbers beyond 64 bits) as floats."""
     try:
-        return np.asarray(value).ravel()
+        array = np.asarray(value).ravel()
     except ValueError:  # ragged lists
-        return np.asarray(value, dtype=object).ravel()
+        array = np.asarray(value, dtype=object).ravel()
+    if array.dtype == object:
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return array
+    return array
 
 
 def _finite(array):
@@ -308,7 +315,9 @@ def validate_vectors(values, *, expected_dim=None):
             failures[index] = "no vector"
         elif array.size != expected_dim:
             failures[index] = f"vector of length {array.size}, the others have {expected_dim}"
-        elif array.dtype.kind not in "fiub" or not _finite(array):
+        elif array.dtype.kind not in "fiub":
+            failures[index] = "not a vector of numbers"
+        elif not _finite(array):
             failures[index] = "vector with NaN or infinite values"
         else:
             vectors[filled] = array

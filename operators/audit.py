@@ -8,6 +8,7 @@ class Audit(ElfsOperator):
     operator = "audit"
     title = "Audit against true labels"
     description = "Compares the coreset with Random by true labels you have; nothing that selects ever reads them"
+    takes = ("truth_field", "seeds", "seed", "device")
     uses_view = False
     risk = "LOW"
 

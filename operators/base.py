@@ -1,8 +1,9 @@
 """What the operators share: validation in the form, three ways to run, errors as sentences.
 
-An operator runs in one of three ways, with the same result:
+An operator runs in one of four ways, with the same result:
 
-* from Python and delegated, it runs to its end and returns its summary;
+* called from Python, it runs at once, without FiftyOne's executor and its clock, and returns its summary;
+* delegated, or by ``foo.execute_operator``, it runs to its end and returns its summary;
 * from the App with ``progress="panel"`` it runs in a thread; the panel shows the bar and can cancel;
 * from the App with ``progress="dialog"`` the App shows its modal bar.
 """
@@ -15,6 +16,9 @@ import threading
 import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
+from fiftyone.operators.executor import ExecutionContext, ExecutionError, Executor, ValidationContext
+
+from . import parameters
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +33,12 @@ class ElfsOperator(foo.Operator):
     operator = ""
     title = ""
     description = ""
+    takes = ()
+    """Names of its parameters besides those that all have, see :mod:`.parameters`."""
     long = True
     uses_view = True
+    minimum = 1
+    """Images that a view must have."""
     risk = "MEDIUM"
 
     @property
@@ -52,38 +60,83 @@ class ElfsOperator(foo.Operator):
             options["risk_level"] = getattr(risk_levels, self.risk)
         return foo.OperatorConfig(**options)
 
-    def __call__(self, dataset_or_view, request_delegation=False, **params):
+    def __call__(self, dataset_or_view, request_delegation=False, progress=None, **params):
         """Runs the operator from Python and returns its summary (a dict), or the queued operation when delegated.
+
+        It takes as long as it takes: FiftyOne's limit for operators (``operator_timeout``, ten minutes) is for its
+        executor, which is asked only to queue.
+
+        Args:
+            dataset_or_view: a dataset, a view, or the name of a dataset
+            request_delegation: whether to queue it for a worker
+            progress: whether to show a bar in the terminal (``"terminal"`` is the same as True); default: FiftyOne's
+                setting ``show_progress_bars``
+            params: as in the form; without ``key`` the run ``elfs`` is meant
 
         Raises:
             fiftyone.operators.executor.ExecutionError: with the message for the user
         """
-        ctx = {
-            "dataset" if isinstance(dataset_or_view, fo.Dataset) else "view": dataset_or_view,
-            "params": params,
-            "request_delegation": request_delegation,
-        }
-        result = foo.execute_operator(self.uri, ctx)
-        return getattr(result, "result", result)
+        try:
+            target = _target(dataset_or_view)
+            request = {"dataset_name": target._root_dataset.name, "view": target.view()._serialize()}
+            shows = _shows_progress(progress)
+            request["params"] = {"key": "elfs", **{name: value for name, value in params.items() if value is not None}}
+            ctx = ExecutionContext(request, executor=Executor(), operator_uri=self.uri)
+            form = self.resolve_input(ctx)
+            validation = ValidationContext(ctx, form, self)
+            if validation.invalid:
+                raise ExecutionError(_first_reason(validation))
+            self.check_together(ctx, ctx.params)
+            if request_delegation and self.long:
+                return _queue(self.uri, target, ctx.params)
+            if shows and self.long:
+                ctx.params["progress"] = "terminal"
+        except ExecutionError:
+            raise
+        except Exception as error:
+            raise ExecutionError(self._explain(error)) from None
+        # Outside the block above: it has been logged and told already.
+        try:
+            return self._run_here(ctx)
+        except Exception as error:
+            raise ExecutionError(str(error)) from None
+
+    def check_together(self, ctx, params):
+        """Raises :class:`InvalidInput` for parameters that contradict each other or would have no effect.
+
+        Only of a call from Python: a form sends what was typed before another choice was made.
+        """
 
     def resolve_input(self, ctx):
-        from ..elfs_plugin.errors import ElfsError
-
-        inputs = types.Object()
+        view = types.View(label=f"ELFS: {self.title}")
         try:
-            collection = self.collection(ctx)
-            from ..elfs_plugin.runs import check_collection
-
-            if self.uses_view or collection is None:
-                check_collection(collection)
+            return types.Property(self._inputs(ctx), view=view)
         except Exception as error:  # a form must say what is wrong, never fail
-            if not isinstance(error, ElfsError):
-                logger.exception("the form of %s", self.uri)
-            return types.Property(_refused(inputs, _message(error)), view=types.View(label=f"ELFS: {self.title}"))
+            return types.Property(_refused(types.Object(), self._explain(error)), view=view)
+
+    def _inputs(self, ctx):
+        """The form for the parameters so far, which are made plain, see :func:`~.parameters.read`."""
+        from ..elfs_plugin.runs import check_collection
+
+        params, refused = parameters.read(ctx.params, self.takes)
+        ctx.params = ctx.request_params["params"] = params
+        inputs = types.Object()
+        collection = self.collection(ctx)
+        if self.uses_view or collection is None:
+            check_collection(collection, minimum=self.minimum)
         self.form(ctx, inputs, collection)
         if self.long and not ctx.delegated:
             add_progress_choice(inputs)
-        return types.Property(inputs, view=types.View(label=f"ELFS: {self.title}"))
+        for name, prop in inputs.properties.items():
+            if isinstance(prop.type, types.Enum) and name in params and params[name] not in prop.type.values:
+                _refuse(prop, _not_one_of(name, params[name], prop.type.values))
+        for name, message in refused.items():
+            if name in inputs.properties:
+                _refuse(inputs.properties[name], message)
+        others = [message for name, message in refused.items() if name not in inputs.properties]
+        if others:
+            _refused(inputs, " ".join(others))
+        return inputs
 
     def collection(self, ctx):
         if ctx.dataset is None:
@@ -97,7 +150,7 @@ class ElfsOperator(foo.Operator):
         return self._run_in_panel(ctx) if mode == "panel" else self._run_in_dialog(ctx)
 
     def _run_here(self, ctx):
-        from ..elfs_plugin.errors import ElfsError, explain
+        from ..elfs_plugin.errors import ElfsError
 
         sinks = []
         if ctx.delegated:
@@ -109,9 +162,7 @@ class ElfsOperator(foo.Operator):
         try:
             summary = self.run(ctx, self.collection(ctx), sinks)
         except Exception as error:  # logged, shown as a sentence, and raised again
-            message = explain(error)
-            if not isinstance(error, ElfsError):
-                logger.exception("%s failed", self.uri)
+            message = self._explain(error, ctx)
             with contextlib.suppress(Exception):
                 ctx.ops.notify(message, variant="error")
             raise ElfsError(message) from None
@@ -125,8 +176,6 @@ class ElfsOperator(foo.Operator):
 
     def _start(self, ctx):
         """Runs in a thread; returns the queue on which progress events and finally the outcome arrive."""
-        from ..elfs_plugin.errors import explain
-
         collection = self.collection(ctx)
         events = queue.SimpleQueue()
 
@@ -135,7 +184,7 @@ class ElfsOperator(foo.Operator):
                 events.put(self.run(ctx, collection, [events.put]))
             except BaseException as error:
                 logger.info("%s ended: %s", self.uri, error)
-                events.put(_Failed(explain(error)))
+                events.put(_Failed(self._explain(error, ctx)))
 
         threading.Thread(target=work, name=self.operator, daemon=True).start()
         return events
@@ -165,6 +214,25 @@ class ElfsOperator(foo.Operator):
         yield ctx.ops.reload_dataset()
         yield ctx.ops.notify(f"{self.title}: done.", variant="success")
 
+    def _explain(self, error, ctx=None):
+        """What the user is told of an error; one that nobody expected is logged."""
+        from ..elfs_plugin.errors import ElfsError, explain
+
+        if isinstance(error, ElfsError):
+            return str(error)
+        logger.error("%s failed", self.uri, exc_info=error)
+        message = explain(error)
+        if message != f"{type(error).__name__}: {error}":
+            return message
+        name = ctx.dataset_name if ctx is not None else None
+        with contextlib.suppress(Exception):  # the database may be what has failed
+            if name and not fo.dataset_exists(name):
+                return f"The dataset '{name}' has been deleted or renamed meanwhile. {self.title} has ended."
+        return (
+            f"{self.title} has ended by an error that was not expected ({message[:300]}). What was finished is kept. "
+            "Try it again; if it happens again, report it with the log of the App."
+        )
+
     def form(self, ctx, inputs, collection):
         """Adds the inputs, with their validation."""
         raise TypeError(f"{type(self).__name__} does not implement form()")
@@ -179,16 +247,76 @@ class _Failed:
         self.message = message
 
 
-def _message(error):
-    from ..elfs_plugin.errors import explain
+def _target(dataset_or_view):
+    """The dataset or view that a call from Python names."""
+    from ..elfs_plugin.errors import InvalidInput
+    from ..elfs_plugin.validation import shown
 
-    return explain(error)
+    found = dataset_or_view
+    if isinstance(found, str) and fo.dataset_exists(found):
+        found = fo.load_dataset(found)
+    if not isinstance(found, fo.core.collections.SampleCollection):
+        raise InvalidInput(f"Give a FiftyOne dataset or a view of one; {shown(found)} is neither.")
+    if found._root_dataset.deleted:
+        raise InvalidInput("The dataset has been deleted. Load or make another one.")
+    return found
+
+
+def _shows_progress(progress):
+    """Whether a call from Python shows a bar."""
+    from ..elfs_plugin.errors import InvalidInput
+    from ..elfs_plugin.validation import shown
+
+    if progress is None:
+        return bool(fo.config.show_progress_bars)
+    if isinstance(progress, bool) or progress == "terminal":
+        return bool(progress)
+    raise InvalidInput(
+        f"From Python progress is True ('terminal') or False, not {shown(progress)}; 'panel' and 'dialog' are for the "
+        "App."
+    )
+
+
+def _queue(uri, target, params):
+    """Queues an operator for a worker and returns the operation."""
+    outcome = queue.SimpleQueue()
+    request = {"dataset" if isinstance(target, fo.Dataset) else "view": target, "params": params}
+
+    def work():
+        try:
+            outcome.put(foo.execute_operator(uri, request, request_delegation=True))
+        except Exception as error:
+            outcome.put(error)
+
+    # In a thread: where an event loop runs, as in a notebook, FiftyOne would only promise to queue it.
+    threading.Thread(target=work, name="queue", daemon=True).start()
+    found = outcome.get()
+    if isinstance(found, Exception):
+        raise found
+    return found.result
+
+
+def _first_reason(validation):
+    """The sentence of the first thing that is wrong with a form."""
+    error = validation.errors[0]
+    path = error.path.lstrip(".")
+    return error.reason if error.custom or not path else f"{path}: {error.reason}."
+
+
+def _not_one_of(name, value, choices):
+    from ..elfs_plugin.suggestions import did_you_mean
+    from ..elfs_plugin.validation import shown
+
+    return f"Unknown {name} {shown(value)}. Use one of: {', '.join(map(str, choices))}.{did_you_mean(value, choices)}"
+
+
+def _refuse(prop, message):
+    prop.invalid = True
+    prop.error_message = message
 
 
 def _refused(inputs, message):
-    refused = inputs.str("refused", label="", view=types.Error(label=message))
-    refused.invalid = True
-    refused.error_message = message
+    _refuse(inputs.str("refused", label="", view=types.Error(label=message)), message)
     return inputs
 
 
@@ -200,8 +328,7 @@ def check(prop, function, *args):
         function(*args)
         return True
     except ElfsError as error:
-        prop.invalid = True
-        prop.error_message = str(error)
+        _refuse(prop, str(error))
         return False
 
 

@@ -1,13 +1,16 @@
 import fiftyone.operators.types as types
 
 from .base import ElfsOperator, check
-from .forms import pick, repeats_input, run_input, seed_input
+from .forms import check_settings, pick, repeats_input, run_input, seed_input
+
+BETA = 0.2
 
 
 class BudgetCurve(ElfsOperator):
     operator = "budget_curve"
     title = "How many labels are enough?"
     description = "What a small probe learns from coresets of growing size, beside Random, on held-out pseudo-labels"
+    takes = ("budgets", "beta_mode", "beta", "repeats", "seed", "device")
     uses_view = False
     risk = "LOW"
 
@@ -24,11 +27,14 @@ class BudgetCurve(ElfsOperator):
         repeats_input(ctx, inputs)
         seed_input(inputs)
 
+    def check_together(self, ctx, params):
+        check_settings(params)
+
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
         options = pick(ctx.params, "key", "repeats", "seed", "device")
-        beta = ctx.params.get("beta") if _sets_beta(ctx.params) else None
+        beta = ctx.params.get("beta", BETA) if _sets_beta(ctx.params) else None
         return runs.budget_curve(ctx.dataset, budgets=_budgets(ctx.params.get("budgets")), beta=beta, **options,
                                  sinks=sinks)  # fmt: skip
 
@@ -44,11 +50,11 @@ def _beta_input(ctx, inputs):
         return
 
     def valid():
-        beta = ctx.params.get("beta", 0.2)
-        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 <= beta < 1:
+        beta = ctx.params.get("beta", BETA)
+        if not 0 <= beta < 1:
             raise InvalidInput(f"β must be from 0 to below 1; it is {beta}.", "beta")
 
-    check(inputs.float("beta", default=0.2, required=False, label="β"), valid)
+    check(inputs.float("beta", default=BETA, required=False, label="β"), valid)
 
 
 def _sets_beta(params):
@@ -57,12 +63,10 @@ def _sets_beta(params):
 
 
 def _budgets(text):
-    """Budgets of a text or a list; None for the default ladder."""
+    """Budgets of a text; None for the default ladder."""
     from ..elfs_plugin.pruning import parse_budgets
 
-    if text is None or (isinstance(text, str) and not text.strip()):
-        return None
-    return parse_budgets(text) if isinstance(text, str) else list(text)
+    return parse_budgets(text) if text and text.strip() else None
 
 
 def _check_budgets(text, n):

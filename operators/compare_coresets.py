@@ -8,6 +8,7 @@ class CompareCoresets(ElfsOperator):
     operator = "compare_coresets"
     title = "Compare coresets"
     description = "Two to ten coresets beside Random: overlap, coverage, balance, near-duplicates, a probe"
+    takes = ("members", "seeds", "seed", "device")
     uses_view = False
     risk = "LOW"
 
@@ -18,9 +19,12 @@ class CompareCoresets(ElfsOperator):
         choices = types.AutocompleteView(allow_user_input=True, allow_duplicates=False)
         for choice in runs.member_choices(ctx.dataset):
             choices.add_choice(choice, label=choice)
-        prop = inputs.list("members", types.String(), required=False, label="Coresets", view=choices,
+        given = ctx.params.get("members") or []
+        # The App's list holds texts; the panel and Python may name settings by a dict.
+        kind = types.String() if all(isinstance(member, str) for member in given) else types.Object()
+        prop = inputs.list("members", kind, required=False, label="Coresets", view=choices,
                            description="Choose two to ten, or type settings: <run>@beta=0.2,budget=100")  # fmt: skip
-        check(prop, runs.check_members, ctx.dataset, ctx.params.get("members"))
+        check(prop, runs.check_members, ctx.dataset, given)
         whole_number_input(ctx, inputs, "seeds", 5, 1, 50, "Seeds", "Held-out splits, and random subsets of each size")
         seed_input(inputs)
 

@@ -10,6 +10,7 @@ class CompareMethods(ElfsOperator):
     operator = "compare_methods"
     title = "Compare methods"
     description = "Every selection method beside Random at several budgets: which one to trust on this data"
+    takes = ("budgets", "methods", "seeds", "seed", "device")
     uses_view = False
     risk = "LOW"
 
@@ -31,8 +32,9 @@ class CompareMethods(ElfsOperator):
         choices = types.DropdownView(multiple=True)
         for name, details in selectors.available().items():
             choices.add_choice(name, label=name, description=details["purpose"])
-        inputs.list("methods", types.String(), required=False, label="Methods", view=choices,
-                    description="Empty: all that are quick enough for this many images")  # fmt: skip
+        prop = inputs.list("methods", types.String(), required=False, label="Methods", view=choices,
+                           description="Empty: all that are quick enough for this many images")  # fmt: skip
+        check(prop, _check_methods, ctx.params.get("methods") or [])
         whole_number_input(ctx, inputs, "seeds", 3, 1, 20, "Seeds",
                            "Each trains a proxy and chooses again; at least 3 for a verdict")  # fmt: skip
         seed_input(inputs)
@@ -43,6 +45,13 @@ class CompareMethods(ElfsOperator):
         options = pick(ctx.params, "key", "seeds", "seed", "device")
         return runs.compare_methods(ctx.dataset, budgets=budgets_of(ctx.params),
                                     methods=ctx.params.get("methods") or None, **options, sinks=sinks)  # fmt: skip
+
+
+def _check_methods(names):
+    from ..elfs_plugin import selectors
+
+    for name in names:
+        selectors.required(name)
 
 
 def budgets_of(params):

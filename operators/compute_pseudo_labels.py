@@ -1,18 +1,32 @@
 from .base import ElfsOperator
-from .forms import clusters_input, clusters_of, key_input, pick, seed_input, vector_field_input
+from .forms import (
+    check_settings,
+    clusters_input,
+    clusters_of,
+    key_input,
+    neighbors_input,
+    pick,
+    seed_input,
+    vector_field_input,
+)
 
 
 class ComputePseudoLabels(ElfsOperator):
     operator = "compute_pseudo_labels"
     title = "Compute pseudo-labels"
     description = "Clusters embeddings by TEMI deep clustering into pseudo-labels"
+    takes = ("embeddings_field", "clusters_mode", "num_clusters", "preset", "neighbors", "seed", "device")
+    minimum = 2
 
     def form(self, ctx, inputs, collection):
         key = key_input(ctx, inputs)
         vector_field_input(ctx, inputs, collection, key=key)
         clusters_input(ctx, inputs, collection)
-        inputs.int("neighbors", required=False, label="Neighbours", description="Empty: 50, fewer for small clusters")
+        neighbors_input(inputs)
         seed_input(inputs)
+
+    def check_together(self, ctx, params):
+        check_settings(params)
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs

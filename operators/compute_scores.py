@@ -6,6 +6,7 @@ class ComputeScores(ElfsOperator):
     operator = "compute_scores"
     title = "Compute scores"
     description = "Trains a proxy on the pseudo-labels and writes AUM, forgetting, EL2N, DUAL and the rank"
+    takes = ("proxy", "score", "epochs", "image_size", "seed", "device")
 
     def form(self, ctx, inputs, collection):
         run_input(ctx, inputs, "pseudo_labels", "computing scores")

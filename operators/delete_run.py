@@ -19,7 +19,8 @@ class DeleteRun(ElfsOperator):
         dropdown = types.DropdownView()
         for key in keys:
             dropdown.add_choice(key, label=key)
-        default = keys[-1] if keys else None
+        # The run that is meant everywhere else without a key, and never just any other one.
+        default = "elfs" if "elfs" in keys else None
         prop = inputs.str("key", default=default, required=False, label="Run", view=dropdown)
         record = None
 
@@ -29,10 +30,15 @@ class DeleteRun(ElfsOperator):
 
             key = ctx.params.get("key") or default
             record = runs.load_record(ctx.dataset, key) if key else None
-            if record is None:
-                raise InvalidInput(
-                    f"There is no ELFS run '{key}' on this dataset." if key else "There are no ELFS runs."
-                )
+            if record is not None:
+                return
+            have = ", ".join(keys) or "none"
+            if key:
+                raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
+            raise InvalidInput(
+                f"Choose the run to delete (runs: {have})." if keys else "There are no ELFS runs on this dataset.",
+                "key",
+            )
 
         if check(prop, exists):
             removed = [f"field {record.key}"]
@@ -43,8 +49,7 @@ class DeleteRun(ElfsOperator):
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
-        key = pick(ctx.params, "key").get("key") or (runs.list_runs(ctx.dataset) or ["elfs"])[-1]
-        return runs.delete_run(ctx.dataset, key)
+        return runs.delete_run(ctx.dataset, **pick(ctx.params, "key"))
 
     def after(self, ctx, summary):
         ctx.ops.reload_dataset()

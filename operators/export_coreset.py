@@ -11,6 +11,7 @@ class ExportCoreset(ElfsOperator):
     operator = "export_coreset"
     title = "Export coreset"
     description = "Writes the coreset (or what was pruned) as a list, a folder of images or a FiftyOne dataset"
+    takes = ("format", "zone", "path", "overwrite")
     long = False
     uses_view = False
 

@@ -17,12 +17,16 @@ ENCODERS = (
 
 def key_input(ctx, inputs):
     """A run key to create or to run again."""
+    from ..elfs_plugin.runs.names import check_key_text
     from ..elfs_plugin.runs.record import check_key
 
     prop = inputs.str("key", default="elfs", required=False, label="Run key",
                       description="Names the run and the field its results go to")  # fmt: skip
-    check(prop, check_key, ctx.dataset, ctx.params.get("key") or "elfs")
-    return ctx.params.get("key") or "elfs"
+    key = ctx.params.get("key") or "elfs"
+    # A run that exists may have a name that a new one may not.
+    if ctx.dataset.has_run(key) or check(prop, check_key_text, key):
+        check(prop, check_key, ctx.dataset, key)
+    return key
 
 
 def run_input(ctx, inputs, stage, needed_by):
@@ -44,31 +48,61 @@ def encoder_inputs(ctx, inputs):
     view = types.AutocompleteView(allow_user_input=True)
     for value, label in ENCODERS:
         view.add_choice(value, label=value, description=label)
-    inputs.str("encoder", default="pixels", required=False, label="Encoder", view=view,
-               description="pixels, timm:<model>, open_clip:<model>/<tag> or zoo:<FiftyOne zoo model>")  # fmt: skip
+    prop = inputs.str("encoder", default="pixels", required=False, label="Encoder", view=view,
+                      description="pixels, timm:<model>, open_clip:<model>/<tag> or zoo:<zoo model>")  # fmt: skip
     encoder = ctx.params.get("encoder") or "pixels"
-    if encoder.startswith(("timm:", "open_clip:")):
+    check(prop, check_encoder, encoder)
+    if takes_weights(encoder) or "weights" in ctx.params:
         prop = inputs.str("weights", required=False, label="Local weights file",
                           description="A checkpoint on the machine of the App; empty: from the model hub")  # fmt: skip
-        check(prop, check_weights, ctx.params.get("weights"))
+        check(prop, check_weights, ctx.params.get("weights"), encoder)
 
 
 def embeddings_output_input(ctx, inputs, key):
     """The vector field to write; one that exists and is not this run's is refused."""
     from ..elfs_plugin import runs
+    from ..elfs_plugin.runs.names import check_field_name
     from ..elfs_plugin.runs.record import check_embeddings_field
 
     default = f"{key}_embeddings"
     prop = inputs.str("embeddings_field", default=default, required=False, label="Field to write the embeddings to")
     record = runs.load_record(ctx.dataset, key)
-    check(prop, check_embeddings_field, ctx.dataset, record, ctx.params.get("embeddings_field") or default)
+    field = ctx.params.get("embeddings_field") or default
+    mine = record is not None and record.owns_embeddings and record.embeddings_field == field
+    if mine or check(prop, check_field_name, field, key):
+        check(prop, check_embeddings_field, ctx.dataset, record, field)
 
 
-def check_weights(path):
+def takes_weights(encoder):
+    """Whether a local checkpoint can go with the encoder."""
+    return encoder.startswith(("timm:", "open_clip:"))
+
+
+def check_encoder(encoder):
+    """Refuses what names no encoder of any family; whether there is such a model, its family knows."""
+    from ..elfs_plugin.errors import MissingModel
+    from ..elfs_plugin.suggestions import did_you_mean
+
+    family, _, model = encoder.partition(":")
+    if encoder != "pixels" and not (family in ("timm", "open_clip", "zoo") and model):
+        hint = did_you_mean(encoder, [name for name, _ in ENCODERS])
+        raise MissingModel(
+            f"Unknown encoder '{encoder[:60]}'. Use pixels, timm:<model>, open_clip:<model>/<tag> or "
+            f"zoo:<FiftyOne zoo model>.{hint}"
+        )
+
+
+def check_weights(path, encoder):
     import os
 
-    from ..elfs_plugin.errors import MissingModel
+    from ..elfs_plugin.errors import InvalidInput, MissingModel
 
+    if path and not takes_weights(encoder):
+        raise InvalidInput(
+            f"A weights file goes with an encoder timm:<model> or open_clip:<model>/<tag>; {encoder} takes none. Name "
+            "the encoder, or leave the weights out.",
+            "weights",
+        )
     if path and not os.path.isfile(os.path.expanduser(path)):
         raise MissingModel(f"There is no file {path}.")
 
@@ -93,9 +127,13 @@ def vector_field_input(ctx, inputs, collection, name="embeddings_field", key=Non
             raise InvalidInput("The dataset has no vector field. Use ELFS: Compute embeddings first.")
         large = record is not None and chosen == record.embeddings_field
         if chosen not in found and not large:
-            raise InvalidInput(f"'{chosen}' is not a vector field. Vector fields: {', '.join(found) or 'none'}.")
+            runs.check_vector_field(collection, chosen)
 
     check(prop, exists)
+
+
+def neighbors_input(inputs):
+    inputs.int("neighbors", required=False, label="Neighbours", description="Empty: 50, fewer for small clusters")
 
 
 def clusters_input(ctx, inputs, collection):
@@ -151,11 +189,15 @@ def budget_of(params):
     Forms send ``budget_unit``; without it (Python) a fraction up to 1 or a count is meant.
     """
     from ..elfs_plugin.errors import InvalidInput
+    from ..elfs_plugin.pruning import as_budget
 
     unit = params.get("budget_unit") or ("percent" if "budget" not in params else None)
-    value = params.get("budget", 10)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise InvalidInput(f"The budget must be a number, not {value!r}.", "budget")
+    given = params.get("budget", 10)
+    value = as_budget(given)
+    if isinstance(given, str) and isinstance(value, float):
+        unit = None  # a percent sign, or a fraction, says it all
+    if value != value:
+        raise InvalidInput("The budget must be a number, not nan.", "budget")
     if unit == "percent":
         if not 0 < value <= 100:
             raise InvalidInput(f"The budget must be above 0% and at most 100%; it is {value}%.", "budget")
@@ -184,39 +226,44 @@ def beta_inputs(ctx, inputs, budget, n, searched=None):
 
 
 def beta_mode(params):
-    """``"auto"`` or ``"manual"``; a number given from Python means manual."""
-    return params.get("beta_mode") or ("manual" if isinstance(params.get("beta"), (int, float)) else "auto")
+    """``"auto"`` or ``"manual"``; a β given from Python means manual."""
+    return params.get("beta_mode") or ("auto" if params.get("beta") in (None, "auto") else "manual")
 
 
 def beta_of(params):
     return params.get("beta", 0.2) if beta_mode(params) == "manual" else "auto"
 
 
-def proxy_inputs(ctx, inputs):
+def check_settings(params):
+    """Refuses what a call from Python contradicts itself in. A form sends what was typed before its mode changed."""
     from ..elfs_plugin.errors import InvalidInput
 
+    if "beta" in params and params.get("beta_mode", "manual") != "manual":
+        mode = params["beta_mode"]
+        raise InvalidInput(f"beta={params['beta']} contradicts beta_mode='{mode}'. Leave one out.", "beta")
+    clusters = params.get("num_clusters", "auto")
+    if clusters != "auto" and params.get("clusters_mode") == "auto":
+        raise InvalidInput(f"num_clusters={clusters} contradicts clusters_mode='auto'. Leave one out.", "num_clusters")
+
+
+def proxy_inputs(ctx, inputs):
     dropdown = types.DropdownView()
     dropdown.add_choice("auto", label="auto: ResNet-18 on a GPU, MLP on a CPU")
     dropdown.add_choice("mlp", label="MLP on the embeddings: seconds")
     dropdown.add_choice("resnet8", label="Small ResNets on the images: minutes, on a CPU too")
     dropdown.add_choice("resnet18", label="ResNet-18 on the images, as in the paper: use a GPU")
     dropdown.add_choice("resnet18_fast", label="ResNet-18 on the images, 30 epochs: use a GPU")
-    inputs.enum("proxy", dropdown.values(), default="auto", required=False, label="Proxy", view=dropdown)
+    prop = inputs.enum("proxy", _with_timm(dropdown.values(), ctx.params.get("proxy")), default="auto", required=False,
+                       label="Proxy", view=dropdown)  # fmt: skip
+    _check_timm(prop, ctx.params.get("proxy"))
     scores = types.DropdownView()
     scores.add_choice("aum", label="AUM")
     scores.add_choice("forgetting", label="forgetting")
     scores.add_choice("el2n", label="EL2N")
     scores.add_choice("dual", label="DUAL (meant for β = 0)")
     inputs.enum("score", scores.values(), default="aum", required=False, label="Rank by", view=scores)
-    prop = inputs.int("epochs", required=False, label="Epochs",
-                      description="Empty: the proxy's own, 10 for the MLP and the small ResNets")  # fmt: skip
-
-    def positive():
-        epochs = ctx.params.get("epochs")
-        if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
-            raise InvalidInput("Epochs must be a whole number from 1.", "epochs")
-
-    check(prop, positive)
+    inputs.int("epochs", required=False, label="Epochs",
+               description="Empty: the proxy's own, 10 for the MLP and the small ResNets")  # fmt: skip
 
 
 def search_inputs(ctx, inputs, name="proxy"):
@@ -226,24 +273,29 @@ def search_inputs(ctx, inputs, name="proxy"):
     proxies.add_choice("mlp", label="a model on these embeddings: seconds")
     proxies.add_choice("resnet8", label="a network on the images, from scratch: minutes, on a CPU too")
     proxies.add_choice("resnet18", label="the same, searched with ResNet-18 as in the paper: use a GPU")
-    inputs.enum(name, proxies.values(), default="auto", required=False, label="What you will train on the labels",
-                view=proxies, description="β is searched for that: a network that learns from the images alone can "
-                                          "need a far larger one than a model on embeddings")  # fmt: skip
+    prop = inputs.enum(name, _with_timm(proxies.values(), ctx.params.get(name)), default="auto", required=False,
+                       label="What you will train on the labels", view=proxies,
+                       description="β is searched for that: a network that learns from the images alone can need a far "
+                                   "larger one than a model on embeddings")  # fmt: skip
+    _check_timm(prop, ctx.params.get(name))
     repeats_input(ctx, inputs)
 
 
+def _with_timm(choices, given):
+    """The choices of a proxy, and any timm model that was named from Python."""
+    return [*choices, given] if str(given).startswith("timm:") else choices
+
+
+def _check_timm(prop, given):
+    if str(given).startswith("timm:"):
+        from ..elfs_plugin.pipeline import resolve_proxy
+
+        check(prop, resolve_proxy, given)
+
+
 def repeats_input(ctx, inputs):
-    from ..elfs_plugin.errors import InvalidInput
-
-    prop = inputs.int("repeats", default=3, required=False, label="Repeats of the search",
-                      description="Held-out splits per β; more give a steadier curve")  # fmt: skip
-
-    def valid():
-        repeats = ctx.params.get("repeats", 3)
-        if not isinstance(repeats, int) or not 1 <= repeats <= 50:
-            raise InvalidInput("Repeats must be a whole number from 1 to 50.", "repeats")
-
-    check(prop, valid)
+    whole_number_input(ctx, inputs, "repeats", 3, 1, 50, "Repeats of the search",
+                       "Held-out splits per β; more give a steadier curve")  # fmt: skip
 
 
 def whole_number_input(ctx, inputs, name, default, low, high, label, description):
@@ -253,8 +305,7 @@ def whole_number_input(ctx, inputs, name, default, low, high, label, description
     prop = inputs.int(name, default=default, required=False, label=label, description=description)
 
     def valid():
-        value = ctx.params.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if not low <= ctx.params.get(name, default) <= high:
             raise InvalidInput(f"{label} must be a whole number from {low} to {high}.", name)
 
     check(prop, valid)
@@ -266,29 +317,18 @@ def seed_input(inputs):
 
 def output_inputs(ctx, inputs, key, default_tag=None):
     """Tag and saved view for the coreset; names in use by something else are refused."""
-    from ..elfs_plugin.errors import NameTaken
     from ..elfs_plugin.runs import load_record
-    from ..elfs_plugin.runs.fields import writable
+    from ..elfs_plugin.runs.names import check_tag, check_view_name
 
     record = load_record(ctx.dataset, key)
-
-    def tag_free():
-        tag = ctx.params.get("tag") or default_tag
-        mine = record.tags if record else []
-        if tag and tag not in mine and tag in writable(ctx.dataset).distinct("tags"):
-            raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", "tag")
-
-    def view_free():
-        name = ctx.params.get("view_name")
-        mine = record.saved_views if record else []
-        if name and name not in mine and ctx.dataset.has_saved_view(name):
-            raise NameTaken(f"A saved view '{name}' already exists. Choose another name.", "view_name")
-
+    tag, view_name = ctx.params.get("tag") or default_tag, ctx.params.get("view_name")
     prop = inputs.str("tag", default=default_tag, required=False, label="Tag",
                       description="Tag the coreset's samples" + ("" if default_tag else " (optional)"))  # fmt: skip
-    check(prop, tag_free)
-    check(inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)"),
-          view_free)  # fmt: skip
+    if tag:
+        check(prop, check_tag, ctx.dataset, tag, record.tags if record else ())
+    prop = inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)")
+    if view_name:
+        check(prop, check_view_name, ctx.dataset, view_name, record.saved_views if record else ())
 
 
 def pick(params, *names):

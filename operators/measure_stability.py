@@ -1,13 +1,15 @@
 import fiftyone.operators.types as types
 
 from .base import ElfsOperator
-from .forms import beta_inputs, beta_of, budget_inputs, budget_of, pick, run_input, whole_number_input
+from .forms import beta_inputs, beta_of, budget_inputs, budget_of, check_settings, pick, run_input, whole_number_input
+from .parameters import without
 
 
 class MeasureStability(ElfsOperator):
     operator = "measure_stability"
     title = "Measure stability"
     description = "Trains the proxy again with other seeds: how much of the coreset stays the same?"
+    takes = ("coreset", "budget_unit", "budget", "beta_mode", "beta", "seeds", "proxy", "seed", "device")
     uses_view = False
     risk = "LOW"
 
@@ -33,6 +35,13 @@ class MeasureStability(ElfsOperator):
         proxies.add_choice("run", label="The proxy that made the scores")
         proxies.add_choice("mlp", label="MLP on the embeddings: seconds")
         inputs.enum("proxy", proxies.values(), default="run", required=False, label="Proxy", view=proxies)
+
+    def check_together(self, ctx, params):
+        check_settings(params)
+        if params.get("coreset") == "applied":
+            without(params, ("budget", "beta"), "the applied coreset is measured; leave out coreset='applied'.")
+        elif "budget" not in params and params.get("coreset") != "settings":
+            without(params, ("beta", "beta_mode"), "it needs a budget as well.")
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs

@@ -3,16 +3,16 @@
 import fiftyone.operators.types as types
 
 from .base import check
+from .parameters import PREFIX
 
 FIELDS = ("labels_field", "locked_tag", "quota")
-PREFIX = "param_"
 SIMILARITY = 0.95
 SHARE = 5.0
 """Percent of the images."""
 
 
 def method_input(ctx, inputs):
-    """The method; returns its name."""
+    """The method; returns its name, or None when there is no such method."""
     from ..elfs_plugin import selectors
 
     methods = types.DropdownView()
@@ -21,6 +21,8 @@ def method_input(ctx, inputs):
     inputs.enum("method", methods.values(), default="elfs", required=False, label="Method", view=methods)
     method = ctx.params.get("method") or "elfs"
     details = selectors.available().get(method)
+    if details is None:
+        return None
     if method != "elfs" and details:
         text = f"{details['purpose']} Keeps {selectors.DIRECTIONS[details['direction']]}."
         inputs.view("about", types.Notice(label=f"{text} {details['paper']}".strip()))
@@ -42,8 +44,8 @@ def parameter_inputs(ctx, inputs, method):
         else:
             add = inputs.int if parameter.kind == "integer" else inputs.float
             prop = add(name, **options)
-        if ctx.params.get(name) is not None:
-            check(prop, parameter.check, ctx.params[name])
+        if name in ctx.params and check(prop, parameter.check, ctx.params[name]):
+            ctx.params[name] = parameter.check(ctx.params[name])
 
 
 def shared_inputs(ctx, inputs, key):
@@ -59,10 +61,14 @@ def shared_inputs(ctx, inputs, key):
     fields = types.AutocompleteView(allow_user_input=True)
     for name in runs.truth_fields(ctx.dataset):
         fields.add_choice(name, label=name)
-    inputs.str("labels_field", required=False, label="Given labels that may be wrong", view=fields,
-               description="For prune4rel, small_loss and grand. Empty: the pseudo-labels")  # fmt: skip
-    inputs.str("locked_tag", required=False, label="Tag of images that are labelled already",
-               description="They are left out, and the budget counts on top of them")  # fmt: skip
+    prop = inputs.str("labels_field", required=False, label="Given labels that may be wrong", view=fields,
+                      description="For prune4rel, small_loss and grand. Empty: the pseudo-labels")  # fmt: skip
+    if "labels_field" in ctx.params:
+        check(prop, runs.truth_path, ctx.dataset, ctx.params["labels_field"])
+    prop = inputs.str("locked_tag", required=False, label="Tag of images that are labelled already",
+                      description="They are left out, and the budget counts on top of them")  # fmt: skip
+    if "locked_tag" in ctx.params:
+        check(prop, runs.check_locked_tag, ctx.dataset, ctx.params["locked_tag"])
 
 
 def veto_inputs(ctx, inputs, key):
@@ -104,10 +110,19 @@ def veto_of(params):
     return {"none": None, "similarity": SIMILARITY if veto is None else veto}[mode]
 
 
-def method_options(params):
-    """The keyword arguments of :func:`~..elfs_plugin.runs.choose_coreset` in a form's values."""
+def method_options(params, method):
+    """The keyword arguments of :func:`~..elfs_plugin.runs.choose_coreset` in a form's values.
+
+    What was typed for another method before this one was chosen is left out.
+    """
     given = {name: params[name] for name in FIELDS if params.get(name) not in (None, "")}
     if (veto := veto_of(params)) is not None:
         given["veto"] = veto
-    values = {name.removeprefix(PREFIX): value for name, value in params.items() if name.startswith(PREFIX)}
+    values = {name: params.get(f"{PREFIX}{name}") for name in parameter_names(method)}
     return {**given, "params": {name: value for name, value in values.items() if value is not None}}
+
+
+def parameter_names(method):
+    from ..elfs_plugin import selectors
+
+    return [parameter.name for parameter in selectors.available()[method]["parameters"]]

@@ -8,6 +8,7 @@ from .forms import (
     beta_of,
     budget_inputs,
     budget_of,
+    check_settings,
     clusters_input,
     clusters_of,
     embeddings_output_input,
@@ -20,12 +21,17 @@ from .forms import (
     seed_input,
     vector_field_input,
 )
+from .parameters import without
 
 
 class RunElfs(ElfsOperator):
     operator = "run_elfs"
     title = "Select images to label"
     description = "The whole of ELFS: embeddings, pseudo-labels, scores, β, coreset"
+    takes = ("source", "encoder", "weights", "embeddings_field", "clusters_mode", "num_clusters", "preset", "neighbors",
+             "budget_unit", "budget", "beta_mode", "beta", "beta_proxy", "repeats", "proxy", "score", "epochs",
+             "image_size", "tag", "view_name", "seed", "device")  # fmt: skip
+    minimum = 2
 
     def resolve_placement(self, ctx):
         return types.Placement(
@@ -60,20 +66,36 @@ class RunElfs(ElfsOperator):
         output_inputs(ctx, inputs, key)
         seed_input(inputs)
 
+    def check_together(self, ctx, params):
+        check_settings(params)
+        if params.get("source") == "field":
+            without(params, ("encoder", "weights"), "with source='field' the vectors of a field are used.")
+            self._check_named(ctx, params)
+
+    def _check_named(self, ctx, params):
+        """Several vector fields, and none named: from Python none of them is taken without a word."""
+        from ..elfs_plugin.errors import InvalidInput
+        from ..elfs_plugin.runs import vector_fields
+
+        found = vector_fields(ctx.dataset)
+        if len(found) > 1 and "embeddings_field" not in params:
+            raise InvalidInput(f"Name the embeddings_field to use (vector fields: {', '.join(found)}).")
+
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
         params = ctx.params
         options = pick(params, "key", "neighbors", "preset", "proxy", "score", "epochs", "image_size", "beta_proxy",
                        "repeats", "tag", "view_name", "seed", "device", "embeddings_field")  # fmt: skip
+        options["num_clusters"] = clusters_of(params, collection)
         use_field = params.get("source") == "field"
         if use_field:
             options.setdefault("embeddings_field", next(iter(runs.vector_fields(collection)), None))
+            runs.check_usable(collection, options["embeddings_field"], budget_of(params), options["num_clusters"])
         else:
             options.update(pick(params, "weights"))
         return runs.run_elfs(
             collection,
-            num_clusters=clusters_of(params, collection),
             budget=budget_of(params),
             beta=beta_of(params),
             encoder=None if use_field else params.get("encoder") or "pixels",

@@ -8,6 +8,7 @@ class Visualize(ElfsOperator):
     operator = "visualize"
     title = "Embedding plot"
     description = "Places the run's images in the plane by UMAP or PCA, for FiftyOne's Embeddings panel"
+    takes = ("method", "seed")
     uses_view = False
 
     def form(self, ctx, inputs, collection):

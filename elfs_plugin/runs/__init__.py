@@ -43,7 +43,7 @@ _MODULES = {
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
     "repair": ("repair_run",),
-    "samples": ("check_collection", "vector_fields"),
+    "samples": ("check_collection", "check_locked_tag", "check_usable", "check_vector_field", "vector_fields"),
     "selection": ("saved_token",),
     "stages": (
         "compute_embeddings",

@@ -6,7 +6,11 @@ Each writes one entry of the run's results (``comparison``, ``stability``, ``bud
 """
 
 import contextlib
+import logging
+import os
 import time
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -17,9 +21,10 @@ from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import part
 from ..proxy import ProxyConfig
-from ..pruning import resolve_beta, resolve_budget
+from ..pruning import as_beta, as_budget, resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
 from ..stability import stability
+from ..validation import shown, validate_seed, whole_number
 from . import changes, fields, jobs, own, record
 from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
 from .members import expected_size, member_ids, parse_members
@@ -29,6 +34,8 @@ from .repair import settle
 from .staleness import cut_of
 from .truth import truth_path
 from .views import zone_view
+
+logger = logging.getLogger(__name__)
 
 READING = "Reading the run"
 WRITING = "Writing the results"
@@ -44,9 +51,10 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
         members: see :mod:`.members`; samples that the run does not have are left out and counted for each
         seeds: as for :func:`~..comparison.compare`
     """
+    seeds, seed = _whole(seeds, "seeds"), validate_seed(seed)
+    wanted = parse_members(members)
+    check_number(len(wanted))
     with analysis_job(dataset, key, "Comparing coresets", sinks) as job:
-        wanted = parse_members(members)
-        check_number(len(wanted))
         chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
         pool = job.read()
         selections, listed = {}, []
@@ -81,8 +89,9 @@ def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, p
         seeds: how many coresets are compared, the run's own among them
         proxy: ``"run"``: as the scores were made, ``"mlp"``: on the embeddings whatever they were made with
     """
-    if proxy not in ("run", "mlp"):
-        raise InvalidInput(f"Unknown proxy {proxy!r} for stability. Use 'run' or 'mlp'.", "proxy")
+    if not isinstance(proxy, str) or proxy not in ("run", "mlp"):
+        raise InvalidInput(f"Unknown proxy {shown(proxy)} for stability. Use 'run' or 'mlp'.", "proxy")
+    seeds, seed = _whole(seeds, "seeds"), seed if seed is None else validate_seed(seed)
     with analysis_job(dataset, key, "Measuring stability", sinks) as job:
         stage = job.run.stages["scores"]
         budget, beta = _settings(job.run, budget, beta)
@@ -117,6 +126,9 @@ def budget_curve(dataset, key="elfs", *, budgets=None, beta=None, repeats=curves
     Args:
         budgets, beta, repeats: as for :func:`~..budget_curve.budget_curve`
     """
+    repeats, seed = _whole(repeats, "repeats"), validate_seed(seed)
+    if isinstance(beta, (str, np.generic)):
+        beta = as_beta(beta)
     with analysis_job(dataset, key, "Measuring the budget curve", sinks) as job:
         pool = job.read()
         found = curves.budget_curve(pool.vectors, pool.labels, pool.scores, budgets=budgets, beta=beta,
@@ -135,6 +147,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
     Args:
         truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
     """
+    seeds, seed = _whole(seeds, "seeds"), validate_seed(seed)
     with analysis_job(dataset, key, "Auditing", sinks, needs="selection") as job:
         path = truth_path(job.dataset, truth_field)
         pool = job.read()
@@ -222,14 +235,23 @@ def read_stability(dataset, key="elfs"):
     path = record.run_folder(dataset._dataset, key) / "stability.npz"
     if not path.is_file():
         return None
-    with np.load(path) as file:
-        return file["ids"].astype(str), file["chosen_by"].astype(np.int64)
+    try:
+        with np.load(path) as file:
+            return file["ids"].astype(str), file["chosen_by"].astype(np.int64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # damaged: as if none
+        logger.warning("The stability of the run '%s' cannot be read: %s", key, error)
+        return None
 
 
 def _keep_stability(job, pool, found):
     folder = record.run_folder(job.dataset, job.run.key)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "stability.npz", ids=pool.ids.astype("S24"), chosen_by=found.chosen_by.astype(np.uint8))
+    partial = folder / "stability.partial.npz"
+    try:
+        np.savez(partial, ids=pool.ids.astype("S24"), chosen_by=found.chosen_by.astype(np.uint8))
+        os.replace(partial, folder / "stability.npz")
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _settings(run, budget, beta):
@@ -237,13 +259,21 @@ def _settings(run, budget, beta):
     budget = selection.get("budget", selection.get("coreset")) if budget is None else budget
     if budget is None:
         raise InvalidInput("No coreset has been applied yet. Give a budget, or use select_coreset first.", "budget")
-    if beta == "auto":
+    if isinstance(beta, str) and beta == "auto":
         beta = run.stages.get("beta", {}).get("chosen")
     elif beta is None:
         beta = selection.get("beta", run.stages.get("beta", {}).get("chosen"))
     if beta is None:
         raise InvalidInput("No β has been applied or searched yet. Give β, or use search_beta first.", "beta")
-    return budget, beta
+    return as_budget(budget), as_beta(beta)
+
+
+def _whole(value, name):
+    """A number of seeds or repeats as an int; how many are possible, the analysis says."""
+    found = whole_number(value)
+    if found is None or found < 1:
+        raise InvalidInput(f"{name} must be a whole number from 1, not {shown(value)}.", name)
+    return found
 
 
 def _check_settings(budget, beta, n):

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pymongo.errors import ConnectionFailure
 
 from ..errors import InvalidInput
-from ..pruning import resolve_beta, resolve_budget
+from ..pruning import as_beta, as_budget, resolve_beta, resolve_budget
+from ..validation import shown
 from . import fields, record
 from .views import rank_view, zone_view
 
 KINDS = ("run", "tag", "view")
+MOST_LISTED = 500_000
+"""Ids that a view can list: a query, and a saved view, is at most 16 MB."""
+
 FORMS = "run:<key>, tag:<name>, view:<name> or <key>@beta=<β>,budget=<images or fraction>"
 
 
@@ -35,7 +39,7 @@ class Member:
     def __str__(self):
         if self.kind != "settings":
             return f"{self.kind}:{self.value}"
-        return f"{self.value}@beta={self.beta!r},budget={self.budget!r}"
+        return f"{self.value}@beta={self.beta or 0!r},budget={self.budget!r}"
 
 
 def parse_member(given):
@@ -57,11 +61,13 @@ def parse_member(given):
     pairs = dict(pair.strip().partition("=")[::2] for pair in settings.split(",") if pair.strip())
     if not at or not key or set(pairs) != {"beta", "budget"}:
         raise _not_understood(given)
-    return Member("settings", key, _number(pairs["beta"], given), _number(pairs["budget"], given))
+    return Member("settings", key, **_settings(given, **pairs))
 
 
 def parse_members(given):
     """Distinct members of a list, or of a text with one per line or ``;``."""
+    if given is not None and not isinstance(given, (str, list, tuple)):
+        raise _not_understood(given)
     if isinstance(given, str):
         given = [text for line in given.splitlines() for text in line.split(";") if text.strip()]
     found = [parse_member(item) for item in given or []]
@@ -79,24 +85,20 @@ def _from_dict(given):
     if len(kinds) != 1 or not known or len(settings) == 1 or (settings and kinds != ["run"]):
         raise _not_understood(given)
     kind = "settings" if settings else kinds[0]
-    return Member(kind, str(given[kinds[0]]), **settings, name=str(given.get("name") or ""))
+    return Member(kind, str(given[kinds[0]]), **_settings(given, **settings), name=str(given.get("name") or ""))
 
 
-def _number(text, given):
-    text = text.strip()
+def _settings(given, beta=None, budget=None):
+    if beta is None:
+        return {}
     try:
-        if text.endswith("%"):
-            share = float(text[:-1]) / 100
-            if not 0 <= share <= 1:
-                raise ValueError  # 200% is not the count 2
-            return share
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
+        return {"beta": as_beta(beta), "budget": as_budget(budget)}
+    except InvalidInput:
         raise _not_understood(given) from None
 
 
 def _not_understood(given):
-    return InvalidInput(f"{given!r} names no coreset. Write {FORMS}.", "members")
+    return InvalidInput(f"{shown(given)} names no coreset. Write {FORMS}.", "members")
 
 
 def member_choices(dataset):
@@ -146,7 +148,7 @@ def check_members(dataset, given):
 def expected_size(dataset, member):
     """How many samples a run or its settings chose when they were ranked; None for tags and views."""
     if member.kind == "run":
-        return _stages(dataset, member.value)["selection"]["coreset"]
+        return _stages(dataset, member.value).get("selection", {}).get("coreset")
     return _interval(dataset, member)[2] if member.kind == "settings" else None
 
 
@@ -203,6 +205,12 @@ def difference_view(dataset, one, other):
         excluded = set(without.values("id"))
         inside = view.values("id")
         left = [i for i in inside if i not in excluded]
+        if min(len(left), len(inside) - len(left)) > MOST_LISTED:
+            raise InvalidInput(
+                f"{len(left):,} images are in '{one.name}' and not in '{other.name}': more than a view can list "
+                f"({MOST_LISTED:,}). Tag the images of '{other.name}', and compare with that tag.",
+                "members",
+            )
         return view.select(left) if len(left) < len(inside) - len(left) else view.exclude(list(excluded & set(inside)))
     if other.kind == "run":
         selection = _stages(dataset, other.value)["selection"]

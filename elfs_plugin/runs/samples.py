@@ -1,11 +1,14 @@
 """Views of a dataset to ids, paths and vectors, and what cannot be used refused."""
 
+import os
 from dataclasses import dataclass
 
 import fiftyone as fo
 import numpy as np
 
 from ..errors import InvalidInput, MissingModel
+from ..pruning import resolve_budget
+from . import fields
 
 ZOO_PREFIX = "zoo:"
 
@@ -34,22 +37,40 @@ def check_collection(collection, *, minimum=1):
             "This is a view into labels, clips or frames; ELFS selects whole images. Use the dataset, or run "
             "view.to_patches()/to_frames() with its own dataset: view.clone('name')."
         )
+    if getattr(collection, "_is_dynamic_groups", False):
+        raise InvalidInput(
+            "This view puts images into groups by a field (group_by). Clear that stage in the view bar, or add the "
+            "stage Flatten, so that ELFS sees every image: view.flatten()."
+        )
     media = collection.media_type
     if media == fo.core.media.GROUP:
         raise InvalidInput(
             f"This dataset is grouped. Choose one slice first: add the stage SelectGroupSlices "
-            f"({', '.join(collection.group_slices)}) in the view bar."
+            f"({', '.join(collection.group_slices or [])}) in the view bar."
         )
     if media is not None and media != fo.core.media.IMAGE:
-        raise InvalidInput(
-            f"ELFS works on images; this view holds {media}. For videos, use dataset.to_frames().clone()."
-        )
+        raise InvalidInput(_not_images(collection, media))
     if media is None or not collection.limit(1).values("id"):
         raise InvalidInput("The view has no samples. Clear the view's filters, or add images to the dataset.")
     if minimum > 1:
         n = collection.count() if isinstance(collection, fo.Dataset) else len(collection)
         if n < minimum:
-            raise InvalidInput(f"The view has {n} samples; at least {minimum} are needed.")
+            raise InvalidInput(
+                f"The view has {n} sample{'' if n == 1 else 's'}; at least {minimum} are needed. Clear the view's "
+                "filters, or add images."
+            )
+
+
+def _not_images(collection, media):
+    if media == fo.core.media.VIDEO:
+        return f"ELFS works on images; this view holds {media}. For videos, use dataset.to_frames().clone()."
+    if media == fo.core.media.UNKNOWN:
+        first = (collection.limit(1).values("filepath") or ["none"])[0]
+        return (
+            f"FiftyOne does not take these files for images, by their names (the first: {os.path.basename(first)}). If "
+            'they are images, make the dataset anew with fo.Sample(path, media_type="image").'
+        )
+    return f"ELFS works on images; this view holds {media}. Use a dataset of images."
 
 
 def read_samples(collection):
@@ -61,31 +82,87 @@ def read_samples(collection):
 
 
 def vector_fields(collection):
-    """Names of the fields of a collection that can hold embeddings."""
+    """Names of the fields of a collection that can hold embeddings, those that are made for it first."""
     schema = collection.get_field_schema()
-    return [
-        name
-        for name, kind in schema.items()
-        if isinstance(kind, fo.VectorField)
-        or (isinstance(kind, fo.ListField) and isinstance(kind.field, fo.FloatField))
-    ]
+    found = [(place, name) for name, kind in schema.items() if (place := _place(kind)) is not None]
+    return [name for _, name in sorted(found, key=lambda item: item[0])]
+
+
+def _place(kind):
+    """How likely a field holds vectors, 0 first; None: it does not."""
+    if isinstance(kind, fo.VectorField):
+        return 0
+    if isinstance(kind, fo.ListField):
+        if isinstance(kind.field, fo.FloatField):
+            return 1
+        return 3 if isinstance(kind.field, fo.IntField) else None
+    return 2 if isinstance(kind, fo.ArrayField) else None
+
+
+def check_vector_field(collection, field):
+    """Refuses a field that can hold no vectors.
+
+    Raises:
+        InvalidInput: with the fields that can, and what to do
+    """
+    have = ", ".join(vector_fields(collection)) or "none"
+    if not isinstance(field, str) or not collection.has_sample_field(field):
+        raise InvalidInput(
+            f"The dataset has no field '{field}'. Vector fields: {have}. Compute embeddings first.", "embeddings_field"
+        )
+    kind = collection.get_field(field)
+    if _place(kind) is None and not (isinstance(kind, fo.ListField) and kind.field is None):
+        raise InvalidInput(
+            f"The field '{field}' does not hold vectors. Vector fields: {have}. Embeddings belong into a VectorField, "
+            "an ArrayField or a list of numbers on each sample.",
+            "embeddings_field",
+        )
+
+
+def check_usable(collection, field, budget, num_clusters):
+    """Refuses a budget or a number of clusters that the images with a vector in ``field`` do not allow. What the
+    vectors hold is not looked at.
+
+    Raises:
+        InvalidInput
+    """
+    if field is None or not collection.has_sample_field(field):
+        return  # the vectors are in a file of the run, or whoever reads them says what is wrong
+    n = collection.count() if isinstance(collection, fo.Dataset) else len(collection)
+    usable = len(collection.exists(field))
+    if not 0 < usable < n:
+        return
+    missing = f" Of {n:,} images {n - usable:,} have no vector in '{field}'."
+    from ..clustering import validate_num_clusters
+
+    try:
+        resolve_budget(budget, usable)
+        if num_clusters != "auto":
+            validate_num_clusters(num_clusters, usable)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}{missing}", error.field) from None
+
+
+def check_locked_tag(dataset, tag):
+    """Refuses a tag that no image has.
+
+    Raises:
+        InvalidInput: with tags that there are
+    """
+    have = fields.writable(dataset).distinct("tags")
+    if tag not in have:
+        raise InvalidInput(f"No image has the tag '{tag}' (tags: {', '.join(have[:10]) or 'none'}).", "locked_tag")
 
 
 def read_vectors(collection, field):
-    """(Samples, :class:`~..encoders.Embeddings`) of a vector field.
+    """(Samples, :class:`~..encoders.Embeddings`) of a field of vectors, arrays or lists of numbers.
 
     Raises:
         InvalidInput: when the field is missing, of another kind, or holds no usable vector
     """
     from ..encoders import validate_vectors
 
-    if not collection.has_sample_field(field):
-        have = ", ".join(vector_fields(collection)) or "none"
-        raise InvalidInput(
-            f"The dataset has no field '{field}'. Vector fields: {have}. Compute embeddings first.", "embeddings_field"
-        )
-    if field not in vector_fields(collection):
-        raise InvalidInput(f"The field '{field}' does not hold vectors.", "embeddings_field")
+    check_vector_field(collection, field)
     ids, paths, vectors = collection.values(["id", "filepath", field])
     first = {}
     for i, path, vector in zip(ids, paths, vectors):

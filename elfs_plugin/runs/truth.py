@@ -15,7 +15,7 @@ def truth_fields(dataset):
     found = []
     for path, field in dataset.get_field_schema(flat=True).items():
         parent = path.partition(".")[0]
-        if parent in runs or parent in _NOT_TRUTH or path.startswith("_"):
+        if parent in runs or parent in _NOT_TRUTH or path.startswith("_") or _inside_list(dataset, path):
             continue
         if _is_classification(field) or (isinstance(field, _TRUTH_KINDS) and not _inside_label(dataset, path)):
             found.append(path)
@@ -32,6 +32,12 @@ def truth_path(dataset, field):
     found = dataset.get_field(field)
     if found is None:
         raise InvalidInput(f"The dataset has no field '{field}' (fields: {have}).", "truth_field")
+    if _inside_list(dataset, field):
+        raise InvalidInput(
+            f"The field '{field}' holds a list for each image (of detections, say), not one class. Use a field with "
+            f"one class for each image (fields: {have}).",
+            "truth_field",
+        )
     if _is_classification(found):
         return f"{field}.label"
     if not isinstance(found, _TRUTH_KINDS) or field in _NOT_TRUTH:
@@ -45,6 +51,12 @@ def truth_path(dataset, field):
 
 def _is_classification(field):
     return isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, fo.Classification)
+
+
+def _inside_list(dataset, path):
+    """Whether a path lies below a list, so that an image has many values there."""
+    parts = path.split(".")
+    return any(isinstance(dataset.get_field(".".join(parts[:k])), fo.ListField) for k in range(1, len(parts)))
 
 
 def _inside_label(dataset, path):

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import InvalidInput, NameTaken
 from ..progress import part
 from ..projection import METHODS, UMAP_LIMIT, check_size, project
+from ..validation import shown, validate_seed
 from . import fields, record
 from .removal import remove_brain_run
 from .session import WRITING, Session
@@ -33,8 +34,9 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
         InvalidInput: for an unknown method, too few or too many images for it, a run without pseudo-labels
         NameTaken: when a brain run or a field of that name exists that this run did not write
     """
-    if method not in ("auto", *METHODS):
-        raise InvalidInput(f"Unknown method {method!r}. Use one of: auto, {', '.join(METHODS)}.", "method")
+    if not isinstance(method, str) or method not in ("auto", *METHODS):
+        raise InvalidInput(f"Unknown method {shown(method)}. Use one of: auto, {', '.join(METHODS)}.", "method")
+    seed = validate_seed(seed)
     stages = {PROJECTING: 8, WRITING: 2}
     with Session(collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True) as run:
         dataset = run.dataset
@@ -51,7 +53,7 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
         check_size(len(vectors), method)
         points = project(vectors, method, seed=seed, progress=part(progress, 0.05, 1.0))
         run.reporter.stage(WRITING)
-        view = labelled if has_vector.all() else dataset.select([i for i, ok in zip(ids, has_vector) if ok])
+        view = labelled if has_vector.all() else _only(labelled, ids, has_vector)
         run.reporter.verify()
         remove_brain_run(dataset, brain_key)
         # The record comes first: a crash while writing leaves a brain run that delete_run knows of.
@@ -70,6 +72,14 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
             "left_out": int((~has_vector).sum()),
             "seconds": round(time.monotonic() - start, 3),
         }
+
+
+def _only(view, ids, wanted):
+    """The view's samples at the places that are wanted, (N,) bool; of the ids those are listed that are fewer."""
+    listed = {True: [], False: []}
+    for i, ok in zip(ids, wanted.tolist()):
+        listed[ok].append(i)
+    return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])
 
 
 def check_brain_key(dataset, run, brain_key):

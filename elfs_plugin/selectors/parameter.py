@@ -48,15 +48,16 @@ class Parameter:
             if not isinstance(value, (bool, np.bool_)):
                 raise InvalidInput(f"{self.name} is either true or false, not {shown(value)}.", self.name)
             return bool(value)
-        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        if isinstance(value, np.floating):
+            value = float(str(value))  # the 0.1 of a float32 is meant as 0.1
+        number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
         finite = number and abs(value) < 1e300  # also for whole numbers that no float can hold
         whole = self.kind != "integer" or (finite and int(value) == value)
         low = -np.inf if self.low is None else self.low
         high = np.inf if self.high is None else self.high
         if not finite or not whole or not low <= value <= high:
             raise InvalidInput(f"{self.name} must be {self._range()}, not {shown(value)}.", self.name)
-        # The 0.1 of a float32 is meant as 0.1.
-        return int(value) if self.kind == "integer" else float(str(value))
+        return int(value) if self.kind == "integer" else float(value)
 
     def _range(self):
         what = "a whole number" if self.kind == "integer" else "a number"

@@ -101,7 +101,7 @@ def test_the_audit(analysed, execute):
         ("audit", {"truth_field": "nothing"}, "truth_field", "no field 'nothing'"),
         ("audit", {"truth_field": "elfs.pseudo_label"}, "truth_field", "was written by ELFS"),
         ("audit", {"truth_field": "elfs_embeddings"}, "truth_field", "holds no class for each image"),
-        ("audit", {"seeds": True}, "seeds", "from 1 to 50"),
+        ("audit", {"seeds": True}, "seeds", "must be a whole number, not True"),
     ],
 )
 def test_forms_refuse(analysed, errors_of, execute, name, params, path, words):

@@ -93,7 +93,7 @@ def test_no_run(dataset, execute, name):
         ({"tag": "used"}, "tag", "already in use"),
         ({"view_name": "Used"}, "view_name", "already exists"),
         ({"source": "field"}, "embeddings_field", "The dataset has no vector field"),
-        ({"source": "field", "embeddings_field": "mine"}, "embeddings_field", "'mine' is not a vector field"),
+        ({"source": "field", "embeddings_field": "mine"}, "embeddings_field", "'mine' does not hold vectors"),
         ({"encoder": "timm:resnet18", "weights": "/no/such/file"}, "weights", "There is no file /no/such/file"),
     ],
 )

@@ -74,7 +74,8 @@ def test_budgets_of_a_form(plugin):
     assert type(forms.budget_of({"budget": 1.0, "budget_unit": "images"})) is int
     assert forms.budget_of({"budget": 0.3}) == 0.3
     assert forms.budget_of({"budget": 30}) == 30
-    for wrong in (True, "10", None, float("nan")):
+    assert forms.budget_of({"budget": "10%"}) == forms.budget_of({"budget": "10%", "budget_unit": "percent"}) == 0.1
+    for wrong in (True, [10], float("nan")):
         with pytest.raises(plugin("elfs_plugin.errors").InvalidInput, match="must be a number"):
             forms.budget_of({"budget": wrong})
 

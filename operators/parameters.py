@@ -1,0 +1,240 @@
+"""The parameters that operators are given, from a form, from Python or in a queue: known by name, in plain types.
+
+:func:`read` runs before a form is made, so that no form sees a value of another type than it declares.
+"""
+
+import os
+
+import numpy as np
+
+from ..elfs_plugin import validation
+from ..elfs_plugin.errors import InvalidInput
+from ..elfs_plugin.pruning import as_beta, as_budget
+from ..elfs_plugin.suggestions import did_you_mean
+from ..elfs_plugin.validation import shown, whole_number
+
+PREFIX = "param_"
+"""Of the parameters of selection methods."""
+
+COMMON = ("key", "progress")
+"""What every operator takes."""
+
+APPS_OWN = ("view_target", "custom_view_target", "panel_id", "panel_state", "refused", "what", "about", "veto_preview",
+            "clusters_note")  # fmt: skip
+"""What the App may send besides: FiftyOne's own parameters, and the notices of the forms."""
+
+
+def read(given, takes):
+    """The parameters in plain Python types, without those that are None or empty; and what is wrong with the others.
+
+    Args:
+        takes: the names that the operator takes besides :data:`COMMON`; ``param_*``: those of selection methods
+
+    Returns:
+        (name -> value, name -> sentence)
+    """
+    params, refused = {}, {}
+    known = _known(takes)
+    for name, value in given.items():
+        try:
+            value = _plain(value)
+            if value is None or (isinstance(value, str) and value == ""):
+                continue
+            if name not in known and name not in APPS_OWN:
+                raise InvalidInput(_unknown(name, known))
+            value = _KINDS[name](name, value) if name in _KINDS else value
+            if value is not None:
+                params[name] = value
+        except InvalidInput as error:
+            refused[name] = str(error)
+    for units in (_budget_units, _beta_mode, _veto):
+        try:
+            units(params)
+        except InvalidInput as error:
+            refused[error.field] = str(error)
+            params.pop(error.field, None)
+    return params, refused
+
+
+def without(params, names, reason):
+    """Raises :class:`InvalidInput` when one of the names was given, with the reason why it would have no effect."""
+    for name in names:
+        if name in params:
+            raise InvalidInput(f"{name}={params[name]!r} would have no effect: {reason}", name)
+
+
+def _known(takes):
+    known = [*COMMON, *(name for name in takes if name != PREFIX)]
+    if PREFIX in takes:
+        from ..elfs_plugin import selectors
+
+        for details in selectors.available().values():
+            known += [f"{PREFIX}{parameter.name}" for parameter in details["parameters"]]
+    return list(dict.fromkeys(known))
+
+
+def _unknown(name, known):
+    listed = [other for other in known if not other.startswith(PREFIX)]
+    return f"There is no parameter '{name}'.{did_you_mean(name, known)} This operator takes: {', '.join(listed)}."
+
+
+def _plain(value):
+    """NumPy's numbers, texts and arrays, tuples and paths as Python's own."""
+    if isinstance(value, np.ndarray):
+        value = value[()] if value.ndim == 0 else list(value)
+    if isinstance(value, np.floating):
+        return float(str(value))  # the 0.7 of a float32 is meant as 0.7
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _text(name, value):
+    if not isinstance(value, str):
+        raise InvalidInput(f"{name} must be a text, not {shown(value)}.", name)
+    return str(value)
+
+
+def _texts(name, value):
+    """A list of texts, also of one text with commas."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.replace(";", ",").split(",") if part.strip()]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidInput(f"{name} must be a list of texts, not {shown(value)}.", name)
+    return value
+
+
+def _whole(name, value):
+    found = whole_number(value)
+    if found is None or abs(found) >= 2**63:  # larger ones cannot be kept in the database
+        raise InvalidInput(f"{name} must be a whole number, not {shown(value)}.", name)
+    return found
+
+
+def _number(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidInput(f"{name} must be a number, not {shown(value)}.", name)
+    return value
+
+
+def _flag(name, value):
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} is either True or False, not {shown(value)}.", name)
+    return value
+
+
+def _clusters(name, value):
+    if isinstance(value, str):
+        if value.strip().lower() == "auto":
+            return "auto"
+        value = int(value) if value.strip().isdecimal() else value
+
+    found = whole_number(value)
+    if found is None:
+        raise InvalidInput(f"The number of clusters must be a whole number or 'auto', not {shown(value)}.", name)
+    return found
+
+
+def _budget(name, value):
+    # A text keeps its percent sign, which decides together with the unit, see _budget_units.
+    number = as_budget(value)
+    return value.strip() if isinstance(value, str) and value.strip().endswith("%") else number
+
+
+def _budgets(name, value):
+    """Budgets as one text: a list of them, or a single one, is taken as well."""
+    if isinstance(value, str):
+        return value
+
+    found = [as_budget(item) for item in (value if isinstance(value, list) else [value])]
+    return ", ".join(str(item) for item in found) or None
+
+
+def _beta(name, value):
+    if isinstance(value, str) and value.strip().lower() in ("auto", "usual"):
+        return value.strip().lower()
+
+    return as_beta(value)
+
+
+def _grid(name, value):
+    return [as_beta(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def _members(name, value):
+    """A list of texts and dicts; a text holds one in each line, or ``;`` between them."""
+    if isinstance(value, str):
+        return [text.strip() for line in value.splitlines() for text in line.split(";") if text.strip()]
+    if isinstance(value, dict):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(item, (str, dict)) for item in value):
+        raise InvalidInput(f"{name} must be a list of texts or dicts, not {shown(value)}.", name)
+    return value
+
+
+def _device(name, value):
+    value = _text(name, value)
+    if value != "auto":
+        from ..elfs_plugin.devices import resolve_device
+
+        resolve_device(value)
+    return value
+
+
+_KINDS = {
+    **dict.fromkeys(("key", "encoder", "weights", "embeddings_field", "source", "clusters_mode", "preset",
+                     "budget_unit", "beta_mode", "proxy", "beta_proxy", "score", "tag", "view_name", "method", "quota",
+                     "labels_field", "locked_tag", "veto_mode", "truth_field", "coreset", "format", "zone", "path",
+                     "progress", "view_target"), _text),
+    **dict.fromkeys(("seeds", "repeats"), _whole),
+    "veto_share": _number,
+    "overwrite": _flag,
+    "methods": _texts,
+    "num_clusters": _clusters,
+    "budget": _budget,
+    "budgets": _budgets,
+    "beta": _beta,
+    "grid": _grid,
+    "members": _members,
+    "seed": lambda _, value: validation.validate_seed(value),
+    "neighbors": lambda _, value: validation.validate_neighbors(value),
+    "image_size": lambda _, value: validation.validate_image_size(value),
+    "epochs": lambda _, value: validation.validate_epochs(value),
+    "device": _device,
+}  # fmt: skip
+
+
+def _budget_units(params):
+    """``"10%"`` as the number that the unit asks for."""
+    budget, unit = params.get("budget"), params.get("budget_unit")
+    if not isinstance(budget, str):
+        return
+    if unit == "images":
+        raise InvalidInput(f"The budget is to be in images; it is {budget}. Give a whole number.", "budget")
+    params["budget"] = float(budget[:-1]) if unit == "percent" else as_budget(budget)
+
+
+def _beta_mode(params):
+    """``beta="auto"`` (or ``"usual"``) says what ``beta_mode`` says."""
+    if isinstance(params.get("beta"), str):
+        mode = params.pop("beta")
+        if params.setdefault("beta_mode", mode) != mode:
+            raise InvalidInput(f"beta='{mode}' contradicts beta_mode='{params['beta_mode']}'. Leave one out.", "beta")
+
+
+def _veto(params):
+    """A veto by a quantile as the form has it: the closest share in percent."""
+    from ..elfs_plugin.near_duplicates import check_veto
+
+    if isinstance(params.get("veto"), dict):
+        kind, value = check_veto(params["veto"])
+        params["veto"] = value
+        if kind == "quantile":
+            del params["veto"]
+            params.update(veto_mode="quantile", veto_share=100 * (1 - value))
+    elif "veto" in params:
+        check_veto(params["veto"])
