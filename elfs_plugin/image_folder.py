@@ -73,7 +73,8 @@ class FoundImages:
 
     def _sentence(self, reason, passed):
         if reason in _BY_SUFFIX:
-            listed = [f"{suffix} {count:,}" for suffix, count in passed.suffixes.most_common(EXAMPLES)]
+            most = sorted(passed.suffixes.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]
+            listed = [f"{shown(suffix)} {count:,}" for suffix, count in most]
             more = len(passed.suffixes) - len(listed)
         else:
             listed = [shown(os.path.relpath(path, self.folder)) for path in passed.examples]

@@ -6,11 +6,12 @@ Each writes one entry of the run's results (``comparison``, ``stability``, ``bud
 """
 
 import contextlib
+import logging
 import time
 
 import numpy as np
 
-from .. import __version__, evaluation
+from .. import __version__, evaluation, kept_files
 from .. import budget_curve as curves
 from ..comparison import check_number, verdict
 from ..errors import InvalidInput
@@ -28,6 +29,8 @@ from .ranking import ranking_version
 from .staleness import cut_of
 from .truth import truth_path
 from .views import zone_view
+
+logger = logging.getLogger(__name__)
 
 READING = "Reading the run"
 WRITING = "Writing the results"
@@ -218,16 +221,23 @@ def analysis_job(dataset, key, operation, sinks, needs="scores"):
 def read_stability(dataset, key="elfs"):
     """(ids (N,), chosen_by (N,) int) of the last stability measurement, or None."""
     path = record.run_folder(dataset._dataset, key) / "stability.npz"
-    if not path.is_file():
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["ids"].astype(str), file["chosen_by"].astype(np.int64)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    with np.load(path) as file:
-        return file["ids"].astype(str), file["chosen_by"].astype(np.int64)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive raises nearly anything; it can be measured again
+        logger.warning("%s cannot be read (%s)", path, error)
+        return None
 
 
 def _keep_stability(job, pool, found):
-    folder = record.run_folder(job.dataset, job.run.key)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "stability.npz", ids=pool.ids.astype("S24"), chosen_by=found.chosen_by.astype(np.uint8))
+    path = record.run_folder(job.dataset, job.run.key) / "stability.npz"
+    arrays = {"ids": pool.ids.astype("S24"), "chosen_by": found.chosen_by.astype(np.uint8)}
+    if not kept_files.keep(path, lambda file: np.savez(file, **arrays)):
+        logger.warning("%s cannot be written; the panel does not show which images were chosen how often.", path)
 
 
 def _settings(run, budget, beta):
