@@ -137,22 +137,28 @@ class OutputFile:
     def __init__(self, path, header):
         self._path = os.path.realpath(os.path.expanduser(path))
         self._name = shown(path)
-        folder = os.path.dirname(self._path)
         if not path.strip():
             raise InvalidInput("The name of the file to write is empty. Give one, or leave the option out.")
         try:
-            self._special = os.path.exists(self._path) and not stat.S_ISREG(os.stat(self._path).st_mode)
-            if os.path.isdir(self._path):
+            mode = self._mode()
+            self._special = mode is not None and not stat.S_ISREG(mode)
+            if mode is not None and stat.S_ISDIR(mode):
                 raise InvalidInput(f"{self._name} is a folder. Give the name of a file.")
             if not self._special:
-                check_writable(folder)
-            if os.path.isfile(self._path):
+                check_writable(os.path.dirname(self._path))
+            if mode is not None and not self._special:
                 with open(self._path, "rb") as file:
                     start = file.read(len(header))
                 if start and start != header.encode():
                     raise InvalidInput(f"{self._name} exists and is no table of this command. Give another name.")
         except OSError as error:
             raise InvalidInput(f"{self._name} cannot be written ({error.strerror}). Give another place.") from None
+
+    def _mode(self):
+        try:
+            return os.stat(self._path).st_mode
+        except FileNotFoundError:
+            return None
 
     def write(self, text):
         """Writes the file whole, or not at all.
