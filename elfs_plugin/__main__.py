@@ -1,5 +1,8 @@
 import sys
 
 from .cli import main
+from .cli_signals import end_at_once
 
-sys.exit(main())
+code = main()
+end_at_once()
+sys.exit(code)

@@ -1,12 +1,14 @@
 """``python -m elfs_plugin compare``: the family of selectors on a dataset, a folder of images or an array."""
 
 import json
-from pathlib import Path
+import os
 
 import numpy as np
 
-from . import comparison_table
-from .errors import InvalidInput
+from . import cli_arguments, comparison_table
+from .cli_source import opened
+from .errors import ElfsError, InvalidInput
+from .image_folder import shown
 from .progress import Reporter, TerminalBar
 
 COLUMNS = (
@@ -28,57 +30,88 @@ coreset; imbalance: how far the clusters' shares are from the pool's; near-dupli
 share: how much of the coreset another seed chooses again; seconds: to choose for all budgets."""
 
 
-def add_arguments(parser, clusters):
-    """The command's arguments; ``clusters`` reads ``--clusters``."""
+def add_arguments(parser):
+    """The command's arguments."""
     parser.add_argument(
         "source", metavar="SOURCE", help="a folder of images, a FiftyOne dataset, or a .npy file of embeddings"
     )
     parser.add_argument("--budgets", default="0.01,0.1,0.3", help="fractions, percent or counts (0.01,0.1,0.3)")
     parser.add_argument("--methods", help="names with commas between (default: all)")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=cli_arguments.seeds, default=5, help="how often each method is tried (5)")
     parser.add_argument("--key", default="elfs", help="the run to compare on; it is made when there is none (elfs)")
-    parser.add_argument("--clusters", type=clusters, default=10, help="when a run is made: the classes, or auto (10)")
+    parser.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
+    parser.add_argument("--clusters", type=cli_arguments.clusters, default=10,
+                        help="when a run is made: the classes, or auto (10)")  # fmt: skip
     parser.add_argument("--encoder", default=None, help="when a run is made: pixels (default), timm:…, open_clip:…")
+    parser.add_argument("--weights", help="when a run is made: a local checkpoint for the encoder")
     parser.add_argument("--embeddings", metavar="FIELD", help="when a run is made: use this vector field instead")
     parser.add_argument("--truth", metavar="FIELD|FILE", help="audit: a field of true labels, or an (N,) .npy file")
     parser.add_argument("--csv", metavar="FILE", help="also write the table there")
     parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
-    parser.add_argument("--device", default="auto")
 
 
 def run(options):
     from .pruning import parse_budgets
 
-    if options.embeddings and options.encoder:
-        raise InvalidInput("Give --encoder or --embeddings, not both.")
+    cli_arguments.check_vectors(options)
     budgets = parse_budgets(options.budgets)
-    methods = [name.strip() for name in options.methods.split(",")] if options.methods else None
-    compare = _compare_file if Path(options.source).suffix == ".npy" else _compare_dataset
+    methods = [name.strip() for name in options.methods.split(",")] if options.methods is not None else None
+    check_methods(methods)
+    table = None if options.csv is None else cli_arguments.OutputFile(options.csv, CSV_HEADER)
+    cli_arguments.check_device(options.device)
+    compare = _compare_file if _is_file(options.source) else _compare_dataset
     summary = compare(options, budgets, methods)
     _print(summary)
-    if options.csv:
-        Path(options.csv).write_text(comparison_table.to_csv(summary["rows"]), encoding="utf-8", newline="")
-        print(f"Written to {options.csv}")
+    failed = None
+    if table is not None:
+        try:
+            table.write(comparison_table.to_csv(summary["rows"]))
+            print(f"Written to {shown(options.csv)}")
+        except ElfsError as error:  # the table is on the screen and goes into the JSON all the same
+            failed = error
     if options.json:
         print(json.dumps(summary), flush=True)
+    if failed is not None:
+        raise failed
     return 0
+
+
+CSV_HEADER = "budget,method,"
+"""How the first line of a table of this command begins."""
+
+
+def check_methods(methods):
+    """Refuses names of methods that do not exist.
+
+    Raises:
+        InvalidInput
+    """
+    from . import selectors
+
+    have = selectors.available()
+    for name in methods or ():
+        if name not in have:
+            raise InvalidInput(f"Unknown selector '{name}'. Use some of: {', '.join(sorted(have))}.", "methods")
+
+
+def _is_file(source):
+    return source.lower().endswith(".npy") and not os.path.isdir(os.path.expanduser(source))
 
 
 def _compare_dataset(options, budgets, methods):
     from . import runs
-    from .cli import open_source
 
-    dataset = open_source(options.source)
-    record = runs.load_record(dataset, options.key)
-    if record is None or "scores" not in record.stages:
-        runs.run_elfs(dataset, options.key, num_clusters=options.clusters, budget=max(budgets),
-                      encoder=None if options.embeddings else options.encoder or "pixels",
-                      embeddings_field=options.embeddings, seed=options.seed, device=options.device,
-                      sinks=[TerminalBar()])  # fmt: skip
-    return runs.compare_methods(dataset, options.key, budgets=budgets, methods=methods, seeds=options.seeds,
-                                seed=options.seed, device=options.device, truth_field=options.truth,
-                                sinks=[TerminalBar()])  # fmt: skip
+    with opened(options.source, options.name) as source:
+        dataset = source.dataset
+        record = runs.load_record(dataset, options.key)
+        if record is None or "scores" not in record.stages:
+            runs.run_elfs(dataset, options.key, num_clusters=options.clusters, budget=max(budgets),
+                          encoder=None if options.embeddings else options.encoder or "pixels", weights=options.weights,
+                          embeddings_field=options.embeddings, seed=options.seed, device=options.device,
+                          sinks=[TerminalBar()])  # fmt: skip
+        return runs.compare_methods(dataset, options.key, budgets=budgets, methods=methods, seeds=options.seeds,
+                                    seed=options.seed, device=options.device, truth_field=options.truth,
+                                    sinks=[TerminalBar()])  # fmt: skip
 
 
 def _compare_file(options, budgets, methods):
@@ -86,15 +119,11 @@ def _compare_file(options, budgets, methods):
     from .pipeline import Pipeline, stage_weights
     from .plain import plain
 
-    vectors = np.asarray(_load(options.source, 2), dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InvalidInput(
-            f"{len(bad):,} rows of {options.source} hold NaN or infinite values, row {bad[0]} first. Remove them."
-        )
-    truth = None if options.truth is None else _load(options.truth, 1)
-    if truth is not None and len(truth) != len(vectors):
-        raise InvalidInput(f"{options.truth} has {len(truth):,} labels for {len(vectors):,} embeddings.")
+    for name in ("encoder", "embeddings", "name"):
+        if getattr(options, name) is not None:
+            raise InvalidInput(f"--{name} is for images; {shown(options.source)} holds embeddings. Leave it out.")
+    vectors = _load_vectors(options.source)
+    truth = None if options.truth is None else _load_truth(options.truth, len(vectors))
     made = stage_weights("cluster_count", "neighbors", "pseudo_labels")
     reporter = Reporter({**made, "Comparing methods": 10 * sum(made.values())}, [TerminalBar()])
     pipeline = Pipeline(seed=options.seed, device=options.device, reporter=reporter)
@@ -117,14 +146,46 @@ def _compare_file(options, budgets, methods):
                   "rows": comparison_table.method_rows(result, **audited)})  # fmt: skip
 
 
+def _load_vectors(path):
+    """(N, D) float32 of a file, all of them finite."""
+    values = _load(path, 2)
+    if values.dtype.kind not in "fiub" or 0 in values.shape:
+        raise InvalidInput(
+            f"{shown(path)} must hold (N, D) numbers; it holds {values.dtype} in the shape {values.shape}."
+        )
+    with np.errstate(over="ignore"):  # too large for float32 counts as infinite
+        vectors = np.asarray(values, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise InvalidInput(
+            f"{len(bad):,} rows of {shown(path)} hold NaN or infinite values, row {bad[0]} first. Remove them."
+        )
+    return vectors
+
+
+def _load_truth(path, n):
+    """(N,) labels of a file: numbers or texts."""
+    truth = np.array(_load(path, 1))
+    if len(truth) != n:
+        raise InvalidInput(f"{shown(path)} has {len(truth):,} labels for {n:,} embeddings.")
+    if truth.dtype.kind not in "fiubUS" or (truth.dtype.kind == "f" and not np.isfinite(truth).all()):
+        raise InvalidInput(f"{shown(path)} must hold a number or a text for each sample, none of them NaN.")
+    return truth
+
+
 def _load(path, dimensions):
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as a NumPy array ({error}).") from None
+        values = np.load(os.path.expanduser(path), mmap_mode="r", allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidInput(f"{shown(path)} cannot be read as a NumPy array ({reason}).") from None
+    if not isinstance(values, np.ndarray):
+        raise InvalidInput(f"{shown(path)} is an archive of arrays (.npz). Save the one array with numpy.save.")
     if values.ndim != dimensions:
         wanted = "(N, D) embeddings" if dimensions == 2 else "(N,) labels"
-        raise InvalidInput(f"{path} must hold {wanted}; its shape is {values.shape}.")
+        raise InvalidInput(f"{shown(path)} must hold {wanted}; its shape is {values.shape}.")
     return values
 
 

@@ -23,13 +23,11 @@ def run_demo(*, app=True, port=5151):
     dataset = fo.load_dataset(DATASET) if fo.dataset_exists(DATASET) else fo.Dataset(DATASET, persistent=True)
     add_images(dataset, list(labels))
     summary = foo.get_operator("@elfs/coreset/run_elfs")(dataset, progress="terminal", **PARAMETERS)
-    print_summary(dataset, summary)
+    print_summary(dataset, summary, tag=PARAMETERS["tag"], view=PARAMETERS["view_name"])
     if summary["resumed"]:
         print("  (stages that were finished in an earlier run were reused)")
     print_audit(dataset, labels)
-    if app:
-        open_app(dataset, port)
-    return 0
+    return open_app(dataset, port) if app else 0
 
 
 def digits_folder():

@@ -104,9 +104,24 @@ def load_encoder(name, *, weights=None, device="auto"):
     if family == "open_clip" and model:
         return TorchEncoder(name, *_load_open_clip(model, weights), resolve_device(device))
     raise MissingModel(
-        f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino) or "
-        "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai)."
+        f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino), "
+        "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai) or, on a FiftyOne dataset, 'zoo:<model>'."
     )
+
+
+def check_encoder(name, *, weights=None):
+    """Refuses the name of an encoder that does not exist, without loading one.
+
+    Raises:
+        MissingModel: as :func:`load_encoder`
+    """
+    family, _, model = name.partition(":")
+    if family == "timm" and model:
+        _check_timm(model)
+    elif family == "open_clip" and model:
+        _check_open_clip(model, weights)
+    elif name != "pixels":
+        load_encoder(name)  # which says what there is
 
 
 def _unavailable(name, source, error):
@@ -121,7 +136,7 @@ def _first_line(error):
     return lines[0][:300] if lines else ""
 
 
-def _load_timm(model_name, weights):
+def _check_timm(model_name):
     import timm
 
     architecture = model_name.split(".")[0]
@@ -129,6 +144,12 @@ def _load_timm(model_name, weights):
         close = timm.list_models(f"*{architecture.split('_')[0]}*")[:5]
         hint = f" Similar names: {', '.join(close)}." if close else ""
         raise MissingModel(f"timm has no model named {model_name!r}.{hint} timm.list_models() lists them all.")
+
+
+def _load_timm(model_name, weights):
+    import timm
+
+    _check_timm(model_name)
     try:
         model = timm.create_model(model_name, pretrained=weights is None, num_classes=0)
     except Exception as error:  # hub clients raise many kinds
@@ -161,7 +182,8 @@ def load_timm_checkpoint(model, model_name, weights):
         )
 
 
-def _load_open_clip(spec, weights):
+def _check_open_clip(spec, weights):
+    """(model, tag, the model's known tags) of ``<model>/<tag>``."""
     import open_clip
 
     model_name, _, tag = spec.rpartition("/")
@@ -178,6 +200,13 @@ def _load_open_clip(spec, weights):
             f"OpenCLIP's {model_name} has no weights tagged {tag!r}; it has: {', '.join(tags) or 'none'}. "
             "Give one of these, or the path of a local weights file."
         )
+    return model_name, tag, tags
+
+
+def _load_open_clip(spec, weights):
+    import open_clip
+
+    model_name, tag, tags = _check_open_clip(spec, weights)
     try:
         # A known tag beside a local file keeps that tag's preprocessing and activation (OpenAI's use QuickGELU).
         config = open_clip.get_pretrained_cfg(model_name, tag) if tag in tags else {}

@@ -58,6 +58,21 @@ def whole_file(path, *, flush=False):
             partial.unlink()
 
 
+def keep(path, write, *, make_folder=True):
+    """Writes a file that one can do without: ``write(file)`` into ``path``. Returns whether it was kept; a disk that
+    refuses, or a folder that is neither there nor to be made, is no error."""
+    try:
+        if make_folder:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            write(file)
+    except Exception as error:
+        if disk_error(error) is None:
+            raise
+        return False
+    return True
+
+
 def check_writable(folder):
     """Raises OSError unless a file can be made in ``folder``."""
     probe = partial_path(Path(folder, "writable"))

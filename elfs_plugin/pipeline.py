@@ -15,7 +15,7 @@ from .beta_search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta
 from .checkpoints import StageStore, fingerprint
 from .cluster_count import ClusterCount, estimate
 from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
-from .devices import has_gpu
+from .devices import has_gpu, resolve_device
 from .dynamics import Dynamics
 from .encoders import Embeddings, embed_images, validate_vectors
 from .errors import InvalidInput
@@ -84,6 +84,7 @@ class Pipeline:
 
     def __init__(self, *, seed=0, device="auto", folder=None, reporter=None, on_stage=None):
         self.seed = seed
+        resolve_device(device)  # one that is not there is refused before anything is computed
         self.device = device
         self.reporter = reporter or Reporter(stage_weights(*STAGES))
         self.store = StageStore(folder, on_problem=self.reporter.warn)

@@ -7,14 +7,11 @@ Each writes one entry of the run's results (``comparison``, ``stability``, ``bud
 
 import contextlib
 import logging
-import os
 import time
-import zipfile
-import zlib
 
 import numpy as np
 
-from .. import __version__, evaluation
+from .. import __version__, evaluation, kept_files
 from .. import budget_curve as curves
 from ..comparison import check_number, verdict
 from ..errors import InvalidInput
@@ -233,25 +230,23 @@ def analysis_job(dataset, key, operation, sinks, needs="scores"):
 def read_stability(dataset, key="elfs"):
     """(ids (N,), chosen_by (N,) int) of the last stability measurement, or None."""
     path = record.run_folder(dataset._dataset, key) / "stability.npz"
-    if not path.is_file():
-        return None
     try:
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             return file["ids"].astype(str), file["chosen_by"].astype(np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # damaged: as if none
-        logger.warning("The stability of the run '%s' cannot be read: %s", key, error)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive raises nearly anything; it can be measured again
+        logger.warning("%s cannot be read (%s)", path, error)
         return None
 
 
 def _keep_stability(job, pool, found):
-    folder = record.run_folder(job.dataset, job.run.key)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "stability.partial.npz"
-    try:
-        np.savez(partial, ids=pool.ids.astype("S24"), chosen_by=found.chosen_by.astype(np.uint8))
-        os.replace(partial, folder / "stability.npz")
-    finally:
-        partial.unlink(missing_ok=True)
+    path = record.run_folder(job.dataset, job.run.key) / "stability.npz"
+    arrays = {"ids": pool.ids.astype("S24"), "chosen_by": found.chosen_by.astype(np.uint8)}
+    if not kept_files.keep(path, lambda file: np.savez(file, **arrays)):
+        logger.warning("%s cannot be written; the panel does not show which images were chosen how often.", path)
 
 
 def _settings(run, budget, beta):

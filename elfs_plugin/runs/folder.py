@@ -77,6 +77,11 @@ def remove_run_folder(dataset, key):
     _remove_if_empty(folder.parent)
 
 
+def remove_dataset_folder(dataset):
+    """Removes the folder of a dataset with all its runs'."""
+    _remove_tree(home() / str(dataset._doc.id))
+
+
 def sweep(folder):
     """See :func:`~..kept_files.sweep`."""
     return kept_files.sweep(folder)

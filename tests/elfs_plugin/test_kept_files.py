@@ -79,3 +79,13 @@ def test_a_process_that_ended_without_being_asked_for_is_dead():
     assert not is_alive(child.pid) and child.returncode is None
     child.wait()
     assert not is_alive(child.pid)
+
+
+def test_what_one_can_do_without_is_kept_where_it_can_be(tmp_path):
+    assert kept_files.keep(tmp_path / "new" / "file", lambda file: file.write(b"1"))
+    assert (tmp_path / "new" / "file").read_bytes() == b"1"
+    assert not kept_files.keep(tmp_path / "none" / "file", lambda file: file.write(b"1"), make_folder=False)
+    assert not kept_files.keep(tmp_path / "new" / "file" / "x", lambda file: file.write(b"1"))
+    with pytest.raises(ZeroDivisionError):
+        kept_files.keep(tmp_path / "other", lambda file: 1 / 0)
+    assert sorted(os.listdir(tmp_path)) == ["new"]

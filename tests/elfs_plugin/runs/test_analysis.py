@@ -514,6 +514,18 @@ def test_deleting_the_run_removes_them(selected):
     assert not folder.exists() and record.load_results(selected, "elfs") == {}
 
 
+def test_a_stability_file_that_is_damaged_or_cannot_be_kept_costs_nothing_else(selected, monkeypatch, tmp_path):
+    path = record.run_folder(selected, "elfs") / "stability.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for content in (b"", b"no archive", b"PK\x03\x04half"):
+        path.write_bytes(content)
+        assert runs.read_stability(selected) is None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ELFS_HOME", str(tmp_path / "file"))
+    assert runs.measure_stability(selected, seeds=2)["seeds"]
+    assert runs.read_stability(selected) is None and "stability" in record.load_results(selected, "elfs")
+
+
 def test_a_view_means_its_dataset(analysed):
     assert runs.budget_curve(analysed.limit(3), budgets=[10], repeats=1)["samples"] == 80
     assert staleness.NAMES == ("comparison", "methods", "stability", "budget_curve", "audit")

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import re
+import stat
 
 import numpy as np
 import pytest
 
-from elfs_plugin import beta_search, runs
+from elfs_plugin import beta_search, cli_compare, runs
 from elfs_plugin.cli import main
 
 
@@ -74,7 +76,30 @@ def test_a_folder_is_run_first(digits, capsys, tmp_path):
     ("arguments", "words"),
     [
         (["nowhere"], "neither a folder nor a FiftyOne dataset"),
-        (["{files}/nothing.npy"], "cannot be read as a NumPy array"),
+        (["{files}/nothing.npy"], r"cannot be read as a NumPy array \(No such file"),
+        (["{files}/empty.npy"], "cannot be read as a NumPy array"),
+        (["{files}/cut.npy"], "cannot be read as a NumPy array"),
+        (["{files}/objects.npy"], "cannot be read as a NumPy array"),
+        (["{files}/archive.npy"], "is an archive of arrays"),
+        (["{files}/texts.npy"], r"must hold \(N, D\) numbers; it holds <U3"),
+        (["{files}/complex.npy"], r"must hold \(N, D\) numbers; it holds complex"),
+        (["{files}/no_rows.npy"], r"must hold \(N, D\) numbers|cannot be read as a NumPy array"),
+        (["{files}/huge.npy"], "90 rows of .* NaN or infinite"),
+        (["{files}/vectors.npy", "--truth", "{files}/odd_truth.npy"], "a number or a text for each sample"),
+        (["{files}/vectors.npy", "--truth", "{files}/nothing.npy"], "cannot be read"),
+        (["{files}/vectors.npy", "--encoder", "pixels"], "--encoder is for images"),
+        (["{files}/vectors.npy", "--name", "x"], "--name is for images"),
+        (["{files}/vectors.npy", "--methods", ""], "Unknown selector ''"),
+        (["{files}/vectors.npy", "--methods", "elfs,,random"], "Unknown selector ''"),
+        (["{files}/vectors.npy", "--budgets", ""], "'' is no budget"),
+        (["{files}/vectors.npy", "--device", "cuda:99"], "'cuda:99' cannot be used"),
+        (["{files}/vectors.npy", "--csv", "{files}"], "is a folder"),
+        (["{files}/vectors.npy", "--csv", ""], "is empty"),
+        (["{files}/vectors.npy", "--csv", "{files}/none/out.csv"], "cannot be written .*No such file"),
+        (["{files}/vectors.npy", "--csv", "{files}/truth.npy/out.csv"], "cannot be written .*Not a directory"),
+        (["{files}/vectors.npy", "--csv", "{files}/" + 300 * "x"], "cannot be written .*too long"),
+        (["{files}/vectors.npy", "--csv", "{files}/truth.npy"], "exists and is no table of this command"),
+        (["{files}/vectors.npy", "--csv", "{files}/link.csv"], "exists and is no table of this command"),
         (["{files}/truth.npy"], r"must hold \(N, D\) embeddings"),
         (["{files}/vectors.npy", "--truth", "{files}/vectors.npy"], r"must hold \(N,\) labels"),
         (["{files}/vectors.npy", "--budgets", "0.1,some"], "'some' is no budget"),
@@ -83,8 +108,61 @@ def test_a_folder_is_run_first(digits, capsys, tmp_path):
     ],
 )
 def test_refusals(files, capsys, arguments, words):
+    np.save(files / "objects.npy", np.array([{}, 1], dtype=object))
+    np.save(files / "texts.npy", np.array([["cat", "dog"]] * 90))
+    np.save(files / "complex.npy", np.ones((90, 3), dtype=complex))
+    np.save(files / "no_rows.npy", np.ones((0, 3)))
+    np.save(files / "huge.npy", np.full((90, 3), 1e300))
+    np.save(files / "odd_truth.npy", np.full(90, np.nan))
+    np.savez(files / "archive.npz", a=np.ones(3))
+    (files / "archive.npz").rename(files / "archive.npy")
+    (files / "empty.npy").write_bytes(b"")
+    (files / "cut.npy").write_bytes((files / "vectors.npy").read_bytes()[:-100])
+    (files / "link.csv").symlink_to(files / "truth.npy")
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
     assert main(["compare", *(text.format(files=files) for text in arguments)]) == 2
-    assert re.search(words, capsys.readouterr().err)
+    err = capsys.readouterr().err
+    assert re.search(words, err) and len(err.splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
+
+
+def compare(files, *more):
+    what = ["--clusters", "3", "--methods", "random", "--seeds", "1", "--budgets", "9"]
+    return main(["compare", str(files / "vectors.npy"), *what, *map(str, more)])
+
+
+def test_a_table_of_an_earlier_comparison_is_replaced_whole(files, capsys, monkeypatch):
+    out = files / "out.csv"
+    out.write_text("")
+    (files / "link.csv").symlink_to(out)
+    assert compare(files, "--csv", files / "link.csv") == 0 and (files / "link.csv").is_symlink()
+    first = out.read_text()
+    assert first.startswith(cli_compare.CSV_HEADER)
+    assert compare(files, "--csv", out) == 0 and out.read_text().splitlines()[0] == first.splitlines()[0]
+    kept = out.read_bytes()
+    capsys.readouterr()
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert compare(files, "--csv", out, "--json") == 1
+    told, err = capsys.readouterr()
+    assert "could not be written (No space left on device). The rest is done." in err
+    assert json.loads(told.splitlines()[-1])["samples"] == 90
+    assert out.read_bytes() == kept and not list(files.glob("*.partial"))
+
+
+def test_a_table_goes_to_a_device_as_it_is(files):
+    assert compare(files, "--csv", "/dev/null") == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert compare(files, "--csv", "/dev/full") == 1
+
+
+def test_a_folder_that_looks_like_a_file_of_embeddings_is_a_folder(tmp_path, capsys):
+    (tmp_path / "images.npy").mkdir()
+    assert main(["compare", str(tmp_path / "images.npy")]) == 2
+    assert "There are no images in" in capsys.readouterr().err
 
 
 def test_rows_that_are_no_numbers_are_named(files, capsys):
