@@ -306,12 +306,27 @@ def test_a_killed_export_leaves_the_old_or_the_new_one(tmp_path, moment, monkeyp
     new = moment in ("before the receipt", "before the old one is removed")
     content = {"a.png": b"new" if new else b"old", "b": None, "b/c.png": b"new" if new else b"old"}
     assert snapshot(aside if moment == "between two renames" else out) == content
-    export_staging.remove_dead(tmp_path)
+    export_target.check_target(out, "images", overwrite=True)  # with which the next export and its form begin
     assert sorted(os.listdir(tmp_path)) == [".out.elfs-export.json", "out"]
     assert snapshot(out) == content
     assert export_receipt.strangers(out, export_receipt.read_receipt(export_receipt.receipt_path(out))) == []
     export_of(out, b"newest", overwrite=True)
     assert (out / "a.png").read_bytes() == b"newest"
+    assert sorted(os.listdir(tmp_path)) == [".out.elfs-export.json", "out"]
+
+
+def test_a_first_export_that_was_killed_before_its_receipt_has_one_in_the_end(tmp_path):
+    out = tmp_path / "out"
+    child = os.fork()
+    if not child:
+        try:
+            killed_export(out, "before the receipt")
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(os.listdir(tmp_path)) == 2 and out.is_dir()
+    with pytest.raises(InvalidInput, match="already exists. Choose another path, or allow overwriting"):
+        export_target.check_target(out, "images")
     assert sorted(os.listdir(tmp_path)) == [".out.elfs-export.json", "out"]
 
 
