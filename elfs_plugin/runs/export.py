@@ -166,7 +166,8 @@ def _write_dataset(view, key, ids, paths, folder):
     if len(left_out) == len(ids):
         return 0, copies.missing
     view = view.exclude(left_out) if left_out else view
-    view.export(dataset_exporter=_Exporter(str(folder), copies), progress=False)
+    with _Exporter(str(folder), copies) as exporter:
+        exporter.export_samples(view, progress=False)
     return len(ids) - len(left_out), copies.missing
 
 

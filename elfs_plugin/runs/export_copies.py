@@ -52,7 +52,7 @@ class Copies:
 
     def __init__(self, folder, root=None):
         self._folder, self._root = os.fspath(folder), root
-        self._files, self._folders = set(), set()
+        self._files, self._folders, self._numbers = set(), set(), {}
         self.names, self.missing = {}, {}
 
     def copy(self, path):
@@ -108,22 +108,32 @@ class Copies:
         too_long = max(len(os.fsencode(part)) for part in parts) > _LONGEST_NAME
         if short or too_long or len(os.fsencode(self._folder)) + len(os.fsencode(name)) > _LONGEST_PATH:
             name = _short(path)
+        if not self._files.isdisjoint(_above(_key(name))):  # a copy has the name that a folder should get
+            name = _short(path)
         stem, ending = os.path.splitext(name)
-        number = 1
+        first = _key(name)
         while not self._take(name):
-            number += 1
+            self._numbers[first] = number = self._numbers.get(first, 1) + 1
             name = f"{stem}-{number}{ending}"
         return name
 
     def _take(self, name):
-        """Takes a name unless another copy has it, or has it as a folder, on a disk that ignores case."""
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-        above = [key[:at] for at, letter in enumerate(key) if letter == os.sep]
-        if key in self._files or key in self._folders or not self._files.isdisjoint(above):
+        """Takes a name unless another copy has it, or has it as a folder, also on a disk that ignores case."""
+        key = _key(name)
+        if key in self._files or key in self._folders:
             return False
         self._files.add(key)
-        self._folders.update(above)
+        self._folders.update(_above(key))
         return True
+
+
+def _key(name):
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _above(key):
+    """The folders above a key."""
+    return [key[:at] for at, letter in enumerate(key) if letter == os.sep]
 
 
 def _relative(path, root):

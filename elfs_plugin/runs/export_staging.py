@@ -1,7 +1,7 @@
 """A folder beside the target in which an export is made, whole, before it takes its place in one step.
 
 It is named ``.elfs-export-…`` and locked while its writer lives. A writer that was killed leaves it; the next export
-into the same folder ends what the dead one began, or takes it back, and removes it.
+into the same folder ends what the dead one began, or takes it back, and removes it (:func:`remove_dead`).
 """
 
 import contextlib
@@ -42,7 +42,6 @@ class Staging:
 
     def __init__(self, target):
         self.target = Path(target)
-        remove_dead(self.target.parent)
         self._folder, self._lock = _new_folder(self.target)
         self.new, self.missing, self.kept = self._folder / _NEW, self._folder / _MISSING, None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InvalidInput
 from .export_receipt import is_list, read_receipt, receipt_path, strangers
+from .export_staging import remove_dead
 from .fields import writable
 
 _SYSTEM = ("/proc", "/sys", "/dev")
@@ -14,7 +15,7 @@ _LONGEST_NAME = 255
 
 
 def check_target(path, format, *, overwrite=False, thorough=True):
-    """The target with the links of its parents resolved; nothing is written.
+    """The target with the links of its parents resolved. What a killed export left beside it is ended or removed.
 
     Args:
         path: what the user gave; ``~`` is the user's home
@@ -25,6 +26,7 @@ def check_target(path, format, *, overwrite=False, thorough=True):
         InvalidInput: for what is no absolute path, cannot be written, or holds anything that ELFS did not write
     """
     target = _resolved(path, format)
+    remove_dead(target.parent)
     try:
         found = os.lstat(target)
     except FileNotFoundError:

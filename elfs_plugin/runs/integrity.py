@@ -141,7 +141,7 @@ def _changed_samples(dataset, run):
     changes = count_changes(dataset, run)
     if changes.scored and not changes.present:
         if dataset._sample_collection.estimated_document_count():
-            text = f"None of the {changes.scored:,} images of the run has a rank any more: they or their values are gone."
+            text = f"None of the {changes.scored:,} images of the run has a rank any more: they or the values are gone."
             return [Finding("samples_gone", text, *_RUN)]
         text = f"The {changes.scored:,} images of the run have been deleted, and the dataset is empty."
         return [Finding("samples_gone", text, *_DELETE)]

@@ -12,7 +12,7 @@ def test_csv(finished, execute, tmp_path):
     dataset, _ = finished
     path = tmp_path / "coreset.csv"
     result = execute("export_coreset", dataset, path=str(path))
-    assert result.result == {"path": str(path), "exported": 20}
+    assert (result.result["path"], result.result["exported"], result.result["missing"]) == (str(path), 20, 0)
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["id"] for row in rows} == set(dataset.match_tags("coreset").values("id"))
@@ -52,20 +52,51 @@ def test_what_was_pruned(finished, execute, tmp_path):
         ({"path": "relative.csv"}, "Give an absolute path"),
         ({"path": "{folder}/list.csv", "format": "pdf"}, "Validation error. Path: format"),
         ({"path": "{folder}/list.csv", "zone": "middle"}, "Validation error. Path: zone"),
-        ({"path": "{folder}/mine.csv"}, "mine.csv already exists. Choose another path, or allow overwriting"),
-        ({"path": "{folder}", "format": "images"}, "already exists"),
+        ({"path": "{folder}/mine.csv"}, "Path: path. Reason: .*mine.csv already exists and is not a list of ELFS's"),
+        ({"path": "{folder}/mine.csv", "overwrite": True}, "mine.csv already exists and is not a list of ELFS's"),
+        ({"path": "{folder}", "format": "images"}, "already exists and was not exported by ELFS"),
+        ({"path": "{folder}", "format": "fiftyone", "overwrite": True}, "already exists and was not exported by ELFS"),
+        ({"path": "{folder}/mine.csv/below"}, "Path: path. Reason: .* is a file, not a folder"),
+        ({"path": "{folder}/" + "n" * 300}, "Path: path. Reason: The name n+… is too long"),
+        ({"path": "/proc/list.csv"}, "Path: path. Reason: /proc/list.csv is not on a disk"),
     ],
 )
 def test_refusals(finished, execute, tmp_path, params, words):
     (tmp_path / "mine.csv").write_text("mine")
-    params = {name: value.format(folder=tmp_path) for name, value in params.items()}
+    params = {name: value.format(folder=tmp_path) if name == "path" else value for name, value in params.items()}
     with pytest.raises(ExecutionError, match=words):
         execute("export_coreset", finished[0], **params)
     assert os.listdir(tmp_path) == ["mine.csv"]
     assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
-def test_overwriting_when_asked(finished, execute, tmp_path):
-    (tmp_path / "mine.csv").write_text("mine")
-    execute("export_coreset", finished[0], path=str(tmp_path / "mine.csv"), overwrite=True)
-    assert len((tmp_path / "mine.csv").read_text().splitlines()) == 21
+def test_the_datasets_own_folder_is_refused_in_the_form(finished, errors_of):
+    dataset, _ = finished
+    folder = os.path.dirname(dataset.first().filepath)
+    before = os.listdir(folder)
+    for path in (folder, os.path.dirname(folder), os.path.join(folder, "out")):
+        assert list(errors_of("export_coreset", dataset, path=path, format="images", overwrite=True)) == ["path"]
+    assert os.listdir(folder) == before
+
+
+def test_an_earlier_list_is_replaced_when_asked(finished, execute, tmp_path):
+    path = str(tmp_path / "list.csv")
+    execute("export_coreset", finished[0], path=path)
+    with pytest.raises(ExecutionError, match="list.csv already exists. Choose another path, or allow overwriting"):
+        execute("export_coreset", finished[0], path=path)
+    assert execute("export_coreset", finished[0], path=path, zone="easy", overwrite=True).result["exported"] != 20
+
+
+def test_the_notification_says_what_is_missing(dataset, operator, execute, tmp_path):
+    operator("run_elfs")(dataset, num_clusters=5, budget=20, beta=0)
+    (tmp_path / "gone").mkdir()
+    chosen = runs.zone_view(dataset, "elfs", "coreset").first()
+    chosen.filepath = str(tmp_path / "gone" / "gone.png")
+    chosen.save()
+    result = execute("export_coreset", dataset, path=str(tmp_path / "list.csv"))
+    assert (result.result["exported"], result.result["missing"]) == (19, 1)
+    notes = [r["params"] for r in result.executor.to_json()["requests"] if r["operator_uri"] == "notify"]
+    assert notes[0]["variant"] == "warning"
+    assert notes[0]["message"].endswith(
+        f"1 could not be read and were left out: {tmp_path}/list.missing.csv lists them"
+    )
