@@ -17,9 +17,13 @@ import torch
 from PIL import ImageOps
 
 from .devices import autocast, resolve_device
-from .errors import InvalidInput, MissingModel
+from .errors import InvalidInput, MissingModel, is_out_of_memory
 from .images import ImageError, decode
 from .progress import part, silent
+
+THINNEST = 100
+"""Of an image that is longer than so many times its width the middle is embedded. Models' own preprocessing scales the
+shorter side up first and then cuts the middle out; a strip of 60,000 x 1 pixels would take 10 GB for that."""
 
 PIXELS_SIZE = 8
 """Side of the thumbnail of the ``pixels`` encoder: 8 x 8 x 3 = 192 dimensions."""
@@ -59,21 +63,29 @@ class TorchEncoder:
 
     def __init__(self, name, model, transform, device):
         self.name = name
-        self.transform = transform
+        self._transform = transform
         self._device = device
         self._model = model.eval().requires_grad_(False).to(device)
 
-    @torch.inference_mode()
+    def transform(self, image):
+        return self._transform(_middle(image))
+
     def encode(self, batch):
-        tensor = torch.stack(batch)
+        return self._in_parts(torch.stack(batch))
+
+    @torch.inference_mode()
+    def _in_parts(self, tensor):
+        """The whole batch at once, or halves of it where memory does not suffice."""
         try:
             return self._forward(tensor)
-        except torch.OutOfMemoryError:
-            if len(tensor) == 1:
+        except Exception as error:
+            if len(tensor) == 1 or not is_out_of_memory(error):
                 raise
+        # Outside the handler: the exception holds on to the tensors of the failed attempt.
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
-            half = len(tensor) // 2
-            return np.concatenate([self._forward(tensor[:half]), self._forward(tensor[half:])])
+        half = len(tensor) // 2
+        return np.concatenate([self._in_parts(tensor[:half]), self._in_parts(tensor[half:])])
 
     def _forward(self, tensor):
         tensor = tensor.to(self._device, non_blocking=True)
@@ -81,6 +93,13 @@ class TorchEncoder:
             with autocast(self._device):
                 return self._model(tensor).float().cpu().numpy()
         return self._model(tensor).float().numpy()
+
+
+def _middle(image):
+    """The image, or of a thin one as much around its middle as :data:`THINNEST` allows."""
+    width, height = (min(side, THINNEST * min(image.size)) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
 def load_encoder(name, *, weights=None, device="auto"):
@@ -153,6 +172,8 @@ def _load_timm(model_name, weights):
     try:
         model = timm.create_model(model_name, pretrained=weights is None, num_classes=0)
     except Exception as error:  # hub clients raise many kinds
+        if is_out_of_memory(error):
+            raise
         raise _unavailable(f"timm:{model_name}", "the model hub", error) from error
     if weights is not None:
         load_timm_checkpoint(model, model_name, weights)
@@ -173,6 +194,8 @@ def load_timm_checkpoint(model, model_name, weights):
             state = convert(state, model)
         result = model.load_state_dict(state, strict=False)
     except Exception as error:  # unpickling and key conversion raise many kinds on a foreign file
+        if is_out_of_memory(error):
+            raise
         raise _unavailable(f"timm:{model_name}", weights, error) from error
     if result.missing_keys:
         names = ", ".join(result.missing_keys[:3])
@@ -219,6 +242,8 @@ def _load_open_clip(spec, weights):
             image_std=kwargs.get("std"),
         )
     except Exception as error:  # hub clients and checkpoint loaders raise many kinds
+        if is_out_of_memory(error):
+            raise
         raise _unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
     return _ImageTower(model), transform
 
@@ -249,6 +274,7 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
         MissingModel: see :func:`load_encoder`
         InvalidInput: when there are no paths, or not one of them could be embedded
     """
+    paths = list(paths)
     n = len(paths)
     if n == 0:
         raise InvalidInput("There are no images to embed. Choose a view that has some.")
@@ -267,11 +293,15 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
         nonlocal vectors, filled
         if not batch:
             return
-        encoded = np.asarray(encoder.encode(batch), dtype=np.float32)
-        if vectors is None:
-            vectors = np.empty((n, encoded.shape[1]), dtype=np.float32)
-        for index, vector in zip(indices, encoded):
-            if np.isfinite(vector).all():
+        for index, vector in zip(indices, _encoded(encoder, batch)):
+            if isinstance(vector, ImageError):
+                failures[index] = str(vector)
+                continue
+            if vectors is None:
+                vectors = np.empty((n, len(vector)), dtype=np.float32)
+            if len(vector) != vectors.shape[1]:
+                failures[index] = f"the encoder gave a vector of length {len(vector)}, not {vectors.shape[1]}"
+            elif np.isfinite(vector).all():
                 vectors[filled] = vector
                 filled += 1
                 ok[index] = True
@@ -291,9 +321,30 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
         report((index + 1) / n, f"{index + 1:,} of {n:,} images" + (f", {len(failures):,} failed" if failures else ""))
     flush()
     if filled == 0:
-        first = next(iter(failures.values()))
+        first = failures[min(failures)].rstrip(".")
         raise InvalidInput(f"None of the {n:,} images could be embedded. The first failed because: {first}.")
     return Embeddings(vectors[:filled], ok, failures)
+
+
+def _encoded(encoder, batch):
+    """A vector, or an :class:`ImageError`, for each of a batch; one image that the encoder fails on costs no other."""
+    try:
+        return list(np.asarray(encoder.encode(batch), dtype=np.float32))
+    except Exception as error:
+        if len(batch) == 1 or is_out_of_memory(error):
+            raise
+        whole = error
+    found = []
+    for item in batch:
+        try:
+            found += list(np.asarray(encoder.encode([item]), dtype=np.float32))
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            found.append(ImageError(f"the encoder failed on it: {_first_line(error) or type(error).__name__}"))
+    if all(isinstance(item, ImageError) for item in found):
+        raise whole  # then it is not the images
+    return found
 
 
 def _flat(value):

@@ -1,7 +1,10 @@
 """Image files to pixels, in threads, with a reason for every file that cannot be read."""
 
+import contextlib
+import io
+import math
 import os
-import tempfile
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,11 +12,30 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .errors import ElfsError
+from . import deep_images
+from .errors import ElfsError, InvalidInput, is_out_of_memory
+from .files import reserved_temporary
+from .image_metadata import orientation, png_without_metadata
 from .progress import silent
 
 MEMORY_LIMIT_BYTES = 2 << 30
 """Decoded pixels above this size go to a memory-mapped temporary file instead of main memory."""
+
+MOST_PIXELS = MEMORY_LIMIT_BYTES // 4
+"""Images of more pixels (537 million; Pillow takes 4 bytes for each) are left out, unless the environment variable
+:data:`MOST_PIXELS_VARIABLE` allows them. The largest telephone cameras give 200 million."""
+
+MOST_PIXELS_VARIABLE = "ELFS_MAX_IMAGE_PIXELS"
+
+LARGE_PIXELS = 89_478_485
+"""Of larger images a smaller version is made (JPEG: decoded as such), its shorter side :data:`REDUCED_SIDE` or more."""
+
+REDUCED_SIDE = 2048
+PIXELS_AT_ONCE = 1 << 28
+"""So many pixels are decoded at a time, whatever the number of threads: 1 GiB; a larger image waits to be alone."""
+
+_PILLOWS_OWN = 89_478_485
+_ORDINARY_BYTES = 256 << 20
 
 
 class ImageError(ElfsError):
@@ -23,44 +45,188 @@ class ImageError(ElfsError):
 def load_rgb(path):
     """Opens one image file as an upright 8-bit RGB PIL image.
 
-    EXIF rotation is applied; transparency is laid on white; grey, palette, 1-bit and CMYK images are converted; images
-    deeper than 8 bits are stretched from their own minimum and maximum to 0..255 (so that 12 bits in a 16-bit file do
-    not turn out black). Only the first frame of an animation is read.
+    EXIF rotation is applied, and other EXIF data, which may be damaged, is not looked at; transparency is laid on
+    white; grey, palette, 1-bit, CMYK and Lab images are converted; images deeper than 8 bits are scaled as
+    :mod:`~.deep_images` says (so that 12 bits in a 16-bit file do not turn out black). Only the first frame of an
+    animation is read. Images above :data:`LARGE_PIXELS` come smaller than they are.
 
     Raises:
-        ImageError: with the reason, when the file is missing, empty, truncated, corrupt or no image
+        ImageError: with the reason, when the file is missing, empty, truncated, corrupt or no image, or too large
     """
+    return _load(path, lambda image: image)
+
+
+def _load(path, then, alone=False):
+    """``then(image)`` of an image file, while the memory for its pixels is accounted for; ``alone``: all of it."""
+    with contextlib.ExitStack() as stack:
+        with _reasons():
+            if os.path.getsize(path) == 0:
+                raise ImageError("empty file (0 bytes)")
+            try:
+                image = _read(path, alone, stack)
+            except (ElfsError, MemoryError, FileNotFoundError, PermissionError):
+                raise
+            except Exception:  # of metadata too
+                plain = png_without_metadata(path)
+                if plain is None:
+                    raise
+                stack.close()
+                image = _read(plain, alone, stack)
+        return then(image)
+
+
+@contextlib.contextmanager
+def _reasons():
+    """Turns the errors of opening and decoding into :class:`ImageError`; a lack of memory stays what it is."""
     try:
-        if os.path.getsize(path) == 0:
-            raise ImageError("empty file (0 bytes)")
-        with Image.open(path) as image:
-            # Checked here and not by turning Pillow's warning into an error: filters are shared between threads.
-            if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-                raise Image.DecompressionBombError()
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except ImageError:
+        yield
+    except ElfsError:
         raise
     except FileNotFoundError:
         raise ImageError("file not found") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise ImageError(f"cannot be opened: {error.strerror}") from None
     except UnidentifiedImageError:
         raise ImageError("not an image, or in a format that cannot be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
-    except MemoryError:
-        raise
+        raise ImageError("more pixels than are read at once, in a part of it") from None
     except Exception as error:  # decoders raise nearly anything on corrupt data
+        if is_out_of_memory(error):
+            raise
+        if getattr(error, "errno", None) is not None:
+            raise ImageError(f"cannot be opened: {error.strerror}") from None
+        if "embedded null" in str(error):
+            raise ImageError("cannot be opened: there is a NUL in its name") from None
         raise ImageError(f"corrupt or truncated: {error}") from None
 
 
+def _read(source, alone, stack):
+    image = stack.enter_context(_open(source))
+    pixels = image.width * image.height
+    limit = pixel_limit()
+    if limit is not None and pixels > limit:
+        raise ImageError(
+            f"more than {limit:,} pixels ({image.width:,} x {image.height:,}); resize it, or set the environment "
+            f"variable {MOST_PIXELS_VARIABLE}"
+        )
+    large = pixels > LARGE_PIXELS
+    if large and image.format in ("JPEG", "MPO"):
+        scale = REDUCED_SIDE / min(image.size)
+        image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+    raw = deep_images.deep_colour(image)
+    weight = 3 if raw or deep_images.is_deep_grey(image) else 1
+    stack.enter_context(_pixels_at_once.hold(None if alone else image.width * image.height * weight))
+    with _pillow.unlimited() if large else contextlib.nullcontext():
+        if raw:
+            rgb = _to_rgb(deep_images.colour(lambda: _open(source), raw))
+        else:
+            image.load()
+            rgb = _to_rgb(image)
+        turn = orientation(image)
+    if large and (factor := min(rgb.size) // REDUCED_SIDE) > 1:
+        rgb = rgb.reduce(factor)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _open(source):
+    """A PIL image of a path, or of bytes, whose pixels are not loaded yet and whose size nobody has checked."""
+
+    def opened():
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+    try:
+        image = opened()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        with _pillow.unlimited():
+            image = opened()
+    if hasattr(image, "tag_v2"):
+        # Pillow turns a TIFF as it loads it, and fails where other EXIF data is damaged.
+        image.load_end = lambda: setattr(image, "_size", image.im.size)
+    return image
+
+
+def pixel_limit():
+    """The most pixels an image may have, or None: :data:`MOST_PIXELS`, or what the environment variable
+    :data:`MOST_PIXELS_VARIABLE` or ``PIL.Image.MAX_IMAGE_PIXELS`` says instead.
+
+    Raises:
+        InvalidInput: when the variable is no whole number
+    """
+    said = os.environ.get(MOST_PIXELS_VARIABLE, "").strip()
+    if said:
+        if not said.replace("_", "").isdecimal() or int(said) < 1:
+            raise InvalidInput(
+                f"The environment variable {MOST_PIXELS_VARIABLE} must be a number of pixels, such as {MOST_PIXELS}, "
+                f"not {said!r}."
+            )
+        return int(said)
+    limit = _pillow.limit
+    return MOST_PIXELS if limit == _PILLOWS_OWN else limit
+
+
+class _Pillow:
+    """Pillow's own limit, which stands for the whole process and which some formats look at more than once."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit = None
+
+    @property
+    def limit(self):
+        with self._lock:
+            return self._limit if self._users else Image.MAX_IMAGE_PIXELS
+
+    @contextlib.contextmanager
+    def unlimited(self):
+        with self._lock:
+            if self._users == 0:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+
+
+class _Share:
+    """An amount that threads take parts of and give back."""
+
+    def __init__(self, amount):
+        self._amount = self._free = amount
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, part):
+        """Waits for ``part``, at most all; None is all."""
+        part = self._amount if part is None else min(part, self._amount)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= part)
+            self._free -= part
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += part
+                self._changed.notify_all()
+
+
+_pillow = _Pillow()
+_pixels_at_once = _Share(PIXELS_AT_ONCE)
+
+
 def _to_rgb(image):
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
-        scaled = np.nan_to_num((values - low) * (255.0 / (high - low) if high > low else 0.0))
-        return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")
+    if deep_images.is_deep_grey(image):
+        grey = deep_images.grey(image)
+        if grey is None:
+            raise ImageError("not one of its values is a finite number")
+        return grey.convert("RGB")
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -76,15 +242,42 @@ def decode(paths, transform, *, threads=None):
     """Yields ``(index, value)`` in order, ``value`` being ``transform(image)`` or the :class:`ImageError`.
 
     Files are read and transformed in ``threads`` threads (Pillow releases the GIL); at most a few hundred results are
-    held at a time.
+    held at a time. An image that ``transform`` fails on, or that needs more memory than there is, gives an
+    :class:`ImageError` too.
+
+    Raises:
+        MemoryError: (or what PyTorch raises for it) when there is not enough memory for an ordinary image
     """
     threads = threads or default_threads()
+    pixel_limit()  # a variable that makes no sense concerns all images
+
+    def transformed(image):
+        try:
+            return transform(image)
+        except ElfsError:
+            raise
+        except Exception as error:  # transforms raise nearly anything on an image of an odd shape
+            if is_out_of_memory(error):
+                raise
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise ImageError(f"cannot be prepared ({image.width:,} x {image.height:,} pixels): {said[0]}") from None
 
     def work(path):
         try:
-            return transform(load_rgb(path))
+            return _load(path, transformed)
         except ImageError as error:
             return error
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        try:  # perhaps it was only all threads together
+            return _load(path, transformed, alone=True)
+        except ImageError as error:
+            return error
+        except Exception as error:
+            if not is_out_of_memory(error) or not _enough_for_others():
+                raise
+            return ImageError("it needs more memory than there is")
 
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         window = deque()
@@ -99,6 +292,15 @@ def decode(paths, transform, *, threads=None):
                 yield first, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _enough_for_others():
+    """Whether there is memory for an ordinary photograph."""
+    try:
+        bytearray(_ORDINARY_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -118,7 +320,11 @@ def load_pixels(paths, size=32, *, threads=None, progress=silent):
 
     The faithful proxy trains on these. Above :data:`MEMORY_LIMIT_BYTES` they live in a temporary memory-mapped file
     that the operating system removes with the process.
+
+    Raises:
+        OSError: with the temporary folder's name, when there is no room in it; nothing was decoded then
     """
+    paths = list(paths)
     n = len(paths)
     shape = (n, 3, size, size)
     values = _allocate(shape)
@@ -142,7 +348,6 @@ def load_pixels(paths, size=32, *, threads=None, progress=silent):
 
 
 def _allocate(shape):
-    if int(np.prod(shape)) <= MEMORY_LIMIT_BYTES:
+    if math.prod(shape) <= MEMORY_LIMIT_BYTES:
         return np.empty(shape, dtype=np.uint8)
-    with tempfile.TemporaryFile(prefix="elfs-pixels-") as file:
-        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+    return reserved_temporary(np.uint8, shape)

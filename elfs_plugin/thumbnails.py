@@ -7,7 +7,8 @@ import os
 
 from PIL import Image
 
-from .images import ImageError, load_rgb
+from .errors import ElfsError, is_out_of_memory
+from .images import load_rgb
 
 SIZE = 72
 
@@ -16,7 +17,11 @@ def thumbnail(path, size=SIZE):
     """A JPEG data URI, ``size`` pixels square with the middle of the image, or None for a file that cannot be read."""
     try:
         return _thumbnail(os.fspath(path), size, os.stat(path).st_mtime_ns)
-    except (OSError, ImageError):
+    except (OSError, ValueError, ElfsError):  # a path with a NUL is a ValueError
+        return None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return None
 
 
