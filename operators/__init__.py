@@ -10,6 +10,7 @@ from .compute_scores import ComputeScores
 from .delete_run import DeleteRun
 from .export_coreset import ExportCoreset
 from .measure_stability import MeasureStability
+from .repair_run import RepairRun
 from .run_elfs import RunElfs
 from .search_beta import SearchBeta
 from .select_coreset import SelectCoreset
@@ -30,6 +31,7 @@ OPERATORS = (
     Audit,
     ExportCoreset,
     UpdateRun,
+    RepairRun,
     Visualize,
     DeleteRun,
 )

@@ -30,7 +30,7 @@ class DeleteRun(ElfsOperator):
 
             key = ctx.params.get("key") or default
             record = runs.load_record(ctx.dataset, key) if key else None
-            if record is not None:
+            if record is not None or (key and runs.is_left_behind(ctx.dataset, key)):
                 return
             have = ", ".join(keys) or "none"
             if key:
@@ -40,7 +40,10 @@ class DeleteRun(ElfsOperator):
                 "key",
             )
 
-        if check(prop, exists):
+        if check(prop, exists) and record is None:
+            text = "What a run left in this dataset, its record being elsewhere, is removed. It cannot be undone."
+            inputs.view("what", types.Warning(label=text))
+        elif record is not None:
             removed = [f"field {record.key}"]
             removed += [f"field {record.embeddings_field}"] if record.owns_embeddings else []
             removed += [f"tag {tag}" for tag in record.tags] + [f"saved view {name}" for name in record.saved_views]

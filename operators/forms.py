@@ -328,7 +328,7 @@ def output_inputs(ctx, inputs, key, default_tag=None):
         check(prop, check_tag, ctx.dataset, tag, record.tags if record else ())
     prop = inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)")
     if view_name:
-        check(prop, check_view_name, ctx.dataset, view_name, record.saved_views if record else ())
+        check(prop, check_view_name, ctx.dataset, view_name, record.own_views(ctx.dataset) if record else ())
 
 
 def pick(params, *names):

@@ -25,7 +25,7 @@ _MODULES = {
     "cluster_samples": ("cluster_samples",),
     "deletion": ("delete_run",),
     "export": ("export_coreset",),
-    "fields": ("writable",),
+    "fields": ("is_left_behind", "writable"),
     "integrity": ("check_run", "Finding", "RunHealth"),
     "jobs": ("read_job", "request_cancel"),
     "members": (

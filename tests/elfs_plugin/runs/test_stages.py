@@ -12,7 +12,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from elfs_plugin import beta_search, pipeline, runs
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
-from elfs_plugin.runs import carry, decoded, export, fields, journal, jobs, record, session, views
+from elfs_plugin.runs import carry, decoded, export, fields, jobs, journal, record, session, views
 from elfs_plugin.runs import vectors as vectors_of_runs
 
 FIELDS = ("elfs.pseudo_label.label", "elfs.pseudo_label.confidence", "elfs.aum", "elfs.forgetting", "elfs.el2n",
