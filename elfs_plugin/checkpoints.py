@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import threading
 from pathlib import Path
 
@@ -105,10 +104,6 @@ class StageStore:
         logger.warning("%s", self.problems[0])
         if self._on_problem is not None:
             self._on_problem(self.problems[0])
-
-    def clear(self):
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class KeptFile(os.PathLike):

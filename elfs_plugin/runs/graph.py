@@ -6,6 +6,7 @@ results (``graph``, None for a run of an older version), so no other neighbours 
 """
 
 import os
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ KEPT = 16
 """Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""
 
 _ROWS = 65_536
+_NAME = re.compile("graph(-[0-9a-f]{12})?")
 
 
 @dataclass(frozen=True)
@@ -139,5 +141,5 @@ def load(folder, token):
 def remove_others(folder, token):
     """Removes the graphs that do not belong to the record any more."""
     for path in Path(folder).glob("graph*"):
-        if token is None or path != _folder(folder, token):
+        if _NAME.fullmatch(path.name) and path != _folder(folder, token):
             shutil.rmtree(path, ignore_errors=True)

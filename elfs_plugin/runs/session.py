@@ -166,7 +166,7 @@ class Session:
             self._draft.step("release", field=self.record.embeddings_field)
         if "embeddings" not in self.pipe.resumed:
             self._drop_plots()
-        self.record.embeddings_field, self.record.owns_embeddings, self.record.vectors = field, True, None
+        self.record.embeddings_field, self.record.owns_embeddings, self.record.vectors = field, True, ""
         if len(self.ids) > vectors.LARGE:
             self.record.vectors = vectors.save(self.folder, self.ids, self.vectors)
             if self.dataset.has_sample_field(field):
@@ -196,7 +196,7 @@ class Session:
         if field != self.record.embeddings_field:
             if self.record.owns_embeddings:
                 self._draft.step("release", field=self.record.embeddings_field)
-            self.record.embeddings_field, self.record.owns_embeddings, self.record.vectors = field, False, None
+            self.record.embeddings_field, self.record.owns_embeddings, self.record.vectors = field, False, ""
             self.record.stages.pop("embeddings", None)
             self._drop_plots()
 
@@ -221,7 +221,7 @@ class Session:
 
     def _drop_plots(self):
         """Removes what shows other vectors than the run's: its plots and its neighbours."""
-        self.record.graph = None
+        self.record.graph = ""
         if self.record.brain_keys:
             self._draft.step("drop_plots", keys=list(self.record.brain_keys))
             self.record.brain_keys = []

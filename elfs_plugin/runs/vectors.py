@@ -5,6 +5,7 @@ record has changed.
 """
 
 import contextlib
+import re
 import uuid
 from pathlib import Path
 
@@ -16,8 +17,12 @@ LARGE = 200_000
 """Above this many vectors they are kept in such files instead of a field."""
 
 
+_NAME = re.compile(r"embedding(s|_ids)(-[0-9a-f]{12})?\.npy")
+
+
 def paths(folder, token):
-    """The files of vectors and of ids. ``token`` is the record's ``vectors``, None for a run of an older version."""
+    """The files of vectors and of ids. ``token`` is the record's ``vectors``: None for a run of an older
+    version, empty for one that keeps its vectors in a field."""
     end = "" if token is None else f"-{token}"
     return Path(folder, f"embeddings{end}.npy"), Path(folder, f"embedding_ids{end}.npy")
 
@@ -44,9 +49,9 @@ def load(folder, token):
 
 def remove_others(folder, token):
     """Removes the pairs that do not belong to the record any more."""
-    kept = set(paths(folder, token)) if token is not None else set()
+    kept = set(paths(folder, token))
     for name in ("embeddings*.npy", "embedding_ids*.npy"):
         for path in Path(folder).glob(name):
-            if path not in kept:
+            if _NAME.fullmatch(path.name) and path not in kept:
                 with contextlib.suppress(OSError):
                     path.unlink()

@@ -58,13 +58,13 @@ def test_nothing_to_work_on_is_refused(dataset, empty):
         samples.check_collection(dataset.limit(2), minimum=3)
 
 
-def test_a_sample_that_occurs_twice_is_read_once_in_view_order(dataset):
+def test_a_sample_that_occurs_twice_is_read_once_and_order_does_not_matter(dataset):
     first, second = dataset[5:10], dataset[:8]
     view = first.concat(second)
     assert len(view) == 13
     found = samples.read_samples(view)
     ids = dataset.values("id")
-    assert found.ids == ids[5:10] + ids[:5]
+    assert found.ids == sorted(ids[:10])
     assert found.paths == [dataset[i].filepath for i in found.ids]
     assert len(found) == 10
 

@@ -82,9 +82,9 @@ def test_other_embeddings_remove_the_plot(dataset):
 
 
 def test_vectors_in_a_file_of_the_run(dataset, monkeypatch):
-    from elfs_plugin.runs import session
+    from elfs_plugin.runs import vectors
 
-    monkeypatch.setattr(session, "LARGE", 50)
+    monkeypatch.setattr(vectors, "LARGE", 50)
     runs.compute_embeddings(dataset)
     runs.compute_pseudo_labels(dataset, num_clusters=3)
     assert (record.run_folder(dataset, "elfs") / "embeddings.npy").is_file()
