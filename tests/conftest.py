@@ -120,35 +120,45 @@ def dataset(new_dataset):
 
 
 @pytest.fixture
-def written(new_dataset):
-    """A dataset of 12 digits with a run 'elfs' whose values are plain to see, and the ids in order of rank.
+def written(new_written):
+    """A dataset with a run, see :func:`new_written`, and the ids in order of rank."""
+    return new_written()
+
+
+@pytest.fixture
+def new_written(new_dataset):
+    """A factory of datasets of 12 digits with a run 'elfs' whose values are plain to see. It returns the dataset and
+    the ids in order of rank.
 
     Sample i has the AUM i - 6, hence the rank i; it is in cluster 2 (even) or cluster 10 (odd); its neighbours are the
     samples i + 1, i + 2, i + 3 (from the start again after the last), 0.99, 0.9 and 0.8 similar.
     """
     from elfs_plugin.runs import fields, graph, journal, ranking, record
 
-    n = 12
-    dataset = new_dataset(n)
-    ids = dataset.values("id")
-    run = record.RunRecord("elfs", owns_field=True, embeddings_field="vectors")
-    rows = np.arange(n)
-    dataset.add_sample_field("vectors", fo.VectorField)
-    dataset.set_values("vectors", list(np.eye(2)[rows % 2] + 0.01 * rows[:, None]))
-    run.stages = {
-        "pseudo_labels": {"clusters": 2, "labelled": n, "since": time.time()},
-        "scores": {"score": "aum", "scored": n, "proxy": {}},
-    }
-    ranking.new_ranking(run)
-    near = (rows[:, None] + np.array([1, 2, 3])) % n
-    run.graph = graph.save(record.run_folder(dataset, "elfs"), ids, near, np.tile([0.99, 0.9, 0.8], (n, 1)))
-    scores = SimpleNamespace(**{name: np.zeros(n) for name in fields.SCORES} | {"aum": rows - 6.0})
-    draft = journal.Draft(results={"histogram": {"counts": [n]}, "failures": {}})
-    draft.put(*fields.label_columns("elfs", ids, np.where(rows % 2, 10, 2), rows / n, np.ones(n)))
-    draft.put(*fields.score_columns("elfs", ids, scores, rows))
-    draft.step("indexes")
-    journal.publish(dataset, run, draft)
-    return dataset, ids
+    def make():
+        n = 12
+        dataset = new_dataset(n)
+        ids = dataset.values("id")
+        run = record.RunRecord("elfs", owns_field=True, embeddings_field="vectors")
+        rows = np.arange(n)
+        dataset.add_sample_field("vectors", fo.VectorField)
+        dataset.set_values("vectors", list(np.eye(2)[rows % 2] + 0.01 * rows[:, None]))
+        run.stages = {
+            "pseudo_labels": {"clusters": 2, "labelled": n, "since": time.time()},
+            "scores": {"score": "aum", "scored": n, "proxy": {}},
+        }
+        ranking.new_ranking(run)
+        near = (rows[:, None] + np.array([1, 2, 3])) % n
+        run.graph = graph.save(record.run_folder(dataset, "elfs"), ids, near, np.tile([0.99, 0.9, 0.8], (n, 1)))
+        scores = SimpleNamespace(**{name: np.zeros(n) for name in fields.SCORES} | {"aum": rows - 6.0})
+        draft = journal.Draft(results={"histogram": {"counts": [n]}, "failures": {}})
+        draft.put(*fields.label_columns("elfs", ids, np.where(rows % 2, 10, 2), rows / n, np.ones(n)))
+        draft.put(*fields.score_columns("elfs", ids, scores, rows))
+        draft.step("indexes")
+        journal.publish(dataset, run, draft)
+        return dataset, ids
+
+    return make
 
 
 @pytest.fixture

@@ -104,6 +104,8 @@ def _take_in(job, new):
     fresh = set(new.ids)
     old = [(i, label) for i, label in zip(label_ids, labels.tolist()) if i not in fresh]
     old_ids = [i for i, _ in old]
+    if not old_ids:
+        raise InvalidInput(f"No image has a pseudo-label of the run '{key}' any more. Run ELFS again.", "key")
     old_vectors, known = job.known_vectors(old_ids)
     old_ids = [i for i, ok in zip(old_ids, known) if ok]
     old_labels = np.array([label for (_, label), ok in zip(old, known) if ok], dtype=np.int32)

@@ -79,18 +79,10 @@ def test_a_crash_while_saving_leaves_the_old_stage_whole(store, tmp_path, monkey
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["stage.npz"]
 
 
-def test_clear_removes_everything(store, tmp_path):
-    store.save("stage", "key", {"a": np.arange(3)})
-    store.clear()
-    assert not (tmp_path / "run").exists()
-    store.clear()
-
-
 def test_without_a_folder_nothing_is_kept():
     store = StageStore(None)
     store.save("stage", "key", {"a": np.arange(3)})
     assert store.load("stage", "key") is None
-    store.clear()
 
 
 def test_equal_inputs_have_equal_fingerprints():

@@ -1,0 +1,255 @@
+"""A job that dies while it writes: before the commit it leaves the old state, after it what it began is finished."""
+
+import fiftyone as fo
+import pytest
+from fiftyone.core import odm
+
+from elfs_plugin import runs
+from elfs_plugin.errors import TakenOver
+from elfs_plugin.runs import carry, fields, jobs, journal, record, roster
+
+VALUES = ("filepath", "tags", "elfs.pseudo_label.label", "elfs.aum", "elfs.rank", "elfs.zone")
+
+
+class Killed(BaseException):
+    """Ends a job as a signal would; nothing in the plugin knows it."""
+
+
+def saved(dataset):
+    """Everything that a run has written, as plain values that two datasets of the same files have in common."""
+    dataset.reload()
+    run = runs.load_record(dataset, "elfs")
+    views = {name: dataset.load_saved_view(name).values("filepath") for name in dataset.list_saved_views()}
+
+    def plain(details):
+        return {name: value for name, value in details.items() if name not in ("when", "seconds", "ranking", "since")}
+
+    stages, coresets = ({name: plain(d) for name, d in found.items()} for found in (run.stages, run.saved))
+    there = [path for path in VALUES if dataset.get_field(path) is not None]
+    return dataset.values(there), views, stages, coresets, sorted(runs.load_results(dataset, "elfs"))
+
+
+def staged(dataset):
+    prefix = f"{carry.STAGED}.{dataset._doc.id}."
+    return [name for name in odm.get_db_conn().list_collection_names() if name.startswith(prefix)]
+
+
+def select(dataset):
+    runs.select_coreset(dataset, budget=4, beta=0.25, tag="kept", view_name="Kept")
+
+
+def choose(dataset):
+    runs.choose_coreset(dataset, method="prototypicality", budget=4, tag="kept", view_name="Kept")
+
+
+JOBS = {"select_coreset": select, "choose_coreset": choose, "update_run": runs.update_run}
+
+
+@pytest.fixture
+def earlier(new_written):
+    """A factory of datasets with a run and a coreset that was saved before, under the names that are used again. Two of
+    its images have been deleted since."""
+
+    def make():
+        dataset, ids = new_written()
+        runs.select_coreset(dataset, budget=2, beta=0.5, tag="kept", view_name="Kept")
+        dataset.delete_samples([ids[1], ids[5]])
+        return dataset
+
+    return make
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_what_dies_before_the_commit_has_changed_nothing(earlier, monkeypatch, job):
+    dataset = earlier()
+    before = saved(dataset)
+
+    def die(*args):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "save_record", die)
+        with pytest.raises(Killed):
+            job(dataset)
+    assert saved(dataset) == before
+    assert staged(dataset) == []
+    assert runs.load_record(dataset, "elfs").pending is None
+    assert "unfinished" not in runs.check_run(dataset, "elfs").codes
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_what_dies_after_the_commit_is_found_and_finished(earlier, monkeypatch, job):
+    """Before each step in turn: the state is reported, and finished to what an undisturbed job leaves."""
+    undisturbed = earlier()
+    job(undisturbed)
+    wanted = saved(undisturbed)
+    at = 0
+    while True:
+        dataset = earlier()
+        if not killed_before(monkeypatch, at, job, dataset):
+            break
+        health = runs.check_run(dataset, "elfs")
+        assert health.codes == ["unfinished"] and not health.broken
+        assert health.findings[0].operator == "repair_run"
+        assert runs.repair_run(dataset) == {"key": "elfs", "finished": True, "deleted": False}
+        assert saved(dataset) == wanted
+        assert staged(dataset) == []
+        at += 1
+    assert at >= 2
+    assert runs.repair_run(dataset)["finished"] is False
+    assert saved(dataset) == wanted
+
+
+def killed_before(monkeypatch, at, job, *args):
+    """Runs a job that dies before its step number ``at``. Returns whether it had that many."""
+    done = []
+
+    def counting(function):
+        def step(*given):
+            if len(done) == at:
+                raise Killed
+            function(*given)
+            done.append(given)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name, function in carry.STEPS.items():
+            patch.setitem(carry.STEPS, name, counting(function))
+        try:
+            job(*args)
+        except Killed:
+            return True
+    return False
+
+
+def test_the_next_job_finishes_what_was_begun(earlier, monkeypatch):
+    dataset = earlier()
+    assert killed_before(monkeypatch, 1, select, dataset)
+    runs.measure_stability(dataset, seeds=2)
+    assert "unfinished" not in runs.check_run(dataset, "elfs").codes
+    assert runs.load_record(dataset, "elfs").saved["kept"]["budget"] == 4
+    assert sorted(dataset.match_tags("kept").values("elfs.rank")) == [3, 4, 6]  # rank 5 is deleted
+
+
+def test_what_was_begun_can_be_deleted(earlier, monkeypatch):
+    def under_new_names(dataset):
+        runs.select_coreset(dataset, budget=4, beta=0, tag="other", view_name="Other")
+
+    for at in (0, 2):
+        dataset = earlier()
+        assert killed_before(monkeypatch, at, under_new_names, dataset)
+        runs.delete_run(dataset)
+        assert dataset.count_sample_tags() == {} and dataset.list_saved_views() == [] and runs.list_runs(dataset) == []
+        assert not dataset.has_sample_field("elfs") and staged(dataset) == []
+
+
+def test_a_deletion_that_died_is_found_and_finished(earlier, monkeypatch):
+    dataset = earlier()
+
+    def die(*args):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fields, "delete_group", die)
+        with pytest.raises(Killed):
+            runs.delete_run(dataset)
+    health = runs.check_run(dataset, "elfs")
+    assert health.codes == ["half_deleted"] and health.broken
+    assert health.findings[0].operator == "delete_run"
+    runs.delete_run(dataset)
+    assert runs.list_runs(dataset) == [] and not dataset.has_sample_field("elfs")
+
+
+def test_staged_values_that_are_gone_are_not_taken_for_written(earlier, monkeypatch):
+    dataset = earlier()
+    assert killed_before(monkeypatch, 0, runs.update_run, dataset)
+    for name in staged(dataset):
+        odm.get_db_conn().drop_collection(name)
+    runs.repair_run(dataset)
+    assert runs.load_record(dataset, "elfs").stages == {}
+    with pytest.raises(Exception, match="Use compute_pseudo_labels"):
+        runs.compute_scores(dataset)
+    runs.delete_run(dataset)
+    assert dataset.count_sample_tags() == {} and dataset.list_saved_views() == []
+
+
+def test_a_job_that_was_taken_over_commits_nothing(earlier, monkeypatch):
+    dataset = earlier()
+    before = saved(dataset)
+    save = journal._insert
+
+    def lose(*args):
+        held = jobs.store(dataset).get("lock_elfs")
+        jobs.store(dataset).set("lock_elfs", {**held, "owner": "another"})
+        return save(*args)
+
+    monkeypatch.setattr(journal, "_insert", lose)
+    with pytest.raises(TakenOver):
+        choose(dataset)
+    assert saved(dataset) == before
+    assert staged(dataset) == []
+
+
+def test_values_of_samples_that_take_no_part_go_and_others_stay(new_written):
+    dataset, ids = new_written()
+    dataset.add_sample_field("elfs.mine", fo.StringField)
+    dataset.set_values("elfs.mine", ["x"] * 12)
+    run = runs.load_record(dataset, "elfs")
+    draft = journal.Draft()
+    draft.put(fields.rank_column("elfs", ids[:3], [2, 1, 0]))
+    draft.add(*fields.label_columns("elfs", ids[:1], [0], [0.5], names=["new"]))
+    journal.publish(dataset, run, draft)
+    dataset.reload()
+    assert dataset.values("elfs.rank") == [2, 1, 0] + [None] * 9
+    assert dataset.values("elfs.pseudo_label.label")[:3] == ["new", "cluster 10", "cluster 2"]
+    assert dataset.values("elfs.mine") == ["x"] * 12
+    runs.delete_run(dataset)
+    assert dataset.values("elfs.mine") == ["x"] * 12 and not dataset.has_sample_field("elfs.rank")
+
+
+def test_what_was_staged_and_never_committed_is_swept(earlier):
+    dataset, gone = earlier(), earlier()
+    for name in (carry.staged_name(dataset, "elfs", "old", "values0"), carry.staged_name(gone, "elfs", "old", "v")):
+        odm.get_db_conn()[name].insert_one({"_id": 1})
+    gone.delete()
+    select(dataset)
+    assert staged(dataset) == [] and staged(gone) == []
+
+
+# Lost values are no deletions
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_images_that_lost_their_values_are_taken_in_again(new_dataset, known):
+    dataset = new_dataset(40)
+    runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
+    ids = dataset.values("id")
+    if not known:
+        roster.forget(dataset, "elfs")
+    lost = dict.fromkeys(ids[:5])
+    dataset.set_values("elfs.rank", lost, key_field="id")
+    dataset.delete_samples(ids[30:33])
+    summary = runs.update_run(dataset)
+    assert (summary["restored"], summary["deleted"], summary["added"], summary["samples"]) == (5, 3, 0, 37)
+    assert sorted(dataset.values("elfs.rank")) == list(range(37))
+
+
+def test_a_field_that_was_emptied_is_no_deletion(new_dataset):
+    dataset = new_dataset(40)
+    runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
+    dataset.clear_sample_field("elfs")
+    health = runs.check_run(dataset, "elfs")
+    assert health.codes[0] == "samples_gone" and health.findings[0].operator == "run_elfs"
+    with pytest.raises(Exception, match="Run ELFS again"):
+        runs.update_run(dataset)
+    assert runs.load_record(dataset, "elfs").stages["scores"]["scored"] == 40
+
+
+def test_the_roster_names_the_samples_of_the_current_ranking(new_written):
+    dataset, ids = new_written()
+    roster.save(dataset, "elfs", "v1", ids)
+    assert roster.load(dataset, "elfs", "v1") == sorted(ids)
+    assert roster.load(dataset, "elfs", "v2") is None
+    roster.forget(dataset, "elfs")
+    assert roster.load(dataset, "elfs", "v1") is None
