@@ -162,7 +162,8 @@ def _run(options):
         made = {"dataset": dataset.name, "key": options.key, "tag": chosen, "view": chosen}
         told = {name: summary[name] for name in names}
         print(json.dumps({**told, **made, "passed_over": source.passed_over}), flush=True)
-    return 0 if options.no_app else open_app(dataset, options.port)
+    # The JSON stays the last line of standard output.
+    return 0 if options.no_app else open_app(dataset, options.port, sys.stderr if options.json else sys.stdout)
 
 
 def print_summary(dataset, summary, *, tag=None, view=None):
@@ -183,12 +184,12 @@ def print_summary(dataset, summary, *, tag=None, view=None):
     print(f"  Time: {times}")
 
 
-def open_app(dataset, port):
+def open_app(dataset, port, stream=None):
     """Opens the App with the grid and the panel side by side and waits until it is ended. Returns the exit code."""
     import fiftyone as fo
 
     session = fo.launch_app(dataset, port=port, spaces=workspace())
-    print(f"The App runs at http://localhost:{port}/datasets/{dataset.slug} (Ctrl+C ends it)", flush=True)
+    print(f"The App runs at http://localhost:{port}/datasets/{dataset.slug} (Ctrl+C ends it)", file=stream, flush=True)
     try:
         session.wait(-1)
     except KeyboardInterrupt as stop:

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from .cli import add_images, open_app, print_summary
+from .errors import ElfsError
 from .evaluation import audit
+from .kept_files import whole_file
 
 DATASET = "elfs-digits"
 PARAMETERS = {"num_clusters": 10, "budget": 0.1, "encoder": "pixels", "seed": 0, "tag": "elfs_coreset",
@@ -19,7 +21,13 @@ def run_demo(*, app=True, port=5151):
     import fiftyone as fo
     import fiftyone.operators as foo
 
-    labels = write_digits(digits_folder())
+    try:
+        labels = write_digits(digits_folder())
+    except OSError as error:
+        raise ElfsError(
+            f"The digits cannot be written to {digits_folder()} ({error.strerror}). Make room there, or set "
+            "FIFTYONE_DEFAULT_DATASET_DIR to another folder."
+        ) from None
     dataset = fo.load_dataset(DATASET) if fo.dataset_exists(DATASET) else fo.Dataset(DATASET, persistent=True)
     add_images(dataset, list(labels))
     summary = foo.get_operator("@elfs/coreset/run_elfs")(dataset, progress="terminal", **PARAMETERS)
@@ -37,7 +45,11 @@ def digits_folder():
 
 
 def write_digits(folder):
-    """Writes the digits as PNG files once. Returns path -> true label (for the audit only)."""
+    """Writes the digits as PNG files once. Returns path -> true label (for the audit only).
+
+    Raises:
+        OSError: when they cannot be written there
+    """
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -47,7 +59,8 @@ def write_digits(folder):
     for index, (image, target) in enumerate(zip(digits.images, digits.target)):
         path = folder / f"{index:04d}.png"
         if not path.is_file():
-            Image.fromarray((image * (255 / 16)).round().astype(np.uint8)).save(path)
+            with whole_file(path) as file:  # half a picture of a demo that was stopped would stay for ever
+                Image.fromarray((image * (255 / 16)).round().astype(np.uint8)).save(file, format="PNG")
         labels[str(path)] = int(target)
     return labels
 
@@ -57,8 +70,13 @@ def print_audit(dataset, labels):
     paths, vectors, clusters, zones = dataset.values(
         ["filepath", "elfs_embeddings", "elfs.pseudo_label.label", "elfs.zone"]
     )
-    truth = [labels[path] for path in paths]
-    result = audit(np.stack(vectors), clusters, np.flatnonzero(np.array(zones) == "coreset"), truth)
+    # The digits of the run alone: a user may have added other images, or removed some.
+    rows = [row for row in range(len(paths)) if paths[row] in labels and zones[row] and vectors[row] is not None]
+    if len(rows) < len(labels):
+        print(f"  (the audit is of the {len(rows):,} digits that the run still has)")
+    truth = [labels[paths[row]] for row in rows]
+    chosen = np.flatnonzero(np.array([zones[row] for row in rows]) == "coreset")
+    result = audit(np.stack([vectors[row] for row in rows]), [clusters[row] for row in rows], chosen, truth)
 
     def line(values):
         return f"{values.mean():.1%} ± {values.std():.1%}"

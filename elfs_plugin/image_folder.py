@@ -170,7 +170,7 @@ class _Walk:
 
     def _is_above(self, place):
         real = os.path.realpath(place)
-        return real != self._folder and os.path.commonpath((real, self._folder)) == real
+        return real != self._folder and self._folder.startswith(os.path.join(real, ""))
 
     def _take_links(self):
         """Takes linked files, but for those that lead to a file that is taken itself."""
