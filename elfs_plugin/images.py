@@ -21,6 +21,9 @@ from .progress import silent
 MEMORY_LIMIT_BYTES = 2 << 30
 """Decoded pixels above this size go to a memory-mapped temporary file instead of main memory."""
 
+DEFAULT_IMAGE_SIZE = 32
+"""Side in pixels at which a proxy sees the images, unless something says otherwise."""
+
 MOST_PIXELS = MEMORY_LIMIT_BYTES // 4
 """Images of more pixels (537 million; Pillow takes 4 bytes for each) are left out, unless the environment variable
 :data:`MOST_PIXELS_VARIABLE` allows them. The largest telephone cameras give 200 million."""
@@ -315,7 +318,7 @@ class Pixels:
     failures: dict = field(default_factory=dict)
 
 
-def load_pixels(paths, size=32, *, threads=None, progress=silent):
+def load_pixels(paths, size=DEFAULT_IMAGE_SIZE, *, threads=None, progress=silent):
     """Decodes ``paths`` (N,) to squares of ``size`` pixels (bicubic, shorter side to ``size``, centre crop).
 
     The faithful proxy trains on these. Above :data:`MEMORY_LIMIT_BYTES` they live in a temporary memory-mapped file
