@@ -38,7 +38,7 @@ PIXELS_AT_ONCE = 1 << 28
 """So many pixels are decoded at a time, whatever the number of threads: 1 GiB; a larger image waits to be alone."""
 
 _PILLOWS_OWN = 89_478_485
-_ORDINARY_BYTES = 256 << 20
+_ORDINARY_BYTES = 64 << 20
 
 
 class ImageError(ElfsError):
@@ -122,11 +122,16 @@ def _read(source, alone, stack):
             rgb = _to_rgb(deep_images.colour(lambda: _open(source), raw))
         else:
             image.load()
-            rgb = _to_rgb(image)
+            # Before a copy is made, where averages of values mean something.
+            rgb = _to_rgb(_reduced(image) if large and image.mode in ("L", "RGB", "CMYK") else image)
         turn = orientation(image)
-    if large and (factor := min(rgb.size) // REDUCED_SIDE) > 1:
-        rgb = rgb.reduce(factor)
+    rgb = _reduced(rgb) if large else rgb
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _reduced(image):
+    factor = min(image.size) // REDUCED_SIDE
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _open(source):
