@@ -109,7 +109,7 @@ class ElfsOperator(foo.Operator):
         try:
             summary = self.run(ctx, self.collection(ctx), sinks)
         except Exception as error:  # logged, shown as a sentence, and raised again
-            message = explain(error)
+            message = explain(error, resumes=self.long)
             if not isinstance(error, ElfsError):
                 logger.exception("%s failed", self.uri)
             with contextlib.suppress(Exception):
@@ -135,7 +135,7 @@ class ElfsOperator(foo.Operator):
                 events.put(self.run(ctx, collection, [events.put]))
             except BaseException as error:
                 logger.info("%s ended: %s", self.uri, error)
-                events.put(_Failed(explain(error)))
+                events.put(_Failed(explain(error, resumes=self.long)))
 
         threading.Thread(target=work, name=self.operator, daemon=True).start()
         return events
@@ -182,7 +182,7 @@ class _Failed:
 def _message(error):
     from ..elfs_plugin.errors import explain
 
-    return explain(error)
+    return explain(error, resumes=False)
 
 
 def _refused(inputs, message):
