@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .arrays import as_array, as_row
 from .beta_candidates import at_once, on_images
 from .beta_prior import usual_beta
 from .devices import resolve_device
 from .errors import InvalidInput
 from .progress import silent
-from .proxy import ProxyConfig
+from .proxy import ProxyConfig, as_inputs
 from .pruning import double_end, resolve_budget
 from .scores import HARD_WHEN
+from .validation import derived_seed, whole_number
 
 HELD_OUT = 0.1
 DEFAULT_REPEATS = 3
@@ -63,7 +65,7 @@ def validate_search(n, repeats):
     """Raises :class:`InvalidInput` unless n samples and that many repeats allow a search."""
     if n < MIN_SAMPLES:
         raise InvalidInput(f"A β search needs at least {MIN_SAMPLES} samples, there are {n}. Set β by hand.", "beta")
-    if isinstance(repeats, bool) or int(repeats) != repeats or repeats < 1:
+    if (whole_number(repeats) or 0) < 1:
         raise InvalidInput(f"The number of repeats must be a whole number from 1, not {repeats}.", "repeats")
 
 
@@ -105,18 +107,20 @@ def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_RE
     Returns:
         :class:`BetaSearch`; ``chosen`` by :func:`choose`
     """
-    n = len(labels)
-    labels, scores = np.asarray(labels), np.asarray(scores)
+    inputs, seed = as_inputs(inputs), derived_seed(seed)
+    n = len(inputs)
+    labels, scores = as_row(labels, n, "The labels", "labels"), as_row(scores, n, "The scores", "scores")
     budget = resolve_budget(budget, n)
     validate_search(n, repeats)
-    betas = np.unique(np.asarray(default_grid(budget, n) if grid is None else grid, dtype=np.float64))
+    grid = default_grid(budget, n) if grid is None else as_array(grid, "The values of the grid", "grid")
+    betas = np.unique(np.asarray(grid, dtype=np.float64))
     limit = 1 - budget / n
     if len(betas) == 0 or not np.isfinite(betas).all() or betas[0] < 0 or betas[-1] > limit + 1e-9:
         raise InvalidInput(f"With this budget every β of the grid must be between 0 and {limit:.4g}.", "grid")
     if config is None:
         config = candidate(ProxyConfig.resnet8() if np.ndim(inputs) == 4 else ProxyConfig.mlp())
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(repeats)]
+    splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(whole_number(repeats))]
     given = (inputs, labels, splits, betas, config, order, seed, resolve_device(device))
     accuracies = on_images(*given, checkpoint, progress) if config.on_images else at_once(*given, progress)
     chosen, reason = choose(betas, accuracies, budget / n)

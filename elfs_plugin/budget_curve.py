@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import as_matrix, as_row
 from .beta_candidates import REPEAT_SEEDS
 from .beta_prior import prior_beta
 from .errors import InvalidInput
@@ -106,10 +107,9 @@ def budget_curve(inputs, labels, scores, *, budgets=None, beta=None, hard=HARD_W
     Raises:
         InvalidInput: for fewer than 20 samples, one cluster, budgets or β out of range
     """
-    labels, scores = np.asarray(labels), np.asarray(scores)
-    n = len(labels)
-    if np.ndim(inputs) != 2 or len(inputs) != n or len(scores) != n:
-        raise InvalidInput("A budget curve needs an (N, D) matrix, N labels and N scores.")
+    inputs = as_matrix(inputs, "The inputs of a budget curve", "inputs")
+    n = len(inputs)
+    labels, scores = as_row(labels, n, "The labels", "labels"), as_row(scores, n, "The scores", "scores")
     check_probe(labels, repeats, "A budget curve")
     counts, betas = _settings(budgets, beta, n, len(np.unique(labels)))
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")

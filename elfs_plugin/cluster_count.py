@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arrays import as_matrix
 from .errors import InvalidInput
 from .neighbors import normalize
 from .progress import part, silent
@@ -250,9 +251,7 @@ def _prepare(vectors, graph, seed):
 
     Of more than :data:`SAMPLE_ROWS` rows a sample; of equal ones one, for copies would look like the best of clusters.
     """
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2:
-        raise InvalidInput(f"The vectors must form a table (N, D), not one of shape {vectors.shape}.")
+    vectors = as_matrix(vectors)
     rows = np.arange(len(vectors))
     if len(rows) > SAMPLE_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), SAMPLE_ROWS, replace=False))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import torch
 
+from .arrays import as_matrix
 from .cluster_health import health_warnings
 from .devices import generator, matmul_dtype, resolve_device, reuse_heap
 from .errors import InvalidInput
@@ -18,6 +19,7 @@ from .progress import part, silent
 from .temi import Heads
 from .temi_training import Training, epoch_means, warm_start
 from .training_checkpoint import TrainingCheckpoint, training_fingerprint
+from .validation import derived_seed
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +166,7 @@ def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto",
     Source: TEMI (BMVC 2023), loss in :func:`~.temi.temi_loss`.
     """
     config = config or ClusteringConfig.default()
-    vectors = np.asarray(vectors, dtype=np.float32)
+    vectors, seed = as_matrix(vectors).astype(np.float32, copy=False), derived_seed(seed)
     n = len(vectors)
     validate_num_clusters(num_clusters, n)
     if len(graph.indices) != n:

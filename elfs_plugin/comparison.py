@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import as_array, as_matrix
 from .beta_candidates import REPEAT_SEEDS
 from .cells import normalize
 from .errors import InvalidInput
@@ -15,6 +16,7 @@ from .plain import plain
 from .probe import Task, accuracies, check_probe, split
 from .progress import part, silent
 from .stability import Stability, stability
+from .validation import derived_seed
 
 __all__ = ["Comparison", "Stability", "compare", "stability"]
 
@@ -110,8 +112,9 @@ def compare(selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, 
     Memory beside the inputs: a normalised copy, the graph and O(N). Coverage takes N b D operations for each selection
     and each of its random subsets; above :data:`COVERAGE_COST` it is measured on a random sample of the pool.
     """
-    labels = np.asarray(pseudo_labels)
-    n = len(labels)
+    embeddings, seed = as_matrix(embeddings, "The embeddings", "embeddings"), derived_seed(seed)
+    labels = as_array(pseudo_labels, "The pseudo-labels", "pseudo_labels")
+    n = np.size(labels)
     if len(embeddings) != n:
         raise InvalidInput(f"There are {len(embeddings):,} embeddings and {n:,} pseudo-labels; they must be as many.")
     check_probe(labels, seeds, "A comparison")

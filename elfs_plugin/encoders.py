@@ -293,7 +293,7 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
         nonlocal vectors, filled
         if not batch:
             return
-        for index, vector in zip(indices, _encoded(encoder, batch)):
+        for index, vector in zip(indices, _encoded(encoder, batch, worked=vectors is not None)):
             if isinstance(vector, ImageError):
                 failures[index] = str(vector)
                 continue
@@ -326,12 +326,15 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
     return Embeddings(vectors[:filled], ok, failures)
 
 
-def _encoded(encoder, batch):
-    """A vector, or an :class:`ImageError`, for each of a batch; one image that the encoder fails on costs no other."""
+def _encoded(encoder, batch, worked):
+    """A vector, or an :class:`ImageError`, for each of a batch; one image that the encoder fails on costs no other.
+
+    Where it fails on every one, and has not ``worked`` before, it is not the images: its error is raised.
+    """
     try:
         return list(np.asarray(encoder.encode(batch), dtype=np.float32))
     except Exception as error:
-        if len(batch) == 1 or is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         whole = error
     found = []
@@ -342,8 +345,8 @@ def _encoded(encoder, batch):
             if is_out_of_memory(error):
                 raise
             found.append(ImageError(f"the encoder failed on it: {_first_line(error) or type(error).__name__}"))
-    if all(isinstance(item, ImageError) for item in found):
-        raise whole  # then it is not the images
+    if not worked and all(isinstance(item, ImageError) for item in found):
+        raise whole
     return found
 
 

@@ -23,7 +23,8 @@ _KEPT = {b"tRNS", b"eXIf"}
 def orientation(image):
     """How an image is turned upright, as a ``PIL.Image.Transpose``, or None where it is upright or nothing says."""
     try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        tags = getattr(image, "tag_v2", None)  # a TIFF's own; its file may be closed by now
+        return _TURNS.get((image.getexif() if tags is None else tags).get(ExifTags.Base.Orientation))
     except MemoryError:
         raise
     except Exception:  # parsers raise nearly anything on damaged data

@@ -16,7 +16,7 @@ from torch import nn
 
 from .devices import generator
 from .encoders import load_timm_checkpoint
-from .errors import InvalidInput, MissingModel
+from .errors import InvalidInput, MissingModel, is_out_of_memory
 from .small_resnets import ResNet8, SideBySide
 
 logger = logging.getLogger(__name__)
@@ -288,6 +288,8 @@ def _timm_network(name, weights, num_classes, size, seed):
         try:
             model = timm.create_model(name, pretrained=False, num_classes=0 if weights else num_classes, **options)
         except Exception as error:  # each architecture refuses sizes it cannot take in its own way
+            if is_out_of_memory(error):
+                raise
             raise MissingModel(
                 f"timm:{name} cannot be built for images of {size[0]} x {size[1]} pixels ({error}). Use another "
                 "image size or model."

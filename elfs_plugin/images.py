@@ -21,6 +21,9 @@ from .progress import silent
 MEMORY_LIMIT_BYTES = 2 << 30
 """Decoded pixels above this size go to a memory-mapped temporary file instead of main memory."""
 
+DEFAULT_IMAGE_SIZE = 32
+"""Side in pixels at which a proxy sees the images, unless something says otherwise."""
+
 MOST_PIXELS = MEMORY_LIMIT_BYTES // 4
 """Images of more pixels (537 million; Pillow takes 4 bytes for each) are left out, unless the environment variable
 :data:`MOST_PIXELS_VARIABLE` allows them. The largest telephone cameras give 200 million."""
@@ -35,7 +38,7 @@ PIXELS_AT_ONCE = 1 << 28
 """So many pixels are decoded at a time, whatever the number of threads: 1 GiB; a larger image waits to be alone."""
 
 _PILLOWS_OWN = 89_478_485
-_ORDINARY_BYTES = 256 << 20
+_ORDINARY_BYTES = 64 << 20
 
 
 class ImageError(ElfsError):
@@ -119,11 +122,16 @@ def _read(source, alone, stack):
             rgb = _to_rgb(deep_images.colour(lambda: _open(source), raw))
         else:
             image.load()
-            rgb = _to_rgb(image)
+            # Before a copy is made, where averages of values mean something.
+            rgb = _to_rgb(_reduced(image) if large and image.mode in ("L", "RGB", "CMYK") else image)
         turn = orientation(image)
-    if large and (factor := min(rgb.size) // REDUCED_SIDE) > 1:
-        rgb = rgb.reduce(factor)
+    rgb = _reduced(rgb) if large else rgb
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _reduced(image):
+    factor = min(image.size) // REDUCED_SIDE
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _open(source):
@@ -315,7 +323,7 @@ class Pixels:
     failures: dict = field(default_factory=dict)
 
 
-def load_pixels(paths, size=32, *, threads=None, progress=silent):
+def load_pixels(paths, size=DEFAULT_IMAGE_SIZE, *, threads=None, progress=silent):
     """Decodes ``paths`` (N,) to squares of ``size`` pixels (bicubic, shorter side to ``size``, centre crop).
 
     The faithful proxy trains on these. Above :data:`MEMORY_LIMIT_BYTES` they live in a temporary memory-mapped file

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import selectors
+from .arrays import as_array, as_matrix
 from .beta_candidates import REPEAT_SEEDS
 from .beta_search import search_beta
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
@@ -21,6 +22,7 @@ from .progress import part, silent
 from .proxy import train_proxy
 from .pruning import resolve_budget
 from .scores import HARD_WHEN
+from .validation import derived_seed
 from .warm_up import with_outputs
 
 BASELINE = "random"
@@ -112,8 +114,9 @@ def compare_methods(embeddings, pseudo_labels, budgets=(0.01, 0.1, 0.3), *, meth
     Returns:
         :class:`MethodComparison`
     """
-    labels = np.asarray(pseudo_labels)
-    n = len(labels)
+    embeddings, seed = as_matrix(embeddings, "The embeddings", "embeddings"), derived_seed(seed)
+    labels = as_array(pseudo_labels, "The pseudo-labels", "pseudo_labels")
+    n = np.size(labels)
     if len(embeddings) != n:
         raise InvalidInput(f"There are {len(embeddings):,} embeddings and {n:,} pseudo-labels; they must be as many.")
     check_probe(labels, seeds, "A comparison")

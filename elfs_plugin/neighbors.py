@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .arrays import as_matrix
 from .cells import normalize, partition
 from .devices import generator
 from .errors import InvalidInput
 from .progress import part, silent
+from .validation import derived_seed, validate_neighbors
 
 DEFAULT_K = 50
 """The neighbourhood TEMI was published with."""
@@ -89,12 +91,10 @@ def knn_graph(vectors, k=DEFAULT_K, *, metric="cosine", method="auto", recall=0.
         raise InvalidInput(f"Unknown method {method!r}. Use one of: {', '.join(METHODS)}.", "method")
     if not 0 < recall <= 1:
         raise InvalidInput(f"recall must be above 0 and at most 1, not {recall}.", "recall")
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or len(vectors) < 2:
+    vectors = as_matrix(vectors)
+    if len(vectors) < 2:
         raise InvalidInput("At least two vectors are needed to find neighbours.")
-    if k < 1:
-        raise InvalidInput(f"k must be at least 1, not {k}.", "neighbors")
-    k = min(int(k), len(vectors) - 1)
+    k, seed = validate_neighbors(DEFAULT_K if k is None else k, len(vectors)), derived_seed(seed)
     if method == "exact" or (method == "auto" and (recall == 1 or exact_is_quick(*vectors.shape))):
         return _exact(vectors, k, progress)
     return _approximate(vectors, k, recall, seed, progress)

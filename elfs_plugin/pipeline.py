@@ -6,12 +6,14 @@ Each stage of :class:`Pipeline` first looks for its own finished result and hand
 import json
 import os
 import time
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from .beta_search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta
+from .arrays import as_array, as_matrix, is_tensor
+from .beta_search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta, validate_search
 from .checkpoints import StageStore, fingerprint
 from .cluster_count import ClusterCount, estimate
 from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
@@ -19,12 +21,13 @@ from .devices import has_gpu, resolve_device
 from .dynamics import Dynamics
 from .encoders import Embeddings, embed_images, validate_vectors
 from .errors import InvalidInput
-from .images import load_pixels
+from .images import DEFAULT_IMAGE_SIZE, load_pixels
 from .neighbors import NeighborGraph, exact_is_quick, knn_graph, suggest_k
 from .progress import Reporter, part
 from .proxy import ProxyConfig, train_proxy
 from .pruning import Zones, double_end, resolve_beta, resolve_budget
 from .scores import HARD_WHEN
+from .validation import shown, validate_image_size, validate_neighbors, validate_seed
 
 STAGES = {
     "embeddings": "Embedding images",
@@ -255,13 +258,14 @@ def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
 
 
 def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
-             beta_proxy="auto", proxy_images=None, image_size=32, clustering=None, neighbors=None, grid=None,
-             repeats=DEFAULT_REPEATS, seed=0, device="auto", folder=None, ids=None, reporter=None,
+             beta_proxy="auto", proxy_images=None, image_size=DEFAULT_IMAGE_SIZE, clustering=None, neighbors=None,
+             grid=None, repeats=DEFAULT_REPEATS, seed=0, device="auto", folder=None, ids=None, reporter=None,
              on_stage=None):  # fmt: skip
     """The whole of ELFS, stage by stage.
 
     Args:
-        source: N image paths, or an (N, D) matrix of embeddings (rows with NaN are excluded)
+        source: N image paths; or embeddings, as an (N, D) matrix of any kind (array, tensor, data frame) or N vectors
+            (rows with NaN, and vectors that are missing, are excluded)
         num_clusters: C, the classes you expect, or ``"auto"`` for an estimate
         budget: images to keep, a count or a fraction in (0, 1] of those that could be used
         beta: ``"auto"`` (grid search) or a number
@@ -275,20 +279,30 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
 
     Returns:
         :class:`ElfsResult`
+
+    Raises:
+        InvalidInput: before any work, for what can be seen to be wrong then; after the embedding, where too few of the
+            samples can be used
     """
-    paths = None if isinstance(source, np.ndarray) and source.ndim == 2 else list(source)
+    paths, source = as_source(source)
+    n = len(source)
     images = paths if paths is not None else proxy_images
+    seed, neighbors, image_size = validate_seed(seed), validate_neighbors(neighbors), validate_image_size(image_size)
     proxy_config = resolve_proxy(proxy, images is not None)
     beta_config = resolve_beta_proxy(beta_proxy, proxy_config, images is not None, "beta_proxy")
     if score not in HARD_WHEN:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
-    n = len(source)
     if n == 0:
         raise InvalidInput("There are no samples to select from. Choose a view that has some.")
+    images = None if images is None else _paths(images, n, "proxy_images")
+    if ids is not None and len(ids := list(ids)) != n:
+        raise InvalidInput(f"There are {len(ids):,} ids for {n:,} samples; they must be as many.", "ids")
     if num_clusters != "auto":
         validate_num_clusters(num_clusters, n)
     count = resolve_budget(budget, n)
-    if beta != "auto":
+    if beta == "auto":
+        validate_search(n, repeats)
+    else:
         resolve_beta(beta, count, n)
     stages = [stage for stage in STAGES if stage != "cluster_count" or num_clusters == "auto"]
     on_images = [stage for stage, config in (("dynamics", proxy_config), ("beta", beta_config)) if config.on_images]
@@ -297,7 +311,11 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
 
     embeddings = pipe.embed(paths, encoder, weights=weights) if paths is not None else validate_vectors(source)
     vectors = embeddings.vectors
-    budget = resolve_budget(budget, len(vectors))
+    budget = resolve_usable(budget, len(vectors), n)
+    if beta != "auto":
+        resolve_beta(beta, budget, len(vectors))
+    elif len(vectors) < n:
+        validate_search(len(vectors), repeats)
     usable = np.flatnonzero(embeddings.ok)
     count = None
     if num_clusters == "auto":
@@ -310,7 +328,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         """What a proxy of that configuration is trained on, and the progress that is left of its stage."""
         if not config.on_images:
             return vectors, None
-        size = config.image_size or image_size
+        size = config.image_size or image_size or DEFAULT_IMAGE_SIZE
         progress = reporter.stage(STAGES[stage])
         if size not in decoded:
             paths = [images[i] for i in usable]
@@ -330,6 +348,72 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     zones = pipe.select(scores, budget, beta, hard=HARD_WHEN[score], ids=kept_ids)
     reporter.done()
     return ElfsResult(embeddings, count, graph, labels, dynamics, search, float(beta), zones, dict(pipe.seconds))
+
+
+def as_source(source):
+    """What is given to :func:`run_elfs`, told apart: (N paths, the same), or (None, N vectors or an (N, D) matrix).
+
+    Raises:
+        InvalidInput: for what is neither
+    """
+    if isinstance(source, (str, bytes, os.PathLike)):
+        raise InvalidInput(f"{os.fsdecode(source)!r} is one path. Give a list of the paths of the images.", "source")
+    if isinstance(source, (Mapping, Set)):
+        raise InvalidInput(f"A {type(source).__name__} has no order. Give a list of paths, or of vectors.", "source")
+    if is_tensor(source) or hasattr(source, "__array__"):
+        if not is_tensor(source) and (array := np.asarray(source)).ndim == 1 and array.dtype.kind in "OUS":
+            source = array.tolist()  # paths, or vectors, in an array or a column
+        else:
+            return None, as_matrix(source, "The embeddings", "source")
+    try:
+        items = list(source)
+    except TypeError:
+        raise InvalidInput(f"Give a list of paths, or an (N, D) matrix of embeddings, not {shown(source)}.",
+                           "source") from None  # fmt: skip
+    are_paths = [isinstance(item, (str, bytes, os.PathLike)) for item in items]
+    if all(are_paths):
+        return _paths(items, len(items), "source"), items
+    if any(are_paths):
+        first = are_paths.index(not are_paths[0])
+        raise InvalidInput(
+            f"Paths and other things are mixed: number {first + 1:,} is {shown(items[first])}. Give a list of paths, "
+            "or an (N, D) matrix of embeddings.",
+            "source",
+        )
+    if not any(hasattr(item, "__len__") for item in items):
+        raise InvalidInput(
+            f"The embeddings must form a matrix (N, D), a vector for each sample, or be paths; the first is "
+            f"{shown(items[0])}.",
+            "source",
+        )
+    return None, [np.asarray(as_array(item, "Embeddings")) if is_tensor(item) else item for item in items]
+
+
+def _paths(values, n, field):
+    """N paths as text."""
+    if isinstance(values, (str, bytes, os.PathLike)) or len(values := list(values)) != n:
+        raise InvalidInput(f"Give as many paths as there are samples, {n:,}, in a list.", field)
+    if not all(isinstance(path, (str, bytes, os.PathLike)) for path in values):
+        raise InvalidInput("Give the paths of the images, as text, in a list.", field)
+    return [os.fsdecode(path) for path in values]
+
+
+def resolve_usable(budget, usable, given):
+    """A budget as a number of images, of the ``usable`` ones among the ``given``.
+
+    Raises:
+        InvalidInput: when it is more than could be used
+    """
+    try:
+        return resolve_budget(budget, usable)
+    except InvalidInput as error:
+        if usable == given:
+            raise
+        raise InvalidInput(
+            f"Only {usable:,} of the {given:,} images can be used (the others cannot be read, or have no usable "
+            f"vector), fewer than the budget of {budget:,}. Choose a smaller budget, or mend those images.",
+            error.field,
+        ) from None
 
 
 def _decode(paths, size, progress, field):

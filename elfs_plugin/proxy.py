@@ -13,14 +13,16 @@ import torch
 from torch import nn
 
 from . import mlp_ensemble
+from .arrays import as_array
 from .devices import autocast, one_thread, resolve_device
 from .dynamics import Recorder
 from .errors import InvalidInput
-from .image_proxy import OUT_OF_MEMORY, Images, check_timm_model, initialise, seeded_construction
+from .image_proxy import OUT_OF_MEMORY, ImageRows, Images, check_timm_model, initialise, seeded_construction
 from .mlp_ensemble import EnsembleConfig
 from .progress import silent
 from .proxy_training import Training
 from .training_checkpoint import TrainingCheckpoint, training_fingerprint
+from .validation import derived_seed
 
 KINDS = ("mlp", "resnet8", "resnet18", "timm")
 FAST_EPOCHS = 30
@@ -165,6 +167,7 @@ def train_proxy(inputs, labels, *, num_classes=None, config=None, seed=0, device
         ElfsError: when the loss is no longer finite, with the step and the likely cause
     """
     device = resolve_device(device)
+    inputs, seed = as_inputs(inputs), derived_seed(seed)
     config = config or default_config(inputs)
     labels = _checked_labels(labels, len(inputs), num_classes)
     if not config.on_images:
@@ -178,6 +181,23 @@ def train_proxy(inputs, labels, *, num_classes=None, config=None, seed=0, device
     _train(inputs, labels, num_classes, config, seed, device, record, recorder, checkpoint, checkpoint_seconds,
            progress)  # fmt: skip
     return recorder.finalize()
+
+
+def as_inputs(inputs):
+    """What a proxy trains on as an array: (N, D) embeddings or (N, 3, S, S) images; images may stay on disk.
+
+    Raises:
+        InvalidInput: for what is no such array
+    """
+    if isinstance(inputs, ImageRows):
+        return inputs
+    array = as_array(inputs, "The inputs of a proxy", "inputs")
+    if array.ndim not in (2, 4):
+        raise InvalidInput(
+            f"A proxy takes a matrix (N, D) of embeddings or (N, 3, S, S) images, not the shape {array.shape}.",
+            "inputs",
+        )
+    return array
 
 
 def default_config(inputs):
@@ -195,6 +215,7 @@ def fit(inputs, labels, *, num_classes=None, config=None, seed=0, device="auto",
         :class:`Classifier`
     """
     device = resolve_device(device)
+    inputs, seed = as_inputs(inputs), derived_seed(seed)
     labels = _checked_labels(labels, len(inputs), num_classes)
     return _train(inputs, labels, num_classes, config, seed, device, on_batch, None, checkpoint, checkpoint_seconds,
                   progress)  # fmt: skip
@@ -216,9 +237,9 @@ def _train(inputs, labels, num_classes, config, seed, device, on_batch, recorder
 
 def _checked_labels(labels, n, num_classes):
     """The labels as an (N,) int64 array, or :class:`InvalidInput`."""
-    labels = np.asarray(labels)
-    if len(labels) == 0 or len(labels) != n:
-        raise InvalidInput(f"The proxy needs as many labels as inputs; there are {len(labels)} and {n}.")
+    labels = as_array(labels, "Labels", "labels")
+    if np.size(labels) == 0 or len(labels) != n:
+        raise InvalidInput(f"The proxy needs as many labels as inputs; there are {np.size(labels)} and {n}.")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise InvalidInput(f"Labels are whole numbers in one row, not {labels.dtype} of shape {labels.shape}.")
     low, high = int(labels.min()), int(labels.max())

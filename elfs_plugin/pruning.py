@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import as_array
 from .errors import InvalidInput
 from .validation import shown
 
@@ -42,7 +43,7 @@ def difficulty_rank(scores, *, hard="low", ids=None):
         hard: the end at which the hard samples stand, ``"low"`` (AUM) or ``"high"`` (forgetting, EL2N)
         ids: (N,) distinct and sortable; they break ties, so that the order does not depend on positions
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = as_array(scores, "The scores", "scores").astype(np.float64, copy=False)
     if not np.isfinite(scores).all():
         raise InvalidInput("The scores hold NaN or infinite values; exclude those samples first.")
     if hard not in ("low", "high"):
@@ -176,7 +177,7 @@ def double_end(scores, budget, beta, *, hard="low", ids=None):
     Returns:
         :class:`Zones` with exactly b samples in the coreset
     """
-    n = len(scores)
+    n = np.size(scores := as_array(scores, "The scores", "scores"))
     if n == 0:
         raise InvalidInput("There are no scored samples.")
     count = resolve_budget(budget, n)

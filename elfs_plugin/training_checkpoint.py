@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .checkpoints import KeptFile, fingerprint
+from .errors import is_out_of_memory
 from .kept_files import disk_error, whole_file
 
 logger = logging.getLogger(__name__)
@@ -62,11 +63,11 @@ class TrainingCheckpoint:
         try:
             saved = torch.load(self._path, map_location=device, weights_only=True)
             return saved["state"] if saved["key"] == self._key else None
-        except MemoryError:
-            raise
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:  # a damaged file raises nearly anything
+            if is_out_of_memory(error):
+                raise
             logger.warning("%s is no usable checkpoint (%s); the training starts anew.", self._path, error)
             return None
 

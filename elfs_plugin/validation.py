@@ -9,19 +9,26 @@ from .errors import InvalidInput
 LARGEST_SEED = 2**32 - 1
 """NumPy's and scikit-learn's older generators take no larger one."""
 
+LARGEST_DERIVED_SEED = 2**63 - 1
+
 IMAGE_SIZES = (8, 1024)
 """Below 8 pixels nothing is left after the halvings of a ResNet; above 1,024 a batch would not fit most memories."""
 
 MOST_EPOCHS = 100_000
 
 
-def validate_seed(seed):
+def validate_seed(seed, largest=LARGEST_SEED):
     """The seed as an int.
 
     Raises:
-        InvalidInput: unless it is a whole number from 0 to :data:`LARGEST_SEED`
+        InvalidInput: unless it is a whole number from 0 to ``largest``
     """
-    return _between(seed, 0, LARGEST_SEED, "The seed", "seed")
+    return _between(seed, 0, largest, "The seed", "seed")
+
+
+def derived_seed(seed):
+    """The same for a function that others call with seeds made from the user's, which may be larger."""
+    return validate_seed(seed, LARGEST_DERIVED_SEED)
 
 
 def validate_neighbors(k, n=None):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from .arrays import as_array, as_matrix
 from .devices import one_thread, resolve_device
 from .errors import InvalidInput
 from .mlp_ensemble import SCORED_ROWS, EnsembleConfig, Standardised, fit_subsets
@@ -51,8 +52,8 @@ def train_outputs(embeddings, labels, num_classes=None, *, ids=None, config=None
 
     Memory: 4 N C bytes for the probabilities.
     """
-    labels = np.asarray(labels)
-    n = len(labels)
+    embeddings, labels = as_matrix(embeddings, "The embeddings", "embeddings"), as_array(labels, "Labels", "labels")
+    n = np.size(labels)
     if n < 2 or len(embeddings) != n:
         raise InvalidInput(
             f"A warm-up needs two samples at least, and as many labels as embeddings; there are {n} and "

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arrays import as_matrix
 from .errors import InvalidInput
 from .progress import part, silent
+from .validation import derived_seed
 
 DRAWS_PER_SAMPLE = 100
 """The default limit, in draws per sample."""
@@ -107,6 +109,7 @@ def zcore_scores(
     from .zcore_draws import plan
     from .zcore_table import make_table
 
+    embeddings, seed = as_matrix(embeddings, "The embeddings", "embeddings"), derived_seed(seed)
     n = len(embeddings)
     max_draws = max(DRAWS_PER_SAMPLE * n, _LEAST_DRAWS) if max_draws is None else max_draws
     _check(n, max_draws, target, neighbors, exponent, top, ids, threads)

@@ -221,17 +221,7 @@ class ElfsOperator(foo.Operator):
         if isinstance(error, ElfsError):
             return str(error)
         logger.error("%s failed", self.uri, exc_info=error)
-        message = explain(error)
-        if message != f"{type(error).__name__}: {error}":
-            return message
-        name = ctx.dataset_name if ctx is not None else None
-        with contextlib.suppress(Exception):  # the database may be what has failed
-            if name and not fo.dataset_exists(name):
-                return f"The dataset '{name}' has been deleted or renamed meanwhile. {self.title} has ended."
-        return (
-            f"{self.title} has ended by an error that was not expected ({message[:300]}). What was finished is kept. "
-            "Try it again; if it happens again, report it with the log of the App."
-        )
+        return explain(error, resumes=self.long and ctx is not None)
 
     def form(self, ctx, inputs, collection):
         """Adds the inputs, with their validation."""

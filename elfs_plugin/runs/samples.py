@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import fiftyone as fo
 import numpy as np
 
-from ..errors import InvalidInput, MissingModel
+from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..pruning import resolve_budget
 from . import fields
 
@@ -187,6 +187,8 @@ def zoo_embeddings(collection, samples, encoder, progress):
     try:
         model = foz.load_zoo_model(name)
     except Exception as error:  # downloads and model code raise many kinds
+        if is_out_of_memory(error):
+            raise
         raise MissingModel(
             f"The zoo model {name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}). Without network "
             "access use a timm: or open_clip: encoder with a local weights file."

@@ -3,6 +3,7 @@
 from ..errors import InvalidInput
 from ..progress import silent
 from ..suggestions import did_you_mean
+from ..validation import derived_seed
 from .base import DIRECTIONS, Parameter, Pool, Ranked, Selection, Selector
 from .ccs import CCS
 from .d2 import D2
@@ -63,7 +64,7 @@ def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=sile
         InvalidInput: for an unknown method, a need that the pool lacks, a parameter out of range, or a veto that leaves
             fewer samples than the budget
     """
-    return _method(name)(**params).run(pool, budget, seed, quota=quota, veto=veto, progress=progress)
+    return _method(name)(**params).run(pool, budget, derived_seed(seed), quota=quota, veto=veto, progress=progress)
 
 
 def _method(name):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from ..arrays import as_array
 from ..dynamics import Dynamics
 from ..errors import InvalidInput
 from ..neighbors import NeighborGraph
@@ -105,7 +106,7 @@ def _checked(name, value, n):
     if name == "neighbors":
         _check_length(name, value.indices, n)
         return value
-    value = np.asarray(value)
+    value = as_array(value, f"The pool's {name}")
     _check_length(name, value, n)
     if name in ("pseudo_labels", "labels"):
         if value.ndim != 1 or value.dtype.kind not in "iu" or value.min(initial=0) < 0:

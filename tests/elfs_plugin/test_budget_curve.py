@@ -144,5 +144,5 @@ def test_refused_pools():
         budget_curve(vectors[:5], labels[:5], scores[:5])
     with pytest.raises(InvalidInput, match="two clusters"):
         budget_curve(vectors, np.zeros(80, dtype=int), scores)
-    with pytest.raises(InvalidInput, match="N labels and N scores"):
+    with pytest.raises(InvalidInput, match="one number for each of 80 samples"):
         budget_curve(vectors, labels, scores[1:])

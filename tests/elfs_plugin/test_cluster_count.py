@@ -187,7 +187,7 @@ def test_values_that_are_not_finite_are_refused(value):
 
 
 def test_not_a_table():
-    with pytest.raises(InvalidInput, match="table"):
+    with pytest.raises(InvalidInput, match="matrix"):
         estimate(np.zeros(50))
 
 

@@ -1,3 +1,4 @@
+import importlib
 import json
 import warnings
 
@@ -291,6 +292,121 @@ def test_a_batch_too_large_for_the_memory_is_halved():
     batch = [torch.full((2,), float(i)) for i in range(4)]
     assert encoder.encode(batch).tolist() == [[0, 0], [2, 2], [4, 4], [6, 6]]
     assert Greedy.sizes == [4, 2, 2]
+
+
+def test_a_batch_is_halved_until_it_fits_on_a_cpu_too():
+    class Greedy(torch.nn.Module):
+        def forward(self, x):
+            if len(x) > 1:
+                raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+            return x * 2
+
+    encoder = TorchEncoder("greedy", Greedy(), None, torch.device("cpu"))
+    assert encoder.encode([torch.full((2,), float(i)) for i in range(5)])[:, 0].tolist() == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    ("name", "module", "loader"),
+    [
+        ("timm:resnet18", "timm", "create_model"),
+        ("timm:resnet18", "timm.models", "load_state_dict"),
+        ("open_clip:ViT-B-32/openai", "open_clip", "create_model_and_transforms"),
+    ],
+)
+def test_a_lack_of_memory_is_not_blamed_on_the_weights(tmp_path, monkeypatch, name, module, loader, error):
+    def fail(*_, **__):
+        raise error
+
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.setattr(importlib.import_module(module), loader, fail)
+    with pytest.raises(type(error)):
+        load_encoder(name, weights=tmp_path / "weights.pth", device="cpu")
+
+
+# One odd image
+
+
+def encoder_of(transform, model=None):
+    return TorchEncoder("tiny", model or torch.nn.Flatten(), transform, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000), (2000, 2)])
+def test_a_thin_image_is_embedded_by_its_middle(photos, tmp_path, size):
+    import timm
+
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    Image.new("RGB", size, (9, 9, 9)).save(tmp_path / "strip.png")
+    result = embed_images([photos[0], tmp_path / "strip.png", photos[2]], encoder_of(transform))
+    assert result.ok.all() and np.isfinite(result.vectors).all()
+
+
+def test_a_thin_image_that_cannot_be_prepared_costs_itself_alone(photos, tmp_path):
+    import timm
+
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False, crop_mode="border")
+    Image.new("RGB", (2000, 2), (9, 9, 9)).save(tmp_path / "strip.png")
+    result = embed_images([photos[0], tmp_path / "strip.png", photos[2]], encoder_of(transform))
+    assert result.ok.tolist() == [True, False, True]
+    assert result.failures[1].startswith("cannot be prepared (2,000 x 2 pixels)")
+
+
+def test_the_middle_is_what_is_left_of_a_thin_image():
+    sizes = []
+
+    def transform(image):
+        sizes.append((image.size, image.getpixel((0, 0))[0]))
+        return torch.zeros(3)
+
+    wide = Image.new("RGB", (1000, 2))
+    wide.paste((200, 0, 0), (400, 0, 600, 2))
+    encoder = encoder_of(transform)
+    for image in (wide, wide.transpose(Image.Transpose.ROTATE_90), Image.new("RGB", (200, 2))):
+        encoder.transform(image)
+    assert sizes == [((200, 2), 200), ((2, 200), 200), ((200, 2), 0)]
+
+
+def test_an_image_that_the_encoder_fails_on_costs_itself_alone(photos):
+    class Picky:
+        batch_size = 10
+
+        def transform(self, image):
+            return float(np.asarray(image).mean())
+
+        def encode(self, batch):
+            if bad in batch:
+                raise ValueError("an odd image")
+            return np.array([[value] for value in batch], dtype=np.float32)
+
+    picky = Picky()
+    usable = [photos[0], photos[2], photos[3]]
+    bad = picky.transform(Image.open(photos[3]))
+    result = embed_images(usable, picky)
+    assert result.ok.tolist() == [True, True, False]
+    assert result.failures == {2: "the encoder failed on it: an odd image"}
+    picky.batch_size = 2  # alone in the last batch
+    assert embed_images(usable, picky).failures == result.failures
+    with pytest.raises(ValueError, match="an odd image"):
+        embed_images([photos[3]], picky)  # then it is the encoder
+
+
+def test_vectors_of_another_length_are_left_out(photos):
+    class Odd:
+        batch_size = 1
+        lengths = [2, 3, 2]
+
+        def transform(self, image):
+            return 0
+
+        def encode(self, batch):
+            return np.zeros((1, self.lengths.pop(0)), dtype=np.float32)
+
+    result = embed_images([photos[0], photos[2], photos[3]], Odd())
+    assert result.failures == {1: "the encoder gave a vector of length 3, not 2"}
+
+
+def test_paths_may_come_one_by_one(photos):
+    assert embed_images(iter(photos), "pixels").ok.tolist() == [True, False, True, True]
 
 
 # Vectors from outside

@@ -126,6 +126,17 @@ def test_timm_models_take_the_size_and_their_own_normalisation():
     assert mean == model.default_cfg["mean"] and std == model.default_cfg["std"]
 
 
+def test_a_lack_of_memory_is_not_blamed_on_the_model(monkeypatch):
+    import timm
+
+    def fail(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        build_network(ProxyConfig.timm("test_vit", image_size=30), 5, (30, 30), 0)
+
+
 def test_a_model_that_refuses_the_size(monkeypatch):
     import timm
 

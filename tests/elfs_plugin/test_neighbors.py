@@ -109,12 +109,12 @@ def test_values_that_are_not_finite_are_refused(value, method):
 
 @pytest.mark.parametrize("vectors", [np.zeros((1, 4)), np.zeros((0, 4)), np.zeros(5)])
 def test_too_few_vectors(vectors):
-    with pytest.raises(InvalidInput, match="At least two vectors"):
+    with pytest.raises(InvalidInput, match="At least two vectors|must form a matrix"):
         knn_graph(vectors, 3)
 
 
 def test_invalid_arguments():
-    with pytest.raises(InvalidInput, match="at least 1, not 0") as error:
+    with pytest.raises(InvalidInput, match="a whole number from 1, not 0") as error:
         knn_graph(random_vectors(5), 0)
     assert error.value.field == "neighbors"
     with pytest.raises(InvalidInput, match="use 'cosine'"):

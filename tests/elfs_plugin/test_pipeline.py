@@ -1,7 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas
 import pytest
+import torch
 from PIL import Image
 
 from elfs_plugin import pipeline
@@ -351,6 +353,13 @@ def test_images_that_vanish_after_embedding(photos, vectors):
         ((3, 20), {"score": "difficulty"}, "score"),
         ((3, 20), {"proxy": "svm"}, "proxy"),
         ((3, 20), {"proxy": "resnet18"}, "proxy"),  # a matrix has no images
+        ((3, 20), {"seed": -1}, "seed"),
+        ((3, 20), {"seed": 1.5}, "seed"),
+        ((3, 20), {"neighbors": 0}, "neighbors"),
+        ((3, 20), {"image_size": 0}, "image_size"),
+        ((3, 20), {"ids": ["a"]}, "ids"),
+        ((3, 20), {"proxy_images": ["a.png"]}, "proxy_images"),
+        ((3, 20), {"repeats": 0}, "repeats"),
     ],
 )
 def test_refused_before_any_work(vectors, computed, arguments, changes, field):
@@ -363,6 +372,78 @@ def test_refused_before_any_work(vectors, computed, arguments, changes, field):
 def test_nothing_to_select_from(source):
     with pytest.raises(InvalidInput, match="no samples to select from"):
         run(source)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.ndarray.tolist,
+        list,
+        torch.tensor,
+        lambda values: [torch.tensor(row) for row in values],
+        pandas.DataFrame,
+        lambda values: values.astype(object),
+        lambda values: values[::-1].copy()[::-1],
+        lambda values: np.repeat(values, 2, axis=1)[:, ::2],
+        lambda values: (row for row in values),
+    ],
+)
+def test_vectors_of_any_kind(vectors, kind):
+    given = vectors.astype(np.float64)
+    assert same(run(kind(given), beta=0.1), run(given, beta=0.1))
+
+
+def test_half_precision_and_integers(vectors):
+    for given in (vectors.astype(np.float16), (vectors * 100).astype(np.int16)):
+        assert len(run(given, beta=0.1).zones.coreset) == 20
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, np.array, pandas.Series, lambda paths: [str(p) for p in paths]])
+def test_paths_of_any_kind(photos, kind):
+    assert run(kind(photos), 10, beta=0).embeddings.ok.sum() == 29
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("folder", "'folder' is one path. Give a list"),
+        ({"a.png": 1}, "no order"),
+        ({"a.png"}, "no order"),
+        (["a.png", [1.0, 2.0]], "mixed: number 2 is"),
+        ([None, "a.png"], "mixed: number 2 is 'a.png'"),
+        ([1.0, 2.0], "must form a matrix"),
+        (np.zeros(5), "must form a matrix"),
+        (torch.zeros(5), "must form a matrix"),
+        (np.zeros((5, 3, 8, 8)), "must form a matrix"),
+        (pandas.DataFrame({"path": ["a.png"]}), "are not numbers"),
+        (np.zeros((30, 4), dtype=complex), "must be real numbers"),
+        (5, "a list of paths, or"),
+        (None, "a list of paths, or"),
+    ],
+)
+def test_what_is_neither_paths_nor_vectors_is_refused_in_a_sentence(source, words):
+    with pytest.raises(InvalidInput, match=words) as caught:
+        run(source)
+    assert caught.value.field == "source"
+
+
+def test_a_budget_above_what_can_be_used_is_refused_before_any_training(vectors, computed):
+    given = vectors.copy()
+    given[10:] = np.nan
+    with pytest.raises(InvalidInput, match="Only 10 of the 60 images can be used .* than the budget of 20") as caught:
+        run(given, 20, beta=0.1)
+    assert caught.value.field == "budget" and computed == []
+
+
+@pytest.mark.parametrize(("usable", "beta", "field"), [(30, 0.5, "beta"), (19, "auto", "beta")])
+def test_what_too_few_usable_vectors_do_not_allow_is_refused_before_any_training(
+    vectors, computed, usable, beta, field
+):
+    given = vectors.copy()
+    given[usable:] = np.nan
+    with pytest.raises(InvalidInput) as caught:
+        run(given, 18, beta=beta)
+    assert caught.value.field == field and computed == []
 
 
 def test_resolve_proxy(monkeypatch):

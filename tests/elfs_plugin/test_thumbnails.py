@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from elfs_plugin import thumbnails
 from elfs_plugin.thumbnails import thumbnail
 
 
@@ -37,6 +38,19 @@ def test_a_changed_file_is_read_again(tmp_path):
         Image.new("RGB", (8, 8), (value,) * 3).save(path)
         os.utime(path, ns=(modified, modified))
         assert abs(int(decoded(thumbnail(path, 8)).mean()) - value) < 3
+
+
+def test_impossible_paths_have_no_thumbnail(tmp_path):
+    assert thumbnail("a\0b.png") is None and thumbnail(tmp_path / ("x" * 300)) is None
+
+
+def test_without_memory_there_is_no_thumbnail(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError("out of memory when reading image file")
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(thumbnails, "load_rgb", fail)
+    assert thumbnail(tmp_path / "a.png") is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])

@@ -115,3 +115,14 @@ def test_moved_reaches_into_containers():
     meta = moved({"a": [torch.ones(2), 3], "b": (None, torch.ones(1)), "c": torch.device("cpu")}, "meta")
     assert meta["a"][0].device.type == "meta" and meta["a"][1] == 3
     assert meta["b"][0] is None and meta["b"][1].device.type == "meta" and meta["c"] == torch.device("meta")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_lack_of_memory_does_not_throw_a_training_away(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    TrainingCheckpoint(tmp_path / "a", "key").save({"step": 1})
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(type(error)):
+        TrainingCheckpoint(tmp_path / "a", "key").load("cpu")

@@ -12,7 +12,7 @@ from fiftyone.plugins.context import build_plugin_contexts
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = {"compute_embeddings", "compute_pseudo_labels", "compute_scores", "search_beta", "select_coreset",
              "run_elfs", "budget_curve", "compare_coresets", "compare_methods", "measure_stability", "audit",
-             "export_coreset", "update_run", "visualize", "delete_run"}  # fmt: skip
+             "export_coreset", "update_run", "repair_run", "visualize", "delete_run"}  # fmt: skip
 SHORT = {"export_coreset", "delete_run"}
 
 HEAVY = """

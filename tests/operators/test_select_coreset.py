@@ -15,7 +15,7 @@ def test_zones_tag_and_saved_view(scored, execute):
     again = fo.load_dataset(scored.name)
     again.reload()
     view = again.load_saved_view("Kept")
-    assert [type(stage) for stage in view._stages] == [fo.Match]
+    assert [type(stage) for stage in view._stages] == [fo.MatchTags]
     assert sorted(view.values("elfs.rank")) == list(range(8, 28))
     assert "20 images" in again.get_saved_view_info("Kept")["description"]
 

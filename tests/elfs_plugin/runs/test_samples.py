@@ -158,6 +158,15 @@ def test_cancelling_while_a_zoo_model_loads_is_no_missing_model(zoo, dataset):
         samples.zoo_embeddings(dataset, samples.read_samples(dataset), "zoo:brightness", cancel)
 
 
+def test_a_zoo_model_for_which_memory_does_not_suffice_is_no_missing_model(zoo, dataset, monkeypatch):
+    def fail(name):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(foz, "load_zoo_model", fail)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        samples.zoo_embeddings(dataset, samples.read_samples(dataset), "zoo:brightness", lambda f, detail="": None)
+
+
 def test_a_run_with_a_zoo_model(zoo, dataset):
     summary = runs.compute_embeddings(dataset, encoder="zoo:brightness")
     assert summary["samples"] == 80
