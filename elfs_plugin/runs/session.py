@@ -89,9 +89,7 @@ class Session:
     def __enter__(self):
         self.reporter = self._job.__enter__()
         try:
-            problem = folder.prepare(self.dataset, self.key)
-            if problem:
-                self.reporter.warn(problem)
+            folder.prepare(self.dataset, self.key)
             # What an earlier job had decided is finished first, and what it had only begun goes.
             settle(self.dataset, self.key, self.reporter.verify)
             folder.remove_orphans()

@@ -55,7 +55,7 @@ def test_a_failure_is_on_the_operation(dataset, delegate, plugin, monkeypatch):
     monkeypatch.setattr(plugin("elfs_plugin.pipeline"), "cluster", fail)
     document = delegate("run_elfs", dataset, **OPTIONS)
     assert document.run_state == "failed"
-    assert "Out of memory. Use a smaller" in document.result.error
+    assert "Out of memory. Close other programs" in document.result.error
     assert jobs.read_job(dataset, "elfs")["state"] == "failed"
     monkeypatch.undo()
     document = delegate("run_elfs", dataset, **OPTIONS)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = {"compute_embeddings", "compute_pseudo_labels", "compute_scores", "search_beta", "select_coreset",
              "run_elfs", "budget_curve", "compare_coresets", "compare_methods", "measure_stability", "audit",
              "export_coreset", "update_run", "repair_run", "visualize", "delete_run"}  # fmt: skip
-SHORT = {"export_coreset", "delete_run"}
+SHORT = {"export_coreset", "delete_run", "repair_run"}
 
 HEAVY = """
 import json, sys

@@ -43,7 +43,7 @@ def test_a_deleted_neighbour_is_left_out(written):
 
 def test_a_run_without_stored_neighbours_says_how_to_get_them(written):
     dataset, order = written
-    graph.remove(record.run_folder(dataset, "elfs"))
+    graph.remove_others(record.run_folder(dataset, "elfs"), "")
     card = runs.card(dataset, "elfs", order[2], 3, 4)
     assert (card["rank"], card["neighbors"]) == (2, [])
     assert "ELFS: Compute pseudo-labels" in card["note"]

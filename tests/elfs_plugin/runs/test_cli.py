@@ -293,7 +293,6 @@ def test_errors_that_nobody_foresaw_are_one_line(new_dataset, capsys, monkeypatc
     assert "A package is missing (No module named 'timm'). Install" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(strict=True, reason="the neighbours of a run are not optional yet")
 def test_a_home_that_cannot_be_used_is_said_once_and_the_run_goes_on(new_dataset, monkeypatch, tmp_path, caplog):
     dataset = new_dataset(20)
     whole = {"num_clusters": 3, "budget": 5, "beta": 0.1}
