@@ -10,9 +10,9 @@ from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
 
-ODD = (5, -1, 1.5, float("nan"), float("inf"), 10**30, 10**400, True, "banana", "x" * 300, "日本語", "\ud800", "a.b", [],
-       ["a"], [1], {}, {"a": 1}, (1, 2), np.array([1.0, 2.0]), np.float32(0.5), np.int64(3), np.str_("s"), b"bytes", object(),
-       None)  # fmt: skip
+ODD = (5, -1, 1.5, float("nan"), float("inf"), 10**30, 10**400, True, "banana", "x" * 300, "日本語", "\ud800", [],
+       ["a"], [1], {}, {"a": 1}, (1, 2), np.array([1.0, 2.0]), np.float32(0.5), np.int64(3), np.str_("s"), b"bytes",
+       object(), None)  # fmt: skip
 TEXTS = ("banana", "x" * 300, "日本語", "\ud800", "a.b")
 NAMES = ("run_elfs", "compute_embeddings", "compute_pseudo_labels", "compute_scores", "search_beta", "select_coreset",
          "budget_curve", "compare_coresets", "compare_methods", "measure_stability", "audit", "export_coreset",
