@@ -80,7 +80,10 @@ class ElfsOperator(foo.Operator):
             target = _target(dataset_or_view)
             request = {"dataset_name": target._root_dataset.name, "view": target.view()._serialize()}
             shows = _shows_progress(progress)
-            request["params"] = {"key": "elfs", **{name: value for name, value in params.items() if value is not None}}
+            params, refused = parameters.read(params, self.takes)
+            if refused:
+                raise ExecutionError(" ".join(refused.values()))
+            request["params"] = {"key": "elfs", **params}
             ctx = ExecutionContext(request, executor=Executor(), operator_uri=self.uri)
             form = self.resolve_input(ctx)
             validation = ValidationContext(ctx, form, self)
@@ -136,6 +139,7 @@ class ElfsOperator(foo.Operator):
         others = [message for name, message in refused.items() if name not in inputs.properties]
         if others:
             _refused(inputs, " ".join(others))
+            inputs.properties = {"refused": inputs.properties.pop("refused"), **inputs.properties}  # on top
         return inputs
 
     def collection(self, ctx):
@@ -247,7 +251,8 @@ def _target(dataset_or_view):
         found = fo.load_dataset(found)
     if not isinstance(found, fo.core.collections.SampleCollection):
         raise InvalidInput(f"Give a FiftyOne dataset or a view of one; {shown(found)} is neither.")
-    if found._root_dataset.deleted:
+    dataset = found if isinstance(found, fo.Dataset) else found._dataset
+    if dataset.deleted:
         raise InvalidInput("The dataset has been deleted. Load or make another one.")
     return found
 

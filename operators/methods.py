@@ -82,7 +82,7 @@ def veto_inputs(ctx, inputs, key):
     modes.add_choice("quantile", label="At most one of a group, counting the closest share of all images")
     inputs.enum("veto_mode", modes.values(), default="none", required=False, label="Near-duplicates", view=modes)
     mode = veto_mode(ctx.params)
-    if mode == "none":
+    if mode not in ("similarity", "quantile"):
         return
     if mode == "similarity":
         prop = inputs.float("veto", default=SIMILARITY, required=False, label="Cosine similarity")

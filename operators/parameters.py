@@ -42,7 +42,8 @@ def read(given, takes):
                 continue
             if name not in known and name not in APPS_OWN:
                 raise InvalidInput(_unknown(name, known))
-            value = _KINDS[name](name, value) if name in _KINDS else value
+            kind = _single if name.startswith(PREFIX) else _KINDS.get(name)
+            value = value if kind is None else kind(name, value)
             if value is not None:
                 params[name] = value
         except InvalidInput as error:
@@ -86,6 +87,10 @@ def _plain(value):
         return float(str(value))  # the 0.7 of a float32 is meant as 0.7
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, int) and abs(value) >= 2**63:  # the database keeps no larger ones
+        if abs(value) > 1e300:
+            raise InvalidInput("A number with more than 300 digits can be no parameter.")
+        return float(value)
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, range)):
@@ -96,7 +101,15 @@ def _plain(value):
 def _text(name, value):
     if not isinstance(value, str):
         raise InvalidInput(f"{name} must be a text, not {shown(value)}.", name)
+    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidInput(f"{name} holds a character that no database can keep: {shown(value)}.", name)
     return str(value)
+
+
+def _single(name, value):
+    if not isinstance(value, (str, bool, int, float)):
+        raise InvalidInput(f"{name} must be a number, a text, True or False, not {shown(value)}.", name)
+    return value
 
 
 def _texts(name, value):
@@ -110,7 +123,7 @@ def _texts(name, value):
 
 def _whole(name, value):
     found = whole_number(value)
-    if found is None or abs(found) >= 2**63:  # larger ones cannot be kept in the database
+    if found is None:
         raise InvalidInput(f"{name} must be a whole number, not {shown(value)}.", name)
     return found
 

@@ -227,6 +227,51 @@ def test_members_as_text():
     assert [str(runs.parse_members([str(member)])[0]) for member in found] == [str(member) for member in found]
 
 
+def test_settings_in_other_types():
+    given = [{"run": "elfs", "beta": np.float32(0.2), "budget": np.int64(10)}, "elfs@beta=20%,budget=10%"]
+    assert [str(member) for member in runs.parse_members(given)] == [
+        "elfs@beta=0.2,budget=10", "elfs@beta=0.2,budget=0.1"]  # fmt: skip
+    for wrong in (5, {"tag": "a"}, [{"run": "elfs", "beta": "x", "budget": 1}], ["elfs@beta=0.1,budget=2.0"], [None]):
+        with pytest.raises(InvalidInput, match="names no coreset"):
+            runs.parse_members(wrong)
+
+
+def test_a_difference_that_no_view_can_list(analysed, monkeypatch):
+    monkeypatch.setattr("elfs_plugin.runs.members.MOST_LISTED", 1)
+    analysed.save_view("half", analysed.limit(40))
+    with pytest.raises(InvalidInput, match="more than a view can list .* Tag the images of 'view:half'"):
+        runs.difference_view(analysed, "run:elfs", "view:half")
+    analysed.delete_saved_view("half")
+
+
+def test_labels_of_detections_are_no_truth(analysed):
+    box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1])
+    analysed.set_values("boxes", [fo.Detections(detections=[box])] * len(analysed))
+    try:
+        assert not [path for path in runs.truth_fields(analysed) if path.startswith("boxes")]
+        for path in ("boxes.detections.label", "boxes.detections"):
+            with pytest.raises(InvalidInput, match="holds a list for each image|holds no class for each image"):
+                runs.truth_path(analysed, path)
+    finally:
+        analysed.delete_sample_field("boxes")
+
+
+@pytest.mark.parametrize(
+    ("analysis", "options"),
+    [
+        ("compare_coresets", {"members": ["tag:first", "run:elfs"]}),
+        ("measure_stability", {}),
+        ("budget_curve", {}),
+        ("audit", {"truth_field": "digit"}),
+    ],
+)
+def test_numbers_are_checked_before_the_job(analysed, analysis, options):
+    count = "repeats" if analysis == "budget_curve" else "seeds"
+    for wrong in ({count: "three"}, {count: 1.5}, {count: True}, {count: 0}, {"seed": -1}, {"seed": "x"}):
+        with pytest.raises(InvalidInput, match="must be a whole number from"):
+            getattr(runs, analysis)(analysed, **options, **wrong)
+
+
 # Stability and budget curve
 
 
@@ -241,6 +286,18 @@ def test_stability_of_the_applied_coreset(analysed):
     assert all(by_id[i] >= 1 for i in analysed.match_tags("first").values("id"))
     assert sum(by_id.values()) == 2 * 20
     assert summary["sentence"] == found["sentence"] and found["chance"] == 0.25
+
+
+def test_a_damaged_file_of_stability_is_as_if_there_were_none(analysed):
+    from elfs_plugin.runs import record
+
+    path = record.run_folder(analysed, "elfs") / "stability.npz"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"noise" * 100):
+        path.write_bytes(damaged)
+        assert runs.read_stability(analysed) is None
+    path.write_bytes(whole)
+    assert runs.read_stability(analysed) is not None and not list(path.parent.glob("*partial*"))
 
 
 def test_stability_with_settings(analysed):

@@ -184,3 +184,35 @@ def test_zoo_models_that_cannot_be_used_are_refused(zoo, dataset, name, words):
     with pytest.raises(MissingModel, match=words):
         runs.compute_embeddings(dataset, encoder=f"zoo:{name}")
     assert not dataset.has_sample_field("elfs_embeddings")
+
+
+def test_vectors_as_lists_of_whole_numbers_arrays_and_tuples(dataset):
+    vectors = np.arange(240).reshape(80, 3)
+    dataset.add_sample_field("tags_of", fo.ListField, subfield=fo.StringField)
+    dataset.add_sample_field("whole", fo.ListField, subfield=fo.IntField)
+    dataset.add_sample_field("array", fo.ArrayField)
+    dataset.add_sample_field("any", fo.ListField)
+    dataset.add_sample_field("vector", fo.VectorField)
+    dataset.set_values("whole", vectors.tolist())
+    dataset.set_values("array", list(vectors.astype(np.float16)))
+    dataset.set_values("any", [tuple(row) for row in vectors.tolist()])
+    assert samples.vector_fields(dataset) == ["vector", "array", "whole"]
+    for field in ("whole", "array", "any"):
+        _, found = samples.read_vectors(dataset, field)
+        assert found.vectors.tolist() == vectors.tolist() and found.ok.all()
+    with pytest.raises(InvalidInput, match="'tags_of' does not hold vectors. .*belong into a VectorField"):
+        samples.read_vectors(dataset, "tags_of")
+
+
+def test_groups_made_by_a_field_are_refused(dataset):
+    dataset.set_values("scene", ["a", "b"] * 40)
+    with pytest.raises(InvalidInput, match="into groups by a field .* view.flatten"):
+        samples.check_collection(dataset.group_by("scene"))
+    samples.check_collection(dataset.group_by("scene").flatten())
+
+
+def test_a_tag_that_no_image_has(dataset):
+    dataset.limit(1).tag_samples("done")
+    samples.check_locked_tag(dataset, "done")
+    with pytest.raises(InvalidInput, match=r"No image has the tag 'gone' \(tags: done\)"):
+        samples.check_locked_tag(dataset, "gone")
