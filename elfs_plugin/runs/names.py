@@ -1,0 +1,170 @@
+"""The names that a run gives to things on a dataset, compared and refused as FiftyOne stores them, before any work.
+
+FiftyOne knows a saved view by its slug: ``Spare View``, ``spare-view`` and ``SPARE_VIEW`` are one, and a name without
+a Latin letter or a digit has none. Fields become attributes of its documents, so a few names would break a sample.
+"""
+
+import functools
+
+import fiftyone as fo
+import fiftyone.core.utils as fou
+from fiftyone.core import odm
+
+from ..errors import InvalidInput, NameTaken
+from . import fields
+
+MAX_KEY = 100
+"""Bytes of a run key or a field's name: both become names of files, with something behind them."""
+
+MAX_VIEW = 200
+MAX_TAG = 1000
+
+
+def check_view_name(dataset, name, mine=(), field="view_name"):
+    """Refuses a name under which a view cannot be saved without replacing somebody else's.
+
+    Args:
+        mine: names of the saved views that may be replaced, the run's own; another spelling of one is refused, for it
+            would rename the view
+
+    Raises:
+        InvalidInput: for a name that FiftyOne cannot take
+        NameTaken: for a name that FiftyOne does not tell from an existing view's
+    """
+    slug = _slug(name, field)
+    for other, other_slug in _saved_views(dataset):
+        if other == name and name in mine:
+            continue
+        if other == name:
+            raise NameTaken(f"A saved view '{name}' already exists. Choose another name.", field)
+        if other_slug == slug and other in mine:
+            raise NameTaken(
+                f"The run has saved its view as '{other}', which FiftyOne does not tell from '{name}'. Write '{other}' "
+                "to save it again, or choose another name.",
+                field,
+            )
+        if other_slug == slug:
+            raise NameTaken(
+                f"A saved view '{other}' already exists, which FiftyOne does not tell from '{name}': capitals, spaces "
+                "and - _ . + count as the same. Choose another name.",
+                field,
+            )
+
+
+def free_view_name(dataset, tag, key, mine=()):
+    """A name for the saved view of a tag: the tag itself, or, where no view can have that name, one that holds the run
+    key as well."""
+    wanted = [tag, f"{tag} ({key})", *(f"{key} coreset {number}" for number in range(1, 1000))]
+    # One's own view is saved again under the name it has.
+    for name in [name for name in wanted if name in mine] + wanted:
+        try:
+            check_view_name(dataset, name, mine)
+            return name
+        except (InvalidInput, NameTaken):
+            pass
+    raise NameTaken(f"There is no free name for the saved view of '{tag}'. Choose another tag.", "tag")
+
+
+def check_tag(dataset, tag, mine=(), field="tag"):
+    """Refuses a tag that samples carry already, unless it is one of ``mine``, and what can be no tag.
+
+    Raises:
+        InvalidInput, NameTaken
+    """
+    if not isinstance(tag, str):
+        raise InvalidInput(f"A tag is a text, not {_short(tag)}.", field)
+    if not tag.strip() or not _is_text(tag):
+        raise InvalidInput("A tag needs at least one character that can be seen. Choose another tag.", field)
+    if len(tag) > MAX_TAG:
+        raise InvalidInput(f"The tag has {len(tag):,} characters; at most {MAX_TAG:,} are possible.", field)
+    if tag not in mine and tag in fields.writable(dataset).distinct("tags"):
+        raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", field)
+
+
+def check_key_text(key):
+    """Refuses a run key that can be no name of a run, of a field and of a folder. For keys that are to be made: a run
+    that exists may have one that is refused now.
+
+    Raises:
+        InvalidInput
+    """
+    _check_name(key, "key", "a run key", "for example 'elfs' or 'elfs_2'")
+
+
+def check_field_name(name, key=None):
+    """Refuses the name of a field to write embeddings to that FiftyOne cannot take, or that is the run's own field.
+
+    Raises:
+        InvalidInput
+    """
+    _check_name(name, "embeddings_field", "a field name", "for example 'elfs_embeddings'")
+    if key is not None and name == key:
+        raise InvalidInput(
+            f"The field '{name}' is to hold the other results of the run '{key}'. Choose another name for the field of "
+            "the embeddings.",
+            "embeddings_field",
+        )
+
+
+def _check_name(name, field, what, example):
+    if not isinstance(name, str):
+        raise InvalidInput(f"{_short(name)} cannot be {what}: it is no text. Give a name, {example}.", field)
+    size = len(name.encode("utf-8", "replace"))
+    if size > MAX_KEY:
+        raise InvalidInput(
+            f"'{name[:20]}…' is too long for {what}: {size:,} bytes, of at most {MAX_KEY}. Choose a shorter one, "
+            f"{example}.",
+            field,
+        )
+    if not name.isidentifier() or name.startswith("_"):
+        raise InvalidInput(
+            f"{name!r} cannot be {what}. Use letters, digits and underscores, the first a letter, {example}.", field
+        )
+    if name in _reserved():
+        raise InvalidInput(
+            f"'{name}' has a meaning of its own in FiftyOne and cannot be {what}. Choose another name.", field
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _reserved():
+    """Attributes of FiftyOne's samples: a field of that name would hide them."""
+    found = {name for kind in (fo.Sample, odm.DatasetSampleDocument) for name in dir(kind)}
+    return found | {"pk", "frames", "groups"}
+
+
+def _slug(name, field):
+    if not isinstance(name, str):
+        raise InvalidInput(f"The name of a saved view is a text, not {_short(name)}.", field)
+    if len(name) > MAX_VIEW:
+        raise InvalidInput(
+            f"The name of the saved view has {len(name):,} characters; at most {MAX_VIEW} are possible.", field
+        )
+    try:
+        if _is_text(name):
+            return fou.to_slug(name)
+    except ValueError:
+        pass
+    raise InvalidInput(
+        f"FiftyOne cannot save a view as {name!r}: the name needs at least one Latin letter or digit.", field
+    )
+
+
+def _saved_views(dataset):
+    """(name, slug) of the saved views in the database: another process may have saved one since the dataset was
+    loaded."""
+    return [(view.name, view.slug) for view in odm.SavedViewDocument.objects(dataset_id=dataset._doc.id)]
+
+
+def _is_text(value):
+    """Whether the database can keep it: half of a surrogate pair cannot be written in UTF-8."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
