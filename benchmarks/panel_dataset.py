@@ -61,18 +61,22 @@ def _write_templates(dataset, seed):
     """Declares and fills the run's fields on the first samples, by the code of real runs."""
     from elfs_plugin.dynamics import HARD_WHEN
     from elfs_plugin.pruning import difficulty_rank, double_end
-    from elfs_plugin.runs import fields
+    from elfs_plugin.runs import fields, journal, record
 
     ids = dataset.values("id")
     count = len(ids)
     rng = np.random.default_rng([seed, 3])
-    fields.ensure_group(dataset, KEY, owned=False)
-    fields.write_vectors(dataset, VECTORS, ids, rng.standard_normal((count, DIMENSIONS), dtype=np.float32))
     share = rng.uniform(0.5, 1, count)
-    fields.write_pseudo_labels(dataset, KEY, ids, np.zeros(count, dtype=np.int32), share, share)
     scores = SimpleNamespace(**{name: rng.random(count) for name in fields.SCORES})
-    fields.write_scores(dataset, KEY, ids, scores, difficulty_rank(scores.aum, hard=HARD_WHEN["aum"], ids=ids))
-    fields.write_zones(dataset, KEY, double_end(np.arange(count), BUDGET, BETA).zone)
+    rank = difficulty_rank(scores.aum, hard=HARD_WHEN["aum"], ids=ids)
+    zones = double_end(np.arange(count), BUDGET, BETA)
+    draft = journal.Draft()
+    draft.put(fields.vector_column(VECTORS, ids, rng.standard_normal((count, DIMENSIONS), dtype=np.float32)))
+    draft.put(*fields.label_columns(KEY, ids, np.zeros(count, dtype=np.int32), share, share))
+    draft.put(*fields.score_columns(KEY, ids, scores, rank))
+    draft.step("indexes")
+    draft.step("zones", hard=zones.hard_count, coreset=zones.budget)
+    journal.publish(dataset, record.RunRecord(KEY, owns_field=True), draft)
     dataset.tag_samples(TAG)
 
 
@@ -80,7 +84,7 @@ def _replace_samples(dataset, scores, labels, seed):
     """Copies of the run's samples, N of them, instead of the samples themselves. Returns the ids by rank."""
     from bson import ObjectId
 
-    from elfs_plugin.runs.session import LARGE
+    from elfs_plugin.runs.vectors import LARGE
 
     n = len(scores)
     hard, budget = int(BETA * n), int(BUDGET * n)
@@ -117,8 +121,9 @@ def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
     from elfs_plugin.cluster_health import health, health_warnings, per_cluster
     from elfs_plugin.clustering import PseudoLabels
-    from elfs_plugin.runs import changes, graph, ranking, record, views
-    from elfs_plugin.runs.session import HISTOGRAM_BINS, LARGE
+    from elfs_plugin.runs import changes, graph, ranking, record, vectors, views
+    from elfs_plugin.runs.session import HISTOGRAM_BINS
+    from elfs_plugin.runs.vectors import LARGE
 
     n = len(ids)
     hard, budget = int(BETA * n), int(BUDGET * n)
@@ -150,10 +155,9 @@ def _finish_run(dataset, ids, scores, labels, since):
     )  # fmt: skip
     folder = record.run_folder(dataset, KEY)
     neighbors = np.random.default_rng([0, 4]).integers(n, size=(n, graph.KEPT), dtype=np.int32)
-    graph.save(folder, ids, neighbors, np.full(neighbors.shape, 0.9, dtype=np.float16))
+    run.graph = graph.save(folder, ids, neighbors, np.full(neighbors.shape, 0.9, dtype=np.float16))
     if n > LARGE:
-        np.save(folder / "embeddings.npy", np.zeros((n, DIMENSIONS), dtype=np.float32))
-        np.save(folder / "embedding_ids.npy", ids)
+        run.vectors = vectors.save(folder, ids, np.zeros((n, DIMENSIONS), dtype=np.float32))
     run.tags, run.saved_views = [TAG], [TAG]
     run.saved[TAG] = {"beta": BETA, "hard": hard, "budget": budget, "when": run.stages["selection"]["when"]}
     record.save_record(dataset, run)

@@ -174,8 +174,8 @@
     return [edge(0), edge(n)];
   }
 
-  /** {cut, note}: a typed number changes itself alone, the other one only where both do not fit. */
-  function typed(name, value, cut, lock, n) {
+  /** {cut, note}: a typed number changes itself alone, up to what the other one leaves. */
+  function typed(name, value, cut, n) {
     const { hard, budget } = cut;
     if (name === "beta") {
       const to = shifted(cut, countOf(value, n), n);
@@ -183,11 +183,12 @@
       return { cut: to, note: beyond ? `\u03b2 can be 0 to ${exactPercent(n - budget, n)}% beside this budget.` : "" };
     }
     const wanted = name === "images" ? Math.floor(value) : countOf(value, n);
-    const most = lock === "beta" ? n - hard : n;
+    const most = n - hard;
     const kept = clamp(wanted, 1, most);
+    const share = name === "images" ? "" : ` (${exactPercent(most, n)}%)`;
     return {
-      cut: valid({ hard, budget: kept }, n),
-      note: kept === wanted ? "" : `The budget can be 1 to ${whole(most)}${most < n ? " beside this \u03b2" : ""}.`,
+      cut: { hard, budget: kept },
+      note: kept === wanted ? "" : `The budget can be 1 to ${whole(most)}${share}${hard ? " beside this \u03b2" : ""}.`,
     };
   }
 
@@ -402,7 +403,7 @@
   /** Labels of one or two marks: {x, text, isLeft}; one label for both where two would run into each other. Places are
    *  from the left end of the axis. */
   function markLabels(marks, width) {
-    const text = ({ name, beta }) => `${name} \u03b2 ${Number((100 * beta).toFixed(2))}%`;
+    const text = ({ name, beta }) => `${name} \u03b2 ${Number((100 * beta).toPrecision(3))}%`;
     const [first, second] = marks;
     if (second) {
       const gap = second.x - first.x;
@@ -592,7 +593,7 @@
   }
 
   /** A number that is taken over on Enter or when the field is left, and given up on Escape. */
-  function Field({ name, label, value, unit, width, onTyped }) {
+  function Field({ name, label, value, unit, width, invalid, onTyped }) {
     const [draft, setDraft] = useState(null);
     const take = () => {
       if (draft !== null && draft !== value) onTyped(name, draft);
@@ -602,6 +603,7 @@
     return h("label", { className: "elfs-field" },
       h("input", {
         "aria-label": label, "data-field": name, inputMode: name === "images" ? "numeric" : "decimal",
+        "aria-invalid": invalid || undefined,
         autoComplete: "off", style: { width }, value: draft ?? value, onBlur: take,
         onFocus: (event) => event.target.select(),
         onChange: (event) => setDraft(event.target.value),
@@ -660,8 +662,13 @@
         h("div", { className: "elfs-share" }, `and ${whole(more)} more with ${whole(table.more.size)} images`));
   }
 
-  function Controls({ cut, n, lock, byRank, onTyped, onLock, onAxis }) {
-    const field = (name, label, value, unit, width) => h(Field, { name, label, value, unit, width, onTyped });
+  /** `texts` are what was typed, {count, text} of a field, shown as long as the count is still that. */
+  function Controls({ cut, n, lock, byRank, texts, note, onTyped, onLock, onAxis }) {
+    const field = (name, label, value, unit, width) =>
+      h(Field, { name, label, value, unit, width, invalid: note?.name === name, onTyped });
+    const shown = (name, count) => (texts[name]?.count === count ? texts[name].text : exactPercent(count, n));
+    const beside = (...names) => h("span", { role: "status", className: "elfs-note" },
+      names.includes(note?.name) ? note.text : "");
     const hold = (name, label) => h(Lock, { name, label, isOn: lock === name, onToggle: onLock });
     const axis = (isRank) => h("button", {
       key: String(isRank), type: "button", className: "elfs-button", "aria-pressed": byRank === isRank,
@@ -669,13 +676,15 @@
     return h("div", { className: "elfs-controls" },
       h("div", { className: "elfs-group" },
         "\u03b2",
-        field("beta", "\u03b2 in percent", exactPercent(cut.hard, n), "%", 72),
-        hold("beta", "Hold \u03b2 while dragging")),
+        field("beta", "\u03b2 in percent", shown("beta", cut.hard), `% \u00b7 ${whole(cut.hard)} images`, 72),
+        hold("beta", "Hold \u03b2 while dragging"),
+        beside("beta")),
       h("div", { className: "elfs-group" },
         "Budget",
-        field("budget", "Budget in percent", exactPercent(cut.budget, n), "%", 72),
+        field("budget", "Budget in percent", shown("budget", cut.budget), "%", 72),
         field("images", "Budget in images", whole(cut.budget), "images", 84),
-        hold("budget", "Hold the budget while dragging")),
+        hold("budget", "Hold the budget while dragging"),
+        beside("budget", "images")),
       h("div", { className: "elfs-group elfs-axes", role: "group", "aria-label": "Horizontal axis" },
         [false, true].map(axis)));
   }
@@ -683,11 +692,14 @@
   /** Everything that needs a table. */
   function Cuts({ table, tableKey, incoming, view, trigger, width, onRender }) {
     const n = table.n;
-    const send = useCallback((cut) => view.on_commit && trigger(view.on_commit, cut), [trigger, view.on_commit]);
+    const { stamp } = view; // what this page was drawn with: tabs of a browser share the rest
+    const send = useCallback((cut) => view.on_commit && trigger(view.on_commit, { ...cut, stamp }),
+      [trigger, view.on_commit, stamp]);
     const state = useCut(table, tableKey, incoming, send);
     const [lock, setLock] = useState("budget");
     const [byRank, setByRank] = useState(false);
-    const [note, setNote] = useState("");
+    const [note, setNote] = useState(null);
+    const [kept, setKept] = useState({});
     const cut = valid(state.cut, n);
     const told = same(cut, incoming) ? incoming : null;
     const [first, last] = [cut.hard, cut.hard + cut.budget - 1].map((rank, i) => {
@@ -698,13 +710,15 @@
 
     const onTyped = (name, text) => {
       const value = parse(text, name !== "images");
-      if (value === null) return setNote("Type a number.");
-      const result = typed(name, value, state.live.current, lock, n);
-      setNote(result.note);
-      state.apply(result.cut);
+      if (value === null) return setNote({ name, text: "Type a number.", cut: state.live.current });
+      const { cut: to, note: limit } = typed(name, value, state.live.current, n);
+      setNote(limit ? { name, text: limit, cut: to } : null);
+      const count = name === "beta" ? to.hard : to.budget;
+      setKept({ ...kept, [name]: limit ? null : { count, text: text.replace(/[\s%]/g, "") } });
+      state.apply(to);
       return state.commit();
     };
-    const onZone = (zone) => view.on_zone && trigger(view.on_zone, { zone });
+    const onZone = (zone) => view.on_zone && trigger(view.on_zone, { zone, stamp });
     const onLock = (name) => setLock(lock === name ? null : name);
     const texts = {
       hard: `\u03b2 ${percent(cut.hard, n)}, ${whole(cut.hard)} of ${whole(n)} images too hard; kept from ` +
@@ -717,10 +731,9 @@
     return h(React.Fragment, null,
       h(ZoneButtons, { counts, n, onZone }),
       width > 0 && h(Plot, { table, state: { ...state, cut }, lock, byRank, width, texts, marks }),
-      h(Controls, { cut, n, lock, byRank, onTyped, onLock, onAxis: setByRank }),
+      h(Controls, { cut, n, lock, byRank, texts: kept, note: same(note?.cut, cut) ? note : null, onTyped, onLock, onAxis: setByRank }),
       h("div", { className: "elfs-readout" },
-        h("span", { "data-scores": "" }, `kept: ${table.score} ${first} to ${last}`),
-        h("span", { role: "status", className: "elfs-note" }, note)),
+        h("span", { "data-scores": "" }, `kept: ${table.score} ${first} to ${last}`)),
       h(Clusters, { table, cut, exact: told?.clusters }));
   }
 
@@ -736,7 +749,8 @@
     const tableKey = useMemo(() => signature(table), [table]);
     const ready = useMemo(() => (tableKey ? prepare(table) : null), [tableKey]); // the key stands for the content
     const onRender = useCallback(() => root.current?.setAttribute("data-renders", ++renders.current), []);
-    useEffect(() => void (view.on_ready && trigger(view.on_ready, {})), []); // once per mount
+    // Again where it was not heard: a word may get lost, and another tab of the browser starts anew for all of them.
+    useEffect(() => void (!view.heard && view.on_ready && trigger(view.on_ready, {})), [view.heard]);
     return h("div", {
       ref: root, className: "elfs-cuts", role: "group", "aria-label": "Cuts through the ranking", style,
       onKeyDown: (event) => event.stopPropagation() }, // the App's own shortcuts must not hear the arrow keys
@@ -762,7 +776,8 @@
 .elfs-swatch-hard { background: repeating-linear-gradient(135deg, var(--elfs-hard) 0 3px, var(--elfs-paper) 3px 4px); }
 .elfs-swatch-coreset { background: var(--elfs-coreset); }
 .elfs-swatch-easy { background: var(--elfs-easy); }
-.elfs-share, .elfs-note { color: var(--elfs-faint); font-size: 12px; }
+.elfs-share { color: var(--elfs-faint); font-size: 12px; }
+.elfs-note { color: var(--elfs-hard); font-size: 12px; }
 .elfs-plot { display: block; overflow: visible; user-select: none; -webkit-user-select: none; }
 .elfs-plot text { font-size: 11px; fill: var(--elfs-text); }
 .elfs-plot text.elfs-faint { fill: var(--elfs-faint); }
@@ -790,13 +805,14 @@
 .elfs-handle:focus-visible .elfs-ring { stroke: var(--elfs-text); }
 .elfs-handle:focus-visible .elfs-cut { stroke-width: 3; }
 .elfs-controls { display: flex; flex-wrap: wrap; gap: 8px 20px; align-items: center; }
-.elfs-group { display: flex; align-items: center; gap: 6px; }
+.elfs-group { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; }
 .elfs-axes { margin-left: auto; gap: 0; }
 .elfs-axes button:first-child { border-radius: 4px 0 0 4px; }
 .elfs-axes button:last-child { border-radius: 0 4px 4px 0; margin-left: -1px; }
 .elfs-field { display: flex; align-items: center; gap: 4px; }
 .elfs-field input { font: inherit; color: inherit; background: transparent; border: 1px solid var(--elfs-line);
   border-radius: 4px; padding: 3px 6px; text-align: right; }
+.elfs-field input[aria-invalid] { border-color: var(--elfs-hard); }
 .elfs-lock { padding: 3px 6px; display: inline-flex; color: var(--elfs-faint); }
 .elfs-lock[aria-pressed="true"] { color: var(--elfs-text); }
 .elfs-shackle { fill: none; stroke: currentColor; stroke-width: 1.8; }

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, plot, set_new, value, wrapping
+from .base import Part, guarded, needs_run, plot, set_new, value, wrapping
 from .figures import mean_spread, truth_figure, truth_layout
 
 ZONE_LABELS = ("too hard", "coreset", "too easy")
@@ -13,7 +13,7 @@ class Audit(Part):
     def on_truth_field(self, ctx):
         set_new(ctx.panel.state, truth_field=ctx.params.get("value"))
 
-    @guarded
+    @needs_run
     def on_audit(self, ctx):
         from ..elfs_plugin.errors import InvalidInput
 

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import time
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 PLUGIN = "@elfs/coreset"
 ZONES = ("hard", "coreset", "easy")
+WRITTEN_ANEW = "The run is being written anew; wait until it is done."
 
 
 def guarded(callback):
@@ -21,13 +23,45 @@ def guarded(callback):
         try:
             return callback(self, ctx)
         except Exception as error:  # logged and shown; raising would replace the panel by a traceback
-            from ..elfs_plugin.errors import ElfsError, explain
-
-            if not isinstance(error, ElfsError):
-                logger.exception("coreset panel")
-            ctx.ops.notify(explain(error, resumes=False), variant="error")
+            ctx.ops.notify(sentence(ctx, error), variant="error")
 
     return wrapper
+
+
+def needs_run(callback):
+    """A guarded callback that works on a finished run; where there is none now, the user is told why."""
+
+    @guarded
+    @functools.wraps(callback)
+    def wrapper(self, ctx):
+        self.require_ready(ctx)
+        return callback(self, ctx)
+
+    return wrapper
+
+
+def sentence(ctx, error):
+    """An error in words for the user: what was pressed or drawn may be older than what is in the database."""
+    from ..elfs_plugin.errors import ElfsError, explain
+
+    if isinstance(error, ElfsError):
+        return str(error)
+    logger.error("coreset panel", exc_info=error)
+    try:
+        return _what_changed(ctx) or explain(error)
+    except Exception:  # the database itself may be away
+        return explain(error)
+
+
+def _what_changed(ctx):
+    """What happened to the dataset or the run meanwhile, or None."""
+    from ..elfs_plugin import runs
+
+    if ctx.dataset is None or ctx.dataset.deleted:
+        return "The dataset has been deleted. Open another one."
+    key = ctx.panel.state.key
+    job = runs.read_job(ctx.dataset, key) if key else None
+    return WRITTEN_ANEW if job and job["state"] == "running" else None
 
 
 @contextmanager
@@ -70,7 +104,7 @@ def set_new(state, **values):
 
 def wrapping(panel, name, **options):
     """A row of items as wide as they are, which goes on in the next line where the panel is narrow."""
-    as_wide_as_they_are = {"grid": {"sx": {"& > div": {"width": "auto"}}}}
+    as_wide_as_they_are = {"grid": {"sx": {"& > div": {"width": "auto"}}, **options.pop("grid", {})}}
     return panel.grid(name, orientation="2d", gap=1, align_x="left", align_y="center",
                       componentsProps=as_wide_as_they_are, **options)  # fmt: skip
 
@@ -108,6 +142,7 @@ class Part:
         """Starts a job in the background; the panel shows its progress."""
         from ..elfs_plugin.errors import InvalidInput
 
-        if ctx.panel.state.running:
+        if self.model(ctx).running:
             raise InvalidInput("A job is running on this dataset. Wait for it, or cancel it.")
+        ctx.panel.state.expected = time.time()  # the clock runs fast until the job is seen
         ctx.trigger(f"{PLUGIN}/{operator}", params={"key": ctx.panel.state.key, "progress": "panel", **params})

@@ -1,20 +1,23 @@
 """The tab *Budget*: how many labels are enough?"""
 
-from .base import Part, guarded, plot
+from .base import Part, needs_run, plot
 from .figures import budget_figure, budget_layout
 
 
 class Budget(Part):
-    @guarded
+    @needs_run
     def on_budget_curve(self, ctx):
         self.start(ctx, "budget_curve")
 
-    @guarded
+    @needs_run
     def on_budget_click(self, ctx):
         """A point of the curve becomes the budget of the tab *Tune*."""
         if ctx.params.get("x") is not None:
-            self.take_cut(ctx, ctx.panel.state.hard, int(ctx.params["x"]))
-            ctx.ops.notify(f"Budget: {ctx.panel.state.budget:,} images", variant="info")
+            state = ctx.panel.state
+            before = state.hard
+            self.take_cut(ctx, before, int(ctx.params["x"]))
+            room = "" if state.hard == before else f"; β was lowered to {state.hard / state.n:.1%} to make room for it"
+            ctx.ops.notify(f"Budget: {state.budget:,} images{room}", variant="info")
 
     def render_budget(self, panel, ctx, model):
         found = model.results.get("budget_curve")

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..elfs_plugin.cuts import cluster_counts, cut_table
+from ..elfs_plugin.errors import InvalidInput
+from .base import WRITTEN_ANEW
+
 KEPT = 4
 """Rankings kept, 12 bytes for each image: 48 MB for four runs on a million."""
 
@@ -15,11 +19,20 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Ranking:
-    """``table`` of :func:`~..elfs_plugin.cuts.cut_table`, made from ``scores`` (N,) and ``labels`` (N,) by rank."""
+    """``table`` of :func:`~..elfs_plugin.cuts.cut_table`, made from ``scores`` (N,) and ``labels`` (N,) by rank;
+    ``names[l]`` is the cluster l."""
 
     table: dict
     scores: np.ndarray
     labels: np.ndarray
+    names: list
+
+    def left_out(self, hard, budget):
+        """Clusters without any image in the coreset of a cut, the largest first: [(name, size)]."""
+        counts = cluster_counts(self.labels, hard, budget, clusters=len(self.names))
+        sizes = counts.sum(axis=1)
+        lost = [at for at in np.argsort(-sizes, kind="stable") if sizes[at] and not counts[at, 1]]
+        return [(self.names[at], int(sizes[at])) for at in lost]
 
 
 def ranking(dataset, record):
@@ -41,11 +54,12 @@ def ranking(dataset, record):
 
 def _read(dataset, record):
     from ..elfs_plugin import runs
-    from ..elfs_plugin.cuts import cut_table
     from ..elfs_plugin.scores import HARD_WHEN
     from .figures import SCORE_NAMES
 
+    if "scores" not in record.stages:
+        raise InvalidInput(WRITTEN_ANEW)
     score = record.stages["scores"]["score"]
     _, scores, labels, names = runs.read_ranking(dataset, record.key, deleted=True, with_ids=False)
     table = cut_table(scores, labels, names, hard=HARD_WHEN[score], score_name=SCORE_NAMES[score])
-    return Ranking(table, scores, labels)
+    return Ranking(table, scores, labels, list(names))

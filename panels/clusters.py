@@ -2,19 +2,19 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, plot, wrapping
+from .base import Part, guarded, needs_run, plot, wrapping
 from .figures import cluster_figure, cluster_layout, count_figure, count_layout
 
 LISTED = 30
 
 
 class Clusters(Part):
-    @guarded
+    @needs_run
     def on_show_cluster(self, ctx):
         """A cluster's bar or button: its images, most certain first."""
         self._show_cluster(ctx, ctx.params["cluster"])
 
-    @guarded
+    @needs_run
     def on_cluster_bar(self, ctx):
         if ctx.params.get("y"):
             self._show_cluster(ctx, ctx.params["y"])

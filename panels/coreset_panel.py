@@ -4,19 +4,22 @@ Small values live in the panel's state (sent with every request), figures in its
 must be cheap; none of them may raise, or the App replaces the panel by a traceback.
 """
 
+import hashlib
+import json
 import time
-from pathlib import Path
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .audit import Audit
-from .base import guarded, logger, one_message, set_new, wrapping
+from .base import PLUGIN, guarded, one_message, sentence, set_new, wrapping
 from .budget import Budget
 from .card import Card
 from .clusters import Clusters
 from .compare import Compare
 from .model import Model
+from .progress import progress_text
+from .told import is_telling, telling, was_told
 from .tune import Tune
 
 TABS = {"tune": "Tune", "clusters": "Clusters", "compare": "Compare", "budget": "Budget", "audit": "Audit"}
@@ -34,12 +37,18 @@ pseudo-labels can be trusted. **Compare** sets coresets side by side. **Budget**
 AUM, the area under the margin: how clearly a small network preferred an image's pseudo-label while it learnt. Low is
 hard.
 """
-COMPONENT = Path(__file__).resolve().parents[1] / "js" / "elfs.js"
-WAIT_FOR_COMPONENT = 4000
-"""Milliseconds; a browser that has not shown the live histogram after twice as long gets sliders."""
 WHILE_RUNNING = 1000
 IDLE = 5000
 """Milliseconds between two looks at the job."""
+EXPECTED = 20
+"""Seconds in which a job that was started is expected to be seen."""
+AT_ONCE = ("repair_run",)
+"""Operators of findings that ask nothing and are done in a moment: no form for them."""
+ONE_OF_TWO = {
+    # The browser draws the live histogram, or the sliders where it did not load it: each page decides for itself.
+    "&:has(.elfs-cuts) > div:has(.elfs-stand-in)": {"display": "none"},
+    "&:not(:has(.elfs-cuts)) > div:has(.elfs-live)": {"display": "none"},
+}
 
 
 class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
@@ -72,14 +81,12 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     @guarded
     def on_load(self, ctx):
-        # Unknown until the component says that it is there.
-        ctx.panel.state.live = None if COMPONENT.is_file() else False
-        ctx.panel.state.waiting = None
+        set_new(ctx.panel.state, live=None)  # unknown until the component says that it is there
         self.refresh(ctx)
 
     @guarded
     def on_change_dataset(self, ctx):
-        for name in ("key", "shown", "cluster", "sample", "loaded"):
+        for name in ("key", "shown", "cluster", "sample", "loaded", "searched"):
             setattr(ctx.panel.state, name, None)
         self.refresh(ctx)
 
@@ -89,7 +96,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             return  # the App also reports the value that a list is drawn with
         state = ctx.panel.state
         state.key = ctx.params.get("value")
-        state.loaded = state.cluster = state.shown = None
+        state.loaded = state.cluster = state.shown = state.searched = None
         self.refresh(ctx)
 
     @guarded
@@ -99,30 +106,26 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     @guarded
     def on_tick(self, ctx):
-        """Polls the job. Returns whether the panel must be drawn anew: a job has begun or ended."""
+        """Polls the job. Returns whether the page must be drawn anew: a job has begun or ended, or a cut was made in
+        another tab of the browser, which has the same state. What this page shows comes with its clock."""
         from ..elfs_plugin import runs
         from ..elfs_plugin.runs.jobs import running_jobs
 
-        state = ctx.panel.state
-        if ctx.dataset is None:
+        state, drawn = ctx.panel.state, ctx.params.get("drawn") or {}
+        if ctx.dataset is None or (state.key and is_telling(ctx.dataset, state.key)):
             return False
-        if self._is_waiting(state):
-            # A job at work in this process can hold up the component's word for many seconds.
-            since = state.waiting if state.waiting and not state.running else time.time()
-            if time.time() - since >= 0.9 * WAIT_FOR_COMPONENT / 1000:
-                state.live = False  # the browser could not load the live histogram
-                return True
-            state.waiting = since
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
-        if state.running and job and job["state"] == "running":
+        running = bool(job and job["state"] == "running")
+        if running and drawn.get("running") and job["started"] == drawn.get("job"):
             _set_progress(ctx, job)
             return False
+        if state.live is None and state.hard is not None and (state.tab or "tune") == "tune":
+            state.live = False  # the sliders as well, which a page with the component does not show
+            return True
         # A short job may begin and end between two ticks: its start time tells it from the last one seen.
-        return bool(job and job["started"] != state.seen) or bool(running_jobs(ctx.dataset))
-
-    def _is_waiting(self, state):
-        """Whether the live histogram is drawn and has not said yet that it is there."""
-        return state.live is None and state.hard is not None and (state.tab or "tune") == "tune"
+        if running or drawn.get("running") or bool(job and job["started"] != drawn.get("job")):
+            return True
+        return drawn.get("cut") != [state.hard, state.budget] or bool(running_jobs(ctx.dataset))
 
     @guarded
     def on_job_changed(self, ctx):
@@ -134,12 +137,14 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
         if job and job["state"] != "running" and job["started"] != state.seen:
             self._job_ended(ctx, job)
-        elif not state.running:
-            state.key = next(iter(running_jobs(ctx.dataset)), state.key)
+        elif not job or job["state"] != "running":
+            set_new(state, key=next(iter(running_jobs(ctx.dataset)), state.key))
         self.refresh(ctx)
 
     def _job_ended(self, ctx, job):
         ctx.dataset.reload()
+        if was_told(ctx.dataset, ctx.panel.state.key, job):
+            return
         if job["state"] != "completed":
             ctx.ops.notify(job["message"], variant="warning" if job["state"] == "cancelled" else "error")
             ctx.ops.reload_dataset()
@@ -180,8 +185,18 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     @guarded
     def on_next_step(self, ctx):
-        """The button of a finding: opens the operator that mends it."""
-        self.prompt(ctx, ctx.params["operator"])
+        """The button of a finding: opens the operator that mends it, or does it where there is nothing to ask."""
+        operator = ctx.params["operator"]
+        if operator not in AT_ONCE:
+            self.prompt(ctx, operator)
+            return
+        key = ctx.params["key"] = ctx.panel.state.key
+        with telling(ctx.dataset, key):
+            foo.get_operator(f"{PLUGIN}/{operator}").run(ctx, ctx.dataset, [])
+        ctx.panel.state.loaded = None
+        self.refresh(ctx)
+        ctx.ops.reload_dataset()
+        ctx.ops.notify(f"{ctx.params.get('label') or operator}: done", variant="success")
 
     @guarded
     def on_operator_done(self, ctx):
@@ -197,6 +212,21 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             found = ctx._elfs_model = Model(ctx)
         return found
 
+    def require_ready(self, ctx):
+        """Raises an error with a sentence unless there is a finished run, whose cuts are in the state."""
+        from ..elfs_plugin.errors import InvalidInput
+
+        state = ctx.panel.state
+        if self.model(ctx).phase != "ready" or state.hard is None or state.n != self.model(ctx).n:
+            self.refresh(ctx)
+        model = self.model(ctx)
+        if model.phase != "ready":
+            raise InvalidInput(model.why_not)
+
+    def stamp(self, ctx, model):
+        """What the page had been drawn with when its button was pressed; tabs of a browser share all other state."""
+        return ctx.params.get("stamp") or model.stamp
+
     def refresh(self, ctx):
         """Reads the run into the panel's state and data."""
         ctx._elfs_model = None
@@ -206,9 +236,11 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             ctx.ops.notify(f"The run '{model.lost}' has been deleted.", variant="info")
         if state.key != model.key:
             state.key, state.loaded = model.key, None
-        state.running = model.running
+        # Only what is new: the browser hands all of a state that was changed to its other tabs, and two of them that
+        # answered each other with what they had would take turns for ever.
+        set_new(state, running=model.running)
         if model.job and not model.running:
-            state.seen = model.job["started"]
+            set_new(state, seen=model.job["started"])
         if model.running:
             _set_progress(ctx, model.job)
         if model.phase == "ready":
@@ -224,22 +256,35 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         try:
             self._render(panel, ctx)
         except Exception as error:  # whatever it is, the panel must stay a panel
-            from ..elfs_plugin.errors import explain
-
-            logger.exception("coreset panel")
             panel = types.Object()
-            said = explain(error, resumes=False)
-            panel.view("failed", types.AlertView(severity="error", label="This cannot be shown", description=said))
-        state = ctx.panel.state
-        interval = WHILE_RUNNING if state.running else WAIT_FOR_COMPONENT if self._is_waiting(state) else IDLE
-        panel.view("timer", types.TimerView(interval=interval, on_interval=self.on_tick))
+            alert = types.AlertView(severity="error", label="This cannot be shown", description=sentence(ctx, error))
+            panel.view("failed", alert)
+        self._add_clock(panel, ctx)
         # Without it the widest part keeps the panel from getting narrower, and its right side is cut off.
-        shrinking = {"grid": {"sx": {"& > div": {"minWidth": 0}}}}
+        shrinking = {"grid": {"sx": {"& > div": {"minWidth": 0}, **ONE_OF_TWO}}}
         view = types.GridView(orientation="vertical", columns=1, gap=1, pad=2, componentsProps=shrinking)
         return types.Property(panel, view=view)
 
+    def _add_clock(self, panel, ctx):
+        """The timer of this page, with what the page shows."""
+        state = ctx.panel.state
+        model = getattr(ctx, "_elfs_model", None)
+        job = model.job if model else None
+        running = bool(model and model.running)
+        drawn = {"running": running, "job": job["started"] if job else None, "cut": [state.hard, state.budget]}
+        params = {"drawn": drawn}
+        if model and model.phase == "ready":
+            params["stamp"] = self.stamp(ctx, model)
+        # The browser takes new parameters only with a new name.
+        name = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+        soon = running or time.time() - (state.expected or 0) < EXPECTED
+        timer = types.TimerView(interval=WHILE_RUNNING if soon else IDLE, on_interval=self.on_tick, params=params)
+        panel.view(f"timer_{name}", timer)
+
     def _render(self, panel, ctx):
         model = self.model(ctx)
+        if model.phase == "ready" and (ctx.panel.state.n != model.n or ctx.panel.state.hard is None):
+            self.load_tune(ctx, model)  # written anew since the state was set
         if ctx.current_sample and model.phase == "ready":
             self.render_card(panel, ctx, model)
         if model.phase == "refused":
@@ -305,10 +350,11 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             panel.view(f"finding_{index}", alert)
             if finding.operator:
                 panel.btn(f"mend_{index}", label=finding.label, variant="contained", on_click=self.on_next_step,
-                          params={"operator": finding.operator})  # fmt: skip
+                          disabled=model.running,
+                          params={"operator": finding.operator, "label": finding.label})  # fmt: skip
 
 
 def _set_progress(ctx, job):
-    overall = job.get("overall", 0.0)
-    ctx.panel.set_data("stage", f"{overall:.0%} · {job.get('label', job['operation'])}")
-    ctx.panel.set_data("progress", {"progress": overall, "label": job.get("label", job["operation"])})
+    # The bar takes nothing but a number from 0 to 1.
+    ctx.panel.set_data("progress", float(job.get("overall") or 0.0))
+    ctx.panel.set_data("stage", progress_text(job))

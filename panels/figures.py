@@ -128,7 +128,7 @@ def mean_spread(mean, spread):
 
 def overlap_figure(comparison):
     """A heat map of the share of each row's coreset that is also in the column's."""
-    names = [name.replace("@", "<br>").replace(",", "<br>") for name in comparison["names"]]
+    names = [name.replace(": ", ":<br>").replace(", ", "<br>") for name in comparison["names"]]
     shares, counts = comparison["overlap_share"], comparison["overlap"]
     text = [[f"{100 * s:.0f}%<br>{c:,}" for s, c in zip(*row)] for row in zip(shares, counts)]
     return [{"type": "heatmap", "x": names, "y": names, "z": shares, "text": text, "texttemplate": "%{text}",

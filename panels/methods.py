@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, download, guarded, plot, set_new, wrapping
+from .base import Part, download, guarded, needs_run, plot, set_new, wrapping
 from .figures import mean_spread, method_figure, method_layout
 
 ABOUT = (
@@ -19,15 +19,19 @@ COLUMNS = {"method": "method", "accuracy": "accuracy, %", "minus": "- Random", "
 
 
 class Methods(Part):
-    @guarded
+    @needs_run
     def on_methods(self, ctx):
         self.prompt(ctx, "compare_methods")
 
-    @guarded
+    @needs_run
     def on_methods_csv(self, ctx):
         from ..elfs_plugin.comparison_table import method_rows, to_csv
+        from ..elfs_plugin.errors import InvalidInput
 
-        download(ctx, f"{ctx.panel.state.key}_methods.csv", to_csv(method_rows(self.model(ctx).results["methods"])))
+        found = self.model(ctx).results.get("methods")
+        if not found:
+            raise InvalidInput("The comparison is gone: the run has been written anew. Compare again.")
+        download(ctx, f"{ctx.panel.state.key}_methods.csv", to_csv(method_rows(found)))
 
     @guarded
     def on_methods_budget(self, ctx):

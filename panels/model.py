@@ -2,6 +2,8 @@
 
 import functools
 
+from .base import WRITTEN_ANEW
+
 
 class Model:
     """One reading of the dataset for one event. ``phase`` says what can be drawn:
@@ -50,6 +52,19 @@ class Model:
         if "scores" in stages:
             return "ready"
         return "no_scores" if "pseudo_labels" in stages else "no_pseudo_labels"
+
+    @property
+    def why_not(self):
+        """Why what needs a finished run cannot be done, as a sentence."""
+        if self.phase == "refused":
+            return self.message
+        if self.key is None:
+            return "There is no ELFS run on this dataset any more. Start a new one."
+        if self.running:
+            return WRITTEN_ANEW
+        if self.findings:
+            return self.findings[0].text
+        return f"The run '{self.key}' has no scores. Compute them first."
 
     @property
     def running(self):

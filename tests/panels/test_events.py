@@ -17,11 +17,13 @@ class Panel:
     """Plays the browser: keeps the state, counts the messages, collects what is drawn and said."""
 
     def __init__(self, dataset):
-        self.dataset, self.state, self.data = dataset, {}, {}
+        self.dataset, self.state, self.data, self.drawn_last = dataset, {}, {}, {}
         self.patched = set()  # names of the state that were ever sent
         self.fire("on_load")
 
     def fire(self, method, **params):
+        if method == "on_tick":  # the clock of this page, with what the page shows
+            params = {**self.clock, **params}
         request = {"__method__": method, "panel_id": "panel", "panel_state": dict(self.state), **params}
         context = {"dataset": self.dataset, "params": request}
         # In a thread of its own: beside a driven browser runs an event loop, and FiftyOne would only schedule there.
@@ -41,10 +43,37 @@ class Panel:
             elif name == "set_view":
                 self.view = sent["view"]
             elif name == "show_panel_output":
-                self.drawn = sent["output"]["type"]["properties"]
+                self.drawn = self.drawn_last = sent["output"]["type"]["properties"]
             else:
                 self.started.append((name, sent))
         return self
+
+    def press(self, name):
+        """Presses a button as the browser does: with the parameters that it was drawn with."""
+        button = self.find(name)["view"]
+        assert not button.get("disabled"), name
+        return self.fire(button["on_click"].rpartition("#")[2], **button.get("params", {}))
+
+    def find(self, name, among=None):
+        """The part of what is drawn that has this name, or None."""
+        among = self.drawn_last if among is None else among
+        for own, item in among.items():
+            if own == name:
+                return item
+            inside = self.find(name, item["type"].get("properties") or {})
+            if inside:
+                return inside
+        return None
+
+    @property
+    def cut(self):
+        """The cut that the live histogram is drawn with."""
+        return self.find("cuts")["view"]["cut"]
+
+    @property
+    def clock(self):
+        names = [name for name in self.drawn_last if name.startswith("timer_")]
+        return self.drawn_last[names[0]]["view"]["params"] if names else {}
 
     @property
     def ids(self):
@@ -88,7 +117,7 @@ class TestCuts:
         panel.fire("on_commit", hard=2, budget=3, serial=5)
         assert cut_of(panel) == (2, 3)
         assert panel.ids == ids[2:5]
-        cut = panel.drawn["cuts"]["view"]["cut"]
+        cut = panel.cut
         assert (cut["hard"], cut["budget"], cut["serial"]) == (2, 3, 5)
         assert panel.data == {}  # the browser would send it back with every request
 

@@ -15,7 +15,16 @@ from PIL import Image
 
 from elfs_plugin import csv_cells, runs
 from elfs_plugin.errors import ElfsError, InvalidInput
-from elfs_plugin.runs import export, export_copies, export_receipt, export_staging, export_target, fields, record
+from elfs_plugin.runs import (
+    export,
+    export_copies,
+    export_receipt,
+    export_staging,
+    export_target,
+    fields,
+    journal,
+    record,
+)
 
 FOLDERS = ("images", "fiftyone")
 
@@ -27,10 +36,10 @@ def base(new_dataset):
     run = record.RunRecord("elfs", owns_field=True, embeddings_field="vectors")
     selection = {"hard": 2, "coreset": 6, "easy": 4}
     run.stages = {"pseudo_labels": {"clusters": 2}, "scores": {"score": "aum", "scored": 12}, "selection": selection}
-    record.save_record(dataset, run)
-    fields.ensure_group(dataset, "elfs", owned=False)
     scores = SimpleNamespace(**{name: np.arange(12) - 6.0 for name in fields.SCORES})
-    fields.write_scores(dataset, "elfs", dataset.values("id"), scores, np.arange(12))
+    draft = journal.Draft()
+    draft.put(*fields.score_columns("elfs", dataset.values("id"), scores, np.arange(12)))
+    journal.publish(dataset, run, draft)
     return dataset
 
 
