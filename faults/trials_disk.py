@@ -1,0 +1,74 @@
+"""File systems (tmpfs) that are too small: for the run's folder, the temporary folder, and the target of an export."""
+
+import re
+
+from . import contents
+from .campaign import NotPossible
+from .checks import last_line, left_over
+from .world import Link
+
+_PAGE = 4096
+_FULL = re.compile(r"full|space", re.IGNORECASE)
+END_SECONDS = 240
+
+
+def trials(campaign):
+    """As :func:`~.trials_kill.trials`."""
+    share = max(campaign.count // 13, 1)
+    home = {"run_elfs": 2 * share, "run_elfs again": share, "compute_scores again": share, "update_run": share}
+    for name, count in home.items():
+        yield from _sized(campaign, name, "home", count)
+    yield from _sized(campaign, "compute_scores on images", "tmp", share)
+    for name in ("export csv", "export images", "export fiftyone", "export images over"):
+        yield from _sized(campaign, name, "out", share)
+
+
+def _sized(campaign, name, place, count):
+    scene = campaign.scenes.scene(name)
+    random = campaign.random(f"disk {name}")
+    low, high = _kilobytes(scene.before, place), _kilobytes(scene.after, place)
+    if place == "tmp":
+        low, high = 8, 900  # the images take 900 KB there while the operator works, and nothing afterwards
+    for number in range(count):
+        size = low + max((high - low) * (number + random.random()) / count, 4)
+        how = f"{place} of {size:,.0f} KB, {low:,} to {high:,} are used"
+        yield name, how, lambda s=scene, k=size: fill(campaign, s, place, k)
+
+
+def fill(campaign, scene, place, kilobytes):
+    """Runs the scene's operator where a file system is too small, examines, makes room, and examines again."""
+    world, nursery = campaign.world, campaign.nursery
+    world.empty(place)
+    if not world.mount(place, kilobytes):
+        raise NotPossible("A small file system cannot be mounted here: it takes the rights to mount.")
+    try:
+        world.restore(scene.before)
+        child = nursery.start("operate", calls=scene.calls, **scene.setting)
+        reasons = [] if nursery.wait(child, END_SECONDS) else [f"it has not ended after {END_SECONDS} s"]
+        if child.signal:
+            reasons.append(f"it died by signal {child.signal} without a word")
+        elif not child.result or "failed" in child.result:
+            reasons.append(f"the process failed: {last_line(child.result and child.result['failed'])}")
+        else:
+            outcome = child.result["value"]["outcomes"][0][0]
+            if "error" in outcome and not _FULL.search(last_line(outcome["error"])):
+                reasons.append(f"the message does not speak of a full disk: {last_line(outcome['error'])}")
+            if "error" in outcome and scene.target:
+                reasons += left_over(scene, world.read())
+        answer = campaign.examiner.ask(scene.names.key)
+        if "failed" in answer:
+            reasons.append(f"check_run fails on a full disk: {answer['failed']}")
+        world.enlarge(place)
+        return reasons + campaign.examiner.examine(scene)
+    finally:
+        world.empty(place)
+        world.unmount(place)
+
+
+def _kilobytes(state, place):
+    """What the files of a place take on a tmpfs."""
+    files = contents.files_below(state, place).values()
+    pages = sum(
+        1 if content is None or isinstance(content, Link) else -(-len(content) // _PAGE) + 1 for content in files
+    )
+    return pages * _PAGE // 1024
