@@ -1,5 +1,7 @@
 """The same questions after every disturbance. Answers are reasons to fail, in words; none means all is well."""
 
+import re
+
 from . import audit, contents
 
 SECONDS = 240
@@ -7,6 +9,7 @@ _NO_STEP = {"in_progress", "run_deleted", "newer_version"}
 """Findings that do not say that something is half written."""
 
 MENDS = 3
+_DATE = re.compile(rb'\{\s*"\$date":[^}]*\}')
 
 
 class Examiner:
@@ -95,10 +98,11 @@ class Examiner:
         if scene.operator == "delete_run":
             return []  # whether it is all gone is asked next
         found = contents.run_contents(self._world.read(), scene.names, answer)
-        if any(found == run for run in (scene.new, scene.old)) or self._reachable(scene, taken, found):
+        # A step may end before the operator would have: the run is whole then, up to a stage.
+        if not audit.judge(scene.old, scene.new, found).torn or self._reachable(scene, taken, found):
             return []
         wrong = contents.run_differences(scene.new, found)
-        return [f"{', '.join(taken)}, offered, leaves neither the old nor the new run: {'; '.join(wrong[:2])}"]
+        return [f"{', '.join(taken)}, offered, does not make it whole: {'; '.join(wrong[:2])}"]
 
     def _reachable(self, scene, steps, found):
         """Whether these steps lead there from the undisturbed old or new state as well."""
@@ -184,7 +188,10 @@ def left_over(scene, state):
 
 def _target(state, target):
     files = contents.files_below(state, "out")
-    return {path: content for path, content in files.items() if path == target or path.startswith(f"{target}/")}
+    mine = {path: content for path, content in files.items() if path == target or path.startswith(f"{target}/")}
+    # FiftyOne writes when the dataset was last loaded, and when it declared its own fields.
+    return {path: _DATE.sub(b"", content) if path.endswith("/metadata.json") and content else content
+            for path, content in mine.items()}  # fmt: skip
 
 
 def last_line(text):

@@ -24,8 +24,18 @@ UPDATED = dict(added=100, deleted=50)
 EXPORTS = {"csv": "list.csv", "images": "coreset", "fiftyone": "dataset"}
 """Format -> target in the world's ``out``."""
 
-OPERATORS = ("run_elfs", "run_elfs again", "compute_scores again", "select_coreset", "choose_coreset", "update_run",
-             "delete_run", *(f"export {form}{over}" for form in EXPORTS for over in ("", " over")))  # fmt: skip
+OPERATORS = {
+    "run_elfs": 1.0,
+    "run_elfs again": 0.5,
+    "compute_scores again": 0.5,
+    "compute_scores on images": 0.2,
+    "select_coreset": 0.5,
+    "choose_coreset": 0.5,
+    "update_run": 0.5,
+    "delete_run": 0.5,
+    **{f"export {form}{over}": 0.2 for form in EXPORTS for over in ("", " over")},
+}
+"""Name of a scene -> how many moments it gets, as a share of those of the first ``run_elfs``."""
 
 
 @dataclass
@@ -65,10 +75,16 @@ class Scene:
         """The parameters with which a user takes the step that a finding offers."""
         if operator == self.operator:
             return self.params
-        if operator == "run_elfs":
-            return AGAIN if self.name == "run_elfs again" else FIRST
-        own = {"compute_scores": SCORES, "select_coreset": SELECT, "compute_pseudo_labels": {"num_clusters": 6}}
-        return own.get(operator, {})
+        run = AGAIN if self.name == "run_elfs again" else FIRST
+        seed = {"seed": run["seed"]}
+        own = {
+            "run_elfs": run,
+            "compute_embeddings": seed,
+            "compute_pseudo_labels": {"num_clusters": run["num_clusters"], **seed},
+            "compute_scores": seed,
+            "select_coreset": {name: run[name] for name in ("budget", "beta", "tag", "view_name")},
+        }
+        return own.get(operator, {"key": self.names.key})
 
 
 class Scenes:
@@ -115,7 +131,7 @@ class Scenes:
             before, operator, params = self._changed(), "update_run", {}
         elif name == "delete_run":
             before = self._then("chosen", self.finished(), "select_coreset", CHOOSE)
-            operator, params = "delete_run", {}
+            operator, params = "delete_run", {"key": NAMES.key}
         elif words[0] == "export":
             target, operator = EXPORTS[words[1]], "export_coreset"
             params = dict(path=str(self._world.root / "out" / target), format=words[1])

@@ -26,12 +26,14 @@ def trials(campaign):
 def _sized(campaign, name, place, count):
     scene = campaign.scenes.scene(name)
     random = campaign.random(f"disk {name}")
-    low, high = _kilobytes(scene.before, place), _kilobytes(scene.after, place)
-    if place == "tmp":
-        low, high = 8, 900  # the images take 900 KB there while the operator works, and nothing afterwards
+    before, after = (contents.files_below(state, place) for state in (scene.before, scene.after))
+    # The images take 900 KB of a temporary folder while the operator works, and nothing afterwards.
+    new = 900 if place == "tmp" else _kilobytes(path for path in after.items() if path not in before.items())
     for number in range(count):
-        size = low + max((high - low) * (number + random.random()) / count, 4)
-        how = f"{place} of {size:,.0f} KB, {low:,} to {high:,} are used"
+        # What is replaced is there twice for a while, so a little more than what is new may be too small as well.
+        room = 4 + 1.2 * new * (number + random.random()) / count
+        size = _kilobytes(before.items()) + room
+        how = f"{place} with {room:,.0f} KB free, for {new:,}"
         yield name, how, lambda s=scene, k=size: fill(campaign, s, place, k)
 
 
@@ -65,9 +67,9 @@ def fill(campaign, scene, place, kilobytes):
         world.unmount(place)
 
 
-def _kilobytes(state, place):
-    """What the files of a place take on a tmpfs."""
-    files = contents.files_below(state, place).values()
+def _kilobytes(files):
+    """What (path, content) take on a tmpfs."""
+    files = [content for _, content in files]
     pages = sum(
         1 if content is None or isinstance(content, Link) else -(-len(content) // _PAGE) + 1 for content in files
     )

@@ -13,9 +13,9 @@ END_SECONDS = 120
 
 def trials(campaign):
     """Yields (operator, how, function that does it and returns reasons)."""
-    for name in OPERATORS:
+    for name, share in OPERATORS.items():
         scene = campaign.scenes.scene(name)
-        count = campaign.count if name == "run_elfs" else max(campaign.count // (5 if scene.target else 2), 1)
+        count = max(round(share * campaign.count), 1)
         for moment in moments(campaign.random(f"kill {name}"), scene, count):
             number = _SIGNALS[moment.pop("place") % len(_SIGNALS)]
             yield (

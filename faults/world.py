@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +92,20 @@ class World:
 
     def read(self):
         """The present :class:`State`."""
+        self._settle()
         database = self._client[DATABASE]
         collections = {}
         for name in database.list_collection_names():
             collection = database.get_collection(name, codec_options=_RAW)
             collections[name] = ([document.raw for document in collection.find()], database[name].index_information())
         return State(collections, {path: _content(self.root / path) for path in self._paths()})
+
+    def _settle(self, seconds=30):
+        """Waits for what MongoDB still does for processes that are gone."""
+        pipeline = [{"$currentOp": {}}, {"$match": {"active": True, "ns": {"$regex": f"^{DATABASE}\\."}}}]
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and list(self._client.admin.aggregate(pipeline)):
+            time.sleep(0.02)
 
     def restore(self, state):
         """Makes everything what it was."""
