@@ -40,12 +40,14 @@ def main():
         parser.error("--trials must be at least 1.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder and the database go then as well
     report = Report(options.seed)
-    with World(options.keep) as world, Nursery(world) as nursery:
-        campaign = Campaign(world, nursery, options.seed, options.trials)
-        for kind in kinds:
-            campaign.play(kind, _chosen(KINDS[kind].trials(campaign), options.operator), report)
-    report.write(REPOSITORY / "build" / "faults.json")
-    print(f"\n{report.summary()}")
+    try:
+        with World(options.keep) as world, Nursery(world) as nursery:
+            campaign = Campaign(world, nursery, options.seed, options.trials)
+            for kind in kinds:
+                campaign.play(kind, _chosen(KINDS[kind].trials(campaign), options.operator), report)
+    finally:  # also what was done before it was interrupted
+        report.write(REPOSITORY / "build" / "faults.json")
+        print(f"\n{report.summary()}")
     raise SystemExit(1 if report.failed or not report.trials else 0)
 
 

@@ -13,12 +13,14 @@ class NotPossible(Exception):
 
 
 class Campaign:
-    """``count`` is the number of moments for the first ``run_elfs``; the other numbers follow from it."""
+    """``count`` is the number of moments for the first ``run_elfs``; the other numbers follow from it. A
+    trial may leave a ``note``, for one that came too late for any harm."""
 
     def __init__(self, world, nursery, seed, count):
         self.world, self.nursery, self.count = world, nursery, count
         self._seed = seed
         self.scenes = Scenes(world, nursery)
+        self.note = ""
         self.examiner = Examiner(world, nursery, self.scenes)
 
     def random(self, purpose):
@@ -28,7 +30,7 @@ class Campaign:
     def play(self, kind, trials, report):
         """Makes the trials of a kind: (operator, how, function that returns reasons to fail)."""
         for what, how, function in trials:
-            start = time.monotonic()
+            start, self.note = time.monotonic(), ""
             try:
                 reasons = list(dict.fromkeys(function()))
                 outcome = FAILED if reasons else PASSED
@@ -36,4 +38,4 @@ class Campaign:
                 outcome, reasons = SKIPPED, [str(error)]
             except Exception as error:  # one trial that cannot be made must not end the others, nor pass
                 outcome, reasons = FAILED, [f"the trial itself: {type(error).__name__}: {last_line(error)}"]
-            report.add(Trial(kind, what, how, outcome, reasons, round(time.monotonic() - start, 1)))
+            report.add(Trial(kind, what, how, outcome, reasons, round(time.monotonic() - start, 1), self.note))

@@ -26,7 +26,12 @@ class Examiner:
         reasons += self._users_own(scene, left)
         if scene.target:
             return reasons + self._export(scene, left)
-        reasons += self._whole(scene)
+        found, steps = self._whole(scene)
+        reasons += found
+        if steps:
+            if not found:
+                reasons += self._deleted(scene, f"delete_run after {', '.join(steps)}")
+            self._world.restore(left)
         if scene.operator == "delete_run":
             return reasons + self._deleted(scene, "deleting again")
         reasons += self._again(scene)
@@ -54,10 +59,10 @@ class Examiner:
         return [f"the user's own: {text}" for text in contents.differences(scene.user, found)]
 
     def _whole(self, scene):
-        """Whether the run is whole, or said not to be with a step that makes it so."""
+        """Whether the run is whole, or said not to be with a step that makes it so. Returns reasons, steps taken."""
         answer = self.ask(scene.names.key)
         if "failed" in answer:
-            return [f"check_run fails: {answer['failed']}"]
+            return [f"check_run fails: {answer['failed']}"], []
         reasons = []
         if answer["job"] == "running" or "in_progress" in [f["code"] for f in answer["findings"]]:
             reasons.append("the dead job is shown as running")
@@ -68,12 +73,13 @@ class Examiner:
         if verdict.is_new:
             news = [f for f in news if f["code"] not in scene.known_after]
         if verdict.torn and not news:
-            return [*reasons, f"half written, and nothing says so: {'; '.join(verdict.torn[:3])}"]
-        return reasons + (self._mend(scene, news) if news else [])
+            return [*reasons, f"half written, and nothing says so: {'; '.join(verdict.torn[:3])}"], []
+        steps = []
+        return reasons + (self._mend(scene, news, steps) if news else []), steps
 
-    def _mend(self, scene, findings):
-        """Takes the steps that findings offer until there is none; the run must be whole then."""
-        taken = []
+    def _mend(self, scene, findings, taken):
+        """Takes the steps that findings offer until there is none, adding them to ``taken``; the run must be whole
+        then."""
         for _ in range(MENDS):
             if not findings:
                 break
@@ -84,10 +90,10 @@ class Examiner:
             operator = offered[0]["operator"]
             if operator == "delete_run" and scene.operator != "delete_run":
                 return [f"for {codes} it offers to delete the run"]
+            taken.append(operator)
             outcome = self.call(operator, scene.step(operator))
             if "error" in outcome:
                 return [f"{operator}, offered for {codes}, fails: {last_line(outcome['error'])}"]
-            taken.append(operator)
             answer = self.ask(scene.names.key)
             if "failed" in answer:
                 return [f"check_run fails after {operator}: {answer['failed']}"]
@@ -141,11 +147,10 @@ class Examiner:
         """Files and collections that an undisturbed operator does not leave."""
         expected, found = ({name for name in contents.files_below(s, "home")} for s in (scene.after, state))
         reasons = [f"left in the run's folder: {', '.join(sorted(found - expected)[:3])}"] if found - expected else []
-        extra = sorted(state.collections.keys() - scene.after.collections.keys())
-        reasons += [f"left in the database: {', '.join(extra[:3])}"] if extra else []
-        files = [len(s.collections.get("fs.files", ((),))[0]) for s in (scene.after, state)]
-        if files[1] > files[0]:
-            reasons.append(f"{files[1] - files[0]} stored results that no run refers to")
+        for name, (documents, _) in state.collections.items():
+            more = len(documents) - len(scene.after.collections.get(name, ((),))[0])
+            if more > 0 or name not in scene.after.collections:
+                reasons.append(f"left in the database: {more} more documents in {name}")
         return reasons + self._users_own(scene, state)
 
     def _deleted(self, scene, when):

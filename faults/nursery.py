@@ -159,6 +159,7 @@ def _prepare():
     for module in pkgutil.walk_packages(package.__path__, f"{PLUGIN}."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    importlib.import_module("faults.actions")
     clustering = importlib.import_module(f"{PLUGIN}.clustering")
     few = clustering.ClusteringConfig(heads=2, learning_rate=2e-4, min_steps=100, max_steps=100, warm_start_steps=50)
     for preset in ("quick", "default"):

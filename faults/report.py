@@ -11,7 +11,8 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "not possible here"
 
 @dataclass
 class Trial:
-    """``kind`` and ``what`` name the row of the table it counts for; ``how`` says what was done to it."""
+    """``kind`` and ``what`` name the row of the table it counts for; ``how`` says what was done to it, ``note``
+    whether it had no effect."""
 
     kind: str
     what: str
@@ -19,6 +20,7 @@ class Trial:
     outcome: str
     reasons: list = field(default_factory=list)
     seconds: float = 0.0
+    note: str = ""
 
 
 class Report:
@@ -30,7 +32,8 @@ class Report:
     def add(self, trial):
         self.trials.append(trial)
         line = f"{len(self.trials):4} {trial.kind:8} {trial.what:24} {trial.how:64}"
-        print(f"{line} {trial.outcome:6} {trial.seconds:5.1f} s", flush=True)
+        note = f" ({trial.note})" if trial.note else ""
+        print(f"{line} {trial.outcome:6} {trial.seconds:5.1f} s{note}", flush=True)
         for reason in trial.reasons:
             print(f"       - {reason}", flush=True)
 
@@ -51,7 +54,9 @@ class Report:
 
     def summary(self):
         minutes = (time.monotonic() - self._start) / 60
-        return f"{self.table()}\n\nSeed {self._seed}, {minutes:.1f} minutes."
+        notes = Counter(trial.note for trial in self.trials if trial.note)
+        told = "".join(f" {note[:1].upper()}{note[1:]}: {count} trials." for note, count in sorted(notes.items()))
+        return f"{self.table()}\n\nSeed {self._seed}, {minutes:.1f} minutes.{told}"
 
     def write(self, path):
         path = Path(path)

@@ -53,6 +53,7 @@ def fill(campaign, scene, place, kilobytes):
             reasons.append(f"the process failed: {last_line(child.result and child.result['failed'])}")
         else:
             outcome = child.result["value"]["outcomes"][0][0]
+            campaign.note = "" if "error" in outcome else "the operator got along with the space"
             if "error" in outcome and not _FULL.search(last_line(outcome["error"])):
                 reasons.append(f"the message does not speak of a full disk: {last_line(outcome['error'])}")
             if "error" in outcome and scene.target:

@@ -7,6 +7,7 @@ import time
 from .scenes import OPERATORS
 
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
+TOO_LATE = "the operator had ended before the harm"
 END_SECONDS = 120
 """How long a process may take to end after it was asked to."""
 
@@ -60,4 +61,6 @@ def kill(campaign, scene, moment, number):
     reasons = []
     if not campaign.nursery.wait(child, END_SECONDS):
         reasons.append(f"it has not ended {END_SECONDS} s after {number.name}")
+    if not child.signal and child.result and "value" in child.result:
+        campaign.note = TOO_LATE
     return reasons + campaign.examiner.examine(scene)
