@@ -1,5 +1,6 @@
 """kill -9, SIGTERM and SIGINT at seeded moments of every operator: by the clock, and at a chosen write."""
 
+import contextlib
 import os
 import signal
 import time
@@ -56,7 +57,7 @@ def kill(campaign, scene, moment, number):
     campaign.nursery.until_started(child)
     if "seconds" in moment:
         time.sleep(moment["seconds"])
-        if child.status is None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(child.pid, number)
     reasons = []
     if not campaign.nursery.wait(child, END_SECONDS):

@@ -20,7 +20,7 @@ def trials(campaign):
             scene = campaign.scenes.scene(name)
             random = campaign.random(f"together {where} {name}")
             for _ in range(share if name == "run_elfs" else max(share // 2, 1)):
-                wait = random.uniform(0, scene.seconds)
+                wait = 0.5 * random.random() ** 2 * scene.seconds  # mostly close: both write the same at once
                 # A short operator meets the other somewhere in its work, the other way round it would be over.
                 first = 0.0 if scene.seconds > 1 else random.uniform(0, campaign.scenes.scene("run_elfs").seconds)
                 wait = wait if scene.seconds > 1 else 0.0
