@@ -5,7 +5,6 @@ import re
 from . import contents
 from .campaign import NotPossible
 from .checks import last_line, left_over
-from .world import Link
 
 _PAGE = 4096
 _FULL = re.compile(r"full|space", re.IGNORECASE)
@@ -69,9 +68,6 @@ def fill(campaign, scene, place, kilobytes):
 
 
 def _kilobytes(files):
-    """What (path, content) take on a tmpfs."""
-    files = [content for _, content in files]
-    pages = sum(
-        1 if content is None or isinstance(content, Link) else -(-len(content) // _PAGE) + 1 for content in files
-    )
+    """What (path, content) take on a tmpfs: whole pages for files, nothing for folders and links."""
+    pages = sum(-(-len(content) // _PAGE) for _, content in files if isinstance(content, bytes))
     return pages * _PAGE // 1024

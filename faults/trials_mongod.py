@@ -32,6 +32,7 @@ def kill(campaign, scene, moment, down, living):
     """
     world, nursery = campaign.world, campaign.nursery
     world.restore(scene.before)
+    world.flush()
     stop = {**moment, "signal": 9, "pid": world.mongod.pid} if "write" in moment else None
     child = nursery.start("operate", calls=scene.calls, stop=stop, again=living, **scene.setting)
     try:
@@ -52,7 +53,9 @@ def kill(campaign, scene, moment, down, living):
         reasons.append(f"it died by signal {child.signal}")
     else:
         reasons += _said(child.result, living)
-    return reasons + campaign.examiner.examine(scene)
+    reasons += campaign.examiner.examine(scene)
+    world.recount()  # the next trials shall not suffer from this one
+    return reasons
 
 
 def _said(result, living):

@@ -84,6 +84,17 @@ class World:
             "OPENBLAS_NUM_THREADS": "1",
         }
 
+    def flush(self):
+        """Has MongoDB write all to disk, its counts of documents too: after a kill those of a collection that is but a
+        minute old would be wrong, and that is MongoDB's own affair."""
+        self._client.admin.command("fsync")
+
+    def recount(self):
+        """Corrects MongoDB's counts of documents."""
+        database = self._client[DATABASE]
+        for name in database.list_collection_names():
+            database.command("validate", name)
+
     def restart_mongod(self):
         """Starts MongoDB after it was killed."""
         self.mongod.start()
