@@ -42,17 +42,13 @@ def main():
     report = Report(options.seed)
     try:
         with World(options.keep) as world, Nursery(world) as nursery:
-            campaign = Campaign(world, nursery, options.seed, options.trials)
+            campaign = Campaign(world, nursery, options.seed, options.trials, options.operator)
             for kind in kinds:
-                campaign.play(kind, _chosen(KINDS[kind].trials(campaign), options.operator), report)
+                campaign.play(kind, KINDS[kind].trials(campaign), report)
     finally:  # also what was done before it was interrupted
         report.write(REPOSITORY / "build" / "faults.json")
         print(f"\n{report.summary()}")
     raise SystemExit(1 if report.failed or not report.trials else 0)
-
-
-def _chosen(trials, operator):
-    return (trial for trial in trials if operator in (None, trial[0]))
 
 
 if __name__ == "__main__":

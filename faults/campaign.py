@@ -16,12 +16,16 @@ class Campaign:
     """``count`` is the number of moments for the first ``run_elfs``; the other numbers follow from it. A
     trial may leave a ``note``, for one that came too late for any harm."""
 
-    def __init__(self, world, nursery, seed, count):
+    def __init__(self, world, nursery, seed, count, operator=None):
         self.world, self.nursery, self.count = world, nursery, count
-        self._seed = seed
+        self._seed, self._operator = seed, operator
         self.scenes = Scenes(world, nursery)
         self.note = ""
         self.examiner = Examiner(world, nursery, self.scenes)
+
+    def wanted(self, names):
+        """Those of the scenes' names that are to be disturbed: all, or one."""
+        return [name for name in names if self._operator in (None, name)]
 
     def random(self, purpose):
         """The same for the same seed and purpose, whatever else is done."""

@@ -38,6 +38,7 @@ class Writes:
         self._on = True
 
     def end(self):
+        self._act(len(self.names), "after")
         self._on = False
 
     def started(self, name):
@@ -45,6 +46,7 @@ class Writes:
         with self._lock:
             self.names.append(name)
             number = len(self.names)
+        self._act(number - 1, "after")  # files do not say when they are done
         self._act(number, "before")
         return number
 
@@ -58,7 +60,7 @@ class Writes:
 
     def _act(self, number, when):
         stop = self._stop
-        # At that one or the next: files have no "after", and a checkpoint more or less shifts the numbers.
+        # At that one or the next: a checkpoint more or less shifts the numbers.
         if stop and stop["write"] <= number and stop["when"] == when:
             self._stop = None
             os.kill(stop["pid"] or os.getpid(), stop["signal"])

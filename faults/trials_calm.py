@@ -5,7 +5,7 @@ from .scenes import OPERATORS
 
 def trials(campaign):
     """As :func:`~.trials_kill.trials`."""
-    for name in OPERATORS:
+    for name in campaign.wanted(OPERATORS):
         scene = campaign.scenes.scene(name)
         yield name, "undisturbed", lambda s=scene: leave_alone(campaign, s)
 

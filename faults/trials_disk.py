@@ -10,16 +10,19 @@ _PAGE = 4096
 _FULL = re.compile(r"full|space", re.IGNORECASE)
 END_SECONDS = 240
 
+_PLACES = {
+    **dict.fromkeys(("run_elfs", "run_elfs again", "compute_scores again", "update_run"), "home"),
+    "compute_scores on images": "tmp",
+    **dict.fromkeys(("export csv", "export images", "export fiftyone", "export images over"), "out"),
+}
+"""Scene -> the place that is too small."""
+
 
 def trials(campaign):
     """As :func:`~.trials_kill.trials`."""
     share = max(campaign.count // 13, 1)
-    home = {"run_elfs": 2 * share, "run_elfs again": share, "compute_scores again": share, "update_run": share}
-    for name, count in home.items():
-        yield from _sized(campaign, name, "home", count)
-    yield from _sized(campaign, "compute_scores on images", "tmp", share)
-    for name in ("export csv", "export images", "export fiftyone", "export images over"):
-        yield from _sized(campaign, name, "out", share)
+    for name in campaign.wanted(_PLACES):
+        yield from _sized(campaign, name, _PLACES[name], 2 * share if name == "run_elfs" else share)
 
 
 def _sized(campaign, name, place, count):

@@ -15,9 +15,9 @@ END_SECONDS = 120
 
 def trials(campaign):
     """Yields (operator, how, function that does it and returns reasons)."""
-    for name, share in OPERATORS.items():
+    for name in campaign.wanted(OPERATORS):
         scene = campaign.scenes.scene(name)
-        count = max(round(share * campaign.count), 1)
+        count = max(round(OPERATORS[name] * campaign.count), 1)
         for moment in moments(campaign.random(f"kill {name}"), scene, count):
             number = _SIGNALS[moment.pop("place") % len(_SIGNALS)]
             yield (

@@ -14,7 +14,7 @@ END_SECONDS = 150
 
 def trials(campaign):
     """As :func:`~.trials_kill.trials`."""
-    for name in _OPERATORS:
+    for name in campaign.wanted(_OPERATORS):
         scene = campaign.scenes.scene(name)
         random = campaign.random(f"mongod {name}")
         count = max(campaign.count // (5 if name == "run_elfs" else 13), 1)

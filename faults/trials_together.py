@@ -16,7 +16,7 @@ def trials(campaign):
     share = max(campaign.count // 8, 1)
     for threads in (False, True):
         where = "two threads" if threads else "two processes"
-        for name in ("run_elfs", "run_elfs again", "select_coreset", "update_run", "delete_run"):
+        for name in campaign.wanted(("run_elfs", "run_elfs again", "select_coreset", "update_run", "delete_run")):
             scene = campaign.scenes.scene(name)
             random = campaign.random(f"together {where} {name}")
             for _ in range(share if name == "run_elfs" else max(share // 2, 1)):
@@ -26,7 +26,7 @@ def trials(campaign):
                 wait = wait if scene.seconds > 1 else 0.0
                 how = f"{where}, with run_elfs on another key, {first:.2f} and {wait:.2f} s"
                 yield name, how, lambda s=scene, t=threads, w=(first, wait): two_keys(campaign, s, t, w)
-        for name in ("run_elfs", "select_coreset"):
+        for name in campaign.wanted(("run_elfs", "select_coreset")):
             scene = campaign.scenes.scene(name)
             random = campaign.random(f"together {where} {name} same")
             for _ in range(max(share // 2, 1)):
