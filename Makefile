@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench screenshots
+.PHONY: setup demo test faults lint bench screenshots
 
 setup:
 	@$(PYTHON) scripts/setup.py $(VENV)
@@ -13,6 +13,9 @@ demo: setup
 test: setup
 	@$(BIN)/python scripts/ensure_chromium.py
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: setup
+	@$(BIN)/python -m faults $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .
