@@ -48,9 +48,9 @@ def sentence(ctx, error):
         return str(error)
     logger.error("coreset panel", exc_info=error)
     try:
-        return _what_changed(ctx) or explain(error)
+        return _what_changed(ctx) or explain(error, resumes=False)
     except Exception:  # the database itself may be away
-        return explain(error)
+        return explain(error, resumes=False)
 
 
 def _what_changed(ctx):
