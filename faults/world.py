@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymongo
@@ -25,10 +25,12 @@ _RAW = CodecOptions(document_class=RawBSONDocument)
 @dataclass(frozen=True)
 class State:
     """``collections``: name -> (documents as BSON, in order; index information). ``files``: path below the world's
-    root -> bytes, a :class:`Link`, or None for a folder."""
+    root -> bytes, a :class:`Link`, or None for a folder. ``times``: path -> when a file was last changed, which is put
+    back and not compared."""
 
     collections: dict
     files: dict
+    times: dict = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ class World:
         for name in database.list_collection_names():
             collection = database.get_collection(name, codec_options=_RAW)
             collections[name] = ([document.raw for document in collection.find()], database[name].index_information())
-        return State(collections, {path: _content(self.root / path) for path in self._paths()})
+        paths = list(self._paths())
+        times = {path: os.lstat(self.root / path).st_mtime_ns for path in paths}
+        return State(collections, {path: _content(self.root / path) for path in paths}, times)
 
     def _settle(self, seconds=30):
         """Waits for what MongoDB still does for processes that are gone."""
@@ -133,6 +137,9 @@ class World:
         for path, content in sorted(state.files.items()):
             if now.files.get(path, ...) != content:
                 _write(self.root / path, content)
+        for path, content in state.files.items():
+            if isinstance(content, bytes) and path in state.times:
+                os.utime(self.root / path, ns=(state.times[path],) * 2)
 
     def _paths(self):
         for place in PLACES:

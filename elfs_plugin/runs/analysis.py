@@ -22,7 +22,7 @@ from ..pruning import as_beta, as_budget, resolve_beta, resolve_budget
 from ..scores import HARD_WHEN
 from ..stability import stability
 from ..validation import shown, validate_seed, whole_number
-from . import changes, fields, jobs, own, record
+from . import changes, fields, jobs, journal, own, record
 from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
 from .members import expected_size, member_ids, parse_members
 from .pool import kept_graph, read_pool
@@ -209,7 +209,8 @@ class _Job:
         made = {"when": time.time(), "seconds": round(time.time() - self._start, 3), "version": __version__,
                 "ranking": ranking_version(self.run), "selection": selection and cut_of(selection),
                 "settings": settings}  # fmt: skip
-        record.save_results(self.dataset, self.run.key, **{name: plain({**result, "key": self.run.key, "made": made})})
+        draft = journal.Draft(results={name: plain({**result, "key": self.run.key, "made": made})})
+        journal.publish(self.dataset, self.run, draft, self._reporter.verify)
         self._reporter.done()
 
 

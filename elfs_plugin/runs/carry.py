@@ -90,7 +90,7 @@ def _view(dataset, run, step):
 def _results(dataset, run, step):
     parts = odm.get_db_conn()[step["collection"]].find().sort("_id", 1)
     data = json_util.loads("".join(part["text"] for part in parts))
-    record.replace_results(dataset, run.key, data)
+    record.replace_results(dataset, run.key, data, step["file"], step["older"])
 
 
 def _drop_plots(dataset, run, step):
@@ -111,7 +111,6 @@ def _workspace(dataset, run, step):
     with jobs.changing(dataset):
         dataset._reload(hard=True)
         workspace.ensure_workspace(dataset)
-        run.workspace = workspace.NAME  # there was none when the step was decided on
 
 
 STEPS = {

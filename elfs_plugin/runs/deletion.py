@@ -1,11 +1,11 @@
 """Removing what a run wrote, and nothing else."""
 
 from ..errors import InvalidInput
-from . import fields, jobs, journal, own, record, roster, workspace
+from . import fields, jobs, journal, own, record, roster, unlinked, workspace
 from .removal import release_embeddings, remove_brain_run
 
 DELETING = {"delete": True}
-"""``pending`` of a record whose run is being deleted."""
+"""In ``pending`` of a record whose run is being deleted."""
 
 
 def delete_run(dataset, key="elfs"):
@@ -18,7 +18,7 @@ def delete_run(dataset, key="elfs"):
     shared = dataset._dataset
     dataset = own.own_dataset(shared)
     found = record.load_record(dataset, key)
-    if found is None and not fields.is_left_behind(dataset, key):
+    if found is None and not _has_traces(dataset, key):
         have = ", ".join(record.list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
     record.check_format(found)
@@ -38,10 +38,23 @@ def delete_run(dataset, key="elfs"):
         lock.release()
 
 
+def _has_traces(dataset, key):
+    """Whether a run without a record has left something: its field, a link to its record, a job that died early."""
+    dataset._reload(hard=True)
+    if fields.is_left_behind(dataset, key):
+        return True
+    linked = record.run_document(dataset, key) is None and key in dataset._doc.runs
+    return linked or jobs.read_job(dataset, key) is not None
+
+
+def is_half_deleted(run):
+    return bool((run.pending or {}).get("delete"))
+
+
 def resume_deletion(dataset, key, verify):
     """Ends a deletion that was interrupted. Returns whether there was one."""
     run = record.load_record(dataset, key)
-    if run is None or run.pending != DELETING:
+    if run is None or not is_half_deleted(run):
         return False
     _remove(dataset, run, verify)
     record.remove_run_folder(dataset, key)
@@ -51,9 +64,11 @@ def resume_deletion(dataset, key, verify):
 
 def _remove(dataset, run, verify):
     key = run.key
-    _take_in_pending(run)
+    files = _take_in_pending(run)
     verify()
-    run.pending = dict(DELETING)
+    with jobs.changing(dataset):
+        unlinked.mend(dataset, run)
+    run.pending = {**DELETING, "files": files}
     record.save_record(dataset, run)  # killed from here on, it is known that the run is half gone
     for tag in run.tags:
         verify()
@@ -71,14 +86,17 @@ def _remove(dataset, run, verify):
             removed.append(run.embeddings_field)
         workspace.release(dataset, run)
         journal.sweep(dataset, key)
+        for file_id in files:
+            record.remove_results_file(file_id)
         dataset._reload(hard=True)
         dataset.delete_run(key)
     return {"key": key, "fields": removed, "tags": run.tags, "saved_views": views}
 
 
 def _take_in_pending(run):
-    """Adds what an interrupted job had decided to write: some of it may be there."""
-    coming = record.restored(run.key, (run.pending or {}).get("record") or {})
+    """Adds what an interrupted job had decided to write: some of it may be there. Returns the ids of its files."""
+    pending = run.pending or {}
+    coming = record.restored(run.key, pending.get("record") or {})
     for name in ("tags", "saved_views", "brain_keys"):
         known = getattr(run, name)
         known.extend(entry for entry in getattr(coming, name) if entry not in known)
@@ -87,12 +105,15 @@ def _take_in_pending(run):
     run.workspace = run.workspace or coming.workspace
     if coming.owns_embeddings and not run.owns_embeddings:
         run.owns_embeddings, run.embeddings_field = True, coming.embeddings_field
+    steps = pending.get("steps", ())
+    return pending.get("files", []) + [step[name] for step in steps for name in ("file", "older") if step.get(name)]
 
 
 def _remove_left_behind(dataset, key):
     """Removes the fields of a run whose record is not on the dataset."""
     embeddings = f"{key}_embeddings"
     with jobs.changing(dataset):
+        unlinked.mend(dataset, record.RunRecord(key))
         dataset._reload(hard=True)
         both = fields.is_left_behind(dataset, embeddings) and release_embeddings(dataset, key, embeddings)
         removed = fields.delete_group(dataset, key)

@@ -8,12 +8,12 @@ results (``graph``, None for a run of an older version), so no other neighbours 
 import os
 import re
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..checkpoints import fingerprint
 from ..files import reserved_npy
 from ..kept_files import partial_path
 
@@ -62,8 +62,11 @@ def save(folder, ids, neighbors, similarities):
     order = np.argsort(ids, kind="stable")
     place = np.empty(len(ids), dtype=np.int32)
     place[order] = np.arange(len(ids), dtype=np.int32)
-    token = uuid.uuid4().hex[:12]
+    # Named by what it holds, so that the same results leave the same files.
+    token = fingerprint(ids, np.asarray(neighbors[:, :kept]), np.asarray(similarities[:, :kept]))[:12]
     target = _folder(folder, token)
+    if load(folder, token) is not None:
+        return token
     partial = partial_path(target)
     partial.mkdir(parents=True)
     try:
@@ -79,6 +82,7 @@ def save(folder, ids, neighbors, similarities):
         rows.flush()
         values.flush()
         del rows, values
+        shutil.rmtree(target, ignore_errors=True)  # one that is damaged
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -9,7 +9,7 @@ import fiftyone as fo
 
 from . import jobs, record, vectors
 from .changes import count_changes
-from .deletion import DELETING
+from .deletion import is_half_deleted
 from .versions import ranking_version
 
 
@@ -76,7 +76,7 @@ def check_run(dataset, key):
     if run.pending and not working:
         found.append(_unfinished(run))
         # Whatever else there is to say is of results that are about to change.
-        return RunHealth(key, found, "scores" not in run.stages or run.pending == DELETING)
+        return RunHealth(key, found, "scores" not in run.stages or is_half_deleted(run))
     missing = _missing_fields(dataset, run)
     found += missing
     if "scores" in run.stages and not _BROKEN & {finding.code for finding in missing}:
@@ -88,7 +88,7 @@ def check_run(dataset, key):
 
 
 def _unfinished(run):
-    if run.pending == DELETING:
+    if is_half_deleted(run):
         text = f"The deletion of the run '{run.key}' was interrupted: part of it is gone. Delete it again for the rest."
         return Finding("half_deleted", text, *_DELETE)
     text = (

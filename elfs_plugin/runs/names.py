@@ -153,12 +153,18 @@ def _slug(name, field):
 def _saved_views(dataset):
     """(name, slug) of the saved views in the database: another process may have saved one since the dataset was
     loaded."""
-    return [(view.name, view.slug) for view in odm.SavedViewDocument.objects(dataset_id=dataset._doc.id)]
+    return [(view.name, view.slug) for view in _view_documents(dataset)]
 
 
 def saved_view_ids(dataset):
-    """Name -> id of the saved views in the database."""
-    return {view.name: str(view.id) for view in odm.SavedViewDocument.objects(dataset_id=dataset._doc.id)}
+    """Name -> id of the saved views that the dataset has in the database."""
+    return {view.name: str(view.id) for view in _view_documents(dataset)}
+
+
+def _view_documents(dataset):
+    """Those that the dataset links to: a process that was killed may have left others."""
+    found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"saved_views": 1}) or {}
+    return odm.SavedViewDocument.objects(id__in=found.get("saved_views") or [])
 
 
 def _is_text(value):

@@ -4,6 +4,7 @@ import logging
 from dataclasses import asdict, dataclass, field
 
 import fiftyone as fo
+import gridfs
 from bson import json_util
 from fiftyone.core import odm
 
@@ -65,6 +66,8 @@ class RunRecord:
     def own_views(self, dataset):
         """Names of the saved views that are on the dataset and are this run's."""
         ids = {entry["name"]: entry["id"] for entry in self.view_ids}
+        for name in ((self.pending or {}).get("record") or {}).get("saved_views", ()):
+            ids.pop(name, None)  # it may have been saved already, under an id that is not noted yet
         there = names.saved_view_ids(dataset)
         # Runs of older versions did not note the ids.
         return [name for name in self.saved_views if name in there and ids.get(name, there[name]) == there[name]]
@@ -313,22 +316,28 @@ def merged_results(dataset, key, changes):
     return {name: value for name, value in data.items() if value is not None}
 
 
-def save_results(dataset, key, **changes):
-    """Adds to the results; a value of None removes the entry."""
-    replace_results(dataset, key, merged_results(dataset, key, changes))
-
-
-def replace_results(dataset, key, data):
-    """Writes the results of a run. At every moment either the old or the new ones are there."""
+def results_file(dataset, key):
+    """The id of the file that holds the results of a run, or None."""
     document = run_document(dataset, key)
-    results = dataset.init_run_results(key, data=data)
-    file = document.results
-    # FiftyOne deletes the older file before it has written the new one.
-    older, file.grid_id = file.grid_id, None
-    file.put(json_util.dumps(results.serialize()).encode(), content_type="application/json")
-    document.save()
+    return None if document is None or not document.results else document.results.grid_id
+
+
+def replace_results(dataset, key, data, file_id, older):
+    """Writes the results of a run to a new file ``file_id`` in place of the file ``older`` (None: there is none).
+
+    At every moment either the old or the new ones are there. It can be repeated with the same ids.
+    """
+    remove_results_file(file_id)  # half of it may be there
+    text = json_util.dumps(dataset.init_run_results(key, data=data).serialize())
+    database = odm.get_db_conn()
+    gridfs.GridFS(database).put(text.encode(), _id=file_id, content_type="application/json")
+    database.runs.update_one({"_id": run_document(dataset, key).id}, {"$set": {"results": file_id}})
     if older is not None:
-        file.fs.delete(older)
+        remove_results_file(older)
+
+
+def remove_results_file(file_id):
+    gridfs.GridFS(odm.get_db_conn()).delete(file_id)
 
 
 def run_document(dataset, key):

@@ -1,6 +1,6 @@
 """Finishing what a job had decided to write when it was killed."""
 
-from . import jobs, journal, own, record
+from . import jobs, journal, own, record, unlinked
 from .deletion import resume_deletion
 
 FINISHING = "Finishing what was begun"
@@ -11,6 +11,12 @@ def settle(dataset, key, verify=lambda: None):
 
     What was committed is finished, also a deletion; what was only staged goes.
     """
+    run = record.load_record(dataset, key) or record.RunRecord(key)
+    coming = record.restored(key, (run.pending or {}).get("record") or {})
+    run.saved_views = [*run.saved_views, *coming.saved_views]
+    run.view_ids = [*run.view_ids, *coming.view_ids]
+    with jobs.changing(dataset):
+        unlinked.mend(dataset, run)
     if not resume_deletion(dataset, key, verify):
         journal.finish(dataset, key, verify)
     journal.sweep(dataset, key)

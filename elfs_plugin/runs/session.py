@@ -356,6 +356,7 @@ class Session:
         self._draft.step("indexes")
         if not self.dataset.has_workspace(workspace.NAME):
             self._draft.step("workspace")
+            self.record.workspace = workspace.NAME
         self._new_ranking()
         self.save_failures()
         self._draft.results.update(histogram=self._histogram(), beta=None)

@@ -33,6 +33,7 @@ def test_only_the_nearest_are_kept(tmp_path, monkeypatch):
 
 def test_each_graph_is_found_by_its_token_until_it_is_removed(tmp_path):
     first, second = save(tmp_path), save(tmp_path, ids=IDS[::-1])
+    assert save(tmp_path) == first  # the same graph has the same name
     assert [i for i, _ in graph.load(tmp_path, first).neighbors_of(IDS[3])] == [IDS[2], IDS[1]]
     assert [i for i, _ in graph.load(tmp_path, second).neighbors_of(IDS[3])] == [IDS[2], IDS[1]]
     (tmp_path / "graph-of-mine").mkdir()
@@ -53,6 +54,6 @@ def test_what_is_missing_or_damaged_is_no_graph(tmp_path):
     token = save(tmp_path)
     (tmp_path / f"graph-{token}" / "neighbors.npy").write_bytes(b"damaged")
     assert graph.load(tmp_path, token) is None
-    token = save(tmp_path)
+    assert save(tmp_path) == token and graph.load(tmp_path, token) is not None  # it is written again
     np.save(tmp_path / f"graph-{token}" / "similarities.npy", np.zeros((2, 2)))
     assert graph.load(tmp_path, token) is None

@@ -1,0 +1,46 @@
+"""What a process that was killed left between FiftyOne's documents.
+
+FiftyOne keeps saved views, workspaces and runs in documents of their own, and the dataset's document links to them. It
+writes first the one and then the other: killed in between, a document that no dataset shows stays for ever, or a link
+to a document that is gone.
+"""
+
+from fiftyone.core import odm
+
+from . import workspace
+
+
+def mend(dataset, run):
+    """Removes such documents and links as far as they are the run's: its views by name, its workspace, its record.
+
+    Of a run that still exists the record stays. The caller has the run's lock.
+
+    Returns:
+        whether there was anything
+    """
+    database, mine = odm.get_db_conn(), {"_dataset_id": dataset._doc.id}
+    links = database.datasets.find_one({"_id": dataset._doc.id}, {"saved_views": 1, "workspaces": 1, "runs": 1}) or {}
+    views = {"name": {"$in": list(run.saved_views)}}
+    ids = {entry["id"] for entry in run.view_ids}
+    found = [
+        _clear(database.views, {**mine, **views}, links.get("saved_views"), lambda link: str(link) in ids),
+        _clear(database.workspaces, {**mine, "name": workspace.NAME}, links.get("workspaces"), lambda link: True),
+        _clear(database.runs, {**mine, "key": run.key, "config.method": "elfs"}, (links.get("runs") or {}).values(),
+               lambda link: link == (links.get("runs") or {}).get(run.key)),
+    ]  # fmt: skip
+    pulled = {name: {"$in": gone} for name, (gone, _) in zip(("saved_views", "workspaces"), found) if gone}
+    change = {"$pull": pulled} if pulled else {}
+    if found[2][0]:
+        change["$unset"] = {f"runs.{run.key}": ""}
+    if change:
+        database.datasets.update_one({"_id": dataset._doc.id}, change)
+        dataset._reload(hard=True)
+    return any(gone or removed for gone, removed in found)
+
+
+def _clear(collection, wanted, links, is_ours):
+    """Removes documents without a link. Returns our links without a document, and how many documents were removed."""
+    links = list(links or ())
+    removed = collection.delete_many({**wanted, "_id": {"$nin": links}}).deleted_count
+    there = {found["_id"] for found in collection.find({"_id": {"$in": links}}, {"_id": 1})}
+    return [link for link in links if link not in there and is_ours(link)], removed
