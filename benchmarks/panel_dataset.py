@@ -144,7 +144,7 @@ def _finish_run(dataset, ids, scores, labels, since):
     result = PseudoLabels(labels, confidence, confidence, np.zeros(8), 0, np.bincount(labels, minlength=CLUSTERS),
                           np.zeros(10), np.zeros(8), 0.9)  # fmt: skip
     counts, edges = np.histogram(scores, bins=HISTOGRAM_BINS)
-    record.save_results(
+    journal.save_results(
         dataset,
         KEY,
         failures={},

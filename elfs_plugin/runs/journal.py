@@ -94,6 +94,12 @@ def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: 
     return record.load_record(dataset, run.key)
 
 
+def save_results(dataset, key, **changes):
+    """Adds to the results of a run; a value of None removes the entry."""
+    run = record.load_record(dataset, key) or record.RunRecord(key)
+    publish(dataset, run, Draft(results=changes))
+
+
 def finish(dataset, key, verify=lambda: None):
     """Carries out what was committed and not finished. Returns whether there was anything."""
     run = record.load_record(dataset, key)

@@ -205,7 +205,7 @@ class TestCuts:
             assert (operator, params["proxy"], params["budget"]) == ("search_beta", proxy, 1)
             numbers = {"betas": [0.0, 0.5], "accuracies": [[0.5], [0.7]], "mean": [0.5, 0.7], "spread": [0.0, 0.0]}
             curve = {"budget": 1, **numbers, "chosen": 0.5, "smallest": 0.5, "reason": "Why.", "proxy": proxy}
-            record.save_results(written[0], "elfs", beta=curve)
+            journal.save_results(written[0], "elfs", beta=curve)
             assert f"Searched {purpose}. Why." in panel.fire("on_load").text
 
     def test_requests_stay_small(self, panel):
@@ -307,7 +307,7 @@ class TestMethods:
         }
         for name in ("coverage", "imbalance", "near_duplicates"):
             found[f"{name}_mean"] = [[0.25, 0.2], [0.3, 0.2]]
-        record.save_results(written[0], "elfs", methods=found)
+        journal.save_results(written[0], "elfs", methods=found)
         return Panel(written[0]).fire("on_tab", value="compare")
 
     def test_nothing_yet_offers_the_form(self, panel):
@@ -402,7 +402,7 @@ class TestWhatCanHappenToARun:
         assert "resumes from the last finished stage" in panel.text
 
     def test_results_are_lost(self, panel, written):
-        record.save_results(written[0], "elfs", histogram=None, failures=None)
+        journal.save_results(written[0], "elfs", histogram=None, failures=None)
         for tab in ("tune", "clusters", "compare", "budget", "audit"):
             panel.fire("on_tab", value=tab)
             assert "failed" not in panel.drawn

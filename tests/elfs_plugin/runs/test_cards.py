@@ -54,7 +54,7 @@ def test_images_that_take_no_part(written, digits):
 
     dataset, order = written
     new, bad = dataset.add_samples([fo.Sample(filepath=str(path)) for path in digits[20:22]])
-    record.save_results(dataset, "elfs", failures={bad: "truncated image"})
+    journal.save_results(dataset, "elfs", failures={bad: "truncated image"})
     dataset.set_values("elfs.rank", {order[0]: None}, key_field="id")
     dataset.delete_samples([order[1]])
     cards = {i: runs.card(dataset, "elfs", i, 3, 4) for i in (new, bad, order[0], order[1], "no id")}

@@ -173,7 +173,7 @@ def test_results_that_are_lost_or_damaged(written):
     document.save()
     assert runs.load_results(dataset, "elfs") == {}
     assert list(findings(dataset)) == ["results_missing"]
-    record.save_results(dataset, "elfs", histogram={"counts": [12]})
+    journal.save_results(dataset, "elfs", histogram={"counts": [12]})
     assert findings(dataset) == {}
     document.results.delete()
     document.save()

@@ -45,6 +45,7 @@ def test_a_view_that_another_process_has_saved_is_seen(views):
 
     late = odm.SavedViewDocument(dataset_id=views._doc.id, name="Late", slug="late", view_stages=[])
     late.save(upsert=True)
+    odm.get_db_conn().datasets.update_one({"_id": views._doc.id}, {"$push": {"saved_views": late.id}})
     try:
         with pytest.raises(NameTaken, match="'Late'"):
             names.check_view_name(views, "LATE")

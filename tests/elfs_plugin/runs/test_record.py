@@ -60,8 +60,8 @@ def test_without_a_run_or_a_dataset_there_is_no_record(dataset):
 def test_results_are_added_to_and_none_removes(dataset):
     record.save_record(dataset, RunRecord("elfs"))
     assert record.load_results(dataset, "elfs") == {}
-    record.save_results(dataset, "elfs", failures={"a": "b"}, beta={"betas": [0.0, 0.1]})
-    record.save_results(dataset, "elfs", beta=None, histogram={"counts": [1, 2]})
+    journal.save_results(dataset, "elfs", failures={"a": "b"}, beta={"betas": [0.0, 0.1]})
+    journal.save_results(dataset, "elfs", beta=None, histogram={"counts": [1, 2]})
     assert record.load_results(dataset, "elfs") == {"failures": {"a": "b"}, "histogram": {"counts": [1, 2]}}
 
 
