@@ -104,7 +104,9 @@ def press(page, text, watch, dataset):
                 runs.request_cancel(dataset, "elfs")  # as the button does, which may be gone by now
             page.wait_for_timeout(200)
         assert runs.read_job(dataset, "elfs")["state"] in ("completed", JOBS[text])
-    page.wait_for_timeout(400)
+    if text == "Embedding plot" or (text.endswith("…") and text != "Label …"):
+        expect(page.get_by_role("dialog")).to_be_visible()  # a form
+    page.wait_for_timeout(300)
     expect(page.locator(f"{PANEL} .MuiLinearProgress-root")).to_have_count(0)  # the panel has seen the end of it
     while page.get_by_role("dialog").count():
         page.keyboard.press("Escape")
