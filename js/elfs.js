@@ -714,7 +714,7 @@
       const { cut: to, note: limit } = typed(name, value, state.live.current, n);
       setNote(limit ? { name, text: limit, cut: to } : null);
       const count = name === "beta" ? to.hard : to.budget;
-      setKept({ ...kept, [name]: limit ? null : { count, text: text.replace(/[\s%]/g, "") } });
+      setKept({ ...kept, [name]: limit ? null : { count, text: String(value) } });
       state.apply(to);
       return state.commit();
     };

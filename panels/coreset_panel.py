@@ -259,13 +259,13 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             panel = types.Object()
             alert = types.AlertView(severity="error", label="This cannot be shown", description=sentence(ctx, error))
             panel.view("failed", alert)
-        self._add_clock(panel, ctx)
+        self._add_clock(panel, ctx, "failed" not in panel.properties)
         # Without it the widest part keeps the panel from getting narrower, and its right side is cut off.
         shrinking = {"grid": {"sx": {"& > div": {"minWidth": 0}, **ONE_OF_TWO}}}
         view = types.GridView(orientation="vertical", columns=1, gap=1, pad=2, componentsProps=shrinking)
         return types.Property(panel, view=view)
 
-    def _add_clock(self, panel, ctx):
+    def _add_clock(self, panel, ctx, is_drawn):
         """The timer of this page, with what the page shows."""
         state = ctx.panel.state
         model = getattr(ctx, "_elfs_model", None)
@@ -273,7 +273,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         running = bool(model and model.running)
         drawn = {"running": running, "job": job["started"] if job else None, "cut": [state.hard, state.budget]}
         params = {"drawn": drawn}
-        if model and model.phase == "ready":
+        if is_drawn and model and model.phase == "ready":
             params["stamp"] = self.stamp(ctx, model)
         # The browser takes new parameters only with a new name.
         name = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]

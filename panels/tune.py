@@ -110,9 +110,11 @@ class Tune(Part):
         hard = _clip(hard, 0, n - budget)
         if not answer and (hard, budget) != (state.hard, state.budget):
             state.serial = (state.serial or 0) + 1
+        if (hard, budget) != (state.hard, state.budget):
+            set_new(state, limit=None)
         # With the sliders' numbers.
         set_new(state, hard=hard, budget=budget, beta_percent=round(100 * hard / n, 4),
-                budget_percent=round(100 * budget / n, 4), images=budget, limit=None)  # fmt: skip
+                budget_percent=round(100 * budget / n, 4), images=budget)  # fmt: skip
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""

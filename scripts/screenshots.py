@@ -151,7 +151,7 @@ class Camera:
     def sliders(self, theme):
         """Where the browser could not load the component."""
         with self.page(theme, height=TALL, blocked=True) as page:
-            page.get_by_text("Budget in images").first.wait_for(timeout=WAIT)
+            page.get_by_text("Images to keep").first.wait_for(timeout=WAIT)
             settle(page)
             self.save(page, f"sliders-{theme}")
 

@@ -52,7 +52,7 @@ class Panel:
         """Presses a button as the browser does: with the parameters that it was drawn with."""
         button = self.find(name)["view"]
         assert not button.get("disabled"), name
-        return self.fire(button["on_click"].rpartition("#")[2], **button.get("params", {}))
+        return self.fire(button["operator"].rpartition("#")[2], **(button.get("params") or {}))
 
     def find(self, name, among=None):
         """The part of what is drawn that has this name, or None."""
@@ -128,38 +128,53 @@ class TestCuts:
         panel.fire("on_commit", hard=sent[0], budget=sent[1], serial=1)
         assert cut_of(panel) == taken
 
-    def test_sliders_stand_in_when_the_component_is_not_heard_of(self, panel):
-        assert "cuts" in panel.drawn and "beta_percent" not in panel.drawn
-        assert panel.fire("on_tick").drawn == {}  # the component's word may be under way
-        assert panel.fire("on_tick").drawn == {}
-        panel.state["waiting"] -= 4
+    def test_sliders_are_drawn_beside_a_component_that_is_not_heard_of(self, panel):
+        assert panel.find("cuts") and not panel.find("beta_percent")
         panel.fire("on_tick")
-        assert "cuts" not in panel.drawn
-        assert panel.drawn["beta_percent"]["default"] == pytest.approx(100 * 7 / N, abs=1e-3)
-        panel.state["beta_percent"] = 25.0
-        panel.state["budget_percent"] = 50.0
-        panel.fire("on_slide")
+        # The page shows one of the two: only the browser knows whether it has the component.
+        assert panel.find("cuts") and panel.find("beta_percent") and panel.find("histogram")
+        assert panel.state["beta_percent"] == pytest.approx(100 * 7 / N, abs=1e-3)
+        assert panel.fire("on_tick").drawn == {}
+        panel.state.update(beta_percent=25.0)
+        panel.fire("on_slide", path="beta_percent")
+        assert cut_of(panel) == (3, 1)
+        panel.state.update(budget_percent=50.0)
+        panel.fire("on_slide", path="budget_percent")
         assert cut_of(panel) == (3, 6)
 
-    def test_a_job_at_work_does_not_cost_the_live_histogram(self, panel):
-        """It can hold up the component's word for longer than the ticks of a running job are apart."""
-        panel.state.update(running=True, waiting=time.time() - 60)
+    def test_a_late_word_of_the_component_takes_the_sliders_away(self, panel):
         panel.fire("on_tick")
-        assert panel.state["live"] is None
-        panel.state["running"] = False
-        panel.fire("on_tick")
-        assert panel.state["live"] is None
-
-    def test_the_component_is_kept_once_it_was_heard_of(self, panel):
-        # The browser sends a tick before it has the answer to the component's word, and gets both answers.
-        before = {**panel.state, "waiting": time.time() - 3}
+        assert panel.find("cuts")["view"]["heard"] is False  # so that it speaks again
         panel.fire("on_component_ready")
-        told = panel.state
-        panel.state = before
-        panel.fire("on_tick")
-        panel.state = {**told, **{name: value for name, value in panel.state.items() if before.get(name) != value}}
+        assert panel.find("cuts")["view"]["heard"] is True and not panel.find("beta_percent")
         assert panel.fire("on_tick").drawn == {}
-        assert panel.state["live"] is True
+
+    def test_what_does_not_fit_changes_no_other_number_and_is_told(self, panel):
+        panel.fire("on_tick").fire("on_commit", hard=4, budget=3, serial=1).fire("on_tick")
+        panel.state["live"] = False
+        panel.fire("on_images", value=99_999)
+        assert cut_of(panel) == (4, 8)
+        assert "The budget can be 1 to 8 images beside this β; it is 8 now." in panel.alerts
+        assert panel.state["images"] == 8
+        panel.state.update(beta_percent=90.0)
+        panel.fire("on_slide", path="beta_percent", value=90.0)
+        assert cut_of(panel) == (4, 8)
+        assert "β can be at most 33.3% beside this budget." in panel.alerts
+        panel.fire("on_images", value=2)
+        assert cut_of(panel) == (4, 2) and panel.find("limit") is None
+
+    def test_a_released_handle_shows_the_coreset_until_all_are_asked_for(self, panel, ids):
+        assert panel.fire("on_commit", hard=2, budget=3, serial=1).ids == ids[2:5]
+        panel.press("show_hard")
+        assert panel.fire("on_commit", hard=4, budget=3, serial=2).ids == ids[:4]
+        panel.press("show_all")
+        assert panel.fire("on_commit", hard=5, budget=3, serial=3).view is None
+
+    def test_back_to_the_saved_cuts(self, panel, ids):
+        panel.fire("on_commit", hard=2, budget=3, serial=1).press("save_coreset")
+        assert panel.find("back")["view"]["disabled"]
+        panel.fire("on_commit", hard=6, budget=1, serial=2).press("back")
+        assert cut_of(panel) == (2, 3) and panel.ids == ids[2:5]
 
     @pytest.mark.parametrize(
         "method, sent", [("on_load", {}), ("on_commit", {"hard": 2, "budget": 3, "serial": 5}), ("on_show_hard", {})]
@@ -173,7 +188,8 @@ class TestCuts:
         "method, name, chosen",
         [
             ("on_tab", "tab", "compare"),
-            ("on_compare_members", "members", ["tag:mine"]),
+            ("on_find_member", "find_member", "mine"),
+            ("on_tag", "tag", "mine"),
             ("on_one", "one", "tag:mine"),
             ("on_other", "other", "tag:mine"),
             ("on_methods_budget", "methods_budget", "6"),
@@ -257,7 +273,7 @@ class TestSaving:
         dataset, order = written
         panel.fire("on_commit", hard=2, budget=3, serial=1)
         panel.state["tag"] = "mine"
-        panel.fire("on_save")
+        panel.press("save_coreset")
         assert panel.said == ["3 images tagged 'mine' and saved as the view 'mine'"]
         assert dataset.match_tags("mine").sort_by("elfs.rank").values("id") == order[2:5]
 
@@ -266,7 +282,7 @@ class TestSaving:
         runs.select_coreset(dataset, budget=5, beta=0, tag="elfs_coreset", view_name="elfs_coreset")
         panel.fire("on_commit", hard=2, budget=3, serial=1)
         panel.fire("on_save")
-        assert "Somebody else has changed this run" in panel.said[0]
+        assert "Somebody else has saved another coreset (5 images, β = 0.0%)" in panel.said[0]
         assert len(dataset.match_tags("elfs_coreset")) == 5
         assert cut_of(panel) == (0, 5)
         panel.fire("on_commit", hard=2, budget=3, serial=2)
@@ -276,14 +292,127 @@ class TestSaving:
     def test_a_tag_in_use_is_refused(self, panel, written):
         written[0].limit(2).tag_samples("taken")
         panel.state["tag"] = "taken"
-        panel.fire("on_save")
+        panel.fire("on_tag", value="taken")
+        assert any("already in use" in text for text in panel.alerts)  # beside the field, before anything is written
+        panel.press("save_coreset")
         assert "already in use" in panel.said[0]
         assert written[0].count_sample_tags() == {"taken": 2}
+        assert "selection" not in record.load_record(written[0], "elfs").stages
+        panel.state["tag"] = "free"
+        assert not any("already in use" in text for text in panel.fire("on_tag", value="free").alerts)
+
+    @pytest.mark.parametrize("tag, view", [("日本語", "日本語 (elfs)"), ("///", "/// (elfs)"), ("Mine", "Mine (elfs)")])
+    def test_a_tag_that_no_view_can_be_named_like(self, panel, written, tag, view):
+        """No Latin letter or digit, or the name of a view that somebody else has saved."""
+        dataset = written[0]
+        dataset.save_view("mine", dataset.limit(1))
+        panel.fire("on_commit", hard=2, budget=3, serial=1)
+        panel.state["tag"] = tag
+        panel.press("save_coreset")
+        assert panel.said == [f"3 images tagged '{tag}' and saved as the view '{view}'"]
+        assert len(dataset.match_tags(tag)) == len(dataset.load_saved_view(view)) == 3
+        assert len(dataset.load_saved_view("mine")) == 1
+
+    def test_a_cluster_without_an_image_is_told_before_and_after(self, panel, written):
+        text = "The coreset has no image of cluster 10 (6 images). A smaller β or a larger budget may bring some in."
+        panel.fire("on_commit", hard=2, budget=1, serial=1)
+        assert text in panel.alerts
+        panel.press("save_coreset")
+        assert panel.said == [f"1 images tagged 'elfs_coreset' and saved as the view 'elfs_coreset'. {text}"]
+        panel.fire("on_commit", hard=2, budget=2, serial=2)
+        assert not any("no image of" in alert for alert in panel.alerts)
+
+    def test_the_clock_does_not_tell_of_a_save_once_more(self, panel):
+        clock, before = panel.clock, dict(panel.state)
+        panel.press("save_coreset")
+        assert len(panel.said) == 1
+        panel.state = before  # the clock's request left before the answer came
+        panel.fire("on_tick", **clock)
+        assert panel.said == [] and panel.drawn
+
+    def test_two_tabs_of_one_browser(self, panel, written):
+        """They share the state; what a page showed comes with its buttons and its clock."""
+        other = Panel(written[0])
+        other.fire("on_commit", hard=1, budget=5, serial=1).press("save_coreset")
+        panel.state = dict(other.state)
+        panel.fire("on_tick")
+        assert any(text.startswith("Somebody else has saved another coreset (5 images") for text in panel.alerts)
+        assert panel.fire("on_tick").drawn == {}
+        panel.press("save_coreset")
+        assert panel.said[0].startswith("Somebody else has saved another coreset (5 images, β = 8.3%)")
+        assert cut_of(panel) == (1, 5)
+        panel.fire("on_commit", hard=2, budget=3, serial=2).press("save_coreset")
+        assert panel.said == ["3 images tagged 'elfs_coreset' and saved as the view 'elfs_coreset'"]
+
+    def test_a_tab_that_shows_a_job_of_the_other_one_sees_its_end(self, panel, written):
+        with jobs.job(written[0], "elfs", "Searching β", {"beta": 1}):
+            panel.fire("on_tick")
+            assert panel.find("save_coreset")["view"]["disabled"]
+            assert "Searching β is at work on this run: saving waits until it is done." in panel.alerts
+        done = jobs.read_job(written[0], "elfs")
+        panel.state.update(running=False, seen=done["started"])  # the other tab was the first to see it
+        panel.fire("on_tick")
+        assert not panel.find("save_coreset")["view"]["disabled"]
 
 
 def test_the_tag_of_another_method_is_not_offered_to_be_replaced(plugin, written):
     runs.choose_coreset(written[0], method="random", budget=3, tag="by_chance")
     assert Panel(written[0]).state["tag"] == "elfs_coreset"
+
+
+class TestCompare:
+    def ticked(self, panel):
+        boxes = panel.find("compared")["type"]["properties"]
+        return [box["view"]["label"] for box in boxes.values() if box["default"]]
+
+    def test_the_cuts_of_the_panel_reach_the_operator_in_whole_images(self, panel, written):
+        panel.fire("on_commit", hard=2, budget=3, serial=1).press("save_coreset")
+        panel.fire("on_commit", hard=5, budget=4, serial=2).fire("on_tab", value="compare")
+        assert self.ticked(panel) == ["cuts now", "tag elfs_coreset"]
+        panel.press("compare")
+        name, sent = panel.started[0]
+        assert (name, panel.said) == ("compare_coresets", [])
+        assert sent["members"] == ["elfs@beta=0.42,budget=4", "tag:elfs_coreset"]
+        assert runs.member_ids(written[0], sent["members"][0]) == written[1][5:9]
+        # The operator takes what the panel sends, to the result.
+        with ThreadPoolExecutor(1) as thread:
+            context = {"dataset": written[0], "params": {**sent, "seeds": 1, "progress": None}}
+            thread.submit(foo.execute_operator, "@elfs/coreset/compare_coresets", context).result()
+        assert runs.load_results(written[0], "elfs")["comparison"]["sizes"] == [4, 3]
+        panel.fire("on_tab", value="compare")
+        assert [row["name"] for row in panel.data["compared_2"]] == ["elfs: β 42%, 4 images", "tag elfs_coreset"]
+
+    def test_what_was_ticked_stays_and_what_is_saved_later_is_offered(self, panel, written):
+        panel.fire("on_commit", hard=2, budget=3, serial=1).press("save_coreset")
+        panel.fire("on_tab", value="compare")
+        boxes = panel.find("compared")["type"]["properties"]
+        box = next(name for name, item in boxes.items() if item["view"]["label"] == "tag elfs_coreset")
+        panel.state["compared"] = {box: False}  # as the browser sets it
+        runs.choose_coreset(written[0], method="random", budget=3, tag="by_chance")
+        panel.fire("on_tab", value="compare")
+        assert self.ticked(panel) == ["cuts now", "tag by_chance"]
+
+    def test_too_few_are_told(self, panel):
+        panel.fire("on_tab", value="compare")
+        panel.press("compare")
+        assert panel.said == ["Tick two to 10 coresets to compare; 1 are ticked."] and panel.started == []
+
+    def test_many_are_found_by_their_name(self, panel, written):
+        dataset, ids = written
+        for number in range(30):
+            dataset.save_view(f"view {number}", dataset.select(ids[0]))
+        panel.fire("on_tab", value="compare")
+        assert len(panel.find("compared")["type"]["properties"]) == 24 and panel.find("more_choices")
+        panel.state["find_member"] = "view 29"
+        panel.fire("on_find_member", value="view 29")
+        labels = [box["view"]["label"] for box in panel.find("compared")["type"]["properties"].values()]
+        assert labels[-1] == "view view 29" and len(labels) <= 3
+
+    def test_no_part_of_the_panel_holds_a_list_that_the_user_edits(self, panel, written):
+        """The App makes such a list anew whenever it draws the panel: it closes, and loses what was typed."""
+        for tab in ("tune", "clusters", "compare", "budget", "audit"):
+            panel.fire("on_tab", value=tab)
+            assert '"multiple": true' not in panel.text
 
 
 class TestMethods:
@@ -370,7 +499,7 @@ class TestWhatCanHappenToARun:
         assert any(text.startswith("2 of the 12 scored images are gone") for text in panel.alerts)
         assert any("3 images" in text for text in panel.alerts)
         assert panel.drawn["mend_0"]["view"]["label"] == "Update run"
-        assert "cuts" in panel.drawn  # and it works on
+        assert panel.find("cuts")  # and it works on
         assert panel.fire("on_show_all").ids == order[2:]
 
     def test_made_by_a_newer_version(self, panel, written):
@@ -385,7 +514,10 @@ class TestWhatCanHappenToARun:
             reporter.stage("beta")
             panel.fire("on_load")
             assert panel.state["running"] and "cancel" in panel.drawn
-            assert panel.data["progress"]["label"].startswith("beta") and "0%" in panel.data["stage"]
+            assert panel.data["progress"] == 0.0  # the App's bar takes nothing but a number
+            assert panel.data["stage"].startswith("0% · beta (1/1) · ") and panel.data["stage"].endswith(" so far")
+            panel.fire("on_tick")
+            assert panel.drawn == {} and panel.data["progress"] == 0.0
             panel.fire("on_find_beta")
             assert "A job is running" in panel.said[0]
             panel.fire("on_cancel")
@@ -398,8 +530,78 @@ class TestWhatCanHappenToARun:
         states.set("job_elfs", {"key": "elfs", "operation": "Running ELFS", "state": "running", "started": time.time(),
                                 "message": "", "overall": 0.3})  # fmt: skip
         panel.fire("on_load")
-        assert panel.alerts == ["The last job did not finish"]
+        assert panel.alerts[0] == "The last job did not finish"
         assert "resumes from the last finished stage" in panel.text
+
+    def test_pressed_while_a_run_is_written_anew(self, panel, written):
+        """The buttons of a page that was drawn before; each gives the sentence, and the page is drawn anew."""
+        run = record.load_record(written[0], "elfs")
+        del run.stages["scores"]
+        record.save_record(written[0], run)
+        shown = panel.drawn_last
+        with jobs.job(written[0], "elfs", "Running ELFS", {"dynamics": 1}):
+            for name in ("show_hard", "show_coreset", "show_all", "save_coreset", "find_beta", "use_usual", "plot"):
+                panel.drawn_last = shown
+                panel.press(name)
+                assert panel.said == ["The run is being written anew; wait until it is done."], name
+                assert "cancel" in panel.drawn and "failed" not in panel.drawn
+            for method in ("on_commit", "on_slide", "on_compare", "on_stability", "on_audit", "on_budget_click"):
+                panel.fire(method, hard=1, budget=1, x=1)
+                assert panel.said == ["The run is being written anew; wait until it is done."], method
+
+    def test_a_first_run_is_written(self, plugin, dataset):
+        with jobs.job(dataset, "elfs", "Running ELFS", {"dynamics": 1}):
+            panel = Panel(dataset)
+            for method in ("on_show_coreset", "on_save", "on_commit"):
+                panel.fire(method, hard=1, budget=1)
+                assert panel.said == ["The run is being written anew; wait until it is done."]
+
+    def test_an_error_while_values_vanish_is_no_riddle(self, panel, written, plugin, monkeypatch):
+        def gone(*_args, **_options):
+            raise KeyError("scores")
+
+        monkeypatch.setattr(plugin("panels.cache"), "_read", gone)
+        monkeypatch.setattr(plugin("panels.cache"), "_rankings", {})
+        with jobs.job(written[0], "elfs", "Running ELFS", {"dynamics": 1}):
+            panel.fire("on_save")
+            assert panel.said == ["The run is being written anew; wait until it is done."]
+            assert "written anew" in panel.text and "KeyError" not in panel.text
+
+    def test_a_finding_that_asks_nothing_is_mended_at_once(self, panel, written, plugin, monkeypatch):
+        import fiftyone.operators as foo
+
+        integrity, done = plugin("elfs_plugin.runs.integrity"), []
+        found = [
+            integrity.Finding("unfinished", "Half is written.", "repair_run", "Finish writing"),
+            integrity.Finding("names_out_of_date", "One name is out of date."),
+        ]
+        monkeypatch.setattr(
+            plugin("elfs_plugin.runs"), "check_run",
+            lambda _, key: integrity.RunHealth(key, [] if done else found, False), raising=False,
+        )  # fmt: skip
+
+        class Repair:
+            def run(self, ctx, collection, sinks):
+                done.append((ctx.params["key"], collection.name))
+
+        given = foo.get_operator
+        monkeypatch.setattr(foo, "get_operator", lambda uri: Repair() if uri.endswith("repair_run") else given(uri))
+        panel.fire("on_load")
+        assert panel.alerts[:2] == ["Half is written.", "One name is out of date."]
+        assert panel.find("cuts") and panel.find("mend_1") is None  # the rest of the run is shown
+        panel.press("mend_0")
+        assert done == [("elfs", written[0].name)]
+        assert panel.said == ["Finish writing: done"] and "Half is written." not in panel.alerts
+
+    def test_a_curve_of_older_scores_is_not_denied(self, panel, written):
+        numbers = {"betas": [0.0, 0.5], "accuracies": [[0.5], [0.7]], "mean": [0.5, 0.7], "spread": [0.0, 0.0]}
+        curve = {"budget": 1, **numbers, "chosen": 0.5, "smallest": 0.5, "reason": "Why."}
+        assert "No β has been searched yet" in panel.text
+        record.save_results(written[0], "elfs", beta=curve)
+        panel.fire("on_load")
+        record.save_results(written[0], "elfs", beta=None)  # as an update does
+        panel.fire("on_load")
+        assert "No β has been searched yet" not in panel.text and "was for the older ones" in panel.text
 
     def test_results_are_lost(self, panel, written):
         journal.save_results(written[0], "elfs", histogram=None, failures=None)

@@ -230,13 +230,48 @@ class TestOneTheme:
         page.wait_for_timeout(500)
         shows(page, HARD, 40)
 
+    def test_what_was_typed_stays_and_what_does_not_fit_is_told_beside_it(self, cuts, page):
+        type_in(page, "β in percent", "20.9")  # 25 of 120 are 20.83%
+        expect(page.get_by_label("β in percent", exact=True)).to_have_value("20.9")
+        expect(page.locator("[data-zone=hard]")).to_have_attribute("data-count", "25")
+        type_in(page, "β in percent", "20")
+        for label, text, note in (
+            ("Budget in images", "99,999", "The budget can be 1 to 96 beside this β."),
+            ("Budget in percent", "-5", "The budget can be 1 to 96 (80%) beside this β."),
+        ):
+            type_in(page, label, text)
+            expect(page.get_by_text(note)).to_be_visible()
+            expect(page.locator("[data-zone=hard]")).to_have_attribute("data-count", "24")  # β stays
+        shows(page, HARD, 1)
+        for text, hard in (("-5", 0), ("150", 119)):
+            type_in(page, "β in percent", text)
+            expect(page.get_by_text("β can be 0 to 99.17% beside this budget.")).to_be_visible()
+            shows(page, hard, 1)
+        type_in(page, "β in percent", "20")
+        expect(page.get_by_text("beside this budget")).to_have_count(0)
+
+    def test_a_release_shows_the_coreset_before_any_zone_was_asked_for(self, finished_run, page):
+        expect(page.locator(".elfs-plot")).to_be_visible()
+        drag(page, "hard", 40)
+        expect(page.get_by_text(re.compile(rf"^{N} samples$"))).to_have_count(0)
+
+    def test_a_second_tab_takes_nothing_from_the_first(self, cuts, page, context, app_url):
+        other = context.new_page()
+        other.goto(app_url)
+        expect(other.locator(".elfs-plot")).to_be_visible()
+        other.wait_for_timeout(6_000)  # longer than a page waits for the word of its component
+        for tab in (page, other):
+            expect(tab.locator(".elfs-plot")).to_be_visible()
+            expect(tab.locator(".elfs-stand-in:visible")).to_have_count(0)
+        other.close()
+
     def test_without_the_component_there_are_sliders(self, finished_run, context, app_url):
         context.route("**/js/elfs.js*", lambda route: route.fulfill(status=404, body=""))
         page = context.new_page()
         page.goto(app_url)
-        images = page.get_by_label("Budget in images").or_(page.locator("input[type=number]").last)
-        images.first.fill("30")
-        images.first.press("Tab")
+        images = page.locator("input[type=number]")
+        images.fill("30")
+        images.press("Tab")
         expect(value_of(page, "coreset")).to_contain_text("30")
         hard, easy = (
             int(re.search(r"\d+", value_of(page, f"too {end}").inner_text()).group()) for end in ("hard", "easy")
