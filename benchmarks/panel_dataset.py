@@ -121,7 +121,7 @@ def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
     from elfs_plugin.cluster_health import health, health_warnings, per_cluster
     from elfs_plugin.clustering import PseudoLabels
-    from elfs_plugin.runs import changes, graph, ranking, record, vectors, views
+    from elfs_plugin.runs import changes, graph, journal, ranking, record, vectors, views
     from elfs_plugin.runs.session import HISTOGRAM_BINS
     from elfs_plugin.runs.vectors import LARGE
 

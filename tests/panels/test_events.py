@@ -8,7 +8,7 @@ import fiftyone.operators as foo
 import pytest
 
 from elfs_plugin import runs
-from elfs_plugin.runs import jobs, record
+from elfs_plugin.runs import jobs, journal, record
 
 N = 12
 

@@ -2,7 +2,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.runs import graph, record
+from elfs_plugin.runs import graph, journal, record
 
 
 def test_a_scored_image(written):

@@ -3,7 +3,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.runs import jobs, record
+from elfs_plugin.runs import jobs, journal, record
 
 
 def findings(dataset, key="elfs"):

@@ -3,7 +3,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput, NameTaken
-from elfs_plugin.runs import record
+from elfs_plugin.runs import journal, record
 from elfs_plugin.runs.record import RunRecord
 
 
