@@ -4,7 +4,6 @@ Every function takes ``(root, begin, …)``: the world's folder, and what to cal
 """
 
 import importlib
-import os
 import tempfile
 import threading
 import time
@@ -15,7 +14,7 @@ import fiftyone.operators as foo
 import numpy as np
 
 from .moments import Writes
-from .nursery import PLUGIN
+from .nursery import PLUGIN, replace
 
 DATASET = "faults"
 CLASSES = 6
@@ -35,7 +34,7 @@ def operate(root, begin, calls, stop=None, again=False, temporary_limit=None):
     """
     tempfile.tempdir = None
     if temporary_limit is not None:
-        importlib.import_module(f"{PLUGIN}.images").MEMORY_LIMIT_BYTES = temporary_limit
+        replace(importlib.import_module(f"{PLUGIN}.images"), "MEMORY_LIMIT_BYTES", temporary_limit)
     writes = Writes(root, stop)
     dataset = fo.load_dataset(DATASET)
     outcomes = [[] for _ in calls]
@@ -171,10 +170,3 @@ def change_samples(root, begin, added, deleted):
                for path, kind in zip(paths, kinds)]  # fmt: skip
     dataset.add_samples(samples)
     return {"samples": len(dataset)}
-
-
-def free_space(root, begin, place):
-    """Bytes that are free in a place of the world (for checks of the campaign itself)."""
-    begin()
-    status = os.statvfs(os.path.join(root, place))
-    return status.f_bavail * status.f_frsize

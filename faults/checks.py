@@ -105,9 +105,9 @@ class Examiner:
             return []  # whether it is all gone is asked next
         found = contents.run_contents(self._world.read(), scene.names, answer)
         # A step may end before the operator would have: the run is whole then, up to a stage.
-        if not audit.judge(scene.old, scene.new, found).torn or self._reachable(scene, taken, found):
+        wrong = audit.judge(scene.old, scene.new, found).torn
+        if not wrong or self._reachable(scene, taken, found):
             return []
-        wrong = contents.run_differences(scene.new, found)
         return [f"{', '.join(taken)}, offered, does not make it whole: {'; '.join(wrong[:2])}"]
 
     def _reachable(self, scene, steps, found):

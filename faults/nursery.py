@@ -160,11 +160,18 @@ def _prepare():
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     importlib.import_module("faults.actions")
-    clustering = importlib.import_module(f"{PLUGIN}.clustering")
-    few = clustering.ClusteringConfig(heads=2, learning_rate=2e-4, min_steps=100, max_steps=100, warm_start_steps=50)
+    config = importlib.import_module(f"{PLUGIN}.clustering").ClusteringConfig
+    few = config(heads=2, learning_rate=2e-4, min_steps=100, max_steps=100, warm_start_steps=50)
     for preset in ("quick", "default"):
-        setattr(clustering.ClusteringConfig, preset, staticmethod(lambda: few))
-    importlib.import_module(f"{PLUGIN}.beta_search").FAST_STEPS = 20
+        replace(config, preset, staticmethod(lambda: few))
+    replace(importlib.import_module(f"{PLUGIN}.beta_search"), "FAST_STEPS", 20)
+
+
+def replace(owner, name, value):
+    """Sets what is there: a setting of the library that has been renamed must not pass unnoticed."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner} has no {name} any more; the campaign has to follow.")
+    setattr(owner, name, value)
 
 
 def _say(**message):

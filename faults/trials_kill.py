@@ -42,6 +42,11 @@ def moments(random, scene, count):
     return [{**moment, "place": place} for place, moment in enumerate(found)]
 
 
+def _early(moment, scene):
+    """Whether an operator that heeds a signal at that moment cannot have got to its end."""
+    return moment.get("write", 0) < 0.5 * len(scene.writes) and moment.get("seconds", 0) < 0.5 * scene.seconds
+
+
 def describe(moment, scene):
     if "seconds" in moment:
         return f"after {moment['seconds']:.2f} of {scene.seconds:.2f} s"
@@ -62,6 +67,13 @@ def kill(campaign, scene, moment, number):
     reasons = []
     if not campaign.nursery.wait(child, END_SECONDS):
         reasons.append(f"it has not ended {END_SECONDS} s after {number.name}")
-    if not child.signal and child.result and "value" in child.result:
+    result = child.result or {}
+    if not child.signal and "value" in result:
         campaign.note = TOO_LATE
+    elif number == signal.SIGINT and _early(moment, scene) and not scene.target:
+        try:
+            if campaign.scenes.look(scene.names)[0] == scene.new:
+                reasons.append("Ctrl-C was not heard: the operator went on to its end")
+        except RuntimeError:  # the examiner tells
+            pass
     return reasons + campaign.examiner.examine(scene)
