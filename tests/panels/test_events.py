@@ -597,9 +597,9 @@ class TestWhatCanHappenToARun:
         numbers = {"betas": [0.0, 0.5], "accuracies": [[0.5], [0.7]], "mean": [0.5, 0.7], "spread": [0.0, 0.0]}
         curve = {"budget": 1, **numbers, "chosen": 0.5, "smallest": 0.5, "reason": "Why."}
         assert "No β has been searched yet" in panel.text
-        record.save_results(written[0], "elfs", beta=curve)
+        journal.save_results(written[0], "elfs", beta=curve)
         panel.fire("on_load")
-        record.save_results(written[0], "elfs", beta=None)  # as an update does
+        journal.save_results(written[0], "elfs", beta=None)  # as an update does
         panel.fire("on_load")
         assert "No β has been searched yet" not in panel.text and "was for the older ones" in panel.text
 
