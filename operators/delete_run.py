@@ -30,7 +30,7 @@ class DeleteRun(ElfsOperator):
 
             key = ctx.params.get("key") or default
             record = runs.load_record(ctx.dataset, key) if key else None
-            if record is not None or (key and runs.is_left_behind(ctx.dataset, key)):
+            if record is not None or (key and runs.has_traces(ctx.dataset, key)):
                 return
             have = ", ".join(keys) or "none"
             if key:
@@ -41,7 +41,7 @@ class DeleteRun(ElfsOperator):
             )
 
         if check(prop, exists) and record is None:
-            text = "What a run left in this dataset, its record being elsewhere, is removed. It cannot be undone."
+            text = "The dataset has no record of this run; what the run has left on it is removed. It cannot be undone."
             inputs.view("what", types.Warning(label=text))
         elif record is not None:
             removed = [f"field {record.key}"]

@@ -23,9 +23,9 @@ _MODULES = {
     "cards": ("card",),
     "changes": ("Changes", "count_changes"),
     "cluster_samples": ("cluster_samples",),
-    "deletion": ("delete_run",),
+    "deletion": ("delete_run", "has_traces"),
     "export": ("export_coreset",),
-    "fields": ("is_left_behind", "writable"),
+    "fields": ("writable",),
     "integrity": ("check_run", "Finding", "RunHealth"),
     "jobs": ("read_job", "request_cancel"),
     "members": (

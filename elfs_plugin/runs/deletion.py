@@ -18,7 +18,7 @@ def delete_run(dataset, key="elfs"):
     shared = dataset._dataset
     dataset = own.own_dataset(shared)
     found = record.load_record(dataset, key)
-    if found is None and not _has_traces(dataset, key):
+    if found is None and not has_traces(dataset, key):
         have = ", ".join(record.list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
     record.check_format(found)
@@ -38,8 +38,8 @@ def delete_run(dataset, key="elfs"):
         lock.release()
 
 
-def _has_traces(dataset, key):
-    """Whether a run without a record has left something: its field, a link to its record, a job that died early."""
+def has_traces(dataset, key):
+    """Whether a run without a record has left something: its field, a link to its record, a job that ended early."""
     dataset._reload(hard=True)
     if fields.is_left_behind(dataset, key):
         return True
