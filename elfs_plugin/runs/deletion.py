@@ -44,7 +44,8 @@ def has_traces(dataset, key):
     if fields.is_left_behind(dataset, key):
         return True
     linked = record.run_document(dataset, key) is None and key in dataset._doc.runs
-    return linked or jobs.read_job(dataset, key) is not None
+    kept = {f"{what}_{key}" for what in ("job", "cancel", "lock", "ids")}
+    return linked or bool(kept & set(jobs.store(dataset).list_keys()))
 
 
 def is_half_deleted(run):

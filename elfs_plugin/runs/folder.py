@@ -63,7 +63,7 @@ def prepare(dataset, key):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _mark(folder.parent)
-        kept_files.sweep(folder)
+        kept_files.sweep(folder.parent)
         kept_files.check_writable(folder)
     except OSError as error:
         return cannot_keep(folder, error)
@@ -74,6 +74,7 @@ def remove_run_folder(dataset, key):
     """Removes a run's folder, and its dataset's when it was the last. A link there is removed, not what it leads to."""
     folder = run_folder(dataset, key)
     _remove_tree(folder)
+    kept_files.sweep(folder.parent)
     _remove_if_empty(folder.parent)
 
 

@@ -1,6 +1,6 @@
 """Finishing what a job had decided to write when it was killed."""
 
-from . import jobs, journal, own, record, unlinked
+from . import graph, jobs, journal, own, record, unlinked, vectors
 from .deletion import resume_deletion
 
 FINISHING = "Finishing what was begun"
@@ -20,6 +20,16 @@ def settle(dataset, key, verify=lambda: None):
     if not resume_deletion(dataset, key, verify):
         journal.finish(dataset, key, verify)
     journal.sweep(dataset, key)
+    _remove_other_files(dataset, key)
+
+
+def _remove_other_files(dataset, key):
+    """Removes the files of earlier results, which a killed job may have left beside those of the record."""
+    run = record.load_record(dataset, key)
+    if run is not None:
+        place = record.run_folder(dataset, key)
+        graph.remove_others(place, run.graph)
+        vectors.remove_others(place, run.vectors)
 
 
 def repair_run(dataset, key="elfs", *, sinks=()):
