@@ -374,13 +374,6 @@ class TestCompare:
         assert (name, panel.said) == ("compare_coresets", [])
         assert sent["members"] == ["elfs@beta=0.42,budget=4", "tag:elfs_coreset"]
         assert runs.member_ids(written[0], sent["members"][0]) == written[1][5:9]
-        # The operator takes what the panel sends, to the result.
-        with ThreadPoolExecutor(1) as thread:
-            context = {"dataset": written[0], "params": {**sent, "seeds": 1, "progress": None}}
-            thread.submit(foo.execute_operator, "@elfs/coreset/compare_coresets", context).result()
-        assert runs.load_results(written[0], "elfs")["comparison"]["sizes"] == [4, 3]
-        panel.fire("on_tab", value="compare")
-        assert [row["name"] for row in panel.data["compared_2"]] == ["elfs: β 42%, 4 images", "tag elfs_coreset"]
 
     def test_what_was_ticked_stays_and_what_is_saved_later_is_offered(self, panel, written):
         panel.fire("on_commit", hard=2, budget=3, serial=1).press("save_coreset")
@@ -696,4 +689,5 @@ def test_every_tab_shows_its_results(plugin, analysed):
         panel.fire("on_tab", value=tab)
         assert "failed" not in panel.drawn and text in panel.text
     assert len(panel.fire("on_tab", value="compare").data["methods_3"]) == 3
+    assert [row["name"] for row in panel.data["compared_2"]] == ["tag first", "elfs: β 30%, 10 images"]
     assert found["stability"]["sentence"] in panel.text
