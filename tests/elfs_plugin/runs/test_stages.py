@@ -150,6 +150,16 @@ def test_the_same_seed_gives_the_same_samples(finished, new_dataset):
     assert {v[1:] for v in values(other, *paths)} == {v[1:] for v in values(dataset, *paths)}
 
 
+def test_the_order_of_a_view_does_not_matter(dataset):
+    orders = {"one": dataset, "two": dataset.shuffle(seed=51), "three": dataset.sort_by("filepath", reverse=True)}
+    found = []
+    for key, view in orders.items():
+        run(view, key, encoder="pixels", beta="auto", repeats=1)
+        names = [path.replace("elfs", key) for path in FIELDS]
+        found.append((dataset.values(names), runs.load_record(dataset, key).stages["beta"]["chosen"]))
+    assert found[0] == found[1] == found[2]
+
+
 def test_the_stages_one_by_one_are_the_whole(finished, dataset, new_dataset):
     whole, summary = finished
     runs.compute_embeddings(dataset)
