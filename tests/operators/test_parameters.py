@@ -180,7 +180,7 @@ def test_an_error_that_nobody_expected_is_a_sentence(finished, operator, plugin,
 
     monkeypatch.setattr(plugin("elfs_plugin.runs"), "select_coreset", fails, raising=False)
     text = refusal(operator, "select_coreset", finished[0], budget=20, beta=0.1)
-    assert text.startswith("Select coreset has ended by an error that was not expected (KeyError: 'scores')")
+    assert text.startswith("Something unexpected happened (KeyError: 'scores'). Your data is unharmed")
 
 
 def test_progress_in_the_terminal(finished, operator, capsys, monkeypatch):
