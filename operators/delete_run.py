@@ -46,7 +46,8 @@ class DeleteRun(ElfsOperator):
         elif record is not None:
             removed = [f"field {record.key}"]
             removed += [f"field {record.embeddings_field}"] if record.owns_embeddings else []
-            removed += [f"tag {tag}" for tag in record.tags] + [f"saved view {name}" for name in record.saved_views]
+            removed += [f"tag {tag}" for tag in record.own_tags]
+            removed += [f"saved view {name}" for name in record.own_views(ctx.dataset)]
             inputs.view("what", types.Warning(label="This removes: " + ", ".join(removed) + ". It cannot be undone."))
 
     def run(self, ctx, collection, sinks):

@@ -325,7 +325,7 @@ def output_inputs(ctx, inputs, key, default_tag=None):
     prop = inputs.str("tag", default=default_tag, required=False, label="Tag",
                       description="Tag the coreset's samples" + ("" if default_tag else " (optional)"))  # fmt: skip
     if tag:
-        check(prop, check_tag, ctx.dataset, tag, record.tags if record else ())
+        check(prop, check_tag, ctx.dataset, tag, record.own_tags if record else ())
     prop = inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)")
     if view_name:
         check(prop, check_view_name, ctx.dataset, view_name, record.own_views(ctx.dataset) if record else ())

@@ -281,8 +281,8 @@ class Tune(Part):
 
         record, key = self.model(ctx).record, ctx.panel.state.key
         tag = (tag or "").strip() or default_tag(key)
-        names.check_tag(ctx.dataset, tag, mine=record.tags)
-        return tag, names.free_view_name(ctx.dataset, tag, key, mine=record.saved_views)
+        names.check_tag(ctx.dataset, tag, mine=record.own_tags)
+        return tag, names.free_view_name(ctx.dataset, tag, key, mine=record.own_views(ctx.dataset))
 
     @needs_run
     def on_save(self, ctx):

@@ -63,14 +63,21 @@ class RunRecord:
         self.view_ids = [entry for entry in self.view_ids if entry["name"] != name]
         self.view_ids.append({"name": name, "id": str(view_id)})
 
+    @property
+    def own_tags(self):
+        """The tags that are this run's, those among them that an interrupted job had decided on."""
+        coming = ((self.pending or {}).get("record") or {}).get("tags", ())
+        return [*self.tags, *(tag for tag in coming if tag not in self.tags)]
+
     def own_views(self, dataset):
         """Names of the saved views that are on the dataset and are this run's."""
         ids = {entry["name"]: entry["id"] for entry in self.view_ids}
-        for name in ((self.pending or {}).get("record") or {}).get("saved_views", ()):
+        coming = ((self.pending or {}).get("record") or {}).get("saved_views", ())
+        for name in coming:
             ids.pop(name, None)  # it may have been saved already, under an id that is not noted yet
         there = names.saved_view_ids(dataset)
         # Runs of older versions did not note the ids.
-        return [name for name in self.saved_views if name in there and ids.get(name, there[name]) == there[name]]
+        return [name for name in dict.fromkeys([*self.saved_views, *coming]) if name in there and ids.get(name, there[name]) == there[name]]
 
     @property
     def is_newer(self):

@@ -23,7 +23,7 @@ def check_names(dataset, run, tag, view_name, expected=None):
         Changed: when another coreset than ``expected`` (a :func:`saved_token`) is saved under the tag
     """
     if tag:
-        names.check_tag(dataset, tag, run.tags)
+        names.check_tag(dataset, tag, run.own_tags)
     if view_name:
         names.check_view_name(dataset, view_name, run.own_views(dataset))
     if tag and expected is not None and saved_token(run, tag) != expected:

@@ -6,7 +6,7 @@ from fiftyone.core import odm
 
 from elfs_plugin import runs
 from elfs_plugin.errors import TakenOver
-from elfs_plugin.runs import carry, fields, jobs, journal, record, roster
+from elfs_plugin.runs import carry, fields, jobs, journal, record, roster, selection
 
 VALUES = ("filepath", "tags", "elfs.pseudo_label.label", "elfs.aum", "elfs.rank", "elfs.zone")
 
@@ -130,6 +130,20 @@ def test_the_next_job_finishes_what_was_begun(earlier, monkeypatch):
     assert "unfinished" not in runs.check_run(dataset, "elfs").codes
     assert runs.load_record(dataset, "elfs").saved["kept"]["budget"] == 4
     assert sorted(dataset.match_tags("kept").values("elfs.rank")) == [3, 4, 6]  # rank 5 is deleted
+
+
+def test_names_of_an_interrupted_job_are_the_runs_own(earlier, monkeypatch):
+    def under_new_names(dataset):
+        runs.select_coreset(dataset, budget=4, beta=0, tag="other", view_name="Other")
+
+    dataset = earlier()
+    assert killed_before(monkeypatch, 3, under_new_names, dataset)
+    run = runs.load_record(dataset, "elfs")
+    assert run.tags == ["kept"] and run.own_tags == ["kept", "other"]
+    assert "Other" in run.own_views(dataset) or "Other" not in dataset.list_saved_views()
+    selection.check_names(dataset, run, "other", "Other")
+    under_new_names(dataset)
+    assert dataset.count_sample_tags()["other"] == 4
 
 
 def test_what_was_begun_can_be_deleted(earlier, monkeypatch):
