@@ -29,6 +29,7 @@ def delete_run(dataset, key="elfs"):
             removed = _remove_left_behind(dataset, key)
         else:
             removed = _remove(dataset, record.load_record(dataset, key) or found, lock.verify)
+        journal.sweep(dataset, key)
         record.remove_run_folder(dataset, key)
         jobs.forget(dataset, key)
         roster.forget(dataset, key)
@@ -58,6 +59,7 @@ def resume_deletion(dataset, key, verify):
     if run is None or not is_half_deleted(run):
         return False
     _remove(dataset, run, verify)
+    journal.sweep(dataset, key)
     record.remove_run_folder(dataset, key)
     roster.forget(dataset, key)
     return True
@@ -86,7 +88,6 @@ def _remove(dataset, run, verify):
         if run.owns_embeddings and release_embeddings(dataset, key, run.embeddings_field):
             removed.append(run.embeddings_field)
         workspace.release(dataset, run)
-        journal.sweep(dataset, key)
         for file_id in files:
             record.remove_results_file(file_id)
         dataset._reload(hard=True)
