@@ -77,7 +77,8 @@ class RunRecord:
             ids.pop(name, None)  # it may have been saved already, under an id that is not noted yet
         there = names.saved_view_ids(dataset)
         # Runs of older versions did not note the ids.
-        return [name for name in dict.fromkeys([*self.saved_views, *coming]) if name in there and ids.get(name, there[name]) == there[name]]
+        known = dict.fromkeys([*self.saved_views, *coming])
+        return [name for name in known if name in there and ids.get(name, there[name]) == there[name]]
 
     @property
     def is_newer(self):
