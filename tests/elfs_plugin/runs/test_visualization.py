@@ -87,6 +87,6 @@ def test_vectors_in_a_file_of_the_run(dataset, monkeypatch):
     monkeypatch.setattr(vectors, "LARGE", 50)
     runs.compute_embeddings(dataset)
     runs.compute_pseudo_labels(dataset, num_clusters=3)
-    assert (record.run_folder(dataset, "elfs") / "embeddings.npy").is_file()
+    assert vectors.has_file(record.run_folder(dataset, "elfs"), runs.load_record(dataset, "elfs").vectors)
     dataset.delete_samples(dataset.values("id")[:5])
     assert runs.visualize(dataset, method="pca")["samples"] == 75
