@@ -4,10 +4,14 @@ A step is a plain mapping with ``do``, its name in :data:`STEPS`. Its function t
 be, and the step. Values of all samples are moved by the database itself, in one command.
 """
 
+import logging
+
 from bson import json_util
 from fiftyone.core import odm
 
-from . import fields, jobs, record, removal, views, workspace
+from . import claims, fields, jobs, record, removal, views, workspace
+
+logger = logging.getLogger(__name__)
 
 STAGED = "elfs.staged"
 
@@ -79,6 +83,10 @@ def _view(dataset, run, step):
     """Saves a view of a tag, or of an interval of ranks."""
     with jobs.changing(dataset):
         dataset._reload(hard=True)
+        if not claims.may_save(dataset, step):
+            logger.warning("The view '%s' was not saved: somebody else has saved one of that name.", step["name"])
+            run.saved_views = [name for name in run.saved_views if name != step["name"]]
+            return
         if step.get("tag"):
             view = fields.writable(dataset).match_tags(step["tag"])
         else:

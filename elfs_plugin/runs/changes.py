@@ -82,21 +82,24 @@ def count_changes(dataset, run):
 
 
 def lost_ids(dataset, run):
-    """Ids of the samples that the run scored, that exist and that have no rank any more: somebody emptied the field,
-    say. They have not been deleted.
+    """Ids of the samples that the run scored, that exist and that have lost their rank, and of those that have lost
+    their score or pseudo-label alone: somebody emptied a field, say. They have not been deleted.
 
     Without a roster (runs of older versions, very large ones) those are found that have kept another value of the run.
     """
-    collection, path = dataset._sample_collection, f"{run.key}.rank"
-    scored = roster.load(dataset, run.key, ranking_version(run))
+    collection, key = dataset._sample_collection, run.key
+    path, needed = f"{key}.rank", (f"{key}.{run.stages['scores']['score']}", f"{key}.pseudo_label.label")
+    partly = {path: {"$gte": 0}, "$or": [{name: None} for name in needed]}
+    partly = sorted(str(sample["_id"]) for sample in collection.find(partly, {"_id": 1}))
+    scored = roster.load(dataset, key, ranking_version(run))
     if scored is None:
-        others = [{f"{run.key}.{name}": {"$ne": None}} for name in ("pseudo_label", "aum", "el2n", "forgetting")]
+        others = [{f"{key}.{name}": {"$ne": None}} for name in ("pseudo_label", "aum", "el2n", "forgetting")]
         wanted = {path: None, "created_at": {"$lte": run_time(dataset, run)}, "$or": others}
-        failed = record.load_results(dataset, run.key).get("failures", {})
+        failed = record.load_results(dataset, key).get("failures", {})
         found = (str(sample["_id"]) for sample in collection.find(wanted, {"_id": 1}))
-        return sorted(i for i in found if i not in failed)
+        return sorted(i for i in found if i not in failed), partly
     ranked = {str(sample["_id"]) for sample in collection.find({path: {"$gte": 0}}, {"_id": 1})}
-    return sorted(paths_of(dataset, [i for i in scored if i not in ranked]))
+    return sorted(paths_of(dataset, [i for i in scored if i not in ranked])), partly
 
 
 def paths_of(dataset, ids):

@@ -117,6 +117,9 @@ def _remove_left_behind(dataset, key):
     with jobs.changing(dataset):
         unlinked.mend(dataset, record.RunRecord(key))
         dataset._reload(hard=True)
-        both = fields.is_left_behind(dataset, embeddings) and release_embeddings(dataset, key, embeddings)
+        both = fields.is_left_behind(dataset, embeddings)
+        if both:
+            fields.mark(dataset, embeddings)
+            both = release_embeddings(dataset, key, embeddings)
         removed = fields.delete_group(dataset, key)
     return {"key": key, "fields": [*removed, *([embeddings] if both else [])], "tags": [], "saved_views": []}

@@ -53,13 +53,27 @@ def is_left_behind(dataset, field):
     found = dataset.get_field(field)
     if found is None:
         return False
-    if (found.info or {}).get("written_by") == _MARK["written_by"]:
+    if is_marked(dataset, field):
         return True
     # Earlier versions left no mark: told by what the nested field holds, or by the name beside such a one.
     if isinstance(found, fo.VectorField):
         key = field.removesuffix("_embeddings")
         return key != field and _looks_like_a_run(dataset.get_field(key))
     return _looks_like_a_run(found)
+
+
+def is_marked(dataset, field):
+    """Whether the field is there and ELFS declared it."""
+    found = dataset.get_field(field)
+    return found is not None and (found.info or {}).get("written_by") == _MARK["written_by"]
+
+
+def mark(dataset, field):
+    """Marks a field that an earlier version, which left no marks, has written."""
+    found = dataset.get_field(field)
+    if isinstance(found, (fo.VectorField, fo.EmbeddedDocumentField)) and not is_marked(dataset, field):
+        found.info = {**(found.info or {}), **_MARK}
+        found.save()
 
 
 def _looks_like_a_run(found):
@@ -101,9 +115,9 @@ def declare_vectors(dataset, key, field):
 
 def delete_group(dataset, key):
     """Deletes what a run has written in its nested field, and the field with it unless somebody else has added to it.
-    Returns what was deleted."""
+    A field that somebody else has put in its place stays. Returns what was deleted."""
     found = dataset.get_field(key)
-    if found is None:
+    if found is None or not is_left_behind(dataset, key):
         return []
     drop_indexes(dataset, key)
     inside = set(found.get_field_schema()) if isinstance(found, fo.EmbeddedDocumentField) else set()

@@ -31,8 +31,8 @@ STALE_SECONDS = 120
 VERIFY_SECONDS = 1.0
 """A job that reports asks this often whether it is still the owner of its run."""
 
-WAIT_SECONDS = 60
-"""How long :func:`changing` waits for others."""
+WAIT_SECONDS = 180
+"""How long :func:`changing` waits for others: longer than it takes to see that one has died."""
 
 _CHANGING = "changing"
 """The key of the lock of :func:`changing`: without the ``lock_`` of a run's, so that no run key can meet it."""

@@ -15,7 +15,7 @@ from bson import ObjectId, json_util
 from fiftyone.core import odm
 from pymongo import WriteConcern
 
-from . import carry, record
+from . import carry, claims, jobs, record
 
 _CHUNK = 2000
 _TEXT_BYTES = 8_000_000
@@ -76,14 +76,20 @@ def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: 
 
     Returns:
         the record as it is now
+
+    Raises:
+        NameTaken: when a name that the draft is to write under has become somebody else's, see :mod:`.claims`
     """
     before = record.load_record(dataset, run.key) or record.RunRecord(run.key)
     token = uuid.uuid4().hex
     try:
         steps = _stage(dataset, run, draft, token, verify, progress)
-        before.pending = {"token": token, "steps": steps, "record": record.stored(run)}
-        verify()
-        record.save_record(dataset, before)
+        with jobs.changing(dataset):
+            dataset._reload(hard=True)
+            claims.check(dataset, before, run, steps)
+            before.pending = {"token": token, "steps": steps, "record": record.stored(run)}
+            verify()
+            record.save_record(dataset, before)
     except BaseException:
         # Whether the record was written is not known when the database has gone; then the staged values must stay.
         known = record.load_record(dataset, run.key)

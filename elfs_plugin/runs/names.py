@@ -161,6 +161,12 @@ def saved_view_ids(dataset):
     return {view.name: str(view.id) for view in _view_documents(dataset)}
 
 
+def find_view(dataset, name):
+    """FiftyOne's document of the saved view that it does not tell from one of this name, or None."""
+    slug = fou.to_slug(name)
+    return next((view for view in _view_documents(dataset) if view.slug == slug), None)
+
+
 def _view_documents(dataset):
     """Those that the dataset links to: a process that was killed may have left others."""
     found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"saved_views": 1}) or {}

@@ -8,12 +8,23 @@ lets the others read what it has changed when it is done.
 import contextlib
 
 import fiftyone as fo
+from fiftyone.core import odm
 from fiftyone.core import view as fov
+
+from ..errors import InvalidInput
 
 
 def own_dataset(dataset):
-    """The dataset, as it is in the database now, as an object of its own."""
-    return type(fo.Dataset)._make_instance(fo.Dataset, dataset.name, False)
+    """The dataset, as it is in the database now, as an object of its own.
+
+    Raises:
+        InvalidInput: when it has been deleted
+    """
+    # By its id: another process may have renamed it, and its old name may be another one's.
+    found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"name": 1})
+    if found is None:
+        raise InvalidInput("The dataset has been deleted. Open another one.")
+    return type(fo.Dataset)._make_instance(fo.Dataset, found["name"], False)
 
 
 def rebound(collection, dataset):

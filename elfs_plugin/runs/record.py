@@ -19,7 +19,10 @@ METHOD = "elfs"
 
 FORMAT = 3
 """Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``; 3
-added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``."""
+added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``, and marks on the
+fields that are written."""
+
+_MARKED = 3
 
 STAGE_ORDER = ("embeddings", "pseudo_labels", "scores", "beta", "selection")
 
@@ -108,7 +111,18 @@ def check_key(dataset, key):
         if document.config.get("method") != METHOD:
             raise NameTaken(f"The dataset already has a run '{key}' of another kind. Choose another run key.", "key")
         check_format(load_record(dataset, key))
-    elif dataset.has_sample_field(key) and not fields.is_left_behind(dataset, key):
+    check_group_field(dataset, key)
+
+
+def check_group_field(dataset, key):
+    """Refuses a run whose nested field is somebody else's, also when that has been put in the place of its own.
+
+    Raises:
+        NameTaken
+    """
+    run = load_record(dataset, key)
+    older = run is not None and run.format < _MARKED and run.owns_field  # marked when it is next saved
+    if dataset.has_sample_field(key) and not older and not fields.is_left_behind(dataset, key):
         raise NameTaken(
             f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
         )
@@ -131,6 +145,8 @@ def check_embeddings_field(dataset, record, field):
         InvalidInput, NameTaken
     """
     mine = record is not None and record.owns_embeddings and record.embeddings_field == field
+    # Somebody else may have put another one in its place.
+    mine = mine and (record.format < _MARKED or not dataset.has_sample_field(field) or fields.is_marked(dataset, field))
     if not mine:
         names.check_field_name(field, record.key if record is not None else None)
     if dataset.has_sample_field(field) and not mine and not _is_nobodys(dataset, field):
@@ -222,6 +238,13 @@ def require_record(dataset, key, stage, needed_by):
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}). Use run_elfs first.", "key")
     if stage is not None and stage not in record.stages:
+        coming = restored(key, (record.pending or {}).get("record") or {})
+        if stage in coming.stages:
+            raise InvalidInput(
+                f"A job on the run '{key}' was interrupted while it wrote its results. Use repair_run first, which "
+                "finishes that.",
+                "key",
+            )
         raise InvalidInput(
             f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
         )
@@ -242,7 +265,12 @@ def save_record(dataset, record):
     record.format = FORMAT
     with jobs.changing(dataset):
         dataset._reload(hard=True)  # another job may have registered a run since
-        _take_inherited(record, load_record(dataset, record.key))
+        kept = load_record(dataset, record.key)
+        _take_inherited(record, kept)
+        if kept is not None and kept.format < _MARKED:
+            for owned, name in ((kept.owns_field, kept.key), (kept.owns_embeddings, kept.embeddings_field)):
+                if owned and name:
+                    fields.mark(dataset, name)
         config = dataset.init_run()
         config.method = METHOD
         for name, value in stored(record).items():

@@ -5,8 +5,11 @@ from . import fields, record
 
 
 def release_embeddings(dataset, key, field):
-    """Deletes the vector field that a run wrote, or leaves it to another run that uses it. Returns whether deleted."""
-    if not dataset.has_sample_field(field):
+    """Deletes the vector field that a run wrote, or leaves it to another run that uses it. Returns whether deleted.
+
+    A field that somebody else has put in its place stays.
+    """
+    if not fields.is_marked(dataset, field):
         return False
     for other_key in record.list_runs(dataset):
         if other_key != key and record.load_record(dataset, other_key).embeddings_field == field:

@@ -11,16 +11,19 @@ from bson import ObjectId
 
 from . import jobs
 
-MOST = 4_000_000
-"""Samples that fit into one document of MongoDB; larger runs keep no roster."""
+MOST = 15_000_000
+"""Characters that fit into one document of MongoDB: some four million ids, or one million that were drawn at random.
+Larger runs keep no roster."""
 
 
 def save(dataset, key, version, ids):
     """Keeps the ids of the scored samples for the ranking ``version``."""
-    if len(ids) > MOST:
-        return
     packed = zlib.compress(b"".join(ObjectId(i).binary for i in sorted(ids)), 6)
-    jobs.store(dataset).set(_name(key), {"version": version, "ids": base64.b85encode(packed).decode()})
+    text = base64.b85encode(packed).decode()
+    if len(text) > MOST:
+        forget(dataset, key)
+    else:
+        jobs.store(dataset).set(_name(key), {"version": version, "ids": text})
 
 
 def load(dataset, key, version):

@@ -3,7 +3,7 @@
 import time
 
 from ..errors import Changed
-from . import names, versions
+from . import claims, names, versions
 
 
 def saved_token(run, tag):
@@ -24,8 +24,10 @@ def check_names(dataset, run, tag, view_name, expected=None):
     """
     if tag:
         names.check_tag(dataset, tag, run.own_tags)
+        claims.check_others(dataset, run, [tag], ())
     if view_name:
         names.check_view_name(dataset, view_name, run.own_views(dataset))
+        claims.check_others(dataset, run, (), [view_name])
     if tag and expected is not None and saved_token(run, tag) != expected:
         now = run.saved.get(tag, {})
         what = f" ({now['budget']:,} images, β = {now['beta']:.3g})" if {"budget", "beta"} <= set(now) else ""

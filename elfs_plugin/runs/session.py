@@ -466,6 +466,7 @@ class Session:
         count = resolve_budget(budget, n)
         hard_count = resolve_beta(beta, count, n)
         self._draft.step("zones", hard=hard_count, coreset=count)
+        self._draft.cleared.discard(f"{self.key}.zone")  # the step writes all of them, and only where they change
         self.record.drop_after("selection")
         self.record.stages["selection"] = {"beta": beta, "budget": count, "hard": hard_count, "coreset": count,
                                            "easy": n - hard_count - count, "when": time.time()}  # fmt: skip

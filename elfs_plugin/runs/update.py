@@ -34,8 +34,9 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
     new ranks. Tags stay as they were saved: what has been sent to be labelled does not change by itself. The curve of
     an earlier β search goes when scores change.
 
-    An image that exists and has lost its values (somebody cleared the field, say) has not been deleted: it is taken in
-    again. Until everything is complete the run stays as it was; a job that was killed resumes.
+    An image that exists and has lost its values (somebody cleared a field, say) has not been deleted: it is taken in
+    again, with its pseudo-label and its vector where it has them still. Until everything is complete the run stays as
+    it was; a job that was killed resumes.
 
     Args:
         collection: a dataset (what was added since the run takes part) or a view (those of its samples that have no
@@ -46,7 +47,8 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         and ``left_out`` (of these and the new ones, those that could not be used)
 
     Raises:
-        InvalidInput: for a run without scores, or new samples of which none can be used
+        InvalidInput: for a run without scores, new samples of which none can be used, or given vectors that samples of
+            the run have lost
     """
     dataset = collection._dataset
     run = record.require_record(dataset, key, "scores", "an update")
@@ -59,15 +61,16 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         applied = job.record.stages.get("selection")
         scored = job.record.stages["scores"]["scored"]
         since = changes.count_changes(job.dataset, job.record)
-        lost = changes.lost_ids(job.dataset, job.record) if since.present < scored else []
-        deleted = max(since.deleted - len(lost), 0)
-        new = _new_samples(collection, job.dataset, job.record, lost)
-        added, left_out = 0, {}
-        if len(new):
-            added, left_out = _take_in(job, new)
-        if not added and (deleted or not since.dense or since.present != scored):
+        unranked, partly = changes.lost_ids(job.dataset, job.record)
+        deleted = max(since.deleted - len(unranked), 0)
+        lost = {*unranked, *partly}
+        new = _new_samples(collection, job.dataset, job.record)
+        added, restored, left_out = 0, 0, {}
+        if len(new) or lost:
+            added, restored, left_out = _take_in(job, new, lost)
+        if job.ids is None and (deleted or not since.dense or since.present != scored):
             job.rank_again()
-        if applied and (added or job.ids is not None):
+        if applied and job.ids is not None:
             # Everything after the scores was made from the old ones.
             n = job.record.stages["scores"]["scored"]
             budget = max(applied["coreset"] / scored, 1 / n)
@@ -75,69 +78,66 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
             job.apply(float(budget), max(beta, 0.0))
         summary = job.summary("scores")
         shutil.rmtree(job.folder / _FOLDER, ignore_errors=True)
-        return {**summary, "added": added - len(set(lost) - set(left_out)), "deleted": deleted,
-                "restored": len(set(lost) - set(left_out)), "left_out": len(left_out)}  # fmt: skip
+        return {**summary, "added": added, "deleted": deleted, "restored": restored, "left_out": len(left_out)}
 
 
-def _new_samples(collection, dataset, run, lost):
-    """The :class:`~.samples.Samples` that are to take part and do not yet, or do not any more though they exist."""
+def _new_samples(collection, dataset, run):
+    """The :class:`~.samples.Samples` that are to take part and never did."""
     if isinstance(collection, fo.Dataset):
         view = fields.writable(dataset).match(changes.added_query(dataset, run))
     else:
         samples.check_collection(collection)
         view = collection.match({f"{run.key}.rank": None})
-    found = samples.read_samples(view)
-    if not lost:
-        return found
-    paths = dict(zip(found.ids, found.paths)) | changes.paths_of(dataset, lost)
-    order = sorted(paths)
-    return samples.Samples(order, [paths[i] for i in order])
+    return samples.read_samples(view)
 
 
-def _take_in(job, new):
-    """Embeds, labels and scores new samples with all others. Returns (how many, {id: reason} of the rest)."""
+def _take_in(job, new, lost):
+    """Embeds, labels and scores new samples, and those that have lost values, with all others.
+
+    Returns:
+        how many of the new, and how many of the ``lost``, take part now; {id: reason} of the rest of both
+    """
     dataset, key, run = job.dataset, job.key, job.record
     stage = run.stages.get("embeddings", {})
-    whole = fields.writable(dataset)
-    label_ids, labels, names = fields.read_labels(whole, key)
-    # One that has lost its rank may have its label still.
-    fresh = set(new.ids)
-    old = [(i, label) for i, label in zip(label_ids, labels.tolist()) if i not in fresh]
-    old_ids = [i for i, _ in old]
-    if not old_ids:
+    label_ids, labels, names = fields.read_labels(fields.writable(dataset), key)
+    fresh = [i for i in new.ids if i not in lost]
+    labelled = dict(zip(label_ids, labels.tolist()))
+    for i in fresh:
+        labelled.pop(i, None)
+    if not labelled:
         raise InvalidInput(f"No image has a pseudo-label of the run '{key}' any more. Run ELFS again.", "key")
-    old_vectors, known = job.known_vectors(old_ids)
-    old_ids = [i for i, ok in zip(old_ids, known) if ok]
-    old_labels = np.array([label for (_, label), ok in zip(old, known) if ok], dtype=np.int32)
-    if not old_ids:
-        raise InvalidInput(f"No image of the run has a vector in '{run.embeddings_field}' any more. Run ELFS again.")
+    members = sorted({*labelled, *lost})
+    old_vectors, known = job.known_vectors(members)
+    ids = [i for i, ok in zip(members, known) if ok]
+    bare = [i for i, ok in zip(members, known) if not ok]
+    if bare and not (run.owns_embeddings and stage.get("encoder")):
+        raise InvalidInput(
+            f"{len(bare):,} images of the run have no usable vector in '{run.embeddings_field}' any more (the first: "
+            f"{bare[0]}). Write their vectors there again, or run ELFS again without them."
+        )
 
-    embeddings = _embed(job, new, stage, old_vectors.shape[1])
-    left_out = {new.ids[index]: reason for index, reason in embeddings.failures.items()}
-    new_ids = [i for i, ok in zip(new.ids, embeddings.ok) if ok]
+    paths = {**dict(zip(new.ids, new.paths)), **changes.paths_of(dataset, bare)}
+    wanted = sorted([*fresh, *bare])
+    embeddings = _embed(job, samples.Samples(wanted, [paths[i] for i in wanted]), stage, old_vectors.shape[1])
+    left_out = {wanted[index]: reason for index, reason in embeddings.failures.items()}
+    embedded = [i for i, ok in zip(wanted, embeddings.ok) if ok]
     failures = record.load_results(dataset, key).get("failures", {})
-    failures = {i: reason for i, reason in failures.items() if i not in set(new_ids)}
-    lost = [i for (i, _), ok in zip(old, known) if not ok]
-    job.failures = {**failures, **left_out, **dict.fromkeys(lost, "its vector is gone")}
+    taken = {*ids, *embedded}
+    job.failures = {**{i: reason for i, reason in failures.items() if i not in taken}, **left_out}
     run.failed = len(job.failures)
     run.stages["pseudo_labels"]["since"] = job.since
     job.save_failures()
-    if not new_ids:
-        return 0, left_out
-    progress = job.reporter.stage(PLACING)
-    near, similarities = cross_neighbors(embeddings.vectors, old_vectors, max(DEFAULT_K, graph.KEPT),
-                                         progress=part(progress, 0.0, 0.8))  # fmt: skip
-    voted = vote(old_labels[near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
-    _extend_graph(job, new_ids, embeddings.vectors, old_ids, near, similarities, part(progress, 0.8, 1.0))
-    if run.owns_embeddings and stage:
-        job.add_vectors(new_ids, embeddings.vectors)
-    job.add_labels(new_ids, voted.labels, voted.confidence, names)
+    if not embedded and not lost:
+        return 0, 0, left_out
+    if run.owns_embeddings and stage and embedded:
+        job.add_vectors(embedded, embeddings.vectors)
 
-    together = old_ids + new_ids
+    together = [*ids, *embedded]
     order = np.argsort(np.array(together), kind="stable")  # whatever came first: the result goes by ids
     job.ids = [together[row] for row in order.tolist()]
-    job.labels = np.concatenate([old_labels, voted.labels])[order]
     job.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)[order]
+    job.labels = np.array([labelled.get(i, -1) for i in job.ids], dtype=np.int32)
+    _label(job, names)
     job.names, job.num_clusters = names, max(len(names), 2)
     scores = dict(run.stages["scores"])
     run.stages["pseudo_labels"]["labelled"] = len(job.ids)
@@ -145,14 +145,38 @@ def _take_in(job, new):
         stage["embedded"] = len(job.ids)
     size = scores.get("image_size") or DEFAULT_IMAGE_SIZE
     job.score(ProxyConfig.from_dict(scores.get("proxy")), scores["score"], None, size)
-    left_out.update({i: reason for i, reason in job.failures.items() if i in set(new_ids)})
-    return len(set(job.ids) & set(new_ids)), left_out
+    asked = {*fresh, *bare, *lost}
+    left_out.update({i: reason for i, reason in job.failures.items() if i in asked})
+    scored = set(job.ids)
+    return len(scored & set(fresh)), len(scored & lost), left_out
+
+
+def _label(job, names):
+    """Gives those of the job's samples that have no label (-1) the one that their nearest labelled neighbours vote for,
+    and takes them into the stored neighbours."""
+    rest = job.labels < 0
+    if not rest.any():
+        return
+    new_ids, old_ids = ([i for i, is_open in zip(job.ids, rest.tolist()) if is_open == wanted] for wanted in (1, 0))
+    if not old_ids:
+        raise InvalidInput(
+            f"No image of the run '{job.key}' has both a pseudo-label and a usable vector any more. Run ELFS again."
+        )
+    progress = job.reporter.stage(PLACING)
+    near, similarities = cross_neighbors(job.vectors[rest], job.vectors[~rest], max(DEFAULT_K, graph.KEPT),
+                                         progress=part(progress, 0.0, 0.8))  # fmt: skip
+    voted = vote(job.labels[~rest][near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
+    _extend_graph(job, new_ids, job.vectors[rest], old_ids, near, similarities, part(progress, 0.8, 1.0))
+    job.add_labels(new_ids, voted.labels, voted.confidence, names)
+    job.labels[rest] = voted.labels
 
 
 def _embed(job, new, stage, dimensions):
     """:class:`~..encoders.Embeddings` of the new samples, made as the run's own were."""
     run = job.record
     encoder = stage.get("encoder")
+    if not len(new):
+        return _nothing(0, dimensions, {})
     if not (run.owns_embeddings and encoder):
         job.reporter.stage(STAGES["embeddings"])(1.0, f"reading '{run.embeddings_field}'")
         try:
@@ -168,14 +192,17 @@ def _embed(job, new, stage, dimensions):
     try:
         result = job.pipe.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
     except InvalidInput as error:  # not one of the new files can be used; the run is brought up to date without them
-        nothing = np.empty((0, dimensions), dtype=np.float32)
-        return Embeddings(nothing, np.zeros(len(new), dtype=bool), dict.fromkeys(range(len(new)), str(error)))
+        return _nothing(len(new), dimensions, dict.fromkeys(range(len(new)), str(error)))
     if result.vectors.shape[1] != dimensions:
         raise InvalidInput(
             f"The encoder {encoder} now gives {result.vectors.shape[1]} dimensions; the run has {dimensions}. "
             "Run ELFS again on all images."
         )
     return Embeddings(result.vectors, result.ok, result.failures)
+
+
+def _nothing(count, dimensions, failures):
+    return Embeddings(np.empty((0, dimensions), dtype=np.float32), np.zeros(count, dtype=bool), failures)
 
 
 def _read_vectors(job, new, dimensions):

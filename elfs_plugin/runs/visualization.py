@@ -10,7 +10,7 @@ from ..errors import InvalidInput, NameTaken
 from ..progress import part
 from ..projection import METHODS, UMAP_LIMIT, check_size, project
 from ..validation import shown, validate_seed
-from . import fields, record
+from . import fields, jobs, record
 from .removal import remove_brain_run
 from .session import WRITING, Session
 
@@ -54,16 +54,19 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
         points = project(vectors, method, seed=seed, progress=part(progress, 0.05, 1.0))
         run.reporter.stage(WRITING)
         view = labelled if has_vector.all() else _only(labelled, ids, has_vector)
-        run.reporter.verify()
-        remove_brain_run(dataset, brain_key)
-        # The record comes first: a crash while writing leaves a brain run that delete_run knows of.
-        if brain_key not in run.record.brain_keys:
-            run.record.brain_keys.append(brain_key)
-        record.save_record(dataset, run.record)
         # A field of the whole dataset cannot be written slice by slice; and an index needs points that differ.
         index = dataset.media_type != fo.core.media.GROUP and bool(np.ptp(points) > 0)
-        fob.compute_visualization(view, points=points.astype(np.float64), brain_key=brain_key, create_index=index,
-                                  progress=False)  # fmt: skip
+        with jobs.changing(dataset):
+            dataset._reload(hard=True)
+            check_brain_key(dataset, run.record, brain_key)  # somebody may have taken it meanwhile
+            run.reporter.verify()
+            remove_brain_run(dataset, brain_key)
+            # The record comes first: a crash while writing leaves a brain run that delete_run knows of.
+            if brain_key not in run.record.brain_keys:
+                run.record.brain_keys.append(brain_key)
+            record.save_record(dataset, run.record)
+            fob.compute_visualization(view, points=points.astype(np.float64), brain_key=brain_key, create_index=index,
+                                      progress=False)  # fmt: skip
         return {
             "key": key,
             "brain_key": brain_key,

@@ -6,6 +6,8 @@ from . import record
 
 NAME = "ELFS"
 
+_TEXT = "Images beside the ELFS Coreset panel"
+
 
 def spaces():
     """The grid and the panel side by side."""
@@ -22,7 +24,7 @@ def ensure_workspace(dataset):
     """Saves the workspace unless one of that name exists. Returns whether it was made."""
     if dataset.has_workspace(NAME):
         return False
-    dataset.save_workspace(NAME, spaces(), description="Images beside the ELFS Coreset panel")
+    dataset.save_workspace(NAME, spaces(), description=_TEXT)
     return True
 
 
@@ -34,5 +36,6 @@ def release(dataset, run):
         if key != run.key and not record.load_record(dataset, key).is_newer:
             record.amend_record(dataset, key, workspace=run.workspace)
             return
-    if dataset.has_workspace(run.workspace):
+    # One of that name may have been saved by somebody else since.
+    if dataset.has_workspace(run.workspace) and dataset.get_workspace_info(run.workspace)["description"] == _TEXT:
         dataset.delete_workspace(run.workspace)

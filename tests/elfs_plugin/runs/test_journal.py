@@ -145,6 +145,18 @@ def test_names_of_an_interrupted_job_are_the_runs_own(earlier, monkeypatch):
     assert dataset.count_sample_tags()["other"] == 3  # one of the four has been deleted
 
 
+def test_a_stage_that_was_not_finished_says_how_to(new_dataset, monkeypatch):
+    dataset = new_dataset(40)
+    runs.compute_embeddings(dataset)
+    runs.compute_pseudo_labels(dataset, num_clusters=3)
+    assert killed_before(monkeypatch, 1, runs.compute_scores, dataset)
+    with pytest.raises(Exception, match="was interrupted while it wrote its results. Use repair_run first"):
+        select(dataset)
+    runs.repair_run(dataset)
+    select(dataset)
+    assert len(dataset.match_tags("kept")) == 4
+
+
 def test_what_was_begun_can_be_deleted(earlier, monkeypatch):
     def under_new_names(dataset):
         runs.select_coreset(dataset, budget=4, beta=0, tag="other", view_name="Other")
@@ -265,6 +277,48 @@ def test_images_that_lost_their_values_are_taken_in_again(new_dataset, known):
     assert sorted(dataset.values("elfs.rank")) == list(range(37))
 
 
+@pytest.mark.parametrize("path", ["elfs.aum", "elfs.pseudo_label", "elfs.rank", "elfs_embeddings"])
+def test_images_that_lost_one_value_stay_in_the_run(new_dataset, path):
+    dataset = new_dataset(40)
+    runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
+    labels = dict(zip(*dataset.values(["id", "elfs.pseudo_label.label"])))
+    ids = dataset.values("id")
+    dataset.set_values(path, dict.fromkeys(ids[:20]), key_field="id")
+    dataset.delete_samples([ids[30]])
+    summary = runs.update_run(dataset)
+    lost = 0 if path == "elfs_embeddings" else 20
+    # Ranks close their gaps without vectors; those are made again when they are needed.
+    assert (summary["restored"], summary["deleted"], summary["added"], summary["samples"]) == (lost, 1, 0, 39)
+    assert sorted(dataset.values("elfs.rank")) == list(range(39)) and None not in dataset.values("elfs.aum")
+    now = dict(zip(*dataset.values(["id", "elfs.pseudo_label.label"])))
+    assert None not in now.values()
+    if path != "elfs.pseudo_label":
+        assert now == {i: label for i, label in labels.items() if i in now}
+    again = runs.update_run(dataset)
+    assert (again["restored"], again["deleted"], again["samples"]) == (0, 0, 39)
+
+
+def test_lost_vectors_are_made_again_when_images_are_added(new_dataset, digits):
+    dataset = new_dataset(40)
+    runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
+    labels, vectors = dataset.values("elfs.pseudo_label.label"), dataset.values("elfs_embeddings")
+    dataset.set_values("elfs_embeddings", dict.fromkeys(dataset.values("id")[:5]), key_field="id")
+    dataset.add_samples([fo.Sample(filepath=str(path)) for path in digits[50:53]])
+    summary = runs.update_run(dataset)
+    assert (summary["added"], summary["restored"], summary["failed"], summary["samples"]) == (3, 0, 0, 43)
+    assert dataset.values("elfs.pseudo_label.label")[:40] == labels
+    assert all(now.tolist() == then.tolist() for now, then in zip(dataset.values("elfs_embeddings"), vectors))
+
+
+def test_given_vectors_that_are_lost_are_an_error_and_no_deletion(written, digits):
+    dataset, ids = written
+    dataset.add_sample(fo.Sample(filepath=str(digits[20]), vectors=[1.0, 0.0]))
+    dataset.set_values("vectors", dict.fromkeys(ids[:2]), key_field="id")
+    with pytest.raises(Exception, match=f"2 images of the run have no usable vector .* first: {min(ids[:2])}"):
+        runs.update_run(dataset)
+    assert runs.load_record(dataset, "elfs").stages["scores"]["scored"] == 12
+
+
 def test_a_field_that_was_emptied_is_no_deletion(new_dataset):
     dataset = new_dataset(40)
     runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
@@ -282,4 +336,12 @@ def test_the_roster_names_the_samples_of_the_current_ranking(new_written):
     assert roster.load(dataset, "elfs", "v1") == sorted(ids)
     assert roster.load(dataset, "elfs", "v2") is None
     roster.forget(dataset, "elfs")
+    assert roster.load(dataset, "elfs", "v1") is None
+
+
+def test_a_roster_that_is_too_large_is_not_kept(new_written, monkeypatch):
+    dataset, ids = new_written()
+    roster.save(dataset, "elfs", "v1", ids)
+    monkeypatch.setattr(roster, "MOST", 10)
+    roster.save(dataset, "elfs", "v1", ids[:6])
     assert roster.load(dataset, "elfs", "v1") is None

@@ -216,3 +216,19 @@ def test_a_tag_that_no_image_has(dataset):
     samples.check_locked_tag(dataset, "done")
     with pytest.raises(InvalidInput, match=r"No image has the tag 'gone' \(tags: done\)"):
         samples.check_locked_tag(dataset, "gone")
+
+
+def test_vectors_are_read_as_fiftyone_reads_them(empty):
+    vectors = [np.arange(3.0), np.arange(3, dtype=np.float16), None, np.arange(4, dtype=np.int32), np.array([]),
+               np.array([True, False]), np.arange(3, dtype=np.float32)[::-1], np.arange(2) * 1j,
+               np.arange(3, dtype=">f4")]  # fmt: skip
+    empty.add_samples([fo.Sample(filepath=f"{i}.png") for i in range(len(vectors))])
+    empty.add_sample_field("v", fo.VectorField)
+    empty.set_values("v", vectors)
+    for view in (empty, empty.sort_by("filepath", reverse=True), empty.exists("v")):
+        *known, found = samples._ids_paths_vectors(view, "v")
+        *expected, wanted = view.values(["id", "filepath", "v"])
+        assert known == expected
+        for mine, theirs in zip(found, wanted, strict=True):
+            assert (mine is None) == (theirs is None)
+            assert mine is None or (mine.dtype == theirs.dtype and np.array_equal(mine, theirs))

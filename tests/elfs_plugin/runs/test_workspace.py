@@ -28,3 +28,11 @@ def test_one_of_that_name_that_was_there_stays(dataset):
     assert not workspace.ensure_workspace(dataset)
     runs.delete_run(dataset)
     assert dataset.list_workspaces() == ["ELFS"]
+
+
+def test_one_that_was_put_in_its_place_stays(dataset):
+    finish(dataset)
+    dataset.delete_workspace("ELFS")
+    dataset.save_workspace("ELFS", fo.Space(children=[fo.Panel(type="Samples")]), description="mine")
+    runs.delete_run(dataset)
+    assert dataset.list_workspaces() == ["ELFS"]

@@ -1,0 +1,71 @@
+"""Whether the names that a job is to write under are still free when its results are complete.
+
+They are checked when a job begins as well; but it may work for hours, while the user, or a run with another key, gives
+the same name to something else.
+"""
+
+import fiftyone.core.utils as fou
+
+from ..errors import NameTaken
+from . import names, record
+
+
+def check(dataset, before, coming, steps):
+    """Refuses to commit what would overwrite something that is not the run's. The caller is changing the dataset, see
+    :func:`~.jobs.changing`.
+
+    Args:
+        before, coming: the record as it is, and as it is to be
+        steps: those of :mod:`.carry`; one that saves a view is told which view it may replace
+
+    Raises:
+        NameTaken, InvalidInput
+    """
+    tags = [tag for tag in coming.tags if tag not in before.tags]
+    saving = [step for step in steps if step["do"] == "view"]
+    check_others(dataset, before, tags, [step["name"] for step in saving])
+    for tag in tags:
+        names.check_tag(dataset, tag)
+    there = names.saved_view_ids(dataset) if saving else {}
+    for step in saving:
+        names.check_view_name(dataset, step["name"], before.own_views(dataset))
+        step["replaces"] = there.get(step["name"])
+    for step in steps:
+        if step["do"] != "declare":
+            continue
+        if step["names"]:
+            record.check_group_field(dataset, coming.key)
+        for field in step["vectors"]:
+            record.check_embeddings_field(dataset, before, field)
+
+
+def check_others(dataset, run, tags, views):
+    """Refuses tags and names of saved views that another run has, or is about to save.
+
+    Raises:
+        NameTaken
+    """
+    if not tags and not views:
+        return
+    slugs = {fou.to_slug(view): view for view in views}
+    for key in record.list_runs(dataset):
+        if key == run.key:
+            continue
+        other = record.load_record(dataset, key)
+        if other is None:  # deleted since
+            continue
+        coming = record.restored(key, (other.pending or {}).get("record") or {})
+        for tag in tags:
+            if tag in other.tags or tag in coming.tags:
+                raise NameTaken(f"The tag '{tag}' belongs to the run '{key}'. Choose another tag.", "tag")
+        for name in coming.saved_views:
+            if fou.to_slug(name) in slugs:
+                raise NameTaken(f"The run '{key}' is saving a view '{name}'. Choose another name.", "view_name")
+
+
+def may_save(dataset, step):
+    """Whether a committed step may save its view: no other one has been saved under that name since."""
+    found = names.find_view(dataset, step["name"])
+    if found is None or str(found.id) == step.get("replaces"):
+        return True
+    return found.name == step["name"] and found.description == step["text"]  # the step is repeated
