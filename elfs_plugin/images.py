@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import os
+import stat
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,10 @@ def _load(path, then, alone=False):
     """``then(image)`` of an image file, while the memory for its pixels is accounted for; ``alone``: all of it."""
     with contextlib.ExitStack() as stack:
         with _reasons():
-            if os.path.getsize(path) == 0:
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):  # a pipe would wait for somebody to write to it
+                raise ImageError("a folder, a pipe or a device, not a file")
+            if found.st_size == 0:
                 raise ImageError("empty file (0 bytes)")
             try:
                 image = _read(path, alone, stack)

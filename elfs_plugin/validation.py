@@ -1,6 +1,9 @@
 """Checks of single parameters, made before any work; each returns the value as a plain Python number."""
 
+import contextlib
 import operator
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
@@ -63,12 +66,31 @@ def validate_epochs(epochs):
     return None if epochs is None else _between(epochs, 1, MOST_EPOCHS, "The number of epochs", "epochs")
 
 
+def plain_number(value):
+    """A single number of NumPy, PyTorch, ``decimal`` or ``fractions`` as Python's own; anything else as it is."""
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            return float("nan") if value.is_nan() else float(value)
+        return int(value) if value.as_tuple().exponent >= 0 else float(value)
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else float(value)
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        with contextlib.suppress(TypeError, RuntimeError):  # of PyTorch's kinds NumPy lacks some
+            value = np.asarray(value.detach() if hasattr(value, "detach") else value)[()]
+    if isinstance(value, np.floating):
+        return float(str(value))  # the 0.7 of a float32 is meant as 0.7, not as 0.69999999
+    if isinstance(value, np.generic) or (getattr(value, "ndim", None) == 0 and hasattr(value, "item")):
+        return value.item()
+    return value
+
+
 def whole_number(value):
     """``value`` as an int where it is a whole number of any numeric type (5, 5.0, NumPy's), else None; True and False
     are no numbers."""
-    if isinstance(value, (bool, np.bool_)):
+    value = plain_number(value)
+    if isinstance(value, bool):
         return None
-    if isinstance(value, (float, np.floating)):
+    if isinstance(value, float):
         return int(value) if np.isfinite(value) and value == int(value) else None
     try:
         return operator.index(value)

@@ -41,7 +41,7 @@ class MeasureStability(ElfsOperator):
         if params.get("coreset") == "applied":
             without(params, ("budget", "beta"), "the applied coreset is measured; leave out coreset='applied'.")
         elif "budget" not in params and params.get("coreset") != "settings":
-            without(params, ("beta", "beta_mode"), "it needs a budget as well.")
+            without(params, ("beta", "beta_mode", "budget_unit"), "it needs a budget as well.")
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs

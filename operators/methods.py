@@ -7,6 +7,8 @@ from .parameters import PREFIX
 
 FIELDS = ("labels_field", "locked_tag", "quota")
 SIMILARITY = 0.95
+VETO_OF = {"veto": "similarity", "veto_share": "quantile"}
+"""The mode in which a parameter is read."""
 SHARE = 5.0
 """Percent of the images."""
 

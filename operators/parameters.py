@@ -3,6 +3,7 @@
 :func:`read` runs before a form is made, so that no form sees a value of another type than it declares.
 """
 
+import enum
 import os
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..elfs_plugin import validation
 from ..elfs_plugin.errors import InvalidInput
 from ..elfs_plugin.pruning import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
-from ..elfs_plugin.validation import shown, whole_number
+from ..elfs_plugin.validation import plain_number, shown, whole_number
 
 PREFIX = "param_"
 """Of the parameters of selection methods."""
@@ -61,7 +62,7 @@ def without(params, names, reason):
     """Raises :class:`InvalidInput` when one of the names was given, with the reason why it would have no effect."""
     for name in names:
         if name in params:
-            raise InvalidInput(f"{name}={params[name]!r} would have no effect: {reason}", name)
+            raise InvalidInput(f"{name}={shown(params[name])} would have no effect: {reason}", name)
 
 
 def _known(takes):
@@ -80,13 +81,12 @@ def _unknown(name, known):
 
 
 def _plain(value):
-    """NumPy's numbers, texts and arrays, tuples and paths as Python's own."""
+    """Numbers, texts and arrays of NumPy and others, members of an Enum, tuples and paths as Python's own."""
+    if isinstance(value, enum.Enum):
+        value = value.value
+    value = plain_number(value)
     if isinstance(value, np.ndarray):
-        value = value[()] if value.ndim == 0 else list(value)
-    if isinstance(value, np.floating):
-        return float(str(value))  # the 0.7 of a float32 is meant as 0.7
-    if isinstance(value, np.generic):
-        return value.item()
+        value = list(value)
     if isinstance(value, int) and abs(value) >= 2**63:  # the database keeps no larger ones
         if abs(value) > 1e300:
             raise InvalidInput("A number with more than 300 digits can be no parameter.")
@@ -101,7 +101,7 @@ def _plain(value):
 def _text(name, value):
     if not isinstance(value, str):
         raise InvalidInput(f"{name} must be a text, not {shown(value)}.", name)
-    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not value.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
         raise InvalidInput(f"{name} holds a character that no database can keep: {shown(value)}.", name)
     return str(value)
 
@@ -158,6 +158,18 @@ def _budget(name, value):
     return value.strip() if isinstance(value, str) and value.strip().endswith("%") else number
 
 
+def _progress(name, value):
+    if isinstance(value, bool):
+        return "terminal" if value else None
+    return _text(name, value)
+
+
+def _budget_unit(name, value):
+    if value not in ("percent", "images"):
+        raise InvalidInput(f"Unknown budget_unit {shown(value)}. Use one of: percent, images.", name)
+    return str(value)
+
+
 def _budgets(name, value):
     """Budgets as one text: a list of them, or a single one, is taken as well."""
     if isinstance(value, str):
@@ -200,15 +212,17 @@ def _device(name, value):
 
 _KINDS = {
     **dict.fromkeys(("key", "encoder", "weights", "embeddings_field", "source", "clusters_mode", "preset",
-                     "budget_unit", "beta_mode", "proxy", "beta_proxy", "score", "tag", "view_name", "method", "quota",
+                     "beta_mode", "proxy", "beta_proxy", "score", "tag", "view_name", "method", "quota",
                      "labels_field", "locked_tag", "veto_mode", "truth_field", "coreset", "format", "zone", "path",
-                     "progress", "view_target"), _text),
+                     "view_target"), _text),
     **dict.fromkeys(("seeds", "repeats"), _whole),
     "veto_share": _number,
     "overwrite": _flag,
+    "progress": _progress,
     "methods": _texts,
     "num_clusters": _clusters,
     "budget": _budget,
+    "budget_unit": _budget_unit,
     "budgets": _budgets,
     "beta": _beta,
     "grid": _grid,

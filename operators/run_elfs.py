@@ -68,6 +68,8 @@ class RunElfs(ElfsOperator):
 
     def check_together(self, ctx, params):
         check_settings(params)
+        if beta_mode(params) == "manual":
+            without(params, ("beta_proxy", "repeats"), "β is given, and not searched.")
         if params.get("source") == "field":
             without(params, ("encoder", "weights"), "with source='field' the vectors of a field are used.")
             self._check_named(ctx, params)

@@ -10,7 +10,7 @@ from .forms import (
     run_input,
     seed_input,
 )
-from .methods import method_input, method_options, parameter_inputs, parameter_names, shared_inputs
+from .methods import VETO_OF, method_input, method_options, parameter_inputs, parameter_names, shared_inputs, veto_mode
 from .parameters import PREFIX, without
 
 
@@ -51,6 +51,9 @@ class SelectCoreset(ElfsOperator):
             shared = ("quota", "veto", "veto_mode", "veto_share", "labels_field", "locked_tag")
             without(params, (*shared, *others), "it is for the other methods; name one as method.")
             return
+        mode = veto_mode(params)
+        without(params, [name for name in ("veto", "veto_share") if VETO_OF[name] != mode],
+                f"veto goes with veto_mode='similarity', veto_share with 'quantile', not with '{mode}'.")  # fmt: skip
         without(params, ("beta", "beta_mode"), f"β is for the method 'elfs', not for '{method}'.")
         own = parameter_names(method)
         has = ", ".join(f"{PREFIX}{name}" for name in own) or "none"

@@ -224,6 +224,7 @@ def analysis_job(dataset, key, operation, sinks, needs="scores"):
     record.require_record(dataset, key, needs, operation.lower())
     with jobs.job(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks) as reporter:
         settle(dataset, key, reporter.verify)
+        record.check_there(dataset, key, needs)
         # Another process may have worked on this run between the form and the lock.
         yield _Job(dataset, record.require_record(dataset, key, needs, operation.lower()), reporter, operation)
 

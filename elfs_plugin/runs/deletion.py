@@ -22,6 +22,8 @@ def delete_run(dataset, key="elfs"):
         have = ", ".join(record.list_runs(dataset)) or "none"
         raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
     record.check_format(found)
+    for field in _fields_of(found, key):
+        fields.check_not_read_only(dataset, field)
     lock = jobs.Lock(jobs.store(dataset), key)
     lock.acquire("Deleting the run")
     try:
@@ -37,6 +39,13 @@ def delete_run(dataset, key="elfs"):
         return removed
     finally:
         lock.release()
+
+
+def _fields_of(run, key):
+    """The fields that the deletion of a run may delete."""
+    if run is None:
+        return [key, f"{key}_embeddings"]
+    return [key] * run.owns_field + [run.embeddings_field] * run.owns_embeddings + run.brain_keys
 
 
 def has_traces(dataset, key):

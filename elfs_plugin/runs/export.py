@@ -14,7 +14,7 @@ from .export_copies import Copies, common_folder, unreadable
 from .export_receipt import LIST_COLUMNS, MISSING_COLUMNS, beside, is_list, is_missing_list, new_receipt
 from .export_staging import Staging
 from .export_target import check_media, check_target, why_not
-from .record import require_record
+from .record import check_there, require_record
 from .views import zone_view
 
 EXPORT_FORMATS = {
@@ -55,6 +55,7 @@ def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset"
     target = check_target(path, format, overwrite=overwrite)
     ids, paths = view.values(["id", "filepath"])
     deleted = require_record(dataset, key, "selection", "an export").stages["selection"][zone] - len(ids)
+    check_there(dataset, key, "selection")
     _refuse_empty(ids, paths, key, zone, deleted)
     check_media(dataset, target, format)
     with _folders_above(target):

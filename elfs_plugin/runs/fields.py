@@ -11,7 +11,7 @@ import fiftyone as fo
 import numpy as np
 from bson import ObjectId
 
-from ..errors import NameTaken
+from ..errors import InvalidInput, NameTaken
 
 PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
@@ -80,6 +80,22 @@ def _looks_like_a_run(found):
     if not isinstance(found, fo.EmbeddedDocumentField) or found.document_type is not fo.DynamicEmbeddedDocument:
         return False
     return {"pseudo_label", "agreement"} <= set(found.get_field_schema())
+
+
+def check_not_read_only(dataset, field):
+    """Refuses to change or delete a field that is read-only itself, or of which a part is.
+
+    Raises:
+        InvalidInput: which names it and says how it is made writable
+    """
+    inside = getattr(dataset.get_field(field), "get_field_schema", dict)()
+    for path in (field, *(f"{field}.{name}" for name in inside)):
+        found = dataset.get_field(path)
+        if found is not None and found.read_only:
+            raise InvalidInput(
+                f"The field '{path}' is read-only. To change it, get it with field = dataset.get_field('{path}') and "
+                "set field.read_only = False; field.save()."
+            )
 
 
 def declare_group(dataset, key, names, owned):

@@ -50,6 +50,7 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
         start = time.monotonic()
         repair.settle(dataset, key, reporter.verify)
         run = record.require_record(dataset, key, "scores", "choosing a coreset")
+        record.check_there(dataset, key, "scores")
         selection.check_names(dataset, run, tag, view_name)
         reporter.stage(READING)
         found = read_pool(dataset, key)

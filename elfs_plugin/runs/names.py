@@ -73,7 +73,7 @@ def check_tag(dataset, tag, mine=(), field="tag"):
     """
     if not isinstance(tag, str):
         raise InvalidInput(f"A tag is a text, not {_short(tag)}.", field)
-    if not tag.strip() or not _is_text(tag):
+    if not any(letter.isprintable() and not letter.isspace() for letter in tag) or not _is_text(tag):
         raise InvalidInput("A tag needs at least one character that can be seen. Choose another tag.", field)
     if len(tag) > MAX_TAG:
         raise InvalidInput(f"The tag has {len(tag):,} characters; at most {MAX_TAG:,} are possible.", field)

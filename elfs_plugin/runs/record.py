@@ -10,6 +10,7 @@ from fiftyone.core import odm
 
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
+from ..validation import shown
 from . import fields, jobs, names
 from .folder import remove_run_folder, run_folder  # noqa: F401 (handed on)
 
@@ -28,6 +29,9 @@ STAGE_ORDER = ("embeddings", "pseudo_labels", "scores", "beta", "selection")
 
 _NEEDED = {"scores": ("scored",), "selection": ("hard", "coreset", "easy")}
 """What other modules read from a stage; a stage without it is as if it had not been run."""
+
+_READ = {"pseudo_labels": "pseudo_label", "scores": "rank", "selection": "rank"}
+"""The sub-field by which the samples of a stage are known."""
 
 
 @dataclass
@@ -104,10 +108,10 @@ def check_key(dataset, key):
     Raises:
         InvalidInput, NameTaken
     """
-    document = run_document(dataset, key) if isinstance(key, str) and key.isidentifier() else None
+    document = run_document(dataset, key)
     if document is None:
         names.check_key_text(key)
-    if document is not None:
+    else:
         if document.config.get("method") != METHOD:
             raise NameTaken(f"The dataset already has a run '{key}' of another kind. Choose another run key.", "key")
         check_format(load_record(dataset, key))
@@ -115,16 +119,23 @@ def check_key(dataset, key):
 
 
 def check_group_field(dataset, key):
-    """Refuses a run whose nested field is somebody else's, also when that has been put in the place of its own.
+    """Refuses a run whose nested field is somebody else's, also when that has been put in the place of its own, or can
+    hold no results.
 
     Raises:
         NameTaken
     """
+    if not dataset.has_sample_field(key):
+        return
     run = load_record(dataset, key)
     older = run is not None and run.format < _MARKED and run.owns_field  # marked when it is next saved
-    if dataset.has_sample_field(key) and not older and not fields.is_left_behind(dataset, key):
+    if not older and not fields.is_left_behind(dataset, key):
         raise NameTaken(
             f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
+        )
+    if not isinstance(dataset.get_field(key), fo.EmbeddedDocumentField):
+        raise NameTaken(
+            f"The dataset has a field '{key}' that cannot hold the results of a run. Choose another run key.", "key"
         )
 
 
@@ -149,12 +160,19 @@ def check_embeddings_field(dataset, record, field):
     mine = mine and (record.format < _MARKED or not dataset.has_sample_field(field) or fields.is_marked(dataset, field))
     if not mine:
         names.check_field_name(field, record.key if record is not None else None)
+    if field in list_runs(dataset):
+        raise NameTaken(
+            f"The field '{field}' is for the results of the run '{field}'. Choose another name for the field of the "
+            "embeddings.",
+            "embeddings_field",
+        )
     if dataset.has_sample_field(field) and not mine and not _is_nobodys(dataset, field):
         raise NameTaken(
             f"The dataset already has a field '{field}' that this run did not write. Choose another field name, or use "
             "the field's vectors instead of computing new ones.",
             "embeddings_field",
         )
+    fields.check_not_read_only(dataset, field)
 
 
 def _is_nobodys(dataset, field):
@@ -236,7 +254,9 @@ def require_record(dataset, key, stage, needed_by):
     record = load_record(dataset, key)
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
-        raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}). Use run_elfs first.", "key")
+        raise InvalidInput(
+            f"There is no ELFS run {shown(key)} on this dataset (runs: {have}). Use run_elfs first.", "key"
+        )
     if stage is not None and stage not in record.stages:
         coming = restored(key, (record.pending or {}).get("record") or {})
         if stage in coming.stages:
@@ -249,6 +269,21 @@ def require_record(dataset, key, stage, needed_by):
             f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
         )
     return record
+
+
+def check_there(dataset, key, stage):
+    """Refuses a run of which a finished stage's field is not on the dataset any more.
+
+    Raises:
+        InvalidInput
+    """
+    path = f"{key}.{_READ[stage]}" if stage in _READ else None
+    if path is not None and not dataset.has_sample_field(path):
+        raise InvalidInput(
+            f"The dataset has no field '{path}' any more: it was renamed or deleted. Give the field of the run its "
+            f"name '{key}' again, or run ELFS again.",
+            "key",
+        )
 
 
 def stored(record):
@@ -378,6 +413,8 @@ def remove_results_file(file_id):
 
 def run_document(dataset, key):
     """FiftyOne's document of a run as it is in the database, or None. Another process may have written it."""
+    if not isinstance(key, str) or not key.isidentifier():  # FiftyOne has no other runs, and MongoDB no such path
+        return None
     path = f"runs.{key}"
     found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {path: 1}) or {}
     reference = (found.get("runs") or {}).get(key)

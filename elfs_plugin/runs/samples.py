@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..pruning import resolve_budget
+from ..validation import shown
 from . import fields
 
 ZOO_PREFIX = "zoo:"
@@ -109,7 +110,8 @@ def check_vector_field(collection, field):
     have = ", ".join(vector_fields(collection)) or "none"
     if not isinstance(field, str) or not collection.has_sample_field(field):
         raise InvalidInput(
-            f"The dataset has no field '{field}'. Vector fields: {have}. Compute embeddings first.", "embeddings_field"
+            f"The dataset has no field {shown(field)}. Vector fields: {have}. Compute embeddings first.",
+            "embeddings_field",
         )
     kind = collection.get_field(field)
     if _place(kind) is None and not (isinstance(kind, fo.ListField) and kind.field is None):

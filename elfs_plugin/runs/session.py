@@ -71,6 +71,7 @@ class Session:
         self.dataset = own.own_dataset(self.shared)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         record.check_key(self.dataset, key)
+        fields.check_not_read_only(self.dataset, key)
         if needs:
             record.require_record(self.dataset, key, needs, operation.lower())
         self.key = key
@@ -100,6 +101,7 @@ class Session:
             record.check_key(self.dataset, self.key)
             if self._needs:
                 record.require_record(self.dataset, self.key, self._needs, self._operation.lower())
+                record.check_there(self.dataset, self.key, self._needs)
             self._protects = bool({"pseudo_labels", "scores"} & set(self.record.stages))
         except BaseException as error:
             self._job.__exit__(type(error), error, error.__traceback__)

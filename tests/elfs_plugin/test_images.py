@@ -459,3 +459,11 @@ def test_no_room_for_a_large_set_is_found_before_decoding(tmp_path, monkeypatch)
 def test_default_threads():
     assert 1 <= images.default_threads() <= 16
     assert images.default_threads() <= 2 * (os.cpu_count() or 1)
+
+
+def test_what_is_no_file_is_left_out_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for path in (tmp_path / "pipe.png", tmp_path / "folder.png", "/dev/null"):
+        with pytest.raises(ImageError, match="a folder, a pipe or a device, not a file"):
+            load_rgb(path)

@@ -1,11 +1,15 @@
 """Parameters from Python: known by name, of any fitting type, and refused in a sentence before anything is done."""
 
 import asyncio
+import enum
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import fiftyone as fo
 import numpy as np
 import pytest
+import torch
 from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
@@ -76,6 +80,14 @@ def test_a_misspelt_name_is_refused_with_the_closest(finished, operator, execute
         ("run_elfs", {"key": "k", "embeddings_field": "k"}, "to hold the other results of the run 'k'"),
         ("run_elfs", {"key": "k" * 300}, "too long for a run key"),
         ("run_elfs", {"key": ["elfs"]}, "key must be a text"),
+        ("run_elfs", {"key": "$x"}, r"'\$x' cannot be a run key"),
+        ("run_elfs", {"key": "a\0b"}, "key holds a character that no database can keep"),
+        ("export_coreset", {"key": "$x"}, r"There is no ELFS run '\$x'"),
+        ("run_elfs", {"key": "elfs_embeddings"}, "a field 'elfs_embeddings' that cannot hold the results of a run"),
+        ("compute_embeddings", {"key": "other", "embeddings_field": "elfs"}, "is for the results of the run 'elfs'"),
+        ("run_elfs", {"beta": 0.1, "repeats": 5}, "repeats=5 would have no effect: β is given"),
+        ("run_elfs", {"beta": 0.1, "beta_proxy": "banana"}, "beta_proxy='banana' would have no effect"),
+        ("run_elfs", {"budget": 10**30}, r"from 1 to 80; it is 1e\+30\.$"),
         ("run_elfs", {"seed": -1}, "The seed must be a whole number from 0"),
         ("run_elfs", {"neighbors": 0}, "neighbours must be a whole number from 1"),
         ("run_elfs", {"image_size": 2}, "image size must be a whole number"),
@@ -104,6 +116,10 @@ def test_a_misspelt_name_is_refused_with_the_closest(finished, operator, execute
         ("compare_methods", {"budgets": [0.1, "many"]}, "'many' is no budget"),
         ("compare_coresets", {"members": [5, 6]}, "members must be a list of texts or dicts"),
         ("compare_coresets", {"members": [{"run": "elfs", "beta": "x"}, "tag:coreset"]}, "names no coreset"),
+        ("select_coreset", {"method": "random", "veto_share": 5}, "veto_share=5 would have no effect"),
+        ("select_coreset", {"method": "random", "veto_mode": "none", "veto": 0.9}, "veto=0.9 would have no effect"),
+        ("measure_stability", {"budget_unit": "banana"}, "Unknown budget_unit 'banana'. Use one of: percent, images"),
+        ("measure_stability", {"budget_unit": "images"}, "needs a budget as well"),
         ("measure_stability", {"coreset": "applied", "budget": 5}, "budget=5 would have no effect"),
         ("export_coreset", {"overwrite": "yes"}, "overwrite is either True or False"),
         ("audit", {"truth_field": 5}, "truth_field must be a text"),
@@ -133,6 +149,25 @@ def test_numbers_of_other_types(dataset, operator, new_dataset):
     chosen = operator("select_coreset")(dataset, method="ccs", budget=8, param_strata=np.int64(5), tag="ccs",
                                         veto={"quantile": 1})  # fmt: skip
     assert chosen["coreset"] == 8 and chosen["tag"] == "ccs"
+
+
+def test_numbers_and_texts_of_other_libraries(finished, operator, plugin, execute):
+    read = plugin("operators.parameters").read
+    takes = ("budget", "beta", "tag", "num_clusters")
+    for given, plain in ((Decimal("0.2"), 0.2), (Decimal("8"), 8), (Fraction(1, 5), 0.2), (Fraction(8), 8),
+                         (torch.tensor(0.2), 0.2), (torch.tensor(8), 8), (np.array(0.2), 0.2),
+                         (torch.tensor(0.25).bfloat16(), 0.25),
+                         (torch.tensor(0.5, requires_grad=True), 0.5)):  # fmt: skip
+        params, refused = read({"budget": given}, takes)
+        assert params == {"budget": plain} and type(params["budget"]) is type(plain) and not refused
+    assert read({"num_clusters": torch.tensor(5)}, takes)[0] == {"num_clusters": 5}
+    assert read({"beta": Decimal("sNaN")}, takes)[0]["beta"] != 0
+
+    class Tags(str, enum.Enum):
+        MINE = "mine"
+
+    assert read({"tag": Tags.MINE}, takes)[0] == {"tag": "mine"}
+    assert execute("select_coreset", finished[0], budget=20, beta=0.1, progress=True).result["coreset"] == 20
 
 
 def test_a_member_is_a_text_or_a_dict(finished, execute, delegate):

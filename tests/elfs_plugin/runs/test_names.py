@@ -70,7 +70,7 @@ def test_tags(views):
         names.check_tag(views, tag, mine=["used"])
     with pytest.raises(NameTaken, match="'used' is already in use"):
         names.check_tag(views, "used")
-    for tag in ("", "  ", "\ud800", "x" * 1001, 5, ["a"], None):
+    for tag in ("", "  ", "\u200b", "\ud800", "x" * 1001, 5, ["a"], None):
         with pytest.raises(InvalidInput, match="A tag|characters"):
             names.check_tag(views, tag)
 

@@ -7,7 +7,7 @@ from elfs_plugin.runs import journal, record
 from elfs_plugin.runs.record import RunRecord
 
 
-@pytest.mark.parametrize("key", ["", "a b", "1a", "a-b", "a.b", "_a", None, 5])
+@pytest.mark.parametrize("key", ["", "a b", "1a", "a-b", "a.b", "_a", "$a", "a\0", None, 5])
 def test_a_key_must_be_an_identifier(dataset, key):
     with pytest.raises(InvalidInput, match="cannot be a run key") as caught:
         record.check_key(dataset, key)
@@ -26,6 +26,63 @@ def test_a_key_that_names_a_field_or_a_foreign_run_is_refused(dataset):
         record.check_key(dataset, "theirs")
     assert record.load_record(dataset, "theirs") is None
     assert record.list_runs(dataset) == []
+
+
+def test_embeddings_and_results_do_not_share_a_field(dataset):
+    runs.compute_embeddings(dataset, "one", embeddings_field="two")
+    with pytest.raises(NameTaken, match="'two' that cannot hold the results of a run"):
+        runs.compute_embeddings(dataset, "two")
+    with pytest.raises(NameTaken, match="The field 'one' is for the results of the run 'one'"):
+        runs.compute_embeddings(dataset, "three", embeddings_field="one")
+    assert runs.list_runs(dataset) == ["one"] and not dataset.has_sample_field("one")
+
+
+def test_a_field_that_somebody_made_since_is_refused_before_any_work(dataset):
+    runs.compute_embeddings(dataset)
+    dataset.add_sample_field("elfs", fo.StringField)
+    dataset.set_values("elfs", ["mine"] * len(dataset))
+    with pytest.raises(NameTaken, match="already has a field 'elfs' that ELFS did not write"):
+        runs.compute_pseudo_labels(dataset, num_clusters=5)
+    assert set(dataset.values("elfs")) == {"mine"}
+
+
+def test_read_only_fields_stay_as_they_are(new_dataset):
+    dataset = new_dataset(30)
+    runs.run_elfs(dataset, num_clusters=3, budget=6, beta=0.1)
+    before = dataset.values(["elfs.zone", "elfs_embeddings"])
+
+    def refused(path, function, **params):
+        found = dataset.get_field(path)
+        found.read_only = True
+        found.save()
+        with pytest.raises(InvalidInput, match=f"'{path}' is read-only.*read_only = False"):
+            function(dataset, **params)
+        found.read_only = False
+        found.save()
+
+    refused("elfs.zone", runs.select_coreset, budget=8, beta=0)
+    for path in ("elfs", "elfs.zone", "elfs_embeddings"):
+        refused(path, runs.compute_embeddings)
+        refused(path, runs.delete_run)
+    after = dataset.values(["elfs.zone", "elfs_embeddings"])
+    assert after[0] == before[0] and all((new == old).all() for new, old in zip(after[1], before[1]))
+    assert runs.delete_run(dataset)["fields"] == ["elfs", "elfs_embeddings"]
+
+
+def test_results_whose_field_was_renamed_are_no_deleted_images(new_written, tmp_path):
+    dataset, _ = new_written()
+    runs.select_coreset(dataset, budget=4, beta=0)
+    dataset.rename_sample_field("elfs", "other")
+    words = "no field 'elfs.rank' any more: it was renamed or deleted"
+    with pytest.raises(InvalidInput, match=words):
+        runs.export_coreset(dataset, path=tmp_path / "list.csv")
+    with pytest.raises(InvalidInput, match=words):
+        runs.select_coreset(dataset, budget=8, beta=0)
+    with pytest.raises(InvalidInput, match=words):
+        runs.choose_coreset(dataset, method="random", budget=8, tag="random")
+    with pytest.raises(InvalidInput, match=words):
+        runs.budget_curve(dataset, budgets=[8])
+    assert not dataset.has_sample_field("elfs") and not list(tmp_path.iterdir())
 
 
 def test_a_record_comes_back_as_it_was_saved(dataset):
