@@ -8,7 +8,7 @@ import numpy as np
 from .cli import add_images, open_app, print_summary
 from .errors import ElfsError
 from .evaluation import audit
-from .kept_files import whole_file
+from .files import whole_file
 
 DATASET = "elfs-digits"
 PARAMETERS = {"num_clusters": 10, "budget": 0.1, "encoder": "pixels", "seed": 0, "tag": "elfs_coreset",

@@ -11,6 +11,7 @@ from ..elfs_plugin import validation
 from ..elfs_plugin.errors import InvalidInput
 from ..elfs_plugin.pruning import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
+from ..elfs_plugin.text import is_text
 from ..elfs_plugin.validation import shown, whole_number
 
 PREFIX = "param_"
@@ -101,7 +102,7 @@ def _plain(value):
 def _text(name, value):
     if not isinstance(value, str):
         raise InvalidInput(f"{name} must be a text, not {shown(value)}.", name)
-    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not is_text(value):
         raise InvalidInput(f"{name} holds a character that no database can keep: {shown(value)}.", name)
     return str(value)
 
