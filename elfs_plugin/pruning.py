@@ -6,7 +6,7 @@ import numpy as np
 
 from .arrays import as_array
 from .errors import InvalidInput
-from .validation import shown
+from .validation import plain_number, shown
 
 _EPSILON = 1e-9
 """Keeps 0.3 * 10 at 3 despite binary fractions; far below one sample for any N."""
@@ -82,12 +82,7 @@ def as_beta(beta):
 
 def _number(value, what, field):
     """An int or a float."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, np.floating):
-        value = float(str(value))  # the 0.7 of a float32 is meant as 0.7, not as 0.69999999
-    elif isinstance(value, np.generic):
-        value = value.item()
+    value = plain_number(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidInput(f"{what} must be a number, not {shown(value)}.", field)
     return value

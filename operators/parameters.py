@@ -12,7 +12,7 @@ from ..elfs_plugin.errors import InvalidInput
 from ..elfs_plugin.pruning import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
 from ..elfs_plugin.text import is_text
-from ..elfs_plugin.validation import shown, whole_number
+from ..elfs_plugin.validation import plain_number, shown, whole_number
 
 PREFIX = "param_"
 """Of the parameters of selection methods."""
@@ -82,12 +82,9 @@ def _unknown(name, known):
 
 def _plain(value):
     """NumPy's numbers, texts and arrays, tuples and paths as Python's own."""
-    if isinstance(value, np.ndarray):
-        value = value[()] if value.ndim == 0 else list(value)
-    if isinstance(value, np.floating):
-        return float(str(value))  # the 0.7 of a float32 is meant as 0.7
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = list(value)
+    value = plain_number(value)
     if isinstance(value, int) and abs(value) >= 2**63:  # the database keeps no larger ones
         if abs(value) > 1e300:
             raise InvalidInput("A number with more than 300 digits can be no parameter.")
@@ -146,7 +143,6 @@ def _clusters(name, value):
         if value.strip().lower() == "auto":
             return "auto"
         value = int(value) if value.strip().isdecimal() else value
-
     found = whole_number(value)
     if found is None:
         raise InvalidInput(f"The number of clusters must be a whole number or 'auto', not {shown(value)}.", name)
@@ -163,7 +159,6 @@ def _budgets(name, value):
     """Budgets as one text: a list of them, or a single one, is taken as well."""
     if isinstance(value, str):
         return value
-
     found = [as_budget(item) for item in (value if isinstance(value, list) else [value])]
     return ", ".join(str(item) for item in found) or None
 
@@ -171,7 +166,6 @@ def _budgets(name, value):
 def _beta(name, value):
     if isinstance(value, str) and value.strip().lower() in ("auto", "usual"):
         return value.strip().lower()
-
     return as_beta(value)
 
 
