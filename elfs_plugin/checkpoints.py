@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .kept_files import disk_error, whole_file
+from .files import disk_error, whole_file
+from .text import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def cannot_keep(folder, error):
             f"The disk of {folder} {why}, so finished stages cannot be kept. {then} Free some space, or set ELFS_HOME "
             "to a folder on another disk."
         )
-    reason = (found.strerror if found is not None else None) or str(error).splitlines()[0]
+    reason = (found.strerror if found is not None else None) or first_line(error)
     return (
         f"Finished stages cannot be kept in {folder} ({reason}). {then} Make the folder writable, or set ELFS_HOME to "
         "another one."

@@ -6,8 +6,8 @@ import os
 import stat
 
 from .errors import ElfsError, InvalidInput, MissingModel
-from .image_folder import shown
-from .kept_files import check_writable, whole_file
+from .files import check_writable, whole_file
+from .text import first_line, printable
 
 MAX_SEED = 2**32 - 1
 
@@ -84,7 +84,7 @@ def check_vectors(options):
                 pass
         except OSError as error:
             raise InvalidInput(
-                f"The weights file {shown(options.weights)} cannot be read ({error.strerror})."
+                f"The weights file {printable(options.weights)} cannot be read ({error.strerror})."
             ) from None
     if options.encoder is not None:
         _check_encoder(options.encoder, options.weights)
@@ -120,9 +120,7 @@ def check_device(name):
     try:
         torch.ones(1, device=device).sum().item()
     except RuntimeError as error:
-        raise InvalidInput(
-            f"The device '{name}' cannot be used ({str(error).splitlines()[0]}). Use auto or cpu."
-        ) from None
+        raise InvalidInput(f"The device '{name}' cannot be used ({first_line(error)}). Use auto or cpu.") from None
 
 
 class OutputFile:
@@ -136,7 +134,7 @@ class OutputFile:
 
     def __init__(self, path, header):
         self._path = os.path.realpath(os.path.expanduser(path))
-        self._name = shown(path)
+        self._name = printable(path)
         if not path.strip():
             raise InvalidInput("The name of the file to write is empty. Give one, or leave the option out.")
         try:

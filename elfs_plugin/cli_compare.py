@@ -8,8 +8,8 @@ import numpy as np
 from . import cli_arguments, comparison_table
 from .cli_source import opened
 from .errors import ElfsError, InvalidInput
-from .image_folder import shown
 from .progress import Reporter, TerminalBar
+from .text import printable
 
 COLUMNS = (
     ("method", "method", "{}"),
@@ -66,7 +66,7 @@ def run(options):
     if table is not None:
         try:
             table.write(comparison_table.to_csv(summary["rows"]))
-            print(f"Written to {shown(options.csv)}")
+            print(f"Written to {printable(options.csv)}")
         except ElfsError as error:  # the table is on the screen and goes into the JSON all the same
             failed = error
     if options.json:
@@ -121,7 +121,7 @@ def _compare_file(options, budgets, methods):
 
     for name in ("encoder", "embeddings", "name"):
         if getattr(options, name) is not None:
-            raise InvalidInput(f"--{name} is for images; {shown(options.source)} holds embeddings. Leave it out.")
+            raise InvalidInput(f"--{name} is for images; {printable(options.source)} holds embeddings. Leave it out.")
     vectors = _load_vectors(options.source)
     truth = None if options.truth is None else _load_truth(options.truth, len(vectors))
     made = stage_weights("cluster_count", "neighbors", "pseudo_labels")
@@ -151,14 +151,14 @@ def _load_vectors(path):
     values = _load(path, 2)
     if values.dtype.kind not in "fiub" or 0 in values.shape:
         raise InvalidInput(
-            f"{shown(path)} must hold (N, D) numbers; it holds {values.dtype} in the shape {values.shape}."
+            f"{printable(path)} must hold (N, D) numbers; it holds {values.dtype} in the shape {values.shape}."
         )
     with np.errstate(over="ignore"):  # too large for float32 counts as infinite
         vectors = np.asarray(values, dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise InvalidInput(
-            f"{len(bad):,} rows of {shown(path)} hold NaN or infinite values, row {bad[0]} first. Remove them."
+            f"{len(bad):,} rows of {printable(path)} hold NaN or infinite values, row {bad[0]} first. Remove them."
         )
     return vectors
 
@@ -167,9 +167,9 @@ def _load_truth(path, n):
     """(N,) labels of a file: numbers or texts."""
     truth = np.array(_load(path, 1))
     if len(truth) != n:
-        raise InvalidInput(f"{shown(path)} has {len(truth):,} labels for {n:,} embeddings.")
+        raise InvalidInput(f"{printable(path)} has {len(truth):,} labels for {n:,} embeddings.")
     if truth.dtype.kind not in "fiubUS" or (truth.dtype.kind == "f" and not np.isfinite(truth).all()):
-        raise InvalidInput(f"{shown(path)} must hold a number or a text for each sample, none of them NaN.")
+        raise InvalidInput(f"{printable(path)} must hold a number or a text for each sample, none of them NaN.")
     return truth
 
 
@@ -180,12 +180,12 @@ def _load(path, dimensions):
         raise
     except Exception as error:  # a damaged file raises nearly anything
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidInput(f"{shown(path)} cannot be read as a NumPy array ({reason}).") from None
+        raise InvalidInput(f"{printable(path)} cannot be read as a NumPy array ({reason}).") from None
     if not isinstance(values, np.ndarray):
-        raise InvalidInput(f"{shown(path)} is an archive of arrays (.npz). Save the one array with numpy.save.")
+        raise InvalidInput(f"{printable(path)} is an archive of arrays (.npz). Save the one array with numpy.save.")
     if values.ndim != dimensions:
         wanted = "(N, D) embeddings" if dimensions == 2 else "(N,) labels"
-        raise InvalidInput(f"{shown(path)} must hold {wanted}; its shape is {values.shape}.")
+        raise InvalidInput(f"{printable(path)} must hold {wanted}; its shape is {values.shape}.")
     return values
 
 

@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass, field
 
 from .errors import InvalidInput, MissingModel, NameTaken
-from .image_folder import IMAGE_SUFFIXES, find_images, is_text, shown
+from .image_folder import IMAGE_SUFFIXES, find_images
+from .text import is_text, printable
 
 
 @dataclass
@@ -66,7 +67,7 @@ def _open(text, name):
         return Source(fo.load_dataset(text))
     what = "is a file" if os.path.isfile(folder) else "is neither a folder nor a FiftyOne dataset"
     raise InvalidInput(
-        f"'{shown(text)}' {what}. Give a folder of images, or a dataset: `fiftyone datasets list` shows yours."
+        f"'{printable(text)}' {what}. Give a folder of images, or a dataset: `fiftyone datasets list` shows yours."
     )
 
 
@@ -94,12 +95,12 @@ def _of_folder(folder, name):
     try:
         found = find_images(folder)
     except OSError as error:
-        raise InvalidInput(f"The folder {shown(folder)} cannot be read ({error.strerror}).") from None
+        raise InvalidInput(f"The folder {printable(folder)} cannot be read ({error.strerror}).") from None
     sentences = found.sentences()
     if not found.paths:
         looked = ", ".join(sorted(IMAGE_SUFFIXES))
         told = " ".join(sentences) or f"Looked for {looked}."
-        raise InvalidInput(f"There are no images in {shown(folder)} that can be read. {told}")
+        raise InvalidInput(f"There are no images in {printable(folder)} that can be read. {told}")
     for sentence in sentences:
         _say(sentence)
     dataset = fo.load_dataset(name) if exists else None
@@ -131,7 +132,7 @@ def _check_name(name, folder):
     except ValueError:
         slug = None
     if slug is None:
-        whose = f"The folder {shown(folder)}" if name == os.path.basename(folder) else f"'{shown(name)[:100]}'"
+        whose = f"The folder {printable(folder)}" if name == os.path.basename(folder) else f"'{printable(name)[:100]}'"
         raise InvalidInput(
             f"{whose} has no name that FiftyOne can take for a dataset: it needs Latin letters or digits, in at most "
             f"1,551 characters of UTF-8. {hint}"

@@ -1,6 +1,5 @@
 """The demo: scikit-learn's handwritten digits, the whole of ELFS through the operators, and an audit."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from .cli import add_images, open_app, print_summary
 from .errors import ElfsError
 from .evaluation import audit
-from .kept_files import whole_file
+from .files import whole_file
 
 DATASET = "elfs-digits"
 PARAMETERS = {"num_clusters": 10, "budget": 0.1, "encoder": "pixels", "seed": 0, "tag": "elfs_coreset",
@@ -17,9 +16,9 @@ PARAMETERS = {"num_clusters": 10, "budget": 0.1, "encoder": "pixels", "seed": 0,
 
 def run_demo(*, app=True, port=5151):
     """Makes the dataset, runs the operators, prints the result and the audit, opens the App. Returns the exit code."""
-    os.environ.setdefault("FIFTYONE_OPERATOR_TIMEOUT", "3600")
     import fiftyone as fo
     import fiftyone.operators as foo
+    from fiftyone.operators.executor import ExecutionError
 
     try:
         labels = write_digits(digits_folder())
@@ -30,7 +29,10 @@ def run_demo(*, app=True, port=5151):
         ) from None
     dataset = fo.load_dataset(DATASET) if fo.dataset_exists(DATASET) else fo.Dataset(DATASET, persistent=True)
     add_images(dataset, list(labels))
-    summary = foo.get_operator("@elfs/coreset/run_elfs")(dataset, progress="terminal", **PARAMETERS)
+    try:
+        summary = foo.get_operator("@elfs/coreset/run_elfs")(dataset, progress="terminal", **PARAMETERS)
+    except ExecutionError as error:
+        raise ElfsError(str(error)) from None
     print_summary(dataset, summary, tag=PARAMETERS["tag"], view=PARAMETERS["view_name"])
     if summary["resumed"]:
         print("  (stages that were finished in an earlier run were reused)")

@@ -20,6 +20,7 @@ from .devices import autocast, resolve_device
 from .errors import InvalidInput, MissingModel, is_out_of_memory
 from .images import ImageError, decode
 from .progress import part, silent
+from .text import first_line
 
 THINNEST = 100
 """Of an image that is longer than so many times its width the middle is embedded. Models' own preprocessing scales the
@@ -145,14 +146,9 @@ def check_encoder(name, *, weights=None):
 
 def _unavailable(name, source, error):
     return MissingModel(
-        f"The weights of {name} could not be loaded from {source} ({type(error).__name__}: {_first_line(error)}). "
+        f"The weights of {name} could not be loaded from {source} ({type(error).__name__}: {first_line(error)}). "
         "Without network access, download the checkpoint elsewhere and give its path as the local weights file."
     )
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else ""
 
 
 def _check_timm(model_name):
@@ -344,7 +340,7 @@ def _encoded(encoder, batch, worked):
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            found.append(ImageError(f"the encoder failed on it: {_first_line(error) or type(error).__name__}"))
+            found.append(ImageError(f"the encoder failed on it: {first_line(error)}"))
     if not worked and all(isinstance(item, ImageError) for item in found):
         raise whole
     return found

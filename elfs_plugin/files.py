@@ -5,13 +5,11 @@ import errno
 import os
 import stat
 import tempfile
-import uuid
 from pathlib import Path
 
 import numpy as np
 
-PARTIAL = ".partial"
-"""Files in the making end like this."""
+from .partial_files import partial_path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors of a write for which there is no room."""
@@ -21,14 +19,15 @@ _NOT_SUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @contextlib.contextmanager
-def whole_file(path, mode="wb", **options):
+def whole_file(path, mode="w+b", *, flush=False, **options):
     """A file object to write ``path`` with; the file appears, whole, when the block ends without an error.
 
     It is written beside ``path`` under a name of its own that nothing has (a link is never followed, a file never
     overwritten) and then takes its place; on an error it is removed and what was at ``path`` stays as it is.
 
     Args:
-        mode: ``"wb"`` or ``"w"``; ``options`` are those of :func:`open` (encoding, newline)
+        mode: ``"w+b"``, ``"wb"`` or ``"w"``; ``options`` are those of :func:`open` (encoding, newline)
+        flush: whether it must be on the disk before it takes the place of an older one
 
     Raises:
         OSError: with the name of ``path`` when there is no room for it
@@ -36,18 +35,19 @@ def whole_file(path, mode="wb", **options):
     """
     path = Path(path)
     _refuse_folder(path)
-    # A short name of its own: the target's with an ending could be too long.
-    partial = path.with_name(f".elfs-{uuid.uuid4().hex}{PARTIAL}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    partial = partial_path(path)
+    descriptor = _create(partial)
     try:
         with named(path):
-            with os.fdopen(descriptor, mode, **options) as file:
+            with open(descriptor, mode, **options) as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if flush:
+                    os.fsync(file.fileno())
             os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise
 
 
@@ -58,6 +58,45 @@ def _refuse_folder(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     except FileNotFoundError:
         pass
+
+
+def _create(path):
+    # Exclusive: a file or a link that is there already, whoever made it, is neither overwritten nor followed.
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags, 0o666)
+
+
+def keep(path, write, *, make_folder=True):
+    """Writes a file that one can do without: ``write(file)`` into ``path``. Returns whether it was kept; a disk that
+    refuses, or a folder that is neither there nor to be made, is no error."""
+    try:
+        if make_folder:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            write(file)
+    except Exception as error:
+        if disk_error(error) is None:
+            raise
+        return False
+    return True
+
+
+def check_writable(folder):
+    """Raises OSError unless a file can be made in ``folder``."""
+    probe = partial_path(Path(folder, "writable"))
+    os.close(_create(probe))
+    probe.unlink()
+
+
+def disk_error(error):
+    """The OSError behind ``error``, or None: archives and PyTorch's writer raise errors of their own on a full disk."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, OSError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from .text import is_text, printable
+
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jfi .jif .png .apng .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2 .j2k .j2c "
     ".jpc .jpf .jpx .avif .avifs .heic .heif .hif .jxl .mpo .tga .qoi .pcx .dds".split()
@@ -74,29 +76,14 @@ class FoundImages:
     def _sentence(self, reason, passed):
         if reason in _BY_SUFFIX:
             most = sorted(passed.suffixes.items(), key=lambda item: (-item[1], item[0]))[:EXAMPLES]
-            listed = [f"{shown(suffix)} {count:,}" for suffix, count in most]
+            listed = [f"{printable(suffix)} {count:,}" for suffix, count in most]
             more = len(passed.suffixes) - len(listed)
         else:
-            listed = [shown(os.path.relpath(path, self.folder)) for path in passed.examples]
+            listed = [printable(os.path.relpath(path, self.folder)) for path in passed.examples]
             more = passed.count - len(listed)
         rest = f", and {more:,} more" if more else ""
         advice = f" {_ADVICE[reason]}" if reason in _ADVICE else ""
         return f"Passed over {passed.count:,}: {reason} ({', '.join(listed)}{rest}).{advice}"
-
-
-def shown(path):
-    """A path as text that can be printed anywhere: bytes that are no text, and line ends, as escapes."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def is_text(path):
-    """Whether a path can be kept as text: file names of another encoding cannot."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def find_images(folder):

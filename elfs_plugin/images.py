@@ -18,6 +18,7 @@ from .errors import ElfsError, InvalidInput, is_out_of_memory
 from .files import reserved_temporary
 from .image_metadata import orientation, png_without_metadata
 from .progress import silent
+from .text import first_line
 
 MEMORY_LIMIT_BYTES = 2 << 30
 """Decoded pixels above this size go to a memory-mapped temporary file instead of main memory."""
@@ -271,8 +272,9 @@ def decode(paths, transform, *, threads=None):
         except Exception as error:  # transforms raise nearly anything on an image of an odd shape
             if is_out_of_memory(error):
                 raise
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            raise ImageError(f"cannot be prepared ({image.width:,} x {image.height:,} pixels): {said[0]}") from None
+            raise ImageError(
+                f"cannot be prepared ({image.width:,} x {image.height:,} pixels): {first_line(error)}"
+            ) from None
 
     def work(path):
         try:

@@ -10,6 +10,7 @@ from .errors import InvalidInput
 from .mlp_ensemble import Standardised, fit_subsets
 from .progress import part, silent
 from .proxy import ProxyConfig
+from .validation import shown, whole_number
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def check_probe(labels, repeats, what):
         raise InvalidInput(f"{what} needs at least {beta_search.MIN_SAMPLES} samples, there are {n}.")
     if len(np.unique(labels)) < 2:
         raise InvalidInput(f"{what} needs two clusters at least; all pseudo-labels are the same.")
-    if isinstance(repeats, bool) or int(repeats) != repeats or repeats < 1:
-        raise InvalidInput(f"The number of repeats must be a whole number from 1, not {repeats}.", "seeds")
+    if (whole_number(repeats) or 0) < 1:
+        raise InvalidInput(f"The number of repeats must be a whole number from 1, not {shown(repeats)}.", "seeds")
 
 
 def split(order, seed, repeat):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from .devices import autocast, generator
 from .errors import Cancelled, ElfsError
 from .image_proxy import OUT_OF_MEMORY, compiled
+from .text import first_line
 from .training_checkpoint import moved, recorder_state, restore_recorder
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Training:
             except OUT_OF_MEMORY as error:
                 if self.rows <= self._least_rows and self.device == torch.device("cpu"):
                     raise
-                problem = _first_line(error)
+                problem = first_line(error)
             # Outside the except block, whose exception holds on to the tensors of the failed pass.
             self._make_room(problem)
         if on_batch is not None:
@@ -144,7 +145,7 @@ class Training:
         except Exception as error:  # a compiler for GPUs fails in many ways, and none of them is the user's
             if network is self.model:
                 raise
-            logger.warning("The network runs uncompiled: %s", _first_line(error))
+            logger.warning("The network runs uncompiled: %s", first_line(error))
             self._fast = self.model
             self._optimizer.zero_grad(set_to_none=True)
             return self._forward_backward(x, labels, count)
@@ -303,7 +304,3 @@ def kernels(device, deterministic):
             yield
         finally:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-
-
-def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -11,6 +11,7 @@ from .progress import part, silent
 from .proxy import train_proxy
 from .pruning import double_end, resolve_beta, resolve_budget
 from .scores import HARD_WHEN
+from .validation import shown, whole_number
 
 MOST = 20
 _SEEDS = 31
@@ -91,8 +92,10 @@ def stability(inputs, labels, num_classes, budget, beta, *, seeds=3, hard=None, 
         :class:`Stability`
     """
     n = len(labels)
-    if isinstance(seeds, bool) or int(seeds) != seeds or not 2 <= seeds <= MOST:
-        raise InvalidInput(f"Stability needs 2 to {MOST} seeds, not {seeds}.", "seeds")
+    count = whole_number(seeds)
+    if count is None or not 2 <= count <= MOST:
+        raise InvalidInput(f"Stability needs 2 to {MOST} seeds, not {shown(seeds)}.", "seeds")
+    seeds = count
     if score not in HARD_WHEN:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
     if n < 2:

@@ -10,7 +10,7 @@ import torch
 
 from .checkpoints import KeptFile, fingerprint
 from .errors import is_out_of_memory
-from .kept_files import disk_error, whole_file
+from .files import disk_error, whole_file
 
 logger = logging.getLogger(__name__)
 

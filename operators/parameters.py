@@ -12,6 +12,7 @@ from ..elfs_plugin import validation
 from ..elfs_plugin.errors import InvalidInput
 from ..elfs_plugin.pruning import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
+from ..elfs_plugin.text import is_text
 from ..elfs_plugin.validation import plain_number, shown, whole_number
 
 PREFIX = "param_"
@@ -84,9 +85,9 @@ def _plain(value):
     """Numbers, texts and arrays of NumPy and others, members of an Enum, tuples and paths as Python's own."""
     if isinstance(value, enum.Enum):
         value = value.value
-    value = plain_number(value)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim:
         value = list(value)
+    value = plain_number(value)
     if isinstance(value, int) and abs(value) >= 2**63:  # the database keeps no larger ones
         if abs(value) > 1e300:
             raise InvalidInput("A number with more than 300 digits can be no parameter.")
@@ -101,7 +102,7 @@ def _plain(value):
 def _text(name, value):
     if not isinstance(value, str):
         raise InvalidInput(f"{name} must be a text, not {shown(value)}.", name)
-    if not value.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
+    if not is_text(value):
         raise InvalidInput(f"{name} holds a character that no database can keep: {shown(value)}.", name)
     return str(value)
 
@@ -145,7 +146,6 @@ def _clusters(name, value):
         if value.strip().lower() == "auto":
             return "auto"
         value = int(value) if value.strip().isdecimal() else value
-
     found = whole_number(value)
     if found is None:
         raise InvalidInput(f"The number of clusters must be a whole number or 'auto', not {shown(value)}.", name)
@@ -174,7 +174,6 @@ def _budgets(name, value):
     """Budgets as one text: a list of them, or a single one, is taken as well."""
     if isinstance(value, str):
         return value
-
     found = [as_budget(item) for item in (value if isinstance(value, list) else [value])]
     return ", ".join(str(item) for item in found) or None
 
@@ -182,7 +181,6 @@ def _budgets(name, value):
 def _beta(name, value):
     if isinstance(value, str) and value.strip().lower() in ("auto", "usual"):
         return value.strip().lower()
-
     return as_beta(value)
 
 

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from .. import __version__, evaluation, kept_files
+from .. import __version__, evaluation, files
 from .. import budget_curve as curves
 from ..comparison import check_number, verdict
 from ..errors import InvalidInput
@@ -247,7 +247,7 @@ def read_stability(dataset, key="elfs"):
 def _keep_stability(job, pool, found):
     path = record.run_folder(job.dataset, job.run.key) / "stability.npz"
     arrays = {"ids": pool.ids.astype("S24"), "chosen_by": found.chosen_by.astype(np.uint8)}
-    if not kept_files.keep(path, lambda file: np.savez(file, **arrays)):
+    if not files.keep(path, lambda file: np.savez(file, **arrays)):
         logger.warning("%s cannot be written; the panel does not show which images were chosen how often.", path)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import fiftyone as fo
 from bson import ObjectId
 
-from ..kept_files import whole_file
+from ..files import whole_file
 from . import record, roster
 from .versions import ranking_version
 

@@ -37,9 +37,11 @@ def check_target(path, format, *, overwrite=False, thorough=True):
     _check_parents(target)
     if stat.S_ISLNK(found.st_mode):
         raise InvalidInput(f"{target} is a symbolic link. Give the path of a file or folder itself.", "path")
-    check = _check_file if format == "csv" else _check_folder
     try:
-        check(target, found, overwrite, thorough)
+        if format == "csv":
+            _check_file(target, found, overwrite)
+        else:
+            _check_folder(target, found, overwrite, thorough)
     except OSError as error:
         raise InvalidInput(why_not(error, target), "path") from None
     return target
@@ -91,7 +93,7 @@ def _check_parents(target):
         return
 
 
-def _check_file(target, found, overwrite, thorough):
+def _check_file(target, found, overwrite):
     if stat.S_ISDIR(found.st_mode):
         raise InvalidInput(f"{target} already exists and is a folder. Give the path of a file.", "path")
     if not stat.S_ISREG(found.st_mode) or not is_list(target):

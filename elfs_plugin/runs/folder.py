@@ -18,9 +18,10 @@ from bson import ObjectId
 from fiftyone.core import odm
 from pymongo.errors import OperationFailure
 
-from .. import kept_files
 from ..checkpoints import cannot_keep
 from ..errors import InvalidInput
+from ..files import check_writable, whole_file
+from ..partial_files import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ def prepare(dataset, key):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _mark(folder.parent)
-        kept_files.sweep(folder.parent)
-        kept_files.check_writable(folder)
+        sweep(folder.parent)
+        check_writable(folder)
     except OSError as error:
         return cannot_keep(folder, error)
     return None
@@ -74,18 +75,13 @@ def remove_run_folder(dataset, key):
     """Removes a run's folder, and its dataset's when it was the last. A link there is removed, not what it leads to."""
     folder = run_folder(dataset, key)
     _remove_tree(folder)
-    kept_files.sweep(folder.parent)
+    sweep(folder.parent)
     _remove_if_empty(folder.parent)
 
 
 def remove_dataset_folder(dataset):
     """Removes the folder of a dataset with all its runs'."""
     _remove_tree(home() / str(dataset._doc.id))
-
-
-def sweep(folder):
-    """See :func:`~..kept_files.sweep`."""
-    return kept_files.sweep(folder)
 
 
 def remove_orphans():
@@ -144,7 +140,7 @@ def _mark(folder):
     mine, marks = database_identity(), _marks(folder)
     if mine is not None and mine not in marks:
         # Another user's folder may not be ours to mark; then it is not ours to remove either.
-        with contextlib.suppress(OSError), kept_files.whole_file(folder / MARKER) as file:
+        with contextlib.suppress(OSError), whole_file(folder / MARKER) as file:
             file.write(json.dumps([*marks, mine]).encode())
 
 

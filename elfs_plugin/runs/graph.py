@@ -15,7 +15,7 @@ import numpy as np
 
 from ..checkpoints import fingerprint
 from ..files import reserved_npy
-from ..kept_files import partial_path
+from ..partial_files import partial_path
 
 KEPT = 16
 """Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""

@@ -19,9 +19,9 @@ import fiftyone.operators.store as foos
 from fiftyone.factory.repos.execution_store import MongoExecutionStoreRepo
 from pymongo.errors import PyMongoError
 
+from .. import owner
 from ..errors import Busy, Cancelled, ElfsError, TakenOver, explain
 from ..progress import Reporter
-from . import owner
 
 STORE = "elfs"
 HEARTBEAT_SECONDS = 10

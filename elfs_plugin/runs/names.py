@@ -11,6 +11,8 @@ import fiftyone.core.utils as fou
 from fiftyone.core import odm
 
 from ..errors import InvalidInput, NameTaken
+from ..text import is_text
+from ..validation import shown
 from . import fields
 
 MAX_KEY = 100
@@ -72,8 +74,8 @@ def check_tag(dataset, tag, mine=(), field="tag"):
         InvalidInput, NameTaken
     """
     if not isinstance(tag, str):
-        raise InvalidInput(f"A tag is a text, not {_short(tag)}.", field)
-    if not any(letter.isprintable() and not letter.isspace() for letter in tag) or not _is_text(tag):
+        raise InvalidInput(f"A tag is a text, not {shown(tag)}.", field)
+    if not any(letter.isprintable() and not letter.isspace() for letter in tag) or not is_text(tag):
         raise InvalidInput("A tag needs at least one character that can be seen. Choose another tag.", field)
     if len(tag) > MAX_TAG:
         raise InvalidInput(f"The tag has {len(tag):,} characters; at most {MAX_TAG:,} are possible.", field)
@@ -108,7 +110,7 @@ def check_field_name(name, key=None):
 
 def _check_name(name, field, what, example):
     if not isinstance(name, str):
-        raise InvalidInput(f"{_short(name)} cannot be {what}: it is no text. Give a name, {example}.", field)
+        raise InvalidInput(f"{shown(name)} cannot be {what}: it is no text. Give a name, {example}.", field)
     size = len(name.encode("utf-8", "replace"))
     if size > MAX_KEY:
         raise InvalidInput(
@@ -135,13 +137,13 @@ def _reserved():
 
 def _slug(name, field):
     if not isinstance(name, str):
-        raise InvalidInput(f"The name of a saved view is a text, not {_short(name)}.", field)
+        raise InvalidInput(f"The name of a saved view is a text, not {shown(name)}.", field)
     if len(name) > MAX_VIEW:
         raise InvalidInput(
             f"The name of the saved view has {len(name):,} characters; at most {MAX_VIEW} are possible.", field
         )
     try:
-        if _is_text(name):
+        if is_text(name):
             return fou.to_slug(name)
     except ValueError:
         pass
@@ -171,17 +173,3 @@ def _view_documents(dataset):
     """Those that the dataset links to: a process that was killed may have left others."""
     found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"saved_views": 1}) or {}
     return odm.SavedViewDocument.objects(id__in=found.get("saved_views") or [])
-
-
-def _is_text(value):
-    """Whether the database can keep it: half of a surrogate pair cannot be written in UTF-8."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -8,7 +8,7 @@ import logging
 
 import numpy as np
 
-from ..kept_files import whole_file
+from ..files import whole_file
 from ..scores import HARD_WHEN
 from . import fields, record
 from .changes import count_changes

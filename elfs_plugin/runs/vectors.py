@@ -16,7 +16,6 @@ from ..files import whole_file
 LARGE = 200_000
 """Above this many vectors they are kept in such files instead of a field."""
 
-
 _NAME = re.compile(r"embedding(s|_ids)(-[0-9a-f]{12})?\.npy")
 
 
@@ -36,7 +35,7 @@ def save(folder, ids, vectors):
     token = fingerprint(np.array(ids), vectors)[:12]  # the same vectors have the same files
     Path(folder).mkdir(parents=True, exist_ok=True)
     for path, array in zip(paths(folder, token), (vectors, np.array(ids, dtype="<U24"))):
-        with whole_file(path) as file:
+        with whole_file(path, flush=True) as file:
             np.save(file, array)
     return token
 

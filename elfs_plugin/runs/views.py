@@ -4,6 +4,7 @@ Two indexes serve them: ``<key>.rank``, and (``<key>.pseudo_label.label``, ``<ke
 """
 
 from ..errors import InvalidInput
+from ..validation import shown, whole_number
 from . import fields, record
 
 ZONES = ("hard", "coreset", "easy")
@@ -42,8 +43,8 @@ def borderline_view(dataset, key, hard, budget, width, *, clusters=None):
     Raises:
         InvalidInput: for a width below 1, or a run without scores
     """
-    if isinstance(width, bool) or int(width) != width or width < 1:
-        raise InvalidInput(f"The width must be a whole number from 1, not {width}.", "width")
+    if (whole_number(width) or 0) < 1:
+        raise InvalidInput(f"The width must be a whole number from 1, not {shown(width)}.", "width")
     n = record.require_record(dataset, key, "scores", "showing its borderline images").stages["scores"]["scored"]
     cuts = [cut for cut in (int(hard), int(hard) + int(budget)) if 0 < cut < n]
     # Without a cut nothing is borderline: an interval that holds no rank.

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..suggestions import did_you_mean
-from ..validation import shown
+from ..validation import plain_number, shown
 
 KINDS = ("number", "integer", "choice", "flag")
 
@@ -48,9 +48,8 @@ class Parameter:
             if not isinstance(value, (bool, np.bool_)):
                 raise InvalidInput(f"{self.name} is either true or false, not {shown(value)}.", self.name)
             return bool(value)
-        if isinstance(value, np.floating):
-            value = float(str(value))  # the 0.1 of a float32 is meant as 0.1
-        number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
+        value = plain_number(value)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
         finite = number and abs(value) < 1e300  # also for whole numbers that no float can hold
         whole = self.kind != "integer" or (finite and int(value) == value)
         low = -np.inf if self.low is None else self.low

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from elfs_plugin import checkpoints, kept_files
+from elfs_plugin import checkpoints, files
 from elfs_plugin.checkpoints import StageStore, fingerprint
 from elfs_plugin.training_checkpoint import TrainingCheckpoint
 
@@ -151,7 +151,7 @@ def full_disk(monkeypatch):
             with true_open(file, *args, **kwargs) as opened:
                 yield Full(opened, bytes_left, number) if isinstance(file, int) else opened
 
-        monkeypatch.setattr(kept_files, "open", closing, raising=False)
+        monkeypatch.setattr(files, "open", closing, raising=False)
 
     return fill
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin import files
-from elfs_plugin.files import reserve, reserved_npy, reserved_temporary, whole_file
+from elfs_plugin.files import keep, reserve, reserved_npy, reserved_temporary, whole_file
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
@@ -65,15 +65,12 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 
 
 def test_what_has_the_name_of_the_file_in_the_making_stays(tmp_path, monkeypatch):
-    class Fixed:
-        hex = "0"
-
-    monkeypatch.setattr(files.uuid, "uuid4", lambda: Fixed)
+    monkeypatch.setattr(files, "partial_path", lambda path: tmp_path / "x.partial")
     (tmp_path / "theirs").write_bytes(b"theirs")
-    (tmp_path / ".elfs-0.partial").symlink_to(tmp_path / "theirs")
+    (tmp_path / "x.partial").symlink_to(tmp_path / "theirs")
     with pytest.raises(FileExistsError), whole_file(tmp_path / "a.bin"):
         pass
-    assert (tmp_path / ".elfs-0.partial").is_symlink() and (tmp_path / "theirs").read_bytes() == b"theirs"
+    assert (tmp_path / "x.partial").is_symlink() and (tmp_path / "theirs").read_bytes() == b"theirs"
 
 
 def test_impossible_targets_are_found_before_the_work(tmp_path):
@@ -89,10 +86,35 @@ def test_impossible_targets_are_found_before_the_work(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
-def test_a_name_as_long_as_it_may_be(tmp_path):
-    with whole_file(tmp_path / ("x" * 255)) as file:
+@pytest.mark.parametrize("name", ["x" * 255, "写" * 85])
+def test_a_name_as_long_as_it_may_be(tmp_path, name):
+    with whole_file(tmp_path / name) as file:
         file.write(b"1")
-    assert os.listdir(tmp_path) == ["x" * 255]
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_a_file_is_on_the_disk_before_it_takes_a_place_where_that_is_asked_for(tmp_path, monkeypatch, flush):
+    flushed, true_fsync = [], os.fsync
+
+    def fsync(descriptor):
+        flushed.append(os.fstat(descriptor).st_size)
+        true_fsync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with whole_file(tmp_path / "a.bin", flush=flush) as file:
+        file.write(b"123")
+    assert flushed == ([3] if flush else [])
+
+
+def test_what_one_can_do_without_is_kept_where_it_can_be(tmp_path):
+    assert keep(tmp_path / "new" / "file", lambda file: file.write(b"1"))
+    assert (tmp_path / "new" / "file").read_bytes() == b"1"
+    assert not keep(tmp_path / "none" / "file", lambda file: file.write(b"1"), make_folder=False)
+    assert not keep(tmp_path / "new" / "file" / "x", lambda file: file.write(b"1"))
+    with pytest.raises(ZeroDivisionError):
+        keep(tmp_path / "other", lambda file: 1 / 0)
+    assert sorted(os.listdir(tmp_path)) == ["new"]
 
 
 # Reserved space

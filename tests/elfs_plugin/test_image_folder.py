@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from elfs_plugin import image_folder
-from elfs_plugin.image_folder import find_images, shown
+from elfs_plugin.image_folder import find_images
 
 
 def picture(path, kind="PNG"):
@@ -113,9 +113,3 @@ def test_many_of_a_kind_are_counted_and_the_first_are_named(tmp_path):
         (tmp_path / f"{index:02}.png").symlink_to(tmp_path / "nowhere")
     (sentence,) = find_images(tmp_path).sentences()
     assert sentence.startswith("Passed over 25: links that lead nowhere (00.png, ") and ", and 15 more)" in sentence
-
-
-def test_names_are_shown_on_one_line_of_plain_text():
-    assert shown("写 真.png") == "写 真.png"
-    assert shown("a\nb\x1b[31m.png") == r"a\nb\x1b[31m.png"
-    assert shown(os.fsdecode(b"caf\xe9")) == r"caf\xe9"

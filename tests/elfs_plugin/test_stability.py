@@ -96,6 +96,8 @@ def test_equal_scores_have_no_correlation(given_scores):
     [
         ({"seeds": 1}, "seeds"),
         ({"seeds": 21}, "seeds"),
+        ({"seeds": "three"}, "seeds"),
+        ({"seeds": 2.5}, "seeds"),
         ({"score": "size"}, "score"),
         ({"budget": 0}, "budget"),
         ({"budget": 5}, "budget"),

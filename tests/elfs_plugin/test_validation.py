@@ -4,6 +4,7 @@ import torch
 
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.validation import (
+    plain_number,
     validate_epochs,
     validate_image_size,
     validate_neighbors,
@@ -72,6 +73,13 @@ def test_epochs():
     for epochs in (0, -1, 10**9):
         with pytest.raises(InvalidInput, match="from 1 to 100,000"):
             validate_epochs(epochs)
+
+
+def test_numpy_s_numbers_become_python_s():
+    for value, found in ((np.float32(0.7), 0.7), (np.array(3), 3), (np.bool_(True), True), (np.str_("a"), "a")):
+        assert plain_number(value) == found and type(plain_number(value)) is type(found)
+    row = np.arange(3)
+    assert plain_number(row) is row and plain_number("0.7") == "0.7"
 
 
 def test_a_long_value_is_shown_shortened():

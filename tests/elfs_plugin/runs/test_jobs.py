@@ -12,8 +12,9 @@ import fiftyone as fo
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
+from elfs_plugin import owner
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, TakenOver
-from elfs_plugin.runs import jobs, owner
+from elfs_plugin.runs import jobs
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 STAGES = {"first": 1, "second": 3}

@@ -1,10 +1,11 @@
-"""The process that holds a lock, described so that another process can tell whether it is still there.
+"""The process that holds a lock or writes a file, described so that another can tell whether it is still there.
 
 A process id alone says little: another container has its own ids under the same host name, and an id is given again
 after its process has ended. So an owner is judged only where its id means the same process (one start of one machine,
 one namespace of process ids), and then by its start time as well.
 """
 
+import hashlib
 import os
 import socket
 import sys
@@ -49,6 +50,22 @@ def is_dead(owner):
     return ended or (
         owner.get("started") is not None and abs(started - owner["started"]) > (0 if _LINUX else _TOLERANCE)
     )
+
+
+def place():
+    """A short name of where process ids mean what they mean here; None where that is not known."""
+    here = this_process()
+    parts = [here[name] for name in _PLACE]
+    return None if None in parts else hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def is_running(pid):
+    """Whether a process of this place runs; one that ended and that its parent has not asked for does not."""
+    try:
+        looked = _look(pid)
+    except PermissionError:
+        return True
+    return looked is not None and not looked[1]
 
 
 def _boot():

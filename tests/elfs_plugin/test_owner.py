@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from elfs_plugin.runs import owner
+from elfs_plugin import owner
 
 
 @pytest.fixture(params=["this system", "any system"])
@@ -32,6 +32,7 @@ def of(process):
 
 def test_a_process_that_is_at_work_lives(system, child):
     assert not owner.is_dead(owner.this_process())
+    assert owner.is_running(os.getpid())
     assert not owner.is_dead(of(child))
 
 
@@ -45,7 +46,7 @@ def test_a_process_that_has_ended_is_dead(system, child):
     described = of(child)
     child.kill()
     child.wait()
-    assert owner.is_dead(described)
+    assert owner.is_dead(described) and not owner.is_running(child.pid)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no processes that wait for their parent")
@@ -56,7 +57,7 @@ def test_a_killed_process_that_waits_for_its_parent_is_dead(system, child):
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.01)
     assert psutil.pid_exists(child.pid)
-    assert owner.is_dead(described)
+    assert owner.is_dead(described) and not owner.is_running(child.pid)
 
 
 def test_a_process_id_that_was_given_again_is_another_process(system, child):
