@@ -98,15 +98,6 @@ def whole_number(value):
         return None
 
 
-def plain_number(value):
-    """NumPy's numbers, and arrays of a single one without dimensions, as Python's; anything else as it is."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, np.floating):
-        return float(str(value))  # the 0.7 of a float32 is meant as 0.7, not as 0.69999999
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def shown(value):
     """A value for a message: its ``repr``, shortened."""
     text = repr(value.item() if isinstance(value, np.generic) else value)

@@ -102,7 +102,7 @@ def _plain(value):
 def _text(name, value):
     if not isinstance(value, str):
         raise InvalidInput(f"{name} must be a text, not {shown(value)}.", name)
-    if not is_text(value):
+    if "\0" in value or not is_text(value):
         raise InvalidInput(f"{name} holds a character that no database can keep: {shown(value)}.", name)
     return str(value)
 
