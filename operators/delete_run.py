@@ -44,10 +44,11 @@ class DeleteRun(ElfsOperator):
             text = "The dataset has no record of this run; what the run has left on it is removed. It cannot be undone."
             inputs.view("what", types.Warning(label=text))
         elif record is not None:
-            removed = [f"field {record.key}"]
+            removed = [f"field {record.key}"] if record.owns_field else []
             removed += [f"field {record.embeddings_field}"] if record.owns_embeddings else []
             removed += [f"tag {tag}" for tag in record.own_tags]
             removed += [f"saved view {name}" for name in record.own_views(ctx.dataset)]
+            removed += ["the record"]
             inputs.view("what", types.Warning(label="This removes: " + ", ".join(removed) + ". It cannot be undone."))
 
     def run(self, ctx, collection, sinks):

@@ -78,13 +78,11 @@ def _remove(dataset, run, verify):
     key = run.key
     files = _take_in_pending(run)
     verify()
+    journal.stop_orphans(dataset, key)
     with jobs.changing(dataset):
         unlinked.mend(dataset, run)
     run.pending = {**DELETING, "files": files}
     record.save_record(dataset, run)  # killed from here on, it is known that the run is half gone
-    for tag in run.tags:
-        verify()
-        fields.untag(dataset, tag)
     views = run.own_views(dataset)
     with jobs.changing(dataset):
         dataset._reload(hard=True)
@@ -97,6 +95,11 @@ def _remove(dataset, run, verify):
         if run.owns_embeddings and release_embeddings(dataset, key, run.embeddings_field):
             removed.append(run.embeddings_field)
         workspace.release(dataset, run)
+    # After the ranks: a killed job's command that the database has not ended yet finds none to tag any more.
+    for tag in run.tags:
+        verify()
+        fields.untag(dataset, tag)
+    with jobs.changing(dataset):
         for file_id in files:
             record.remove_results_file(file_id)
         dataset._reload(hard=True)

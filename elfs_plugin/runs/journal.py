@@ -8,16 +8,21 @@
 4. The record takes its new form, and the staged values go.
 """
 
+import re
+import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bson import ObjectId, json_util
 from fiftyone.core import odm
 from pymongo import WriteConcern
+from pymongo.errors import OperationFailure
 
 from . import carry, claims, jobs, record
 
 _CHUNK = 2000
+_STOP_SECONDS = 30
 _TEXT_BYTES = 8_000_000
 """Characters of results in one document, far below MongoDB's 16 MB."""
 
@@ -123,15 +128,36 @@ def finish(dataset, key, verify=lambda: None):
     record.save_record(dataset, settled)
     dataset._reload(hard=True)
     _sync(dataset)
-    _drop(dataset, key, pending.get("token", ""))
+    for step in pending["steps"]:
+        if "collection" in step:
+            odm.get_db_conn().drop_collection(step["collection"])
     return True
+
+
+def stop_orphans(dataset, key):
+    """Ends what the database still does for killed jobs with that key: it goes on moving staged values, for minutes in
+    a large dataset, after the process that asked for it has gone. The caller has the run's lock.
+
+    Some databases do not let their users ask; then nothing is done.
+    """
+    database = odm.get_db_conn()
+    moving = {"ns": {"$regex": f"^{re.escape(f'{database.name}.{carry.staged_prefix(dataset, key)}')}"}}
+    deadline = time.monotonic() + _STOP_SECONDS
+    with suppress(OperationFailure):
+        while time.monotonic() < deadline:
+            found = list(database.client.admin.aggregate([{"$currentOp": {}}, {"$match": moving}]))
+            if not found:
+                return
+            for operation in found:
+                database.client.admin.command("killOp", op=operation["opid"])
+            time.sleep(0.05)
 
 
 def sweep(dataset, key):
     """Drops what killed jobs with that key have staged and not committed, and what was staged for datasets that are
     gone. The caller has the run's lock, and nothing is pending."""
     mine, database = carry.staged_prefix(dataset, key), odm.get_db_conn()
-    names = database.list_collection_names(filter={"name": {"$regex": f"^{carry.STAGED}\\."}})
+    names = _staged_names(f"{carry.STAGED}.")
     owners = {name.split(".")[2] for name in names}
     ids = [ObjectId(owner) for owner in owners if ObjectId.is_valid(owner)]
     alive = {str(found["_id"]) for found in database.datasets.find({"_id": {"$in": ids}}, {"_id": 1})} if ids else set()
@@ -231,11 +257,16 @@ def _give_up(run, settled):
 
 
 def _drop(dataset, key, token):
-    database = odm.get_db_conn()
-    prefix = f"{carry.staged_prefix(dataset, key)}{token}."
-    for name in database.list_collection_names():
-        if token and name.startswith(prefix):
-            database.drop_collection(name)
+    for name in _staged_names(f"{carry.staged_prefix(dataset, key)}{token}.") if token else ():
+        odm.get_db_conn().drop_collection(name)
+
+
+def _staged_names(prefix):
+    """Names of the collections that begin so; none for a user of the database who may not ask."""
+    try:
+        return odm.get_db_conn().list_collection_names(filter={"name": {"$regex": f"^{re.escape(prefix)}"}})
+    except OperationFailure:
+        return []
 
 
 def _sync(dataset):

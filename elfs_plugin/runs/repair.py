@@ -11,6 +11,7 @@ def settle(dataset, key, verify=lambda: None):
 
     What was committed is finished, also a deletion; what was only staged goes.
     """
+    journal.stop_orphans(dataset, key)
     run = record.load_record(dataset, key) or record.RunRecord(key)
     coming = record.restored(key, (run.pending or {}).get("record") or {})
     run.saved_views = [*run.saved_views, *coming.saved_views]

@@ -1,8 +1,13 @@
 """A job that dies while it writes: before the commit it leaves the old state, after it what it began is finished."""
 
+import threading
+import time
+
 import fiftyone as fo
 import pytest
+from bson import ObjectId
 from fiftyone.core import odm
+from pymongo.errors import OperationFailure
 
 from elfs_plugin import runs
 from elfs_plugin.errors import TakenOver
@@ -121,6 +126,29 @@ def killed_before(monkeypatch, at, job, *args):
         except Killed:
             return True
     return False
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_what_dies_while_a_view_is_saved_is_finished(earlier, monkeypatch, deleted):
+    """When FiftyOne has removed the old view, and when it has saved the new one, whose id is not noted yet."""
+    dataset = earlier()
+    save = fo.Dataset.save_view
+
+    def die(self, name, *args, **kwargs):
+        if deleted:
+            self.delete_saved_view(name)
+        else:
+            save(self, name, *args, **kwargs)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fo.Dataset, "save_view", die)
+        with pytest.raises(Killed):
+            select(dataset)
+    runs.repair_run(dataset)
+    dataset.reload()
+    run = runs.load_record(dataset, "elfs")
+    assert run.saved_views == run.own_views(dataset) == ["Kept"] and dataset.list_saved_views() == ["Kept"]
 
 
 def test_the_next_job_finishes_what_was_begun(earlier, monkeypatch):
@@ -345,3 +373,29 @@ def test_a_roster_that_is_too_large_is_not_kept(new_written, monkeypatch):
     monkeypatch.setattr(roster, "MOST", 10)
     roster.save(dataset, "elfs", "v1", ids[:6])
     assert roster.load(dataset, "elfs", "v1") is None
+
+
+def test_what_the_database_still_moves_for_a_killed_job_is_ended(new_written):
+    """It would write into the dataset after the run has been deleted."""
+    dataset, ids = new_written()
+    database, failed = odm.get_db_conn(), []
+    staged_values = database[carry.staged_name(dataset, "elfs", "old", "values0")]
+    staged_values.insert_many([{"_id": ObjectId(i)} for i in ids])
+    slowly = {"$function": {"body": "function() { sleep(2000); return true; }", "args": [], "lang": "js"}}
+    merge = {"$merge": {"into": dataset._sample_collection_name, "whenMatched": [{"$set": {"elfs.rank": 1}}]}}
+
+    def move():
+        try:
+            staged_values.aggregate([{"$match": {"$expr": slowly}}, merge])
+        except OperationFailure as error:
+            failed.append(error)
+
+    orphan = threading.Thread(target=move)
+    orphan.start()
+    time.sleep(0.5)
+    journal.stop_orphans(dataset, "elfs")
+    orphan.join(timeout=10)
+    assert failed and not orphan.is_alive() and staged(dataset) == [staged_values.name]
+    runs.delete_run(dataset)
+    assert dataset._sample_collection.count_documents({"elfs": {"$exists": True}}) == 0
+    assert staged(dataset) == []
