@@ -36,24 +36,26 @@ def _declare(dataset, run, step):
 
 def _values(dataset, run, step):
     values = {path: {"$arrayElemAt": ["$$new.v", at]} for at, path in enumerate(step["paths"])}
-    _merge(dataset, step["collection"], {**values, "last_modified_at": "$$NOW"})
+    _merge(dataset, run, step["collection"], {**values, "last_modified_at": "$$NOW"})
 
 
 def _tag_staged(dataset, run, step):
     tag, tags = {"$literal": step["tag"]}, {"$ifNull": ["$tags", []]}
     others = {"$filter": {"input": tags, "cond": {"$ne": ["$$this", tag]}}}
     with_it = {"$cond": [{"$in": [tag, tags]}, tags, {"$concatArrays": [tags, [tag]]}]}
-    _merge(
-        dataset,
-        step["collection"],
-        {"tags": {"$cond": ["$$new.on", with_it, others]}, "last_modified_at": "$$NOW"},
-    )
+    changed = {"tags": {"$cond": ["$$new.on", with_it, others]}, "last_modified_at": "$$NOW"}
+    _merge(dataset, run, step["collection"], changed)
 
 
-def _merge(dataset, name, changes):
+def _merge(dataset, run, name, changes):
     into = {"into": dataset._sample_collection_name, "on": "_id", "whenMatched": [{"$set": changes}],
             "whenNotMatched": "discard"}  # fmt: skip
-    odm.get_db_conn()[name].aggregate([{"$merge": into}])
+    # By the comment it is known whose command it is, see :func:`~.journal.stop_orphans`.
+    odm.get_db_conn()[name].aggregate([{"$merge": into}], comment=staged_prefix(dataset, run.key))
+
+
+def _change_all(dataset, run, wanted, change):
+    fields.change_all(dataset, wanted, change, comment=staged_prefix(dataset, run.key))
 
 
 def _indexes(dataset, run, step):
@@ -69,14 +71,14 @@ def _zones(dataset, run, step):
     low, high = step["hard"], step["hard"] + step["coreset"]
     intervals = {"hard": {"$gte": 0, "$lt": low}, "coreset": {"$gte": low, "$lt": high}, "easy": {"$gte": high}}
     for name, interval in intervals.items():
-        fields.change_all(dataset, {rank: interval, zone: {"$ne": name}}, {"$set": {zone: name}})
-    fields.change_all(dataset, {rank: None, zone: {"$ne": None}}, {"$set": {zone: None}})
+        _change_all(dataset, run, {rank: interval, zone: {"$ne": name}}, {"$set": {zone: name}})
+    _change_all(dataset, run, {rank: None, zone: {"$ne": None}}, {"$set": {zone: None}})
 
 
 def _tag_interval(dataset, run, step):
     tag, inside = step["tag"], {f"{run.key}.rank": {"$gte": step["low"], "$lt": step["high"]}}
-    fields.change_all(dataset, {**inside, "tags": {"$ne": tag}}, {"$addToSet": {"tags": tag}})
-    fields.change_all(dataset, {"tags": tag, "$nor": [inside]}, {"$pull": {"tags": tag}})
+    _change_all(dataset, run, {**inside, "tags": {"$ne": tag}}, {"$addToSet": {"tags": tag}})
+    _change_all(dataset, run, {"tags": tag, "$nor": [inside]}, {"$pull": {"tags": tag}})
 
 
 def _view(dataset, run, step):

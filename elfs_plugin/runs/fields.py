@@ -202,9 +202,10 @@ def untag(dataset, tag):
     change_all(dataset, {"tags": tag}, {"$pull": {"tags": tag}})
 
 
-def change_all(dataset, wanted, change):
+def change_all(dataset, wanted, change, comment=None):
     """Changes all samples that match a MongoDB filter in one command."""
-    dataset._sample_collection.update_many(wanted, {**change, "$currentDate": {"last_modified_at": True}})
+    change = {**change, "$currentDate": {"last_modified_at": True}}
+    dataset._sample_collection.update_many(wanted, change, comment=comment)
 
 
 def read_labels(collection, key):

@@ -135,13 +135,13 @@ def finish(dataset, key, verify=lambda: None):
 
 
 def stop_orphans(dataset, key):
-    """Ends what the database still does for killed jobs with that key: it goes on moving staged values, for minutes in
-    a large dataset, after the process that asked for it has gone. The caller has the run's lock.
+    """Ends what the database still does for killed jobs with that key: it goes on with a command, for minutes in a
+    large dataset, after the process that gave it has gone. The caller has the run's lock.
 
     Some databases do not let their users ask; then nothing is done.
     """
     database = odm.get_db_conn()
-    moving = {"ns": {"$regex": f"^{re.escape(f'{database.name}.{carry.staged_prefix(dataset, key)}')}"}}
+    moving = {"command.comment": carry.staged_prefix(dataset, key)}  # all of a merge has it, also what it is made of
     deadline = time.monotonic() + _STOP_SECONDS
     with suppress(OperationFailure):
         while time.monotonic() < deadline:

@@ -386,7 +386,8 @@ def test_what_the_database_still_moves_for_a_killed_job_is_ended(new_written):
 
     def move():
         try:
-            staged_values.aggregate([{"$match": {"$expr": slowly}}, merge])
+            comment = carry.staged_prefix(dataset, "elfs")
+            staged_values.aggregate([{"$match": {"$expr": slowly}}, merge], comment=comment)
         except OperationFailure as error:
             failed.append(error)
 
