@@ -132,6 +132,8 @@ def _demo(options):
 def _run(options):
     cli_arguments.check_vectors(options)
     cli_arguments.check_device(options.device)
+    if options.beta != "auto" and options.beta_proxy != "auto":
+        raise InvalidInput("--beta-proxy is for --beta auto: a β that is given is not searched. Leave one out.")
     from . import runs
     from .progress import TerminalBar
 

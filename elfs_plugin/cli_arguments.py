@@ -80,7 +80,10 @@ def check_vectors(options):
         if (options.encoder or "pixels") == "pixels" or options.encoder.startswith("zoo:"):
             raise InvalidInput("--weights goes with --encoder timm:<model> or open_clip:<model>/<tag>.")
         try:
-            with open(os.path.expanduser(options.weights), "rb"):
+            place = os.path.expanduser(options.weights)
+            if stat.S_ISFIFO(os.stat(place).st_mode):  # opening it would wait for somebody to write to it
+                raise OSError(None, "it is a pipe, not a file")
+            with open(place, "rb"):
                 pass
         except OSError as error:
             raise InvalidInput(

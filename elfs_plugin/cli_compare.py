@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 
 import numpy as np
 
@@ -174,8 +175,14 @@ def _load_truth(path, n):
 
 
 def _load(path, dimensions):
+    place = os.path.expanduser(path)
     try:
-        values = np.load(os.path.expanduser(path), mmap_mode="r", allow_pickle=False)
+        if not stat.S_ISREG(os.stat(place).st_mode):  # a pipe would wait for somebody to write to it
+            raise ValueError("a folder, a pipe or a device, not a file")
+        with open(place, "rb") as file:
+            if not file.read(6).startswith((b"\x93NUMPY", b"PK\x03\x04")):
+                raise ValueError("it does not begin as a file of numpy.save does")
+        values = np.load(place, mmap_mode="r", allow_pickle=False)
     except MemoryError:
         raise
     except Exception as error:  # a damaged file raises nearly anything

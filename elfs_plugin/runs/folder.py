@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 MARKER = "databases.json"
 """The databases that have had a dataset of the folder's id: a list of :func:`database_identity`."""
 
+_LONGEST_NAME = 255
 _DATASET_ID = re.compile("[0-9a-f]{24}")
 
 
@@ -35,7 +36,7 @@ def home():
     """The folder of all runs: ``ELFS_HOME`` (``~`` and a relative path are understood), or ``~/.fiftyone/elfs``.
 
     Raises:
-        InvalidInput: when ``ELFS_HOME`` names the home of a user who does not exist
+        InvalidInput: when ``ELFS_HOME`` names the home of a user who does not exist, or is longer than a disk takes
     """
     wanted = os.environ.get("ELFS_HOME", "").strip()
     return Path(_absolute(wanted) if wanted else os.path.join(fo.constants.FIFTYONE_CONFIG_DIR, "elfs"))
@@ -46,6 +47,8 @@ def _absolute(path):
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise InvalidInput(f"ELFS_HOME is '{path}', and '{path.split(os.sep)[0]}' is no home here. Give a full path.")
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in expanded.split(os.sep)):
+        raise InvalidInput(f"ELFS_HOME holds a name of more than {_LONGEST_NAME} bytes. Give a shorter path.")
     return os.path.abspath(expanded)
 
 

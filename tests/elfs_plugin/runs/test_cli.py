@@ -147,6 +147,7 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--encoder", "zoo:clip-vit-base32-torch", "--weights", "{files}/a.txt"], "--weights goes with"),
         (["{photos}", "--encoder", "timm:resnet18", "--weights", "{files}"], "cannot be read .*directory"),
         (["{photos}", "--encoder", "timm:resnet18", "--weights", "{files}/none"], "cannot be read .*No such file"),
+        (["{photos}", "--encoder", "timm:resnet18", "--weights", "{pipe}"], "cannot be read .*a pipe"),
         (["{photos}", "--encoder", "pixel"], "Unknown encoder 'pixel'.*'zoo:<model>'"),
         (["{photos}", "--encoder", "timm:resnat18"], "timm has no model named 'resnat18'"),
         (["{photos}", "--encoder", "open_clip:ViT"], "OpenCLIP has no model"),
@@ -160,12 +161,19 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--clusters", "100"], "100"),
         (["{photos}", "--budget", "5000"], "budget"),
         (["{photos}", "--proxy", "none"], "none"),
+        (["{photos}", "--beta", "0.1", "--beta-proxy", "mlp"], "--beta-proxy is for --beta auto"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_cost_one_line_and_leave_nothing(photos, new_dataset, capsys, tmp_path, arguments, words):
     (tmp_path / "files" / "empty").mkdir(parents=True)
     (tmp_path / "files" / "a.txt").write_text("text")
-    given = {"files": tmp_path / "files", "dataset": new_dataset(3).name, "photos": photos(unique("refused"))}
+    os.mkfifo(tmp_path / "pipe")
+    given = {
+        "files": tmp_path / "files",
+        "pipe": tmp_path / "pipe",
+        "dataset": new_dataset(3).name,
+        "photos": photos(unique("refused")),
+    }
     before = set(fo.list_datasets())
     homes = set(os.listdir(folder.home())) if folder.home().is_dir() else set()
     assert main(["run", *(text.format(**given) for text in arguments), "--no-app"]) == 2

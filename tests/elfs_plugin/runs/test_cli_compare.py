@@ -77,6 +77,8 @@ def test_a_folder_is_run_first(digits, capsys, tmp_path):
     [
         (["nowhere"], "neither a folder nor a FiftyOne dataset"),
         (["{files}/nothing.npy"], r"cannot be read as a NumPy array \(No such file"),
+        (["{files}/pipe.npy"], r"cannot be read as a NumPy array \(a folder, a pipe or a device"),
+        (["{files}/plain.npy"], "does not begin as a file of numpy.save"),
         (["{files}/empty.npy"], "cannot be read as a NumPy array"),
         (["{files}/cut.npy"], "cannot be read as a NumPy array"),
         (["{files}/objects.npy"], "cannot be read as a NumPy array"),
@@ -117,13 +119,15 @@ def test_refusals(files, capsys, arguments, words):
     np.savez(files / "archive.npz", a=np.ones(3))
     (files / "archive.npz").rename(files / "archive.npy")
     (files / "empty.npy").write_bytes(b"")
+    (files / "plain.npy").write_text("1 2 3")
+    os.mkfifo(files / "pipe.npy")
     (files / "cut.npy").write_bytes((files / "vectors.npy").read_bytes()[:-100])
     (files / "link.csv").symlink_to(files / "truth.npy")
-    before = {path.name: path.read_bytes() for path in files.iterdir()}
+    before = {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()}
     assert main(["compare", *(text.format(files=files) for text in arguments)]) == 2
     err = capsys.readouterr().err
     assert re.search(words, err) and len(err.splitlines()) == 1
-    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
 
 
 def compare(files, *more):

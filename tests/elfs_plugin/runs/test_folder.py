@@ -36,6 +36,9 @@ def test_the_home_is_the_same_however_it_is_written(monkeypatch, tmp_path):
     monkeypatch.setenv("ELFS_HOME", "~nobody-of-this-name/elfs")
     with pytest.raises(InvalidInput, match="'~nobody-of-this-name' is no home here. Give a full path"):
         folder.home()
+    monkeypatch.setenv("ELFS_HOME", f"{tmp_path}/{'é' * 128}")
+    with pytest.raises(InvalidInput, match="a name of more than 255 bytes. Give a shorter path"):
+        folder.home()
 
 
 def test_a_prepared_folder_is_marked_swept_and_writable(dataset, home):
