@@ -72,7 +72,7 @@ def _open(text, name):
 
 
 def _means_dataset(text, folder):
-    """Whether a bare name that is both a dataset and a folder means the dataset: always, but when the folder is what
+    """Whether a bare name that is both a dataset and a folder means the dataset: always, unless the folder is what
     the dataset was made of."""
     import fiftyone as fo
 

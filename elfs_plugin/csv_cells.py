@@ -25,5 +25,5 @@ def row(values):
 
 
 def plain_text(text):
-    """The text that :func:`cell` was given, from what stands in the file."""
+    """The text that :func:`cell` was given, from what the file holds."""
     return text[1:] if _MARKED.match(text) else text

@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 BEYOND = 1e30
-"""Values as large as that mark what is missing."""
+"""Values at least this large mark what is missing."""
 
 FAR = 2
-"""The lowest or highest value counts as a marker when its distance to the next is so many times the range of all others
-(of which there must be :data:`_MANY` different ones: an image of few values has no markers)."""
+"""The lowest or highest value counts as a marker when its distance to the next is this many times the range of all
+others (of which there must be :data:`_MANY` different ones: an image of few values has no markers)."""
 
 _MANY = 16
 _SAMPLE = 1 << 16
@@ -96,7 +96,7 @@ def deep_colour(image):
 
 
 def colour(open_image, raw):
-    """An 8-bit image of a 16-bit colour one. Pillow gives the high byte of every value; the low one is had by reading
+    """An 8-bit image of a 16-bit colour one. Pillow gives the high byte of every value; the low one comes from reading
     the file a second time in the other byte order.
 
     Args:

@@ -23,7 +23,7 @@ from .progress import part, silent
 from .text import first_line
 
 THINNEST = 100
-"""Of an image that is longer than so many times its width the middle is embedded. Models' own preprocessing scales the
+"""Of an image more than this many times as long as wide the middle is embedded. Models' own preprocessing scales the
 shorter side up first and then cuts the middle out; a strip of 60,000 x 1 pixels would take 10 GB for that."""
 
 PIXELS_SIZE = 8

@@ -148,7 +148,7 @@ def reserved_temporary(dtype, shape):
 
 
 def reserve(file, size, start=0):
-    """Makes the bytes from ``start`` to ``size`` of a new file sure to have room. They are zeros.
+    """Makes sure that there is room for the bytes from ``start`` to ``size`` of a new file. They are zeros.
 
     Raises:
         OSError: when there is no room
@@ -162,7 +162,7 @@ def reserve(file, size, start=0):
         except OSError as error:
             if error.errno not in _NOT_SUPPORTED:
                 raise
-    # Elsewhere only a byte that was written is sure to have room.
+    # Elsewhere only writing a byte makes sure that there is room for it.
     file.seek(start)
     zeros = bytes(min(_BLOCK, size - start))
     for at in range(start, size, _BLOCK):

@@ -37,7 +37,7 @@ LARGE_PIXELS = 89_478_485
 
 REDUCED_SIDE = 2048
 PIXELS_AT_ONCE = 1 << 28
-"""So many pixels are decoded at a time, whatever the number of threads: 1 GiB; a larger image waits to be alone."""
+"""At most this many pixels are decoded at a time, on however many threads: 1 GiB; a larger image waits to be alone."""
 
 _PILLOWS_OWN = 89_478_485
 _ORDINARY_BYTES = 64 << 20
@@ -176,7 +176,7 @@ def pixel_limit():
 
 
 class _Pillow:
-    """Pillow's own limit, which stands for the whole process and which some formats look at more than once."""
+    """Pillow's own limit, which holds for the whole process and which some formats look at more than once."""
 
     def __init__(self):
         self._lock = threading.Lock()

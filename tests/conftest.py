@@ -29,6 +29,8 @@ import fiftyone as fo  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests.few_steps import shorten  # noqa: E402
+
 PLUGIN = "fiftyone.plugins.orgs.elfs.coreset"
 """The package name under which FiftyOne imports this repository."""
 
@@ -68,13 +70,7 @@ def quick_clustering(plugin, one_thread):
     """Few steps of clustering and of the β search, in both copies of the library (FiftyOne loads its own)."""
     with pytest.MonkeyPatch.context() as patch:
         for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
-            patch.setattr(importlib.import_module(f"{package}.beta_search"), "FAST_STEPS", 20)
-            module = importlib.import_module(f"{package}.clustering")
-            config = module.ClusteringConfig(
-                heads=2, learning_rate=2e-4, min_steps=30, max_steps=30, warm_start_steps=20
-            )
-            for preset in ("quick", "default"):
-                patch.setattr(module.ClusteringConfig, preset, staticmethod(lambda config=config: config))
+            shorten(package, patch.setattr)
         yield
 
 

@@ -144,7 +144,7 @@ def _relative(path, root):
 
 
 def _short(path):
-    """A name that every disk takes: what is plain in the file's own name, and a sum of its path."""
+    """A name that every disk takes: what is plain in the file's own name, and a checksum of its path."""
     stem, ending = os.path.splitext(os.path.basename(path))
     ending = ending if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", ending) else ""
     total = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

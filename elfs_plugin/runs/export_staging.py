@@ -204,7 +204,7 @@ def _locked(path):
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.exists(path):  # it may have been removed before the lock was had
+        if os.path.exists(path):  # it may have been removed before the lock was taken
             return descriptor
     except BlockingIOError:
         pass

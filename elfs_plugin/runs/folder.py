@@ -164,7 +164,7 @@ def _remove_tree(path):
 
 
 def _remove_if_empty(folder):
-    """Removes a dataset's folder in which nothing but its mark is left; the mark last, so that a rest is known."""
+    """Removes a dataset's folder in which only its mark is left. The mark goes last: it says whose the folder is."""
     with contextlib.suppress(OSError):
         if all(name == MARKER for name in os.listdir(folder)):
             (folder / MARKER).unlink(missing_ok=True)

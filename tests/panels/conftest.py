@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "fiftyone.plugins.orgs.elfs.coreset.elfs_plugin"
 LAUNCH = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,7 +35,11 @@ expect.set_options(timeout=30_000)
 SERVE = """
 import sys
 import fiftyone as fo
+import fiftyone.operators as foo
 from elfs_plugin.cli import workspace
+from tests.few_steps import shorten
+assert foo.operator_exists("@elfs/coreset/run_elfs")
+shorten(sys.argv[3])
 session = fo.launch_app(fo.load_dataset(sys.argv[1]), port=int(sys.argv[2]), remote=True, spaces=workspace())
 session.wait(-1)
 """
@@ -74,12 +79,15 @@ def app_dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def app_url(app_dataset, tmp_path_factory):
-    """The address of an App server, in a process of its own, that has the dataset and the panel open."""
+    """The address of an App server, in a process of its own, that has the dataset and the panel open.
+
+    Its jobs cluster and search β in a few steps, see :mod:`tests.few_steps`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", textwrap.dedent(SERVE), app_dataset.name, str(port)]
+    command = [sys.executable, "-c", textwrap.dedent(SERVE), app_dataset.name, str(port), PLUGIN]
     log = tmp_path_factory.mktemp("app-server") / "log.txt"
     with log.open("w") as output:
         server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)

@@ -90,7 +90,7 @@ class TestReady:
         grid_count(page, N)
         no_error_page(page)
 
-    def test_every_tab(self, page, app_dataset):
+    def test_every_tab(self, page):
         open_tab(page, "Clusters")
         expect(page.get_by_text(re.compile("Mean confidence"))).to_be_visible()
         open_tab(page, "Budget")
@@ -98,14 +98,21 @@ class TestReady:
         open_tab(page, "Audit")
         expect(page.get_by_text("For checking only")).to_be_visible()
         open_tab(page, "Compare")
-        press(page, "Same cuts, other seeds")
-        expect(page.get_by_text(re.compile("With another seed of the proxy"))).to_be_visible(timeout=120_000)
+        expect(page.get_by_role("button").filter(has_text="Same cuts, other seeds")).to_be_visible()
         open_tab(page, "Tune")
         shows_zones(page, 24, 24)
         no_error_page(page)
 
-    def test_find_beta_shows_the_curve_and_moves_the_cut(self, page, app_dataset):
+    @pytest.mark.parametrize("theme", ["dark"], indirect=True)
+    def test_jobs_show_their_results(self, page, app_dataset):
         shows_zones(page, 24, 24)
+        open_tab(page, "Compare")
+        press(page, "Same cuts, other seeds")
+        expect(page.get_by_text(re.compile("With another seed of the proxy"))).to_be_visible(timeout=120_000)
+        open_tab(page, "Tune")
+        shows_zones(page, 24, 24)
+
+        # The search draws its curve and moves the cut.
         press(page, "Find β")
         expect(page.get_by_text(re.compile("held-out split"))).to_be_visible(timeout=120_000)
         app_dataset.reload()
