@@ -11,7 +11,16 @@ import fiftyone.utils.data as foud
 from .. import csv_cells
 from ..errors import ElfsError, InvalidInput
 from .export_copies import Copies, common_folder, unreadable
-from .export_receipt import LIST_COLUMNS, MISSING_COLUMNS, beside, is_list, is_missing_list, new_receipt
+from .export_receipt import (
+    LIST_COLUMNS,
+    MISSING_COLUMNS,
+    beside,
+    forget_list,
+    is_list,
+    is_missing_list,
+    new_receipt,
+    receive_list,
+)
 from .export_staging import Staging
 from .export_target import check_media, check_target, why_not
 from .record import check_there, require_record
@@ -66,7 +75,12 @@ def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset"
                 found = [(path, i, missing[path]) for i, path in zip(ids, paths) if path in missing]
                 _refuse_missing(exported, found)
                 if format == "csv":
-                    staging.place_file(staging.new, target, is_list if overwrite else None)
+                    receive_list(target, staging.new)
+                    try:
+                        staging.place_file(staging.new, target, is_list if overwrite else None)
+                    except BaseException:
+                        forget_list(target)
+                        raise
                 else:
                     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
                     receipt = new_receipt(staging.new, dataset=dataset.name, run=key, zone=zone, written=now)

@@ -1,10 +1,11 @@
 """What an export wrote, so that a later one can replace that and nothing else.
 
-A folder has a receipt beside it, ``.<folder>.elfs-export.json``: its files with their sizes and times. (It is not
-inside, for a labelling tool takes everything inside for data.) A list is known by its header.
+An export has a receipt beside it, ``.<name>.elfs-export.json``: of a folder the files with their sizes and times, of a
+list a checksum. (It is not inside, for a labelling tool takes everything inside for data.)
 """
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from ..files import whole_file
 from .fields import SCORES
 
 _KIND = "ELFS export"
@@ -103,10 +105,41 @@ def _walk(folder):
     return files, others
 
 
+def receive_list(target, new):
+    """Writes the receipt of the list that ``target`` is about to be; the file ``new`` holds it.
+
+    A list that is there stays known until the new one has taken its place, whenever a writer is killed.
+    """
+    place = receipt_path(target)
+    if os.path.lexists(place) and read_receipt(place) is None:
+        raise FileExistsError(errno.EEXIST, "it was not written by ELFS", str(place))
+    sums = [_checksum(new), *([_checksum(target)] if is_list(target) else [])]
+    with whole_file(place, "w", encoding="ascii") as file:
+        json.dump({"kind": _KIND, "version": 1, "files": {}, "lists": sums}, file)
+
+
+def forget_list(target):
+    """Removes the receipt of a list that did not come to be."""
+    place = receipt_path(target)
+    if not is_list(target) and read_receipt(place) is not None:
+        place.unlink(missing_ok=True)
+
+
 def is_list(path):
-    """Whether a file is a list that export_coreset wrote, by its header."""
-    names = _header(path)
-    return names[:2] == ["filepath", "id"] and "rank" in names and set(names[2:]) <= set(LIST_COLUMNS)
+    """Whether a file is a list as export_coreset wrote it: one that somebody has changed since is theirs."""
+    receipt = read_receipt(receipt_path(Path(path)))
+    try:
+        return bool(receipt) and _checksum(path) in receipt.get("lists", ())
+    except OSError:
+        return False
+
+
+def _checksum(path):
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
+        found = hashlib.sha256()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            found.update(block)
+        return found.hexdigest()
 
 
 def is_missing_list(path):

@@ -97,7 +97,11 @@ def _check_file(target, found, overwrite):
     if stat.S_ISDIR(found.st_mode):
         raise InvalidInput(f"{target} already exists and is a folder. Give the path of a file.", "path")
     if not stat.S_ISREG(found.st_mode) or not is_list(target):
-        raise InvalidInput(f"{target} already exists and is not a list of ELFS's. Choose another path.", "path")
+        raise InvalidInput(
+            f"{target} already exists and is not a list as ELFS wrote it: it is another file, or it was changed since. "
+            "Choose another path.",
+            "path",
+        )
     _ask(target, overwrite)
 
 

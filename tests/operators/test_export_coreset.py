@@ -52,8 +52,14 @@ def test_what_was_pruned(finished, execute, tmp_path):
         ({"path": "relative.csv"}, "Give an absolute path"),
         ({"path": "{folder}/list.csv", "format": "pdf"}, "Validation error. Path: format"),
         ({"path": "{folder}/list.csv", "zone": "middle"}, "Validation error. Path: zone"),
-        ({"path": "{folder}/mine.csv"}, "Path: path. Reason: .*mine.csv already exists and is not a list of ELFS's"),
-        ({"path": "{folder}/mine.csv", "overwrite": True}, "mine.csv already exists and is not a list of ELFS's"),
+        (
+            {"path": "{folder}/mine.csv"},
+            "Path: path. Reason: .*mine.csv already exists and is not a list as ELFS",
+        ),
+        (
+            {"path": "{folder}/mine.csv", "overwrite": True},
+            "mine.csv already exists and is not a list as ELFS",
+        ),
         ({"path": "{folder}", "format": "images"}, "already exists and was not exported by ELFS"),
         ({"path": "{folder}", "format": "fiftyone", "overwrite": True}, "already exists and was not exported by ELFS"),
         ({"path": "{folder}/mine.csv/below"}, "Path: path. Reason: .* is a file, not a folder"),

@@ -179,11 +179,44 @@ def test_an_earlier_export_is_replaced_when_asked(chosen, tmp_path, format):
         runs.export_coreset(dataset, path=str(path), format=format)
     assert snapshot(tmp_path) == first
     assert runs.export_coreset(dataset, path=str(path), format=format, zone="hard", overwrite=True)["exported"] == 2
-    names = {"csv": {"out"}}.get(format, {"out", ".out.elfs-export.json"})
-    assert {p.name for p in tmp_path.iterdir()} == {"media", *names}
+    assert {p.name for p in tmp_path.iterdir()} == {"media", "out", ".out.elfs-export.json"}
     if format == "images":
         hard = runs.zone_view(dataset, "elfs", "hard").values("filepath")
         assert sorted(os.listdir(path)) == sorted(map(os.path.basename, hard))
+
+
+def test_a_list_that_somebody_has_changed_is_not_replaced(chosen, tmp_path):
+    dataset, _ = chosen
+    out = tmp_path / "out.csv"
+    runs.export_coreset(dataset, path=str(out))
+    out.write_text(out.read_text().replace("coreset", "mine"))
+    before = snapshot(tmp_path)
+    with pytest.raises(InvalidInput, match="not a list as ELFS wrote it"):
+        runs.export_coreset(dataset, path=str(out), overwrite=True)
+    assert snapshot(tmp_path) == before
+    out.unlink()  # the receipt alone is no reason to refuse
+    assert runs.export_coreset(dataset, path=str(out))["exported"] == 6
+
+
+@pytest.mark.parametrize("died_at", ["place_file", "forget_list"])
+def test_a_list_is_known_whenever_its_writer_died(chosen, tmp_path, monkeypatch, died_at):
+    class Killed(BaseException):
+        pass
+
+    def die(*args):
+        raise Killed
+
+    dataset, _ = chosen
+    out = tmp_path / "out.csv"
+    runs.export_coreset(dataset, path=str(out))
+    with monkeypatch.context() as patch:
+        patch.setattr(export_staging.Staging, "place_file", die)
+        if died_at == "forget_list":
+            patch.setattr(export, "forget_list", die)
+        with pytest.raises(Killed):
+            runs.export_coreset(dataset, path=str(out), zone="hard", overwrite=True)
+    assert export_receipt.is_list(out)  # the older one
+    assert runs.export_coreset(dataset, path=str(out), zone="hard", overwrite=True)["exported"] == 2
 
 
 @pytest.mark.parametrize("format", FOLDERS)
