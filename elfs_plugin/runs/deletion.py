@@ -55,7 +55,8 @@ def has_traces(dataset, key):
         return True
     linked = record.run_document(dataset, key) is None and key in dataset._doc.runs
     kept = {f"{what}_{key}" for what in ("job", "cancel", "lock", "ids")}
-    return linked or bool(kept & set(jobs.store(dataset).list_keys()))
+    in_store = bool(kept & set(jobs.store(dataset).list_keys()))
+    return linked or in_store or record.run_folder(dataset, key).is_dir()
 
 
 def is_half_deleted(run):

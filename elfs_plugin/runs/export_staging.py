@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import shutil
-import time
 import uuid
 from pathlib import Path
 
@@ -26,8 +25,6 @@ PREFIX = ".elfs-export-"
 _OWNER, _NEW, _OLD = "owner.json", "new", "old"
 _NEW_RECEIPT, _OLD_RECEIPT, _COPY, _MISSING = "new.json", "old.json", "receipt.json", "missing.csv"
 _NOTHING = {"files": {}}
-_BEGINS = 60
-"""Seconds after which a folder without its first file is a dead writer's."""
 _EXCHANGE = 2  # renameat2: both names change places at once
 
 
@@ -112,9 +109,8 @@ def remove_dead(parent):
 def _remove_dead(folder):
     if not fcntl:
         return
-    if not (folder / _OWNER).exists():  # killed at its very beginning, or just beginning
-        if time.time() - folder.stat().st_mtime > _BEGINS:
-            os.rmdir(folder)
+    if not (folder / _OWNER).exists():  # killed at its very beginning or end; one that just begins makes another folder
+        os.rmdir(folder)
         return
     lock = _locked(folder / _OWNER)
     if lock is None:

@@ -34,6 +34,11 @@ VERIFY_SECONDS = 1.0
 WAIT_SECONDS = 180
 """How long :func:`changing` waits for others: longer than it takes to see that one has died."""
 
+_GONE = (
+    "The lock of this job is gone from MongoDB: the database was restarted or restored, or the run was deleted "
+    "meanwhile. Nothing more was written. Look at the run; if it is there, start again: what was finished is kept."
+)
+
 _CHANGING = "changing"
 """The key of the lock of :func:`changing`: without the ``lock_`` of a run's, so that no run key can meet it."""
 
@@ -170,7 +175,7 @@ class Lock:
 
     def __init__(self, states, key):
         self.owner = uuid.uuid4().hex
-        self.lost = False
+        self.lost = self._is_gone = False
         self._states = states
         self._name = f"lock_{key}"
         self._key = key
@@ -202,9 +207,9 @@ class Lock:
         """
         if not self.lost:
             held = self._states.get(self._name)
-            self.lost = held is None or held["owner"] != self.owner
+            self.lost, self._is_gone = held is None or held["owner"] != self.owner, held is None
         if self.lost:
-            raise TakenOver(self._taken_over())
+            raise TakenOver(_GONE if self._is_gone else self._taken_over())
 
     def release(self):
         """Gives the lock back, unless it is another's by now."""

@@ -19,10 +19,15 @@ from fiftyone.core import odm
 from pymongo import WriteConcern
 from pymongo.errors import OperationFailure
 
+from ..errors import ElfsError
 from . import carry, claims, jobs, record
 
 _CHUNK = 2000
 _STOP_SECONDS = 30
+_FORGOTTEN = (
+    "MongoDB was restarted while the results were written. The earlier results are unharmed; check that the database "
+    "is running, and run it again: it resumes from the last finished stage."
+)
 _TEXT_BYTES = 8_000_000
 """Characters of results in one document, far below MongoDB's 16 MB."""
 
@@ -89,12 +94,19 @@ def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: 
     token = uuid.uuid4().hex
     try:
         steps = _stage(dataset, run, draft, token, verify, progress)
+        _sync(dataset)  # what is committed must not refer to values that a database that died has forgotten
+        if not _is_whole(steps):
+            raise ElfsError(_FORGOTTEN)
         with jobs.changing(dataset):
             dataset._reload(hard=True)
             claims.check(dataset, before, run, steps)
             before.pending = {"token": token, "steps": steps, "record": record.stored(run)}
             verify()
             record.save_record(dataset, before)
+        _sync(dataset)
+        kept = record.load_record(dataset, run.key)
+        if kept is None or (kept.pending or {}).get("token") != token:
+            raise ElfsError(_FORGOTTEN)
     except BaseException:
         # Whether the record was written is not known when the database has gone; then the staged values must stay.
         known = record.load_record(dataset, run.key)
@@ -113,25 +125,36 @@ def save_results(dataset, key, **changes):
 
 def finish(dataset, key, verify=lambda: None):
     """Carries out what was committed and not finished. Returns whether there was anything."""
-    run = record.load_record(dataset, key)
-    if run is None or "steps" not in (run.pending or {}):
-        return False
-    pending, settled = run.pending, record.restored(key, run.pending.get("record") or {})
-    if _is_whole(pending):
-        for step in pending["steps"]:
-            verify()
-            carry.STEPS[step["do"]](dataset, settled, step)
-    else:
-        _give_up(run, settled)
-    settled.pending = None
-    verify()
-    record.save_record(dataset, settled)
+    found, steps = False, []
+    while True:
+        run, server = record.load_record(dataset, key), _server()
+        if run is None or "steps" not in (run.pending or {}):
+            break
+        found, steps = True, run.pending["steps"]
+        settled = record.restored(key, run.pending.get("record") or {})
+        if _is_whole(steps):
+            for step in steps:
+                verify()
+                carry.STEPS[step["do"]](dataset, settled, step)
+        else:
+            _give_up(run, settled)
+        _sync(dataset)
+        if _server() != server:  # it died and is back: what it had confirmed last may be lost
+            continue
+        settled.pending = None
+        verify()
+        record.save_record(dataset, settled)
+        _sync(dataset)
     dataset._reload(hard=True)
-    _sync(dataset)
-    for step in pending["steps"]:
+    for step in steps:
         if "collection" in step:
             odm.get_db_conn().drop_collection(step["collection"])
-    return True
+    return found
+
+
+def _server():
+    """What tells a MongoDB process from the one that is started in its place, or None where it does not say."""
+    return (odm.get_db_conn().command("hello").get("topologyVersion") or {}).get("processId")
 
 
 def stop_orphans(dataset, key):
@@ -241,10 +264,10 @@ def _insert(name, rows, total, verify, progress=lambda fraction: None):
     return written
 
 
-def _is_whole(pending):
+def _is_whole(steps):
     """Whether everything that was staged is still there."""
     database = odm.get_db_conn()
-    staged = [step for step in pending["steps"] if "rows" in step]
+    staged = [step for step in steps if "rows" in step]
     return all(database[step["collection"]].count_documents({}) == step["rows"] for step in staged)
 
 
@@ -270,6 +293,8 @@ def _staged_names(prefix):
 
 
 def _sync(dataset):
-    """Has the database bring to its disk what was written: a collection that is dropped is gone at once."""
+    """Has the database bring to its disk what was written: it confirms before it has, and what it has confirmed in its
+    last tenth of a second is lost when it dies. Its log is in order: what was written before a write that is there, is.
+    """
     datasets = odm.get_db_conn().get_collection("datasets", write_concern=WriteConcern(w=1, j=True))
     datasets.update_one({"_id": dataset._doc.id}, {"$currentDate": {"last_modified_at": True}})
