@@ -44,7 +44,7 @@ def test_empty_file(tmp_path):
 
 def test_folder(tmp_path):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError, match="cannot be opened"):
+    with pytest.raises(ImageError, match="a folder, a pipe or a device, not a file"):
         load_rgb(tmp_path / "folder.png")
 
 
