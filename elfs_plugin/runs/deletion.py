@@ -50,6 +50,8 @@ def _fields_of(run, key):
 
 def has_traces(dataset, key):
     """Whether a run without a record has left something: its field, a link to its record, a job that ended early."""
+    if not isinstance(key, str) or not key.isidentifier():  # no run has it, and no path may be made of it
+        return False
     dataset._reload(hard=True)
     if fields.is_left_behind(dataset, key):
         return True

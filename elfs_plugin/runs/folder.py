@@ -53,7 +53,13 @@ def _absolute(path):
 
 
 def run_folder(dataset, key):
-    """Where finished stages and large embeddings of a run live on disk. It need not exist."""
+    """Where finished stages and large embeddings of a run live on disk. It need not exist.
+
+    Raises:
+        InvalidInput: for a key that is no name, of which no path may be made
+    """
+    if not key.isidentifier():
+        raise InvalidInput(f"{key!r} cannot be a run key. Use letters, digits and underscores.", "key")
     return home() / str(dataset._doc.id) / key
 
 

@@ -124,3 +124,21 @@ def test_databases_are_told_apart(monkeypatch):
 
     monkeypatch.setattr(odm, "get_db_conn", Empty)
     assert folder.database_identity() is None
+
+
+@pytest.mark.parametrize("key", ["..", "../..", ".", "", "/", "a/b", "elfs/../.."])
+def test_no_key_leads_out_of_the_home(dataset, key):
+    from elfs_plugin import runs
+
+    beside = folder.home() / "mine"
+    beside.mkdir(parents=True, exist_ok=True)
+    folder.run_folder(dataset, "elfs").mkdir(parents=True)
+    with pytest.raises(InvalidInput):
+        folder.run_folder(dataset, key)
+    with pytest.raises(InvalidInput):
+        folder.remove_run_folder(dataset, key)
+    with pytest.raises(InvalidInput, match="There is no ELFS run"):
+        runs.delete_run(dataset, key)
+    assert beside.is_dir() and folder.run_folder(dataset, "elfs").is_dir()
+    beside.rmdir()
+    folder.remove_run_folder(dataset, "elfs")
