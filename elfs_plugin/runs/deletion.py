@@ -79,11 +79,11 @@ def resume_deletion(dataset, key, verify):
 
 def _remove(dataset, run, verify):
     key = run.key
-    files = _take_in_pending(run)
     verify()
     journal.stop_orphans(dataset, key)
     with jobs.changing(dataset):
         unlinked.mend(dataset, run)
+    files = _take_in_pending(run)
     run.pending = {**DELETING, "files": files}
     record.save_record(dataset, run)  # killed from here on, it is known that the run is half gone
     views = run.own_views(dataset)

@@ -13,9 +13,6 @@ def settle(dataset, key, verify=lambda: None):
     """
     journal.stop_orphans(dataset, key)
     run = record.load_record(dataset, key) or record.RunRecord(key)
-    coming = record.restored(key, (run.pending or {}).get("record") or {})
-    run.saved_views = [*run.saved_views, *coming.saved_views]
-    run.view_ids = [*run.view_ids, *coming.view_ids]
     with jobs.changing(dataset):
         unlinked.mend(dataset, run)
     if not resume_deletion(dataset, key, verify):

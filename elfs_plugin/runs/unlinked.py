@@ -11,23 +11,24 @@ from . import workspace
 
 
 def mend(dataset, run):
-    """Removes such documents and links as far as they are the run's: its views by name, its workspace, its record.
+    """Removes such documents and links as far as they are the run's, or a job's that was interrupted: its views by
+    name, its workspace, its record.
 
     Of a run that still exists the record stays. The caller has the run's lock.
 
     Returns:
         whether there was anything
     """
+    coming = (run.pending or {}).get("record") or {}
+    views = [*run.saved_views, *coming.get("saved_views", ())]
     database, mine = odm.get_db_conn(), {"_dataset_id": dataset._doc.id}
     links = database.datasets.find_one({"_id": dataset._doc.id}, {"saved_views": 1, "workspaces": 1, "runs": 1}) or {}
-    views = {"name": {"$in": list(run.saved_views)}}
-    ids = {entry["id"] for entry in run.view_ids}
+    own_link = (links.get("runs") or {}).get(run.key)
     found = [
-        _clear(database.views, {**mine, **views}, links.get("saved_views"), lambda link: str(link) in ids),
-        _clear(database.workspaces, {**mine, "name": workspace.NAME}, links.get("workspaces"), lambda link: True),
-        _clear(database.runs, {**mine, "key": run.key, "config.method": "elfs"}, (links.get("runs") or {}).values(),
-               lambda link: link == (links.get("runs") or {}).get(run.key)),
-    ]  # fmt: skip
+        _clear(database.views, {**mine, "name": {"$in": views}}, links.get("saved_views")),
+        _clear(database.workspaces, {**mine, "name": workspace.NAME}, links.get("workspaces")),
+        _clear(database.runs, {**mine, "key": run.key, "config.method": "elfs"}, [own_link] if own_link else []),
+    ]
     pulled = {name: {"$in": gone} for name, (gone, _) in zip(("saved_views", "workspaces"), found) if gone}
     change = {"$pull": pulled} if pulled else {}
     if found[2][0]:
@@ -38,9 +39,10 @@ def mend(dataset, run):
     return any(gone or removed for gone, removed in found)
 
 
-def _clear(collection, wanted, links, is_ours):
-    """Removes documents without a link. Returns our links without a document, and how many documents were removed."""
+def _clear(collection, wanted, links):
+    """Removes documents without a link. Returns the links without a document, which nobody can have any use for, and
+    how many documents were removed."""
     links = list(links or ())
     removed = collection.delete_many({**wanted, "_id": {"$nin": links}}).deleted_count
     there = {found["_id"] for found in collection.find({"_id": {"$in": links}}, {"_id": 1})}
-    return [link for link in links if link not in there and is_ours(link)], removed
+    return [link for link in links if link not in there], removed

@@ -400,3 +400,22 @@ def test_what_the_database_still_moves_for_a_killed_job_is_ended(new_written):
     runs.delete_run(dataset)
     assert dataset._sample_collection.count_documents({"elfs": {"$exists": True}}) == 0
     assert staged(dataset) == []
+
+
+def test_what_lies_between_fiftyones_documents_is_mended(earlier):
+    """A view's document is written before the dataset links to it, and deleted before the link to it goes."""
+    dataset = earlier()
+    database, mine = odm.get_db_conn(), {"_id": dataset._doc.id}
+    dataset.save_view("Mine", dataset.limit(1))
+    dataset.reload()
+    linked = database.datasets.find_one(mine)["saved_views"]
+    gone = database.views.find_one({"_dataset_id": dataset._doc.id, "name": "Kept"})
+    database.views.insert_one({**gone, "_id": ObjectId()})  # not linked to yet
+    dangling = ObjectId()
+    database.datasets.update_one(mine, {"$push": {"saved_views": dangling}})
+    select(dataset)
+    assert {view["name"] for view in database.views.find({"_dataset_id": dataset._doc.id})} == {"Kept", "Mine"}
+    assert dangling not in database.datasets.find_one(mine)["saved_views"]
+    runs.delete_run(dataset)
+    mine_alone = [link for link in linked if link != gone["_id"]]
+    assert database.datasets.find_one(mine)["saved_views"] == mine_alone
