@@ -112,6 +112,9 @@ def _as_other(run):
     def renamed(part, old, new):
         return {new if name == old else name: value for name, value in part.items()}
 
-    views = {name: text.replace('"elfs.', '"other.') for name, text in renamed(run.views, "Coreset", "Other").items()}
+    views = {
+        name: text.replace('"elfs.', '"other.').replace('"coreset"', '"other"')
+        for name, text in renamed(run.views, "Coreset", "Other").items()
+    }
     return replace(run, tags=renamed(run.tags, "coreset", "other"), saved=renamed(run.saved, "coreset", "other"),
                    views=views)  # fmt: skip
