@@ -91,7 +91,7 @@ class StageStore:
         """A block that writes something the job can do without: what the disk refuses ends the block, not the job."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # archives and PyTorch's writer wrap the disk's error in their own
             if disk_error(error) is None:
                 raise
             self.report(error)

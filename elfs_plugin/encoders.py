@@ -79,7 +79,7 @@ class TorchEncoder:
         """The whole batch at once, or halves of it where memory does not suffice."""
         try:
             return self._forward(tensor)
-        except Exception as error:
+        except Exception as error:  # a shortage of memory has many names; anything else is raised again
             if len(tensor) == 1 or not is_out_of_memory(error):
                 raise
         # Outside the handler: the exception holds on to the tensors of the failed attempt.
@@ -329,7 +329,7 @@ def _encoded(encoder, batch, worked):
     """
     try:
         return list(np.asarray(encoder.encode(batch), dtype=np.float32))
-    except Exception as error:
+    except Exception as error:  # models raise nearly anything on an odd image
         if is_out_of_memory(error):
             raise
         whole = error
@@ -337,7 +337,7 @@ def _encoded(encoder, batch, worked):
     for item in batch:
         try:
             found += list(np.asarray(encoder.encode([item]), dtype=np.float32))
-        except Exception as error:
+        except Exception as error:  # of this image; when it is of all, the first is raised below
             if is_out_of_memory(error):
                 raise
             found.append(ImageError(f"the encoder failed on it: {first_line(error)}"))

@@ -74,7 +74,7 @@ def keep(path, write, *, make_folder=True):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
             write(file)
-    except Exception as error:
+    except Exception as error:  # archives wrap the disk's error in their own
         if disk_error(error) is None:
             raise
         return False

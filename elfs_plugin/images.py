@@ -74,7 +74,7 @@ def _load(path, then, alone=False):
                 image = _read(path, alone, stack)
             except (ElfsError, MemoryError, FileNotFoundError, PermissionError):
                 raise
-            except Exception:  # of metadata too
+            except Exception:  # decoders raise nearly anything, of metadata too; raised again where that is not all
                 plain = png_without_metadata(path)
                 if plain is None:
                     raise
@@ -281,14 +281,14 @@ def decode(paths, transform, *, threads=None):
             return _load(path, transformed)
         except ImageError as error:
             return error
-        except Exception as error:
+        except Exception as error:  # a shortage of memory has many names; anything else is raised again
             if not is_out_of_memory(error):
                 raise
         try:  # perhaps it was only all threads together
             return _load(path, transformed, alone=True)
         except ImageError as error:
             return error
-        except Exception as error:
+        except Exception as error:  # as above
             if not is_out_of_memory(error) or not _enough_for_others():
                 raise
             return ImageError("it needs more memory than there is")

@@ -96,12 +96,12 @@ class ElfsOperator(foo.Operator):
                 ctx.params["progress"] = "terminal"
         except ExecutionError:
             raise
-        except Exception as error:
+        except Exception as error:  # told as a sentence, whatever it is
             raise ExecutionError(self._explain(error)) from None
         # Outside the block above: it has been logged and told already.
         try:
             return self._run_here(ctx)
-        except Exception as error:
+        except Exception as error:  # _run_here has logged it and made a sentence of it
             raise ExecutionError(str(error)) from None
 
     def check_together(self, ctx, params):
@@ -280,7 +280,7 @@ def _queue(uri, target, params):
     def work():
         try:
             outcome.put(foo.execute_operator(uri, request, request_delegation=True))
-        except Exception as error:
+        except Exception as error:  # raised again in the thread that waits
             outcome.put(error)
 
     # In a thread: where an event loop runs, as in a notebook, FiftyOne would only promise to queue it.
