@@ -696,7 +696,7 @@ def test_csv_lists_the_coreset_by_rank(finished, tmp_path):
         assert [float(row[name]) for row in rows] == view.values(f"elfs.{name}")
     assert {row["zone"] for row in rows} == {"coreset"}
     assert [row["pseudo_label.label"] for row in rows] == view.values("elfs.pseudo_label.label")
-    assert os.listdir(path.parent) == ["coreset.csv"]
+    assert sorted(os.listdir(path.parent)) == [".coreset.csv.elfs-export.json", "coreset.csv"]
 
 
 def test_images_are_copied(finished, tmp_path):
