@@ -16,16 +16,16 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from elfs_plugin import mlp_ensemble
-from elfs_plugin.beta_prior import usual_beta
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.temi_training import kmeans_targets
 from elfs_plugin.devices import one_thread
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.progress import silent
-from elfs_plugin.pruning import double_end
-from elfs_plugin.temi_training import kmeans_targets
+from elfs_plugin.proxy import mlp as mlp_ensemble
+from elfs_plugin.pruning.usual_beta import usual_beta
+from elfs_plugin.pruning.zones import double_end
 
 from .common import add_data_options, chosen_data, machine, mean_spread, synthetic, table
 from .manifold import manifold

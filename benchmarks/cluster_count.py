@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from elfs_plugin.cluster_count import CRITERIA, estimate
+from elfs_plugin.clustering.count import CRITERIA, estimate
 
 from .common import Data, add_data_options, chosen_data, machine, peak_gigabytes, synthetic, table
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.temi import Heads
+from elfs_plugin.clustering.temi_training import Training, kmeans_targets
 from elfs_plugin.devices import matmul_dtype, reuse_heap
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.temi import Heads
-from elfs_plugin.temi_training import Training, kmeans_targets
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 
 from .common import add_data_options, chosen_data, machine, mean_spread, table
 from .reference import PlainTemi

@@ -13,8 +13,8 @@ from torch import nn
 
 from elfs_plugin.devices import autocast, generator
 from elfs_plugin.errors import Cancelled, ElfsError
-from elfs_plugin.image_proxy import Images, compiled, initialise, resnet18, seeded_construction
-from elfs_plugin.proxy_training import kernels
+from elfs_plugin.proxy.networks import Images, compiled, initialise, resnet18, seeded_construction
+from elfs_plugin.proxy.training import kernels
 from elfs_plugin.training_checkpoint import TrainingCheckpoint, training_fingerprint
 
 GREY = (0.299, 0.587, 0.114)

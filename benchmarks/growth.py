@@ -16,12 +16,12 @@ import time
 
 import numpy as np
 
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import cluster
-from elfs_plugin.neighbors import NeighborGraph, knn_graph, suggest_k
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import cluster
+from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph, suggest_k
 from elfs_plugin.progress import Reporter, TerminalBar
-from elfs_plugin.proxy import train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.pruning.zones import double_end
 
 from .common import in_own_process, machine, peak_gigabytes, synthetic, table
 from .manifold import intrinsic_dimension, manifold

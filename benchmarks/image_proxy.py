@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from elfs_plugin.clustering import ClusteringConfig, cluster
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.devices import resolve_device
+from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
-from elfs_plugin.images import load_pixels
-from elfs_plugin.mlp_ensemble import train
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import ProxyConfig, train_proxy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.mlp import train
+from elfs_plugin.proxy.train import ProxyConfig, train_proxy
 
 from .common import machine, mean_spread, table
 from .paper import SUFFIXES, Clock

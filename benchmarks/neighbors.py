@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from elfs_plugin.neighbors import DEFAULT_K, knn_graph
+from elfs_plugin.neighbors.graph import DEFAULT_K, knn_graph
 from elfs_plugin.progress import Reporter, TerminalBar
 
 from .common import add_data_options, chosen_data, machine, table

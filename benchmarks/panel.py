@@ -11,7 +11,8 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from .app import app_server, chromium, new_page, own_fiftyone
+from scripts.app import app_server, chromium, new_page, own_fiftyone
+
 from .common import machine, table
 from .panel_dataset import CLUSTERS, make_dataset, synthetic_scores, write_images
 
@@ -113,7 +114,7 @@ def recompute(n, repeats=21):
     """Seconds of each time that the numbers of another cut of n ranks were computed."""
     import numpy as np
 
-    from elfs_plugin.cuts import cluster_counts, score_at
+    from elfs_plugin.pruning.cuts import cluster_counts, score_at
 
     scores, labels = synthetic_scores(n)
     cuts = np.random.default_rng([0, 5]).integers(n // 2, size=(repeats, 2)).tolist()

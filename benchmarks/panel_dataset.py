@@ -59,8 +59,8 @@ def make_dataset(name, paths, n, seed=0):
 
 def _write_templates(dataset, seed):
     """Declares and fills the run's fields on the first samples, by the code of real runs."""
-    from elfs_plugin.dynamics import HARD_WHEN
-    from elfs_plugin.pruning import difficulty_rank, double_end
+    from elfs_plugin.proxy.dynamics import HARD_WHEN
+    from elfs_plugin.pruning.zones import difficulty_rank, double_end
     from elfs_plugin.runs import fields, journal, record
 
     ids = dataset.values("id")
@@ -119,8 +119,8 @@ def _replace_samples(dataset, scores, labels, seed):
 
 def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
-    from elfs_plugin.cluster_health import health, health_warnings, per_cluster
-    from elfs_plugin.clustering import PseudoLabels
+    from elfs_plugin.clustering.health import health, health_warnings, per_cluster
+    from elfs_plugin.clustering.pseudo_labels import PseudoLabels
     from elfs_plugin.runs import changes, graph, journal, ranking, record, vectors, views
     from elfs_plugin.runs.session import HISTOGRAM_BINS
     from elfs_plugin.runs.vectors import LARGE

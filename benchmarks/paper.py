@@ -29,14 +29,14 @@ from pathlib import Path
 import numpy as np
 
 from elfs_plugin.checkpoints import StageStore, fingerprint
-from elfs_plugin.clustering import ClusteringConfig
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from elfs_plugin.devices import resolve_device
+from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.images import load_pixels
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.pipeline import STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from elfs_plugin.progress import Reporter
-from elfs_plugin.proxy import ProxyConfig, fit
+from elfs_plugin.proxy.train import ProxyConfig, fit
 
 from .common import machine, mean_spread, table
 from .contrastive import ContrastiveConfig, embed, train_encoder

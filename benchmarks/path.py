@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from elfs_plugin.evaluation import pseudo_label_accuracy
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.pipeline import STAGES, run_elfs
 from elfs_plugin.progress import Reporter, TerminalBar
 

@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import spearmanr
 
-from elfs_plugin.clustering import ClusteringConfig, cluster
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.devices import generator, one_thread, resolve_device
-from elfs_plugin.dynamics import Recorder
-from elfs_plugin.mlp_ensemble import EnsembleConfig, train
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import ProxyConfig, train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.dynamics import Recorder
+from elfs_plugin.proxy.mlp import EnsembleConfig, train
+from elfs_plugin.proxy.train import ProxyConfig, train_proxy
+from elfs_plugin.pruning.zones import double_end
 
 from .common import add_data_options, chosen_data, machine, mean_spread, table
 

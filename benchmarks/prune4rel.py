@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import train_proxy
-from elfs_plugin.relabel import RelabelConfig, relabel_accuracy
+from benchmarks.relabel import RelabelConfig, relabel_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.proxy.warm_up import with_outputs
 from elfs_plugin.selectors import Pool, select
-from elfs_plugin.warm_up import with_outputs
 
 from .beta import split
 from .common import add_data_options, chosen_data, machine, mean_spread, table

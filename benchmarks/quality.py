@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import cluster
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import cluster
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.pruning.zones import double_end
 
 from .beta import Probe, split
 from .common import add_data_options, chosen_data, machine, mean_spread, table

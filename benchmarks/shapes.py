@@ -11,11 +11,11 @@ import argparse
 import numpy as np
 import torch
 
-from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.temi_training import kmeans_targets
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.progress import silent
-from elfs_plugin.temi_training import kmeans_targets
 
 from .common import machine, mean_spread, synthetic, table
 from .manifold import manifold

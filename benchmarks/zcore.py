@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 
-from elfs_plugin.zcore import EXPONENT, NEIGHBORS, Scorer, zcore_scores
-from elfs_plugin.zcore_draws import plan
-from elfs_plugin.zcore_table import make_table
+from elfs_plugin.selectors.engines.zcore.draws import plan
+from elfs_plugin.selectors.engines.zcore.scores import EXPONENT, NEIGHBORS, Scorer, zcore_scores
+from elfs_plugin.selectors.engines.zcore.table import make_table
 
 from .common import add_data_options, chosen_data, in_own_process, machine, peak_gigabytes, synthetic, table
 

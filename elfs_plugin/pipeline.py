@@ -13,20 +13,20 @@ from functools import partial
 import numpy as np
 
 from .arrays import as_array, as_matrix, is_tensor
-from .beta_search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta, validate_search
+from .beta_search.search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta, validate_search
 from .checkpoints import StageStore, fingerprint
-from .cluster_count import ClusterCount, estimate
-from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
+from .clustering.count import ClusterCount, estimate
+from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
 from .devices import has_gpu, resolve_device
-from .dynamics import Dynamics
-from .encoders import Embeddings, embed_images, validate_vectors
+from .encoders.embed import Embeddings, embed_images, validate_vectors
+from .encoders.images import DEFAULT_IMAGE_SIZE, load_pixels
 from .errors import InvalidInput
-from .images import DEFAULT_IMAGE_SIZE, load_pixels
-from .neighbors import NeighborGraph, exact_is_quick, knn_graph, suggest_k
+from .neighbors.graph import NeighborGraph, exact_is_quick, knn_graph, suggest_k
 from .progress import Reporter, part
-from .proxy import ProxyConfig, train_proxy
-from .pruning import Zones, double_end, resolve_beta, resolve_budget
-from .scores import HARD_WHEN
+from .proxy.dynamics import Dynamics
+from .proxy.train import ProxyConfig, train_proxy
+from .pruning.scores import HARD_WHEN
+from .pruning.zones import Zones, double_end, resolve_beta, resolve_budget
 from .validation import shown, validate_image_size, validate_neighbors, validate_seed
 
 STAGES = {
@@ -220,7 +220,8 @@ def resolve_proxy(proxy, images_available=True, field="proxy"):
     """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
 
     ``proxy`` may also be ``"mlp"``, ``"resnet8"`` (small ones on images), ``"resnet18"``, ``"resnet18_fast"``
-    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.ProxyConfig`. ``field`` is the parameter that errors name.
+    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.train.ProxyConfig`. ``field`` is the parameter that errors
+    name.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -244,11 +245,11 @@ def resolve_proxy(proxy, images_available=True, field="proxy"):
 
 
 def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
-    """The :class:`~.proxy.ProxyConfig` of one candidate of a β search.
+    """The :class:`~.proxy.train.ProxyConfig` of one candidate of a β search.
 
     ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
     network when there is a GPU, else a small ResNet. Otherwise ``proxy`` is as for :func:`resolve_proxy`, and a
-    :class:`~.proxy.ProxyConfig` is taken as it is.
+    :class:`~.proxy.train.ProxyConfig` is taken as it is.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -269,7 +270,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         num_clusters: C, the classes you expect, or ``"auto"`` for an estimate
         budget: images to keep, a count or a fraction in (0, 1] of those that could be used
         beta: ``"auto"`` (grid search) or a number
-        score: the difficulty score to rank by, see :data:`~.dynamics.HARD_WHEN`
+        score: the difficulty score to rank by, see :data:`~.proxy.dynamics.HARD_WHEN`
         proxy: see :func:`resolve_proxy`
         beta_proxy: what the β search trains, see :func:`resolve_beta_proxy`
         proxy_images: N image paths for a proxy on images when ``source`` is a matrix

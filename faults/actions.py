@@ -34,7 +34,7 @@ def operate(root, begin, calls, stop=None, again=False, temporary_limit=None):
     """
     tempfile.tempdir = None
     if temporary_limit is not None:
-        replace(importlib.import_module(f"{PLUGIN}.images"), "MEMORY_LIMIT_BYTES", temporary_limit)
+        replace(importlib.import_module(f"{PLUGIN}.encoders.images"), "MEMORY_LIMIT_BYTES", temporary_limit)
     writes = Writes(root, stop)
     dataset = fo.load_dataset(DATASET)
     outcomes = [[] for _ in calls]

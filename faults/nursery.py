@@ -164,7 +164,7 @@ def _prepare():
     few = config(heads=2, learning_rate=2e-4, min_steps=100, max_steps=100, warm_start_steps=50)
     for preset in ("quick", "default"):
         replace(config, preset, staticmethod(lambda: few))
-    replace(importlib.import_module(f"{PLUGIN}.beta_search"), "FAST_STEPS", 20)
+    replace(importlib.import_module(f"{PLUGIN}.beta_search.search"), "FAST_STEPS", 20)
 
 
 def replace(owner, name, value):

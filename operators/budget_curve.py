@@ -64,13 +64,13 @@ def _sets_beta(params):
 
 def _budgets(text):
     """Budgets of a text; None for the default ladder."""
-    from ..elfs_plugin.pruning import parse_budgets
+    from ..elfs_plugin.pruning.zones import parse_budgets
 
     return parse_budgets(text) if text and text.strip() else None
 
 
 def _check_budgets(text, n):
-    from ..elfs_plugin.pruning import resolve_budget
+    from ..elfs_plugin.pruning.zones import resolve_budget
 
     for budget in _budgets(text) or []:
         resolve_budget(budget, n)

@@ -16,7 +16,7 @@ class CompareMethods(ElfsOperator):
 
     def form(self, ctx, inputs, collection):
         from ..elfs_plugin import runs, selectors
-        from ..elfs_plugin.pruning import resolve_budget
+        from ..elfs_plugin.pruning.zones import resolve_budget
 
         key, ready = run_input(ctx, inputs, "scores", "a comparison")
         prop = inputs.str("budgets", default=DEFAULT, required=False, label="Budgets",
@@ -55,6 +55,6 @@ def _check_methods(names):
 
 
 def budgets_of(params):
-    from ..elfs_plugin.pruning import parse_budgets
+    from ..elfs_plugin.pruning.zones import parse_budgets
 
     return parse_budgets(params.get("budgets") or DEFAULT)

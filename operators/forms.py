@@ -137,7 +137,7 @@ def neighbors_input(inputs):
 
 
 def clusters_input(ctx, inputs, collection):
-    from ..elfs_plugin.clustering import validate_num_clusters
+    from ..elfs_plugin.clustering.pseudo_labels import validate_num_clusters
     from ..elfs_plugin.runs.stages import suggested_clusters
 
     mode = types.RadioGroup()
@@ -171,7 +171,7 @@ def clusters_of(params, collection):
 
 def budget_inputs(ctx, inputs, n):
     """The budget as a percentage or as a number of images of n; returns it resolved, or None when invalid."""
-    from ..elfs_plugin.pruning import resolve_budget
+    from ..elfs_plugin.pruning.zones import resolve_budget
 
     unit = types.RadioGroup()
     unit.add_choice("percent", label="Percent")
@@ -189,7 +189,7 @@ def budget_of(params):
     Forms send ``budget_unit``; without it (Python) a fraction up to 1 or a count is meant.
     """
     from ..elfs_plugin.errors import InvalidInput
-    from ..elfs_plugin.pruning import as_budget
+    from ..elfs_plugin.pruning.zones import as_budget
 
     unit = params.get("budget_unit") or ("percent" if "budget" not in params else None)
     given = params.get("budget", 10)
@@ -211,7 +211,7 @@ def budget_of(params):
 
 def beta_inputs(ctx, inputs, budget, n, searched=None):
     """β: found by the search or set by hand; validated against the budget."""
-    from ..elfs_plugin.pruning import resolve_beta
+    from ..elfs_plugin.pruning.zones import resolve_beta
 
     choices = types.RadioGroup()
     auto = "Use the β of the last search" if searched is not None else "Search β on the pseudo-labels"

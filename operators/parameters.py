@@ -10,7 +10,7 @@ import numpy as np
 
 from ..elfs_plugin import validation
 from ..elfs_plugin.errors import InvalidInput
-from ..elfs_plugin.pruning import as_beta, as_budget
+from ..elfs_plugin.pruning.zones import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
 from ..elfs_plugin.text import is_text
 from ..elfs_plugin.validation import plain_number, shown, whole_number
@@ -253,7 +253,7 @@ def _beta_mode(params):
 
 def _veto(params):
     """A veto by a quantile as the form has it: the closest share in percent."""
-    from ..elfs_plugin.near_duplicates import check_veto
+    from ..elfs_plugin.neighbors.near_duplicates import check_veto
 
     if isinstance(params.get("veto"), dict):
         kind, value = check_veto(params["veto"])

@@ -10,8 +10,16 @@ from .forms import (
     run_input,
     seed_input,
 )
-from .methods import VETO_OF, method_input, method_options, parameter_inputs, parameter_names, shared_inputs, veto_mode
 from .parameters import PREFIX, without
+from .selector_forms import (
+    VETO_OF,
+    method_input,
+    method_options,
+    parameter_inputs,
+    parameter_names,
+    shared_inputs,
+    veto_mode,
+)
 
 
 class SelectCoreset(ElfsOperator):

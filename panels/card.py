@@ -45,8 +45,8 @@ class Card(Part):
         sample_id = ctx.current_sample or ctx.panel.state.sample
         if not sample_id or ctx.panel.state.hard is None:
             return
+        from ..elfs_plugin.encoders.thumbnails import thumbnail
         from ..elfs_plugin.errors import ElfsError
-        from ..elfs_plugin.thumbnails import thumbnail
 
         try:
             card = self._read_card(ctx, sample_id)

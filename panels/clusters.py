@@ -53,7 +53,7 @@ class Clusters(Part):
     def _render_samples(self, panel, model):
         """A picture of each cluster, the one it is most certain of."""
         from ..elfs_plugin import runs
-        from ..elfs_plugin.thumbnails import thumbnail
+        from ..elfs_plugin.encoders.thumbnails import thumbnail
 
         rows = runs.cluster_samples(model.dataset, model.key, model.results, LISTED)
         if not rows:

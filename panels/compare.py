@@ -6,8 +6,8 @@ import re
 import fiftyone.operators.types as types
 
 from .base import download, guarded, needs_run, plot, set_new, wrapping
+from .compare_methods import Methods
 from .figures import mean_spread, overlap_figure, overlap_layout
-from .methods import Methods
 
 NOW = "cuts now"
 """The cuts of the tab *Tune*, saved or not."""
@@ -57,7 +57,7 @@ class Compare(Methods):
 
     @needs_run
     def on_comparison_csv(self, ctx):
-        from ..elfs_plugin.comparison_table import coreset_rows, to_csv
+        from ..elfs_plugin.evaluation.tables import coreset_rows, to_csv
 
         found = self._comparison(ctx)
         download(ctx, f"{ctx.panel.state.key}_comparison.csv", to_csv(coreset_rows(found)))

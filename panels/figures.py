@@ -77,7 +77,11 @@ def curve_layout():
 
 
 def cluster_figure(table, hard, budget):
-    """Traces of the clusters' sizes, each split into its zones; ``table`` of :func:`~..elfs_plugin.cuts.cut_table`."""
+    """Traces of the clusters' sizes, each split into its zones.
+
+    Args:
+        table: of :func:`~..elfs_plugin.pruning.cuts.cut_table`
+    """
     rows = table["clusters"][::-1]
     grid = np.asarray(table["grid"], dtype=np.float64)
     below = {row["name"]: np.concatenate([[0], np.cumsum(row["members"])]) for row in rows}

@@ -84,7 +84,7 @@ class Tune(Part):
 
     @needs_run
     def on_use_usual(self, ctx):
-        from ..elfs_plugin.beta_prior import prior_beta
+        from ..elfs_plugin.pruning.usual_beta import prior_beta
 
         state = ctx.panel.state
         self.set_beta(ctx, prior_beta(state.budget / state.n))
@@ -118,8 +118,8 @@ class Tune(Part):
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
-        from ..elfs_plugin.beta_prior import prior_beta
-        from ..elfs_plugin.cuts import cut_details
+        from ..elfs_plugin.pruning.cuts import cut_details
+        from ..elfs_plugin.pruning.usual_beta import prior_beta
 
         state, ranking = ctx.panel.state, self.model(ctx).ranking
         return {
@@ -150,7 +150,7 @@ class Tune(Part):
 
     def _start_cut(self, ctx, model):
         """The applied selection, else the β found by the search, else what is usual for the budget."""
-        from ..elfs_plugin.beta_prior import prior_beta
+        from ..elfs_plugin.pruning.usual_beta import prior_beta
 
         state, n, selection = ctx.panel.state, model.n, model.selection
         if selection:

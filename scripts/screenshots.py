@@ -9,7 +9,7 @@ import contextlib
 import io
 from pathlib import Path
 
-from benchmarks.app import app_server, chromium, new_page, own_fiftyone
+from scripts.app import app_server, chromium, new_page, own_fiftyone
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 TABS = ("tune", "clusters", "compare", "budget", "audit")
@@ -38,7 +38,7 @@ def main():
     with own_fiftyone("elfs-screenshots") as home:
         import fiftyone as fo
 
-        from elfs_plugin.demo import write_digits
+        from elfs_plugin.cli.demo import write_digits
 
         labels = write_digits(home / "digits")
         finished, empty = fo.Dataset("digits", persistent=True), fo.Dataset("unlabelled", persistent=True)

@@ -2,7 +2,7 @@
 
 from bson import ObjectId
 
-from ..scores import zone_reason
+from ..pruning.scores import zone_reason
 from . import fields, graph, record
 
 NEIGHBORS = 6

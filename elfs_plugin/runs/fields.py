@@ -168,7 +168,7 @@ def _floats(path, ids, values):
 
 
 def score_columns(key, ids, dynamics, rank):
-    """``<key>.aum`` and the other scores of a :class:`~..dynamics.Dynamics`, and ``<key>.rank``."""
+    """``<key>.aum`` and the other scores of a :class:`~..proxy.dynamics.Dynamics`, and ``<key>.rank``."""
     return [*(_floats(f"{key}.{name}", ids, getattr(dynamics, name)) for name in SCORES), rank_column(key, ids, rank)]
 
 

@@ -9,7 +9,7 @@ import logging
 import numpy as np
 
 from ..files import whole_file
-from ..scores import HARD_WHEN
+from ..pruning.scores import HARD_WHEN
 from . import fields, record
 from .changes import count_changes
 from .versions import new_ranking, ranking_version  # noqa: F401 (handed on)

@@ -8,17 +8,17 @@ from functools import partial
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from ..beta_search import default_grid
-from ..cluster_health import health, per_cluster
-from ..clustering import ClusteringConfig, validate_num_clusters
-from ..encoders import Embeddings
+from ..beta_search.search import default_grid
+from ..clustering.health import health, per_cluster
+from ..clustering.pseudo_labels import ClusteringConfig, validate_num_clusters
+from ..encoders.embed import Embeddings
 from ..errors import InvalidInput
 from ..files import FULL
 from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from ..progress import part
-from ..proxy import ProxyConfig
-from ..pruning import as_beta, difficulty_rank, resolve_beta, resolve_budget
-from ..scores import HARD_WHEN
+from ..proxy.train import ProxyConfig
+from ..pruning.scores import HARD_WHEN
+from ..pruning.zones import as_beta, difficulty_rank, resolve_beta, resolve_budget
 from ..validation import validate_seed
 from . import (
     changes,
@@ -33,11 +33,11 @@ from . import (
     record,
     roster,
     samples,
-    selection,
     vectors,
     workspace,
 )
-from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
+from . import saving as selection
+from .pixels import DEFAULT_IMAGE_SIZE, DecodedImages
 from .repair import settle
 
 MAX_LISTED_FAILURES = 10_000
@@ -401,7 +401,7 @@ class Session:
         return np.array([i not in unread for i in self.ids])
 
     def _images(self, stage, size):
-        """As :meth:`~.decoded.DecodedImages.get`, and the progress that is left of the stage."""
+        """As :meth:`~.pixels.DecodedImages.get`, and the progress that is left of the stage."""
         progress = self.reporter.stage(STAGES[stage])
         found = self._decoded.get(self.ids, size, part(progress, 0.0, DECODING_SHARE))
         return *found, part(progress, DECODING_SHARE, 1.0)
@@ -474,7 +474,7 @@ class Session:
                                            "easy": n - hard_count - count, "when": time.time()}  # fmt: skip
 
     def check_names(self, tag, view_name, expected=None):
-        """See :func:`~.selection.check_names`."""
+        """See :func:`~.saving.check_names`."""
         selection.check_names(self.dataset, self.record, tag, view_name, expected)
 
     def summary(self, stage):

@@ -4,15 +4,15 @@ All take ``collection`` (a dataset or view) and ``key`` (the run), return a smal
 :class:`~..errors.ElfsError` with a message for the user. ``sinks`` receive the progress.
 """
 
-from ..beta_search import DEFAULT_REPEATS, validate_search
-from ..clustering import validate_num_clusters
+from ..beta_search.search import DEFAULT_REPEATS, validate_search
+from ..clustering.pseudo_labels import validate_num_clusters
 from ..errors import InvalidInput
 from ..pipeline import resolve_beta_proxy, resolve_proxy
-from ..pruning import as_beta, resolve_beta, resolve_budget
+from ..pruning.zones import as_beta, resolve_beta, resolve_budget
 from ..validation import validate_epochs, validate_image_size, validate_neighbors
 from . import samples
-from .decoded import DEFAULT_IMAGE_SIZE
 from .fields import SCORES
+from .pixels import DEFAULT_IMAGE_SIZE
 from .session import Session, clustering_config
 
 
@@ -78,7 +78,7 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
 
     Args:
         beta: ``"auto"`` takes the β of the last search
-        expected: what the caller has seen saved under the tag, a :func:`~.selection.saved_token`; None: whatever is
+        expected: what the caller has seen saved under the tag, a :func:`~.saving.saved_token`; None: whatever is
             there is replaced
 
     Raises:

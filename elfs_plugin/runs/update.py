@@ -6,15 +6,15 @@ from functools import partial
 import fiftyone as fo
 import numpy as np
 
-from ..encoders import Embeddings, validate_vectors
+from ..encoders.embed import Embeddings, validate_vectors
 from ..errors import InvalidInput
-from ..label_transfer import DEFAULT_K, cross_neighbors, vote
+from ..neighbors.label_transfer import DEFAULT_K, cross_neighbors, vote
 from ..pipeline import STAGES, stage_weights
 from ..progress import part
-from ..proxy import ProxyConfig
-from ..pruning import resolve_budget
+from ..proxy.train import ProxyConfig
+from ..pruning.zones import resolve_budget
 from . import changes, fields, graph, own, record, samples
-from .decoded import DEFAULT_IMAGE_SIZE
+from .pixels import DEFAULT_IMAGE_SIZE
 from .session import WRITING, Session
 
 PLACING = "Finding the nearest labelled images"
@@ -172,7 +172,7 @@ def _label(job, names):
 
 
 def _embed(job, new, stage, dimensions):
-    """:class:`~..encoders.Embeddings` of the new samples, made as the run's own were."""
+    """:class:`~..encoders.embed.Embeddings` of the new samples, made as the run's own were."""
     run = job.record
     encoder = stage.get("encoder")
     if not len(new):

@@ -6,9 +6,9 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import numpy as np
 
+from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
 from ..errors import InvalidInput, NameTaken
 from ..progress import part
-from ..projection import METHODS, UMAP_LIMIT, check_size, project
 from ..validation import shown, validate_seed
 from . import fields, jobs, record
 from .removal import remove_brain_run

@@ -65,7 +65,7 @@ def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monke
     small = paper.Settings.small()
     clustering = paper.Settings.tiny().clustering
     monkeypatch.setattr(paper.Settings, "small", lambda: paper.replace(small, size=8, clustering=clustering))
-    monkeypatch.setattr("elfs_plugin.beta_search.IMAGE_STEPS", 1)
+    monkeypatch.setattr("elfs_plugin.beta_search.search.IMAGE_STEPS", 1)
     results = main(arguments)
     assert results["finished"] and set(results["rates"]["80%"]["beta"]) == {"mlp", "resnet8"}
     assert "encoder (last sitting)" not in results["seconds"]

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from elfs_plugin import beta_search, pipeline, runs
+from elfs_plugin import pipeline, runs
+from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
-from elfs_plugin.runs import carry, decoded, export, fields, jobs, journal, record, session, views
+from elfs_plugin.runs import carry, export, fields, jobs, journal, record, session, views
+from elfs_plugin.runs import pixels as decoded
 from elfs_plugin.runs import vectors as vectors_of_runs
 
 FIELDS = ("elfs.pseudo_label.label", "elfs.pseudo_label.confidence", "elfs.aum", "elfs.forgetting", "elfs.el2n",
