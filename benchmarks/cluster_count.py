@@ -31,12 +31,19 @@ def main():
         count = estimate(data.vectors, seed=options.seed)
         seconds = time.process_time() - start
         truth = "?" if data.truth is None else len(np.unique(data.truth))
-        rows.append([
-            data.name, f"{len(data.vectors):,}", truth if truth != 1 else "none",
-            *(count.picks[name] if count.picks[name] > 1 else "none" for name in CRITERIA),
-            count.suggested if count.clear else f"({count.suggested})", f"{count.low} to {count.high}",
-            "yes" if count.clear else "no", "yes" if count.agree else "no", f"{seconds:.0f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                data.name,
+                f"{len(data.vectors):,}",
+                truth if truth != 1 else "none",
+                *(count.picks[name] if count.picks[name] > 1 else "none" for name in CRITERIA),
+                count.suggested if count.clear else f"({count.suggested})",
+                f"{count.low} to {count.high}",
+                "yes" if count.clear else "no",
+                "yes" if count.agree else "no",
+                f"{seconds:.0f}",
+            ]
+        )
         explanations.append(f"* {data.name}: {count.explanation}")
     names = (name.replace("_", " ") for name in CRITERIA)
     print(table(["data", "N", "classes", *names, "suggested", "range", "clear", "agree", "CPU s"], rows), end="\n\n")

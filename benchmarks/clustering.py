@@ -91,8 +91,12 @@ def main():
     parser.add_argument("--clusters", type=int, help="default: the number of classes")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="steps timed of the plain implementation")
-    parser.add_argument("--published-heads", type=int, default=0, help="also run the published schedule with so many "
-                        "heads, in the batched engine (on a CPU: minutes a head)")  # fmt: skip
+    parser.add_argument(
+        "--published-heads",
+        type=int,
+        default=0,
+        help="also run the published schedule with so many heads, in the batched engine (on a CPU: minutes a head)",
+    )
     options = parser.parse_args()
     data = chosen_data(options)
     if data.truth is None:
@@ -104,9 +108,11 @@ def main():
 
     plain, batched = seconds_per_step(data.vectors, graph, clusters, options.steps)
     total = ClusteringConfig.published().schedule(len(data.vectors))[2]
-    print(f"A step of the published recipe (50 heads): plain {plain:.3f} s, batched {batched:.3f} s, "
-          f"{plain / batched:.1f} times faster. Plain, all {total:,} steps: {plain * total / 3600:.2f} hours.\n",
-          flush=True)  # fmt: skip
+    print(
+        f"A step of the published recipe (50 heads): plain {plain:.3f} s, batched {batched:.3f} s, "
+        f"{plain / batched:.1f} times faster. Plain, all {total:,} steps: {plain * total / 3600:.2f} hours.\n",
+        flush=True,
+    )
 
     seeds = range(options.seeds)
     quick = ClusteringConfig.quick()
@@ -114,8 +120,13 @@ def main():
     rows = [row("quick, best head", found, quick.schedule(len(data.vectors))[2])]
     seconds = np.mean([one["seconds"] for one in found])
     average = replace(quick, combine="average")
-    rows.append(row("quick, average of heads", runs(data, graph, clusters, average, seeds[:3]), average.schedule(
-        len(data.vectors))[2]))  # fmt: skip
+    rows.append(
+        row(
+            "quick, average of heads",
+            runs(data, graph, clusters, average, seeds[:3]),
+            average.schedule(len(data.vectors))[2],
+        )
+    )
     targets = kmeans_targets(torch.from_numpy(standardize(data.vectors)), clusters, 10, 0, lambda *_: None).numpy()
     kmeans = [pseudo_label_accuracy(labels, data.truth) for labels in targets]
     pairs = [pseudo_label_accuracy(a, b) for a, b in itertools.combinations(targets, 2)]
@@ -124,8 +135,21 @@ def main():
         published = replace(ClusteringConfig.published(), heads=options.published_heads)
         name = f"published schedule, {options.published_heads} heads"
         rows.append(row(name, runs(data, graph, clusters, published, [0]), total))
-    print(table(["clustering", "seeds", "steps", "seconds", "pseudo-labels right, %", "worst", "heads agree, %",
-                 "seeds agree, %"], rows))  # fmt: skip
+    print(
+        table(
+            [
+                "clustering",
+                "seeds",
+                "steps",
+                "seconds",
+                "pseudo-labels right, %",
+                "worst",
+                "heads agree, %",
+                "seeds agree, %",
+            ],
+            rows,
+        )
+    )
     print(f"\nThe plain published recipe would take {plain * total / seconds:.0f} times as long as quick.")
 
 

@@ -58,8 +58,12 @@ def augment(pixels, rng, config):
         (B, 3, H, W) float32 in [0, 255]
     """
     n = len(pixels)
-    x = F.grid_sample(pixels.float(), _crops(n, pixels.shape, rng, config), padding_mode="reflection",
-                      align_corners=False) / 255  # fmt: skip
+    x = (
+        F.grid_sample(
+            pixels.float(), _crops(n, pixels.shape, rng, config), padding_mode="reflection", align_corners=False
+        )
+        / 255
+    )
     jittered = (uniform(n, 0, 1, rng) < 0.8).view(n, 1, 1, 1)
     coloured = jitter(
         x,

@@ -49,9 +49,21 @@ def main():
         results = []
         for samples in sorted(options.samples):
             results.append(
-                in_own_process("benchmarks.growth", "--here", "--samples", samples, "--dimensions", dimensions,
-                               "--data", options.data, "--seed", options.seed, "--stages", *options.stages)
-            )  # fmt: skip
+                in_own_process(
+                    "benchmarks.growth",
+                    "--here",
+                    "--samples",
+                    samples,
+                    "--dimensions",
+                    dimensions,
+                    "--data",
+                    options.data,
+                    "--seed",
+                    options.seed,
+                    "--stages",
+                    *options.stages,
+                )
+            )
         report(results, dimensions, options)
 
 

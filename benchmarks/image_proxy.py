@@ -95,8 +95,16 @@ def fast_aum(vectors, labels, clusters, seed, progress):
 
 
 def image_aum(pixels, labels, clusters, config, seed, device, checkpoint, progress):
-    return train_proxy(pixels, labels, num_classes=clusters, config=config, seed=seed, device=device,
-                       checkpoint=checkpoint, progress=progress).aum  # fmt: skip
+    return train_proxy(
+        pixels,
+        labels,
+        num_classes=clusters,
+        config=config,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        progress=progress,
+    ).aum
 
 
 def trainings(options, results, names, vectors, rows, progress):
@@ -112,8 +120,12 @@ def trainings(options, results, names, vectors, rows, progress):
     proxies += [(f"ResNet-18, {n} epochs", f"resnet18_{n}", ProxyConfig.resnet18(epochs=n)) for n in options.epochs]
     for (name, file, config), seed in itertools.product(proxies, range(options.seeds)):
         checkpoint = results.folder / f"{file}_{seed}.training"
-        yield name, results.array(f"{file}_{seed}", image_aum, pixels, labels, clusters, config, seed, device,
-                                  checkpoint, progress)  # fmt: skip
+        yield (
+            name,
+            results.array(
+                f"{file}_{seed}", image_aum, pixels, labels, clusters, config, seed, device, checkpoint, progress
+            ),
+        )
 
 
 def compare(aums):

@@ -84,11 +84,22 @@ def main():
     after = os.getloadavg()
     print(f"Load average {before[0]:.1f} before, {after[0]:.1f} after, on {os.cpu_count()} cores\n")
     print(report(values))
-    print(f"\nNumbers of a cut, recomputed for {RANKS:,} ranks and {CLUSTERS} clusters in Python: "
-          f"{spread([1000 * v for v in numbers], Measure('', 'ms', '', 1))} (target: under 50 ms)")  # fmt: skip
+    print(
+        f"\nNumbers of a cut, recomputed for {RANKS:,} ranks and {CLUSTERS} clusters in Python: "
+        f"{spread([1000 * v for v in numbers], Measure('', 'ms', '', 1))} (target: under 50 ms)"
+    )
     if options.json:
-        print(json.dumps({"machine": machine(), "load": [before, after], "setup_seconds": setup, "app": values,
-                          "recompute_seconds": numbers}))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "machine": machine(),
+                    "load": [before, after],
+                    "setup_seconds": setup,
+                    "app": values,
+                    "recompute_seconds": numbers,
+                }
+            )
+        )
 
 
 def report(values):

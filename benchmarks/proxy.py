@@ -64,8 +64,9 @@ def plain_loop(vectors, labels, config, seed, on_batches=False):
         for layer in (model[0], model[2]):
             torch.nn.init.kaiming_normal_(layer.weight, generator=rng)
             torch.nn.init.zeros_(layer.bias)
-        optimizer = torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True,
-                                    weight_decay=config.weight_decay)  # fmt: skip
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, config.epochs * per_epoch, eta_min=config.final_learning_rate
         )

@@ -56,8 +56,13 @@ def run(data, share, budgets, seed, config):
     noisy = add_noise(data.truth[rows], share, seed)
     classes = int(data.truth.max()) + 1
     # Per class, as the paper's baselines do: here the given labels take the place of pseudo-labels.
-    pool = Pool(np.arange(len(rows)), embeddings=vectors, labels=noisy, pseudo_labels=noisy,
-                neighbors=knn_graph(vectors, suggest_k(len(rows), classes)))  # fmt: skip
+    pool = Pool(
+        np.arange(len(rows)),
+        embeddings=vectors,
+        labels=noisy,
+        pseudo_labels=noisy,
+        neighbors=knn_graph(vectors, suggest_k(len(rows), classes)),
+    )
     pool = with_outputs(pool, seed=seed)
     dynamics = train_proxy(vectors, noisy, num_classes=classes, seed=seed)
     pool = Pool(**{**vars(pool), "dynamics": dynamics})
@@ -77,11 +82,15 @@ def run(data, share, budgets, seed, config):
                     classes,
                     seed=seed,
                     config=replace(config, over_parameterised=over),
-                )  # fmt: skip
+                )
                 for over in (True, False)
             ]
-            found[name, budget] = (scores[0][0], np.mean(labels[chosen] == data.truth[chosen]), scores[0][1],
-                                   scores[1][0])  # fmt: skip
+            found[name, budget] = (
+                scores[0][0],
+                np.mean(labels[chosen] == data.truth[chosen]),
+                scores[0][1],
+                scores[1][0],
+            )
     return found
 
 
@@ -102,15 +111,23 @@ def main():
     for share in options.noise:
         start = time.perf_counter()
         runs = [run(data, share, options.budgets, seed, config) for seed in range(options.seeds)]
-        print(f"\n{data.name}, {share:.0%} symmetric noise, {options.seeds} seeds, "
-              f"{time.perf_counter() - start:.0f} seconds\n")  # fmt: skip
+        print(
+            f"\n{data.name}, {share:.0%} symmetric noise, {options.seeds} seeds, "
+            f"{time.perf_counter() - start:.0f} seconds\n"
+        )
         lines = []
         for budget in options.budgets:
             for name in METHODS:
                 columns = np.array([found[name, budget] for found in runs]).T
                 lines.append([f"{budget:.0%}", name, *(mean_spread(column) for column in columns)])
-        header = ["budget", "method", "after re-labelling, %", "labels right, %", "right once mended, %",
-                  "plain cross-entropy, %"]  # fmt: skip
+        header = [
+            "budget",
+            "method",
+            "after re-labelling, %",
+            "labels right, %",
+            "right once mended, %",
+            "plain cross-entropy, %",
+        ]
         print(table(header, lines), flush=True)
 
 

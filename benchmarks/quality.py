@@ -61,8 +61,10 @@ def main():
     runs = [run_seed(vectors, graph, clusters, options.budgets, probe, seed) for seed in range(options.seeds)]
 
     right = [pseudo_label_accuracy(labels, truth) for labels, _, _ in runs]
-    print(f"Pseudo-labels right: {mean_spread(right)} % over {len(runs)} seeds; {np.mean([s for _, _, s in runs]):.0f} "
-          f"seconds a seed from the graph to {len(options.budgets)} coresets.\n")  # fmt: skip
+    print(
+        f"Pseudo-labels right: {mean_spread(right)} % over {len(runs)} seeds; {np.mean([s for _, _, s in runs]):.0f} "
+        f"seconds a seed from the graph to {len(options.budgets)} coresets.\n"
+    )
     lines = []
     for budget in options.budgets:
         rows = [row[budget] for _, row, _ in runs]

@@ -98,8 +98,9 @@ def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed
     taken = torch.as_tensor(rows, device=device)
     targets = F.one_hot(torch.as_tensor(given.astype(np.int64), device=device), num_classes).float()
     own = [{"params": [u], "lr": config.rate_u}, {"params": [v], "lr": config.rate_v}]
-    optimizer = torch.optim.SGD(network.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True,
-                                weight_decay=config.weight_decay)  # fmt: skip
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+    )
     noise = torch.optim.SGD(own, lr=config.rate_u)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     order = torch.empty(0, dtype=torch.long)
@@ -154,14 +155,16 @@ def consistency_loss(logits, other):
     return F.kl_div(other.log_softmax(dim=1), logits.detach().softmax(dim=1), reduction="batchmean")
 
 
-def relabel_accuracy(embeddings, labels, rows, held_out, true_labels, num_classes, *, config=None, seed=0,
-                     device="auto", progress=silent):  # fmt: skip
+def relabel_accuracy(
+    embeddings, labels, rows, held_out, true_labels, num_classes, *, config=None, seed=0, device="auto", progress=silent
+):
     """How well a learner does that was trained on ``rows`` with ``labels``. An audit: true labels are read here.
 
     Returns:
         (accuracy on ``held_out``, share of right labels among ``rows`` after mending), both in [0, 1]
     """
-    learner = train_relabeller(embeddings, labels, rows, num_classes, config=config, seed=seed, device=device,
-                               progress=progress)  # fmt: skip
+    learner = train_relabeller(
+        embeddings, labels, rows, num_classes, config=config, seed=seed, device=device, progress=progress
+    )
     truth = np.asarray(true_labels)
     return float((learner.predict(held_out) == truth[held_out]).mean()), float((learner.labels == truth[rows]).mean())

@@ -64,8 +64,14 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     config = ClusteringConfig.quick()
     print(machine(), flush=True)
-    header = ["data", "neighbours' vote, %", "`quick`, %", "k-means, %", f"k-means, best of {config.heads}, %",
-              "`quick` - best"]  # fmt: skip
+    header = [
+        "data",
+        "neighbours' vote, %",
+        "`quick`, %",
+        "k-means, %",
+        f"k-means, best of {config.heads}, %",
+        "`quick` - best",
+    ]
     print(f"{options.samples:,} samples, {options.seeds} seeds\n\n" + table(header, []), flush=True)
     for name, (clusters, make) in SHAPES.items():
         found = np.array([measure(make(options.samples, s), clusters, s, config) for s in range(options.seeds)])

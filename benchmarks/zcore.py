@@ -47,8 +47,18 @@ def main():
         rows = speeds(data.vectors, options)
         if options.converge:
             converge(data.vectors, options)
-    header = ["samples", "draws a sample", "plain, ms a draw", "(processor)", "here, ms a draw", "(processor)",
-              "times faster", "(processor)", "table, s", "peak, GB"]  # fmt: skip
+    header = [
+        "samples",
+        "draws a sample",
+        "plain, ms a draw",
+        "(processor)",
+        "here, ms a draw",
+        "(processor)",
+        "times faster",
+        "(processor)",
+        "table, s",
+        "peak, GB",
+    ]
     print("\n" + table(header, rows))
 
 
@@ -73,9 +83,20 @@ def speeds(vectors, options):
             plain = 1e3 * (before + after) / 2 / chances.draws
             plain_worked = 1e3 * (worked_before + worked_after) / 2 / chances.draws
             here, here_worked = 1e3 * seconds / draws, 1e3 * worked / draws
-            rows.append([f"{n:,}", f"{per_sample:g}", f"{plain:.3f}", f"{plain_worked:.3f}", f"{here:.4f}",
-                         f"{here_worked:.4f}", f"{plain / here:.0f}", f"{plain_worked / here_worked:.0f}",
-                         f"{table_seconds:.1f}", f"{peak_gigabytes():.2f}"])  # fmt: skip
+            rows.append(
+                [
+                    f"{n:,}",
+                    f"{per_sample:g}",
+                    f"{plain:.3f}",
+                    f"{plain_worked:.3f}",
+                    f"{here:.4f}",
+                    f"{here_worked:.4f}",
+                    f"{plain / here:.0f}",
+                    f"{plain_worked / here_worked:.0f}",
+                    f"{table_seconds:.1f}",
+                    f"{peak_gigabytes():.2f}",
+                ]
+            )
     return rows
 
 

@@ -40,8 +40,15 @@ STAGES = {
 }
 """Stage key -> the name that is shown, in order."""
 
-_WEIGHTS = {"embeddings": 10, "cluster_count": 20, "neighbors": 15, "pseudo_labels": 50, "dynamics": 10, "beta": 15,
-            "selection": 1}  # fmt: skip
+_WEIGHTS = {
+    "embeddings": 10,
+    "cluster_count": 20,
+    "neighbors": 15,
+    "pseudo_labels": 50,
+    "dynamics": 10,
+    "beta": 15,
+    "selection": 1,
+}
 
 _WEIGHTS_ON_IMAGES = {"dynamics": 250, "beta": 500}
 """The same of those stages when small ResNets are trained in them."""
@@ -188,22 +195,56 @@ class Pipeline:
             progress,
         )
 
-    def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None,
-             ids=None, progress=None):  # fmt: skip
+    def beta(
+        self,
+        inputs,
+        labels,
+        scores,
+        budget,
+        *,
+        hard="low",
+        grid=None,
+        repeats=DEFAULT_REPEATS,
+        config=None,
+        ids=None,
+        progress=None,
+    ):
         """The β search; ``config`` is the configuration of one candidate. One on images resumes in the middle."""
         checkpoint = self.store.file("beta.training") if np.ndim(inputs) == 4 else None
-        parts = (np.asarray(inputs), labels, scores, budget, hard, None if grid is None else list(map(float, grid)),
-                 repeats, config and config.to_dict(), self.seed, None if ids is None else list(ids))  # fmt: skip
+        parts = (
+            np.asarray(inputs),
+            labels,
+            scores,
+            budget,
+            hard,
+            None if grid is None else list(map(float, grid)),
+            repeats,
+            config and config.to_dict(),
+            self.seed,
+            None if ids is None else list(ids),
+        )
         return self._run(
             "beta",
             fingerprint(*parts),
-            lambda progress: search_beta(inputs, labels, scores, budget, grid=grid, repeats=repeats, hard=hard,
-                                         config=config, seed=self.seed, device=self.device, ids=ids,
-                                         checkpoint=checkpoint, progress=progress),
+            lambda progress: search_beta(
+                inputs,
+                labels,
+                scores,
+                budget,
+                grid=grid,
+                repeats=repeats,
+                hard=hard,
+                config=config,
+                seed=self.seed,
+                device=self.device,
+                ids=ids,
+                checkpoint=checkpoint,
+                progress=progress,
+            ),
             lambda b: {**_fields(b), "reason": np.array(b.reason)},
             lambda a: BetaSearch(a["betas"], a["accuracies"], float(a["chosen"]), str(a["reason"])),
             progress,
-        )  # fmt: skip
+        )
 
     def select(self, scores, budget, beta, *, hard="low", ids=None):
         """Double-end pruning."""
@@ -258,10 +299,30 @@ def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
     return candidate(ProxyConfig.resnet8() if scored_by.on_images and not has_gpu() else scored_by)
 
 
-def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
-             beta_proxy="auto", proxy_images=None, image_size=DEFAULT_IMAGE_SIZE, clustering=None, neighbors=None,
-             grid=None, repeats=DEFAULT_REPEATS, seed=0, device="auto", folder=None, ids=None, reporter=None,
-             on_stage=None):  # fmt: skip
+def run_elfs(
+    source,
+    num_clusters,
+    budget,
+    *,
+    encoder="pixels",
+    weights=None,
+    beta="auto",
+    score="aum",
+    proxy="auto",
+    beta_proxy="auto",
+    proxy_images=None,
+    image_size=DEFAULT_IMAGE_SIZE,
+    clustering=None,
+    neighbors=None,
+    grid=None,
+    repeats=DEFAULT_REPEATS,
+    seed=0,
+    device="auto",
+    folder=None,
+    ids=None,
+    reporter=None,
+    on_stage=None,
+):
     """The whole of ELFS, stage by stage.
 
     Args:
@@ -343,8 +404,18 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     search = None
     if beta == "auto":
         inputs, progress = inputs_of("beta", beta_config)
-        search = pipe.beta(inputs, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats,
-                           config=beta_config, ids=kept_ids, progress=progress)  # fmt: skip
+        search = pipe.beta(
+            inputs,
+            labels.labels,
+            scores,
+            budget,
+            hard=HARD_WHEN[score],
+            grid=grid,
+            repeats=repeats,
+            config=beta_config,
+            ids=kept_ids,
+            progress=progress,
+        )
         beta = search.chosen
     zones = pipe.select(scores, budget, beta, hard=HARD_WHEN[score], ids=kept_ids)
     reporter.done()
@@ -369,8 +440,9 @@ def as_source(source):
     try:
         items = list(source)
     except TypeError:
-        raise InvalidInput(f"Give a list of paths, or an (N, D) matrix of embeddings, not {shown(source)}.",
-                           "source") from None  # fmt: skip
+        raise InvalidInput(
+            f"Give a list of paths, or an (N, D) matrix of embeddings, not {shown(source)}.", "source"
+        ) from None
     are_paths = [isinstance(item, (str, bytes, os.PathLike)) for item in items]
     if all(are_paths):
         return _paths(items, len(items), "source"), items

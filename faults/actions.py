@@ -166,7 +166,9 @@ def change_samples(root, begin, added, deleted):
     ids = dataset.values("id")
     dataset.delete_samples(ids[:: max(len(ids) // deleted, 1)][:deleted])
     paths, kinds = pictures(Path(root) / "images", added, start=len(ids))
-    samples = [fo.Sample(filepath=str(path), truth=fo.Classification(label=f"class {kind}"), number=-1)
-               for path, kind in zip(paths, kinds)]  # fmt: skip
+    samples = [
+        fo.Sample(filepath=str(path), truth=fo.Classification(label=f"class {kind}"), number=-1)
+        for path, kind in zip(paths, kinds)
+    ]
     dataset.add_samples(samples)
     return {"samples": len(dataset)}

@@ -55,10 +55,14 @@ class Nursery:
         self._count = 0
         self._children = {}
         self._rest = b""
-        self._process = subprocess.Popen([sys.executable, "-m", "faults.nursery", str(world.root)],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=world.environment,
-                                         start_new_session=True,
-                                         stderr=open(world.root / "children.log", "a"))  # fmt: skip
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "faults.nursery", str(world.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=world.environment,
+            start_new_session=True,
+            stderr=open(world.root / "children.log", "a"),
+        )
         if not self._until(lambda: self._ready, 300):
             raise RuntimeError(f"The plugin does not load; see {world.root}/children.log.")
 

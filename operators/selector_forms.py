@@ -37,8 +37,12 @@ def parameter_inputs(ctx, inputs, method):
 
     for parameter in selectors.available()[method]["parameters"]:
         name = PREFIX + parameter.name
-        options = {"default": parameter.default, "required": False, "label": parameter.name,
-                   "description": parameter.text}  # fmt: skip
+        options = {
+            "default": parameter.default,
+            "required": False,
+            "label": parameter.name,
+            "description": parameter.text,
+        }
         if parameter.kind == "choice":
             prop = inputs.enum(name, list(parameter.choices), **options)
         elif parameter.kind == "flag":
@@ -63,12 +67,21 @@ def shared_inputs(ctx, inputs, key):
     fields = types.AutocompleteView(allow_user_input=True)
     for name in runs.truth_fields(ctx.dataset):
         fields.add_choice(name, label=name)
-    prop = inputs.str("labels_field", required=False, label="Given labels that may be wrong", view=fields,
-                      description="For prune4rel, small_loss and grand. Empty: the pseudo-labels")  # fmt: skip
+    prop = inputs.str(
+        "labels_field",
+        required=False,
+        label="Given labels that may be wrong",
+        view=fields,
+        description="For prune4rel, small_loss and grand. Empty: the pseudo-labels",
+    )
     if "labels_field" in ctx.params:
         check(prop, runs.truth_path, ctx.dataset, ctx.params["labels_field"])
-    prop = inputs.str("locked_tag", required=False, label="Tag of images that are labelled already",
-                      description="They are left out, and the budget counts on top of them")  # fmt: skip
+    prop = inputs.str(
+        "locked_tag",
+        required=False,
+        label="Tag of images that are labelled already",
+        description="They are left out, and the budget counts on top of them",
+    )
     if "locked_tag" in ctx.params:
         check(prop, runs.check_locked_tag, ctx.dataset, ctx.params["locked_tag"])
 
@@ -89,8 +102,13 @@ def veto_inputs(ctx, inputs, key):
     if mode == "similarity":
         prop = inputs.float("veto", default=SIMILARITY, required=False, label="Cosine similarity")
     else:
-        prop = inputs.float("veto_share", default=SHARE, required=False, label="Closest share, %",
-                            description="Of the images, by similarity to their nearest neighbour")  # fmt: skip
+        prop = inputs.float(
+            "veto_share",
+            default=SHARE,
+            required=False,
+            label="Closest share, %",
+            description="Of the images, by similarity to their nearest neighbour",
+        )
     if check(prop, check_veto, veto_of(ctx.params)):
         preview = runs.preview_veto(ctx.dataset, key, veto_of(ctx.params))
         if preview is not None:

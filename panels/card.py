@@ -71,8 +71,10 @@ class Card(Part):
             return []
         scores = card["scores"]
         facts = [("rank", f"{card['rank']:,} ({card['percentile']:.1%} are harder)")]
-        facts += [(label, _number(scores.get(name))) for name, label in
-                  (("aum", "AUM"), ("forgetting", "forgetting"), ("el2n", "EL2N"), ("dual", "DUAL"))]  # fmt: skip
+        facts += [
+            (label, _number(scores.get(name)))
+            for name, label in (("aum", "AUM"), ("forgetting", "forgetting"), ("el2n", "EL2N"), ("dual", "DUAL"))
+        ]
         facts += [("cluster", card["cluster"]), ("confidence", _share(card["confidence"]))]
         return [*facts, ("heads agree", _share(card["agreement"]))]
 

@@ -14,8 +14,14 @@ LEGEND = (
     "distance from any image to the coreset; *seeds share*: how much of the coreset another seed chooses again "
     "(by chance {chance:.0%}). Pseudo-labels can mislead: where they are wrong, so is this."
 )
-COLUMNS = {"method": "method", "accuracy": "accuracy, %", "minus": "- Random", "nearest": "nearest chosen",
-           "near": "near-duplicates", "seeds": "seeds share"}  # fmt: skip
+COLUMNS = {
+    "method": "method",
+    "accuracy": "accuracy, %",
+    "minus": "- Random",
+    "nearest": "nearest chosen",
+    "near": "near-duplicates",
+    "seeds": "seeds share",
+}
 
 
 class Methods(Part):
@@ -58,8 +64,14 @@ class Methods(Part):
         else:
             panel.md(ABOUT, name="no_methods")
         row = wrapping(panel, "methods_buttons")
-        row.btn("methods_start", label="Compare again …" if found else "Compare methods …", icon="query_stats",
-                variant="outlined", disabled=model.running, on_click=self.on_methods)  # fmt: skip
+        row.btn(
+            "methods_start",
+            label="Compare again …" if found else "Compare methods …",
+            icon="query_stats",
+            variant="outlined",
+            disabled=model.running,
+            on_click=self.on_methods,
+        )
         if found:
             row.btn("methods_csv", label="CSV", icon="download", variant="outlined", on_click=self.on_methods_csv)
 
@@ -73,8 +85,14 @@ class Methods(Part):
         choices = types.DropdownView()
         for budget in found["budgets"]:
             choices.add_choice(f"{budget:,}", label=f"{budget:,} images ({budget / found['size_of_pool']:.1%})")
-        panel.enum("methods_budget", choices.values(), default=f"{found['budgets'][at]:,}", label="Budget",
-                   view=choices, on_change=self.on_methods_budget)  # fmt: skip
+        panel.enum(
+            "methods_budget",
+            choices.values(),
+            default=f"{found['budgets'][at]:,}",
+            label="Budget",
+            view=choices,
+            on_change=self.on_methods_budget,
+        )
         table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
         for key, label in COLUMNS.items():
             table.add_column(key, label=label)

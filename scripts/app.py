@@ -22,8 +22,13 @@ session = fo.launch_app(fo.load_dataset(sys.argv[1]), port=int(sys.argv[2]), rem
 session.wait(-1)
 """
 
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-          "--disable-sync"]  # fmt: skip
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 _START = 120
 """Seconds a server may take to answer."""
 
@@ -67,8 +72,9 @@ def app_server(dataset, log):
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", _SERVE, dataset.name, str(port)]
     with open(log, "w") as output:
-        server = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT, stdout=output,
-                                  stderr=output)  # fmt: skip
+        server = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT, stdout=output, stderr=output
+        )
     try:
         url = f"http://localhost:{port}"
         deadline = time.monotonic() + _START
@@ -105,8 +111,9 @@ def chromium():
 
 def new_page(browser, *, width, height, theme="dark", scale=1):
     """A page of a new context in one theme; close ``page.context`` when done."""
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme,
-                                  device_scale_factor=scale)  # fmt: skip
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=scale
+    )
     context.add_init_script(f"localStorage.setItem('mui-mode', '{theme}')")
     page = context.new_page()
     page.set_default_timeout(120_000)

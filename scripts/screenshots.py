@@ -76,8 +76,7 @@ def run_operators(dataset):
     def run(name, **params):
         foo.get_operator(f"@elfs/coreset/{name}")(dataset, **params)
 
-    run("run_elfs", num_clusters=10, budget=0.1, encoder="pixels", seed=0, tag="elfs_coreset",
-        view_name="elfs_coreset")  # fmt: skip
+    run("run_elfs", num_clusters=10, budget=0.1, encoder="pixels", seed=0, tag="elfs_coreset", view_name="elfs_coreset")
     run("compare_methods", methods=["elfs", "ccs", "d2", "k_center", "moderate", "herding"], seeds=3)
     run("compare_coresets", members=["tag:elfs_coreset", "elfs@beta=0.0,budget=179", "elfs@beta=0.35,budget=179"])
     run("measure_stability")

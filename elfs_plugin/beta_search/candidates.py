@@ -60,10 +60,16 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
     def accuracy(row, repeat, report):
         split, name = splits[repeat], f"β = {betas[row]:.2f}, repeat {repeat + 1} of {len(splits)}"
         rows = order[np.sort(place[split.coresets[row]])]
-        model = fit(ImageRows(inputs, rows), labels[rows], num_classes=int(labels.max()) + 1, config=config,
-                    seed=seed + REPEAT_SEEDS * repeat, device=device,
-                    checkpoint=kept.beside(f"{row}-{repeat}"),
-                    progress=lambda fraction, detail="": report(fraction, f"{name}: {detail}"))  # fmt: skip
+        model = fit(
+            ImageRows(inputs, rows),
+            labels[rows],
+            num_classes=int(labels.max()) + 1,
+            config=config,
+            seed=seed + REPEAT_SEEDS * repeat,
+            device=device,
+            checkpoint=kept.beside(f"{row}-{repeat}"),
+            progress=lambda fraction, detail="": report(fraction, f"{name}: {detail}"),
+        )
         found = model.predict(ImageRows(inputs, split.held_out))
         return np.mean(found == labels[split.held_out])
 
@@ -71,8 +77,9 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
         with one_thread(device):
             return accuracy(row, repeat, report)
 
-    missing = [(row, repeat) for repeat in range(len(splits)) for row in range(len(betas))
-               if np.isnan(accuracies[row, repeat])]  # fmt: skip
+    missing = [
+        (row, repeat) for repeat in range(len(splits)) for row in range(len(betas)) if np.isnan(accuracies[row, repeat])
+    ]
     rest = part(progress, 1 - len(missing) / accuracies.size, 1.0)
     for index, found in in_threads([partial(alone if small else accuracy, *at) for at in missing], workers, rest):
         accuracies[missing[index]] = found

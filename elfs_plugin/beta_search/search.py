@@ -79,8 +79,22 @@ def candidate(config):
     return replace(config, steps=LARGE_STEPS)
 
 
-def search_beta(inputs, labels, scores, budget, *, grid=None, repeats=DEFAULT_REPEATS, hard=HARD_WHEN["aum"],
-                config=None, ids=None, seed=0, device="auto", checkpoint=None, progress=silent):  # fmt: skip
+def search_beta(
+    inputs,
+    labels,
+    scores,
+    budget,
+    *,
+    grid=None,
+    repeats=DEFAULT_REPEATS,
+    hard=HARD_WHEN["aum"],
+    config=None,
+    ids=None,
+    seed=0,
+    device="auto",
+    checkpoint=None,
+    progress=silent,
+):
     """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
 
     For each repeat another tenth of the samples is held out; from the rest the coreset of each β is selected (budget

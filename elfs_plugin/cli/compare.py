@@ -42,8 +42,9 @@ def add_arguments(parser):
     parser.add_argument("--seeds", type=cli_arguments.seeds, default=5, help="how often each method is tried (5)")
     parser.add_argument("--key", default="elfs", help="the run to compare on; it is made when there is none (elfs)")
     parser.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
-    parser.add_argument("--clusters", type=cli_arguments.clusters, default=10,
-                        help="when a run is made: the classes, or auto (10)")  # fmt: skip
+    parser.add_argument(
+        "--clusters", type=cli_arguments.clusters, default=10, help="when a run is made: the classes, or auto (10)"
+    )
     parser.add_argument("--encoder", default=None, help="when a run is made: pixels (default), timm:…, open_clip:…")
     parser.add_argument("--weights", help="when a run is made: a local checkpoint for the encoder")
     parser.add_argument("--embeddings", metavar="FIELD", help="when a run is made: use this vector field instead")
@@ -107,13 +108,29 @@ def _compare_dataset(options, budgets, methods):
         dataset = source.dataset
         record = runs.load_record(dataset, options.key)
         if record is None or "scores" not in record.stages:
-            runs.run_elfs(dataset, options.key, num_clusters=options.clusters, budget=max(budgets),
-                          encoder=None if options.embeddings else options.encoder or "pixels", weights=options.weights,
-                          embeddings_field=options.embeddings, seed=options.seed, device=options.device,
-                          sinks=[TerminalBar()])  # fmt: skip
-        return runs.compare_methods(dataset, options.key, budgets=budgets, methods=methods, seeds=options.seeds,
-                                    seed=options.seed, device=options.device, truth_field=options.truth,
-                                    sinks=[TerminalBar()])  # fmt: skip
+            runs.run_elfs(
+                dataset,
+                options.key,
+                num_clusters=options.clusters,
+                budget=max(budgets),
+                encoder=None if options.embeddings else options.encoder or "pixels",
+                weights=options.weights,
+                embeddings_field=options.embeddings,
+                seed=options.seed,
+                device=options.device,
+                sinks=[TerminalBar()],
+            )
+        return runs.compare_methods(
+            dataset,
+            options.key,
+            budgets=budgets,
+            methods=methods,
+            seeds=options.seeds,
+            seed=options.seed,
+            device=options.device,
+            truth_field=options.truth,
+            sinks=[TerminalBar()],
+        )
 
 
 def _compare_file(options, budgets, methods):
@@ -136,8 +153,17 @@ def _compare_file(options, budgets, methods):
     graph, pseudo = pipeline.pseudo_labels(vectors, clusters)
     progress = reporter.stage("Comparing methods")
     compared = method_comparison.compare_methods(
-        vectors, pseudo.labels, budgets, methods=methods, seeds=options.seeds, seed=options.seed, neighbors=graph,
-        confidence=pseudo.confidence, device=options.device, progress=progress)  # fmt: skip
+        vectors,
+        pseudo.labels,
+        budgets,
+        methods=methods,
+        seeds=options.seeds,
+        seed=options.seed,
+        neighbors=graph,
+        confidence=pseudo.confidence,
+        device=options.device,
+        progress=progress,
+    )
     audited, told = {}, []
     if truth is not None:
         right = evaluation.audit_methods(compared, vectors, truth, seed=options.seed, device=options.device)
@@ -145,8 +171,15 @@ def _compare_file(options, budgets, methods):
     reporter.done()
     result = compared.to_dict()
     kept = {name: result[name] for name in ("budgets", "sentences", "warnings", "left_out")}
-    return plain({"samples": len(vectors), "clusters": clusters, **kept, "true_sentences": told,
-                  "rows": comparison_table.method_rows(result, **audited)})  # fmt: skip
+    return plain(
+        {
+            "samples": len(vectors),
+            "clusters": clusters,
+            **kept,
+            "true_sentences": told,
+            "rows": comparison_table.method_rows(result, **audited),
+        }
+    )
 
 
 def _load_vectors(path):
@@ -203,8 +236,10 @@ def _print(summary):
     columns = [column for column in COLUMNS if column[0] in summary["rows"][0]]
     for budget in summary["budgets"]:
         rows = [row for row in summary["rows"] if row["budget"] == budget]
-        print(f"\n{budget:,} of {summary['samples']:,} samples, {rows[0]['seeds']} seed(s); by chance two seeds share "
-              f"{rows[0]['overlap_by_chance']:.1%}\n")  # fmt: skip
+        print(
+            f"\n{budget:,} of {summary['samples']:,} samples, {rows[0]['seeds']} seed(s); by chance two seeds share "
+            f"{rows[0]['overlap_by_chance']:.1%}\n"
+        )
         print("| " + " | ".join(title for _, title, _ in columns) + " |")
         print("|" + "---|" * len(columns))
         for row in rows:

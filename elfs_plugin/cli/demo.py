@@ -10,8 +10,14 @@ from ..files import whole_file
 from .main import add_images, open_app, print_summary
 
 DATASET = "elfs-digits"
-PARAMETERS = {"num_clusters": 10, "budget": 0.1, "encoder": "pixels", "seed": 0, "tag": "elfs_coreset",
-              "view_name": "elfs_coreset"}  # fmt: skip
+PARAMETERS = {
+    "num_clusters": 10,
+    "budget": 0.1,
+    "encoder": "pixels",
+    "seed": 0,
+    "tag": "elfs_coreset",
+    "view_name": "elfs_coreset",
+}
 
 
 def run_demo(*, app=True, port=5151):

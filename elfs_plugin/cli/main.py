@@ -61,8 +61,10 @@ def _command(options):
     except ImportError as error:
         if os.environ.get("ELFS_DEBUG"):
             raise
-        _say(f"elfs_plugin: A package is missing ({_one_line(error)}). Install the plugin's requirements: pip install "
-             "-r requirements.txt")  # fmt: skip
+        _say(
+            f"elfs_plugin: A package is missing ({_one_line(error)}). Install the plugin's requirements: pip install "
+            "-r requirements.txt"
+        )
         return 1
     except Exception as error:  # the last stop: a sentence instead of a traceback (ELFS_DEBUG shows it)
         if not isinstance(error, ElfsError) and os.environ.get("ELFS_DEBUG"):
@@ -81,8 +83,12 @@ def _say(text):
 
 
 def _parser():
-    parser = _Parser(prog="elfs_plugin", description="Choose which images to label, without labels.", epilog=EXAMPLES,
-                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = _Parser(
+        prog="elfs_plugin",
+        description="Choose which images to label, without labels.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"ELFS for FiftyOne {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
@@ -90,23 +96,42 @@ def _parser():
     demo.set_defaults(function=_demo)
 
     run = commands.add_parser("run", help="run ELFS on a folder of images or a FiftyOne dataset")
-    run.add_argument("source", metavar="SOURCE", help="a folder of images, or the name of a FiftyOne dataset (./NAME "
-                     "is the folder where both exist)")  # fmt: skip
-    run.add_argument("--budget", type=cli_arguments.budget, default=0.1,
-                     help="images to keep: a fraction in (0, 1], percent (10%%) or a count (0.1)")  # fmt: skip
+    run.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder of images, or the name of a FiftyOne dataset (./NAME is the folder where both exist)",
+    )
+    run.add_argument(
+        "--budget",
+        type=cli_arguments.budget,
+        default=0.1,
+        help="images to keep: a fraction in (0, 1], percent (10%%) or a count (0.1)",
+    )
     run.add_argument("--clusters", type=cli_arguments.clusters, default=10, help="the classes you expect (10), or auto")
-    run.add_argument("--encoder", default=None, help="what turns images into vectors: pixels (default; a baseline, "
-                     "good for digits and icons), timm:…, open_clip:…, zoo:…")  # fmt: skip
+    run.add_argument(
+        "--encoder",
+        default=None,
+        help="what turns images into vectors: pixels (default; a baseline, "
+        "good for digits and icons), timm:…, open_clip:…, zoo:…",
+    )
     run.add_argument("--weights", help="a local checkpoint for a timm: or open_clip: encoder")
     run.add_argument("--embeddings", metavar="FIELD", help="use this vector field of the dataset instead of an encoder")
-    run.add_argument("--beta", type=cli_arguments.beta, default="auto", help="β, the share of all images that is left "
-                     "out as too hard, as 0.3 or 30%%; auto (default) searches it")  # fmt: skip
+    run.add_argument(
+        "--beta",
+        type=cli_arguments.beta,
+        default="auto",
+        help="β, the share of all images that is left out as too hard, as 0.3 or 30%%; auto (default) searches it",
+    )
     run.add_argument("--key", default="elfs", help="the run key (elfs); its tag and saved view are <key>_coreset")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
     run.add_argument("--proxy", default="auto", help="auto, mlp, resnet8, resnet18, resnet18_fast or timm:<model>")
-    run.add_argument("--beta-proxy", default="auto", help="what the β search trains: auto (by the proxy), mlp for a "
-                     "model on embeddings, resnet8 or resnet18 for a network that learns from the images")  # fmt: skip
+    run.add_argument(
+        "--beta-proxy",
+        default="auto",
+        help="what the β search trains: auto (by the proxy), mlp for a "
+        "model on embeddings, resnet8 or resnet18 for a network that learns from the images",
+    )
     run.add_argument("--json", action="store_true", help="end standard output with one JSON object")
     run.set_defaults(function=_run)
 
@@ -115,14 +140,20 @@ def _parser():
     compare.set_defaults(function=cli_compare.run)
 
     for command in (run, compare):
-        command.add_argument("--seed", type=cli_arguments.seed, default=0,
-                             help="a whole number: the same seed gives the same result (0)")  # fmt: skip
-        command.add_argument("--device", default="auto",
-                             help="what computes: auto (a GPU when there is one), cpu, cuda, cuda:1, mps")  # fmt: skip
+        command.add_argument(
+            "--seed", type=cli_arguments.seed, default=0, help="a whole number: the same seed gives the same result (0)"
+        )
+        command.add_argument(
+            "--device", default="auto", help="what computes: auto (a GPU when there is one), cpu, cuda, cuda:1, mps"
+        )
     for command in (demo, run):
         command.add_argument("--no-app", action="store_true", help="end after the printed summary, without the App")
-        command.add_argument("--port", type=cli_arguments.port, default=PORT,
-                             help=f"where the App is served, http://localhost:PORT ({PORT})")  # fmt: skip
+        command.add_argument(
+            "--port",
+            type=cli_arguments.port,
+            default=PORT,
+            help=f"where the App is served, http://localhost:PORT ({PORT})",
+        )
     return parser
 
 

@@ -71,8 +71,18 @@ class ClusteringConfig:
     def quick(cls):
         """The default: the same loss with 8 heads started from k-means, a faster teacher and a higher learning rate,
         for 10 epochs but at least 1,000 steps."""
-        return cls(heads=8, epochs=10, batch_size=512, learning_rate=1e-3, teacher_momentum=0.97, min_steps=1000,
-                   warm_start_steps=30, tolerance=0.002, components=256, select="information")  # fmt: skip
+        return cls(
+            heads=8,
+            epochs=10,
+            batch_size=512,
+            learning_rate=1e-3,
+            teacher_momentum=0.97,
+            min_steps=1000,
+            warm_start_steps=30,
+            tolerance=0.002,
+            components=256,
+            select="information",
+        )
 
     @classmethod
     def default(cls):

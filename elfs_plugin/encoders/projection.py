@@ -93,8 +93,14 @@ def umap(vectors, *, seed=0, progress=silent):
     start = pca(fitted)
     start = 10 * start / max(float(np.abs(start).max()), 1e-12)
     # With a seed umap-learn works in one thread, which it announces on every call if it is not asked for.
-    model = UMAP(n_neighbors=min(_NEIGHBORS, len(some) - 1), metric="cosine", min_dist=0.1, init=start,
-                 random_state=seed, n_jobs=1)  # fmt: skip
+    model = UMAP(
+        n_neighbors=min(_NEIGHBORS, len(some) - 1),
+        metric="cosine",
+        min_dist=0.1,
+        init=start,
+        random_state=seed,
+        n_jobs=1,
+    )
     points = np.empty((n, 2), dtype=np.float32)
     points[some] = model.fit_transform(fitted)
     rest = np.setdiff1d(np.arange(n), some, assume_unique=True)

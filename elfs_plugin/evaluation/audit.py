@@ -77,8 +77,14 @@ def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, d
             raise InvalidInput(f"A coreset of {len(coreset):,} is too small to audit. Use a larger budget.", "budget")
         subsets = {"coreset": chosen, "random": rng.choice(pool, size=len(chosen), replace=False)}
         for name, subset in subsets.items():
-            model = fit(embeddings[subset], y[subset], num_classes=len(classes), config=config,
-                        seed=seed + repeat, device=device)  # fmt: skip
+            model = fit(
+                embeddings[subset],
+                y[subset],
+                num_classes=len(classes),
+                config=config,
+                seed=seed + repeat,
+                device=device,
+            )
             results[name].append(float(np.mean(model.predict(embeddings[test]) == y[test])))
         progress((repeat + 1) / seeds, f"seed {repeat + 1} of {seeds}")
     return Audit(
@@ -147,8 +153,17 @@ def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent
         if getattr(pool, need) is None:
             raise InvalidInput(f"A comparison needs {need}; the operator {PROVIDERS[need]} provides them.", "members")
     chosen = {name: getattr(selection, "indices", selection) for name, selection in selections.items()}
-    return comparison.compare(chosen, pool.embeddings, pool.pseudo_labels, ids=pool.ids, neighbors=pool.neighbors,
-                              seeds=seeds, seed=seed, device=device, progress=progress)  # fmt: skip
+    return comparison.compare(
+        chosen,
+        pool.embeddings,
+        pool.pseudo_labels,
+        ids=pool.ids,
+        neighbors=pool.neighbors,
+        seeds=seeds,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
 
 
 def audit_methods(compared, embeddings, true_labels, *, ids=None, seed=0, device="auto", progress=silent):
@@ -165,5 +180,6 @@ def audit_methods(compared, embeddings, true_labels, *, ids=None, seed=0, device
     classes, y = np.unique(np.asarray(true_labels), return_inverse=True)
     if len(classes) < 2:
         raise InvalidInput("An audit needs at least two classes.")
-    return method_comparison.probe_accuracies(compared.chosen, embeddings, y, ids=ids, seed=seed, device=device,
-                                              progress=progress)  # fmt: skip
+    return method_comparison.probe_accuracies(
+        compared.chosen, embeddings, y, ids=ids, seed=seed, device=device, progress=progress
+    )

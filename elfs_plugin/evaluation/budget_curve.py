@@ -84,8 +84,21 @@ def default_budgets(n, num_clusters):
     return np.array(sorted({least, *(count for count in counts if count >= 1.2 * least)}), dtype=np.int64)
 
 
-def budget_curve(inputs, labels, scores, *, budgets=None, beta=None, hard=HARD_WHEN["aum"], repeats=DEFAULT_REPEATS,
-                 ids=None, config=None, seed=0, device="auto", progress=silent):  # fmt: skip
+def budget_curve(
+    inputs,
+    labels,
+    scores,
+    *,
+    budgets=None,
+    beta=None,
+    hard=HARD_WHEN["aum"],
+    repeats=DEFAULT_REPEATS,
+    ids=None,
+    config=None,
+    seed=0,
+    device="auto",
+    progress=silent,
+):
     """Trains a probe at every budget, on the coreset and on as many random samples.
 
     For each repeat another tenth is held out; from the rest the coresets are selected (budget and β as fractions, so

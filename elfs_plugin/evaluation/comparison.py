@@ -90,8 +90,9 @@ class Comparison:
         return found
 
 
-def compare(selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, seeds=5, seed=0, device="auto",
-            progress=silent):  # fmt: skip
+def compare(
+    selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, seeds=5, seed=0, device="auto", progress=silent
+):
     """Compares two to ten coresets of one pool.
 
     Args:
@@ -130,8 +131,9 @@ def compare(selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, 
     similarity = float(np.quantile(neighbors.similarities[:, 0], DUPLICATE_QUANTILE))
     near = np.array([near_duplicate_pairs(rows, neighbors, similarity) for rows in chosen])
     by_size = {size: [near_duplicate_pairs(d[:size], neighbors, similarity) for d in drawn] for size in set(sizes)}
-    accuracy, accuracy_random = _probes(chosen, embeddings, labels, order, seeds, seed, device,
-                                        part(progress, 0.6, 1.0))  # fmt: skip
+    accuracy, accuracy_random = _probes(
+        chosen, embeddings, labels, order, seeds, seed, device, part(progress, 0.6, 1.0)
+    )
     return Comparison(
         names=names,
         size_of_pool=n,
@@ -273,8 +275,10 @@ def _over_seeds(function, values):
     """``function`` over the seeds, without those that gave no value; NaN when none did."""
     moved = np.moveaxis(np.asarray(values, dtype=np.float64), 1, 0)
     valid = ~np.isnan(moved).reshape(len(moved), moved.shape[1], -1).any(axis=2)
-    rows = [function(moved[ok, s], axis=0) if (ok := valid[:, s]).any() else np.nan * moved[0, s]
-            for s in range(moved.shape[1])]  # fmt: skip
+    rows = [
+        function(moved[ok, s], axis=0) if (ok := valid[:, s]).any() else np.nan * moved[0, s]
+        for s in range(moved.shape[1])
+    ]
     return np.array(rows)
 
 

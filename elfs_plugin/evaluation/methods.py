@@ -91,14 +91,29 @@ class MethodComparison:
             plain(differences.mean(axis=2)),
             plain(differences.std(axis=2)),
         )
-        found["verdicts"] = [["" if name == BASELINE or not np.isfinite(cell).all() else verdict(cell) for cell in row]
-                             for name, row in zip(self.methods, differences)]  # fmt: skip
+        found["verdicts"] = [
+            ["" if name == BASELINE or not np.isfinite(cell).all() else verdict(cell) for cell in row]
+            for name, row in zip(self.methods, differences)
+        ]
         found["sentences"] = self.sentences
         return found
 
 
-def compare_methods(embeddings, pseudo_labels, budgets=(0.01, 0.1, 0.3), *, methods=None, seeds=5, seed=0, ids=None,
-                    neighbors=None, confidence=None, dynamics=None, device="auto", progress=silent):  # fmt: skip
+def compare_methods(
+    embeddings,
+    pseudo_labels,
+    budgets=(0.01, 0.1, 0.3),
+    *,
+    methods=None,
+    seeds=5,
+    seed=0,
+    ids=None,
+    neighbors=None,
+    confidence=None,
+    dynamics=None,
+    device="auto",
+    progress=silent,
+):
     """Runs selection methods with their default parameters, ``elfs`` with a searched β, and compares what they choose.
 
     Args:
@@ -126,8 +141,9 @@ def compare_methods(embeddings, pseudo_labels, budgets=(0.01, 0.1, 0.3), *, meth
     names, left_out = _names(methods, n, np.shape(embeddings)[1], counts[-1])
     ids = np.arange(n) if ids is None else np.asarray(ids)
     if neighbors is None:
-        neighbors = knn_graph(embeddings, suggest_k(n, int(labels.max()) + 1), seed=seed,
-                              progress=part(progress, 0.0, 0.05))  # fmt: skip
+        neighbors = knn_graph(
+            embeddings, suggest_k(n, int(labels.max()) + 1), seed=seed, progress=part(progress, 0.0, 0.05)
+        )
     pool = selectors.Pool(ids, embeddings=embeddings, neighbors=neighbors, pseudo_labels=labels, confidence=confidence)
     drawn = [seed + REPEAT_SEEDS * repeat for repeat in range(seeds)]
     chosen = [[[None] * seeds for _ in counts] for _ in names]
@@ -145,10 +161,12 @@ def compare_methods(embeddings, pseudo_labels, budgets=(0.01, 0.1, 0.3), *, meth
                 chosen[m][b][s] = rows
     order = np.argsort(ids, kind="stable")
     measured = _measured(chosen, embeddings, labels, neighbors, order, seed, drawn, part(progress, 0.8, 0.9))
-    accuracy = probe_accuracies(chosen, embeddings, labels, ids=ids, seed=seed, device=device,
-                                progress=part(progress, 0.9, 1.0))  # fmt: skip
-    return MethodComparison(names, counts, drawn, n, betas, accuracy, *measured, seconds, list(warnings.values()),
-                            left_out, chosen)  # fmt: skip
+    accuracy = probe_accuracies(
+        chosen, embeddings, labels, ids=ids, seed=seed, device=device, progress=part(progress, 0.9, 1.0)
+    )
+    return MethodComparison(
+        names, counts, drawn, n, betas, accuracy, *measured, seconds, list(warnings.values()), left_out, chosen
+    )
 
 
 def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="auto", progress=silent):
@@ -210,8 +228,10 @@ def _names(methods, n, dimensions, largest):
         left_out = {name for name, most in DEAR.items() if float(n) * largest * dimensions > most}
         left_out |= {"zcore"} if n > ZCORE_SAMPLES else set()
         why = f"takes more than ten minutes a seed at {largest:,} of {n:,} samples; name it to wait for it."
-        return ([name for name in known if name not in left_out],
-                {name: f"{name} {why}" for name in known if name in left_out})  # fmt: skip
+        return (
+            [name for name in known if name not in left_out],
+            {name: f"{name} {why}" for name in known if name in left_out},
+        )
     unknown = [name for name in methods if name not in known]
     if unknown:
         raise InvalidInput(f"Unknown selector {unknown[0]!r}. Available: {', '.join(known)}.", "methods")
@@ -225,8 +245,14 @@ def _trained(pool, names, dynamics, seed, device, progress):
     if "dynamics" in needs:
         if dynamics is None:
             num_classes = max(int(pool.pseudo_labels.max()) + 1, 2)
-            dynamics = train_proxy(pool.embeddings, pool.pseudo_labels, num_classes=num_classes, seed=seed,
-                                   device=device, progress=part(progress, 0.0, 0.6))  # fmt: skip
+            dynamics = train_proxy(
+                pool.embeddings,
+                pool.pseudo_labels,
+                num_classes=num_classes,
+                seed=seed,
+                device=device,
+                progress=part(progress, 0.0, 0.6),
+            )
         pool = replace(pool, dynamics=dynamics)
     wanted = needs | {name for method in names for name in details[method]["optional"]}
     if needs & {"probabilities", "grand"} or (pool.confidence is None and "probabilities" in wanted):
@@ -257,8 +283,17 @@ def _choose(name, pool, counts, seed, device, betas, warnings, progress):
 def _beta(pool, count, seed, device):
     """β by the search on pseudo-labels; NaN, for the published prior, where the pool is too small to search."""
     try:
-        return search_beta(pool.embeddings, pool.pseudo_labels, pool.dynamics.aum, count, repeats=BETA_REPEATS,
-                           hard=HARD_WHEN["aum"], ids=pool.ids, seed=seed, device=device).chosen  # fmt: skip
+        return search_beta(
+            pool.embeddings,
+            pool.pseudo_labels,
+            pool.dynamics.aum,
+            count,
+            repeats=BETA_REPEATS,
+            hard=HARD_WHEN["aum"],
+            ids=pool.ids,
+            seed=seed,
+            device=device,
+        ).chosen
     except InvalidInput:
         return np.nan
 

@@ -73,8 +73,15 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
         before, here = work[(sizes > 0) & (sizes < size)].sum(), work[some].sum()
         total = work[sizes > 0].sum()
         rows = np.stack([tasks[t].rows for t in some])
-        trained = fit_subsets(data, labels, rows, num_classes, config or probe_config(), [tasks[t].seed for t in some],
-                              part(progress, before / total, (before + here) / total))  # fmt: skip
+        trained = fit_subsets(
+            data,
+            labels,
+            rows,
+            num_classes,
+            config or probe_config(),
+            [tasks[t].seed for t in some],
+            part(progress, before / total, (before + here) / total),
+        )
         _test(trained, labels, tasks, some, found)
     progress(1.0, f"{len(tasks):,} probes")
     return found

@@ -74,8 +74,23 @@ class Stability:
         return found
 
 
-def stability(inputs, labels, num_classes, budget, beta, *, seeds=3, hard=None, score="aum", scores=None, ids=None,
-              config=None, seed=0, device="auto", progress=silent):  # fmt: skip
+def stability(
+    inputs,
+    labels,
+    num_classes,
+    budget,
+    beta,
+    *,
+    seeds=3,
+    hard=None,
+    score="aum",
+    scores=None,
+    ids=None,
+    config=None,
+    seed=0,
+    device="auto",
+    progress=silent,
+):
     """Trains the proxy with several seeds and chooses the coreset of each with the same settings.
 
     Args:
@@ -109,9 +124,15 @@ def stability(inputs, labels, num_classes, budget, beta, *, seeds=3, hard=None, 
             found.append(np.asarray(scores, dtype=np.float64))
             continue
         here = part(progress, place / seeds, (place + 1) / seeds)
-        dynamics = train_proxy(inputs, labels, num_classes=num_classes, config=config, seed=own, device=device,
-                               progress=lambda f, detail="", here=here, place=place:
-                               here(f, f"seed {place + 1} of {seeds}: {detail}"))  # fmt: skip
+        dynamics = train_proxy(
+            inputs,
+            labels,
+            num_classes=num_classes,
+            config=config,
+            seed=own,
+            device=device,
+            progress=lambda f, detail="", here=here, place=place: here(f, f"seed {place + 1} of {seeds}: {detail}"),
+        )
         found.append(getattr(dynamics, score))
     chosen = np.zeros((seeds, n), dtype=bool)
     for row, values in zip(chosen, found):

@@ -184,8 +184,9 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
     if n == 0 or len(targets) != n:
         raise InvalidInput(f"The proxy needs as many labels as inputs; there are {n} and {len(targets)}.")
     num_classes = num_classes or int(targets.max()) + 1
-    networks = Networks(data.dimensions, config.hidden, num_classes,
-                        [seed + 7919 * member for member in range(config.members)], device)  # fmt: skip
+    networks = Networks(
+        data.dimensions, config.hidden, num_classes, [seed + 7919 * member for member in range(config.members)], device
+    )
     rng = generator(seed + 1)
     learns = ~_left_out(n, config, rng).to(device)
     scores = ~learns if config.left_out else learns
@@ -334,8 +335,14 @@ def _descend(networks, batch, total, config, inputs_finite, after):
 
     The loss is the sum over the networks of each one's mean, so that every network learns as if it were alone.
     """
-    optimizer = torch.optim.SGD(networks.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True,
-                                weight_decay=config.weight_decay, fused=True)  # fmt: skip
+    optimizer = torch.optim.SGD(
+        networks.parameters(),
+        lr=config.learning_rate,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
     for step in range(total):
         rate = config.learning_rate - config.final_learning_rate
         rate = config.final_learning_rate + rate * (1 + math.cos(math.pi * step / total)) / 2

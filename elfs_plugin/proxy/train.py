@@ -146,8 +146,18 @@ def _settings(kind, epochs, learning_rate):
     }
 
 
-def train_proxy(inputs, labels, *, num_classes=None, config=None, seed=0, device="auto", checkpoint=None,
-                checkpoint_seconds=60.0, progress=silent):  # fmt: skip
+def train_proxy(
+    inputs,
+    labels,
+    *,
+    num_classes=None,
+    config=None,
+    seed=0,
+    device="auto",
+    checkpoint=None,
+    checkpoint_seconds=60.0,
+    progress=silent,
+):
     """Trains a proxy on all samples and returns how each was learnt.
 
     Args:
@@ -178,8 +188,9 @@ def train_proxy(inputs, labels, *, num_classes=None, config=None, seed=0, device
     def record(indices, logits, labels):
         recorder.update(indices, logits if logits.ndim == 2 else logits.transpose(0, 1), labels)
 
-    _train(inputs, labels, num_classes, config, seed, device, record, recorder, checkpoint, checkpoint_seconds,
-           progress)  # fmt: skip
+    _train(
+        inputs, labels, num_classes, config, seed, device, record, recorder, checkpoint, checkpoint_seconds, progress
+    )
     return recorder.finalize()
 
 
@@ -204,8 +215,19 @@ def default_config(inputs):
     return ProxyConfig.resnet18() if np.ndim(inputs) == 4 else ProxyConfig.mlp()
 
 
-def fit(inputs, labels, *, num_classes=None, config=None, seed=0, device="auto", on_batch=None, checkpoint=None,
-        checkpoint_seconds=60.0, progress=silent):  # fmt: skip
+def fit(
+    inputs,
+    labels,
+    *,
+    num_classes=None,
+    config=None,
+    seed=0,
+    device="auto",
+    on_batch=None,
+    checkpoint=None,
+    checkpoint_seconds=60.0,
+    progress=silent,
+):
     """Trains a classifier; ``on_batch(indices, logits, labels)`` is called for every training batch. Logits are (B, C),
     or (B, M, C) of M networks side by side.
 
@@ -217,8 +239,9 @@ def fit(inputs, labels, *, num_classes=None, config=None, seed=0, device="auto",
     device = resolve_device(device)
     inputs, seed = as_inputs(inputs), derived_seed(seed)
     labels = _checked_labels(labels, len(inputs), num_classes)
-    return _train(inputs, labels, num_classes, config, seed, device, on_batch, None, checkpoint, checkpoint_seconds,
-                  progress)  # fmt: skip
+    return _train(
+        inputs, labels, num_classes, config, seed, device, on_batch, None, checkpoint, checkpoint_seconds, progress
+    )
 
 
 def _train(inputs, labels, num_classes, config, seed, device, on_batch, recorder, checkpoint, seconds, progress):

@@ -213,8 +213,11 @@ class Training:
             self._optimizer.load_state_dict(momentum)
             return
         if self.rows == self.batch:
-            logger.warning("Out of memory on %s (%s). Batches pass in smaller parts from now on; the schedule stays as "
-                           "it is.", self.device, problem)  # fmt: skip
+            logger.warning(
+                "Out of memory on %s (%s). Batches pass in smaller parts from now on; the schedule stays as it is.",
+                self.device,
+                problem,
+            )
         self.rows = max(self._least_rows, self.rows // 2)
 
     def _retreat(self, device):

@@ -40,8 +40,9 @@ class Outputs:
         return self.probabilities.max(axis=1).astype(np.float64)
 
 
-def train_outputs(embeddings, labels, num_classes=None, *, ids=None, config=None, seed=0, device="auto",
-                  progress=silent):  # fmt: skip
+def train_outputs(
+    embeddings, labels, num_classes=None, *, ids=None, config=None, seed=0, device="auto", progress=silent
+):
     """Trains on all samples and returns their :class:`Outputs`.
 
     Args:
@@ -70,8 +71,15 @@ def train_outputs(embeddings, labels, num_classes=None, *, ids=None, config=None
     rng = np.random.default_rng([seed, _HALVES])
     mixed = [order[rng.permutation(n)] for _ in range(PAIRS)]
     halves = np.stack([half for rows in mixed for half in (rows[: n // 2], rows[n - n // 2 :])])
-    trained = fit_subsets(data, labels, halves, num_classes, config or EnsembleConfig(),
-                          [seed + 7919 * member for member in range(len(halves))], part(progress, 0, 0.9))  # fmt: skip
+    trained = fit_subsets(
+        data,
+        labels,
+        halves,
+        num_classes,
+        config or EnsembleConfig(),
+        [seed + 7919 * member for member in range(len(halves))],
+        part(progress, 0, 0.9),
+    )
     with one_thread(device):
         return _look(trained, data, halves, labels, num_classes, part(progress, 0.9, 1.0))
 
@@ -115,6 +123,7 @@ def with_outputs(pool, *, config=None, seed=0, device="auto", progress=silent):
     labels = pool.pseudo_labels if pool.labels is None else pool.labels
     if labels is None or pool.embeddings is None:
         raise InvalidInput("A warm-up needs embeddings, and labels or pseudo-labels.", "method")
-    found = train_outputs(pool.embeddings, labels, ids=pool.ids, config=config, seed=seed, device=device,
-                          progress=progress)  # fmt: skip
+    found = train_outputs(
+        pool.embeddings, labels, ids=pool.ids, config=config, seed=seed, device=device, progress=progress
+    )
     return replace(pool, probabilities=found.probabilities, grand=found.grand)

@@ -1,7 +1,14 @@
 """The difficulty scores by name: which end is hard, and what a rank means in words. Imports nothing heavy."""
 
-HARD_WHEN = {"aum": "low", "aum_logit": "low", "forgetting": "high", "el2n": "high", "correctness": "low",
-             "entropy": "high", "dual": "high"}  # fmt: skip
+HARD_WHEN = {
+    "aum": "low",
+    "aum_logit": "low",
+    "forgetting": "high",
+    "el2n": "high",
+    "correctness": "low",
+    "entropy": "high",
+    "dual": "high",
+}
 """For each score the end at which the hard samples stand. DUAL is made for keeping its high end with nothing dropped
 (β = 0): samples that are never learnt score low in it, like the easy ones."""
 

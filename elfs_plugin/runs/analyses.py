@@ -66,18 +66,31 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
                 )
             selections[member.name] = places
             expected = expected_size(job.dataset, member)
-            listed.append({"name": member.name, "spec": str(member), "outside": len(ids) - len(places),
-                           "missing": 0 if expected is None else max(0, expected - len(ids))})  # fmt: skip
-        found = evaluation.compare(selections, pool.as_pool(kept_graph(job.dataset, key, pool)), seeds=seeds, seed=seed,
-                                   device=device, progress=job.progress)  # fmt: skip
+            listed.append(
+                {
+                    "name": member.name,
+                    "spec": str(member),
+                    "outside": len(ids) - len(places),
+                    "missing": 0 if expected is None else max(0, expected - len(ids)),
+                }
+            )
+        found = evaluation.compare(
+            selections,
+            pool.as_pool(kept_graph(job.dataset, key, pool)),
+            seeds=seeds,
+            seed=seed,
+            device=device,
+            progress=job.progress,
+        )
         result = {**found.to_dict(), "members": listed, "clusters": pool.names}
         own = any(member.kind == "run" and member.value == key for member in wanted)
         job.save("comparison", result, {"seeds": seeds, "seed": seed}, of_selection=own)
         return {"key": key, "stage": "comparison", **pool.counts, "members": listed, "sentences": found.sentences}
 
 
-def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, proxy="run", seed=None, device="auto",
-                      sinks=()):  # fmt: skip
+def measure_stability(
+    dataset, key="elfs", *, budget=None, beta=None, seeds=3, proxy="run", seed=None, device="auto", sinks=()
+):
     """Trains the run's proxy with other seeds and chooses the same coreset again; results: ``stability``.
 
     How many of the seeds chose each sample is kept in a file, see :func:`read_stability`.
@@ -106,19 +119,38 @@ def measure_stability(dataset, key="elfs", *, budget=None, beta=None, seeds=3, p
             unreadable = len(unread)
             pool = pool.only(np.array([i not in unread for i in pool.ids.tolist()]))
             progress = part(progress, 0.1, 1.0)
-        found = stability(inputs, pool.labels, pool.num_classes, budget, beta, seeds=seeds,
-                          hard=HARD_WHEN[pool.score], score=pool.score, scores=pool.scores if same else None,
-                          ids=pool.ids, config=config, seed=stage.get("seed", 0) if seed is None else seed,
-                          device=device, progress=progress)  # fmt: skip
+        found = stability(
+            inputs,
+            pool.labels,
+            pool.num_classes,
+            budget,
+            beta,
+            seeds=seeds,
+            hard=HARD_WHEN[pool.score],
+            score=pool.score,
+            scores=pool.scores if same else None,
+            ids=pool.ids,
+            config=config,
+            seed=stage.get("seed", 0) if seed is None else seed,
+            device=device,
+            progress=progress,
+        )
         _keep_stability(job, pool, found)
         result = {**found.to_dict(), **pool.counts, "unreadable": unreadable}
         job.save("stability", result, {"budget": found.budget, "beta": found.beta, "seeds": seeds, "proxy": proxy})
-        return {"key": key, "stage": "stability", **pool.counts, "unreadable": unreadable,
-                "overlap": found.overlap_mean, "sentence": found.sentence}  # fmt: skip
+        return {
+            "key": key,
+            "stage": "stability",
+            **pool.counts,
+            "unreadable": unreadable,
+            "overlap": found.overlap_mean,
+            "sentence": found.sentence,
+        }
 
 
-def budget_curve(dataset, key="elfs", *, budgets=None, beta=None, repeats=curves.DEFAULT_REPEATS, seed=0, device="auto",
-                 sinks=()):  # fmt: skip
+def budget_curve(
+    dataset, key="elfs", *, budgets=None, beta=None, repeats=curves.DEFAULT_REPEATS, seed=0, device="auto", sinks=()
+):
     """Measures what a probe learns from growing coresets, beside Random; results: ``budget_curve``.
 
     Args:
@@ -129,9 +161,19 @@ def budget_curve(dataset, key="elfs", *, budgets=None, beta=None, repeats=curves
         beta = as_beta(beta)
     with analysis_job(dataset, key, "Measuring the budget curve", sinks) as job:
         pool = job.read()
-        found = curves.budget_curve(pool.vectors, pool.labels, pool.scores, budgets=budgets, beta=beta,
-                                    hard=HARD_WHEN[pool.score], repeats=repeats, ids=pool.ids, seed=seed, device=device,
-                                    progress=job.progress)  # fmt: skip
+        found = curves.budget_curve(
+            pool.vectors,
+            pool.labels,
+            pool.scores,
+            budgets=budgets,
+            beta=beta,
+            hard=HARD_WHEN[pool.score],
+            repeats=repeats,
+            ids=pool.ids,
+            seed=seed,
+            device=device,
+            progress=job.progress,
+        )
         settings = {"beta": beta if isinstance(beta, (int, float)) else None, "repeats": repeats, "seed": seed}
         job.save("budget_curve", {**found.to_dict(), **pool.counts}, settings)
         return {"key": key, "stage": "budget_curve", **pool.counts, "enough": found.enough, "sentence": found.sentence}
@@ -164,8 +206,16 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
         if not len(coreset):
             raise InvalidInput(f"No image of the coreset has a value in '{truth_field}'.", "truth_field")
         labels = np.array([truth[i] for i in audited.ids.tolist()])
-        found = evaluation.audit(audited.vectors, audited.labels, coreset, labels, seeds=seeds, seed=seed,
-                                 device=device, progress=job.progress)  # fmt: skip
+        found = evaluation.audit(
+            audited.vectors,
+            audited.labels,
+            coreset,
+            labels,
+            seeds=seeds,
+            seed=seed,
+            device=device,
+            progress=job.progress,
+        )
         by_zone = evaluation.audit_zones(zones, audited.labels, labels)
         sentence = _audit_sentence(found)
         result = {
@@ -179,10 +229,16 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
             "audited": len(audited),
             "warnings": warnings,
             "sentence": sentence,
-        }  # fmt: skip
+        }
         job.save("audit", result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
-        return {"key": key, "stage": "audit", **{name: result[name] for name in (
-            "samples", "audited", "without_truth", "pseudo_label_accuracy", "warnings", "sentence")}}  # fmt: skip
+        return {
+            "key": key,
+            "stage": "audit",
+            **{
+                name: result[name]
+                for name in ("samples", "audited", "without_truth", "pseudo_label_accuracy", "warnings", "sentence")
+            },
+        }
 
 
 class _Job:
@@ -207,9 +263,14 @@ class _Job:
     def save(self, name, result, settings, of_selection=False):
         self._reporter.stage(WRITING)
         selection = self.run.stages.get("selection") if of_selection else None
-        made = {"when": time.time(), "seconds": round(time.time() - self._start, 3), "version": __version__,
-                "ranking": ranking_version(self.run), "selection": selection and cut_of(selection),
-                "settings": settings}  # fmt: skip
+        made = {
+            "when": time.time(),
+            "seconds": round(time.time() - self._start, 3),
+            "version": __version__,
+            "ranking": ranking_version(self.run),
+            "selection": selection and cut_of(selection),
+            "settings": settings,
+        }
         draft = journal.Draft(results={name: plain({**result, "key": self.run.key, "made": made})})
         journal.publish(self.dataset, self.run, draft, self._reporter.verify)
         self._reporter.done()

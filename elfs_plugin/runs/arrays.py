@@ -54,8 +54,16 @@ class RunPool:
         """The pool of some of its samples, ``rows`` indices or (N,) bool; no copy when that is all."""
         if np.asarray(rows).dtype == bool and np.all(rows):
             return self
-        return RunPool(self.ids[rows], self.scores[rows], self.labels[rows], self.names, self.vectors[rows], self.score,
-                       self.without_vector, self.deleted)  # fmt: skip
+        return RunPool(
+            self.ids[rows],
+            self.scores[rows],
+            self.labels[rows],
+            self.names,
+            self.vectors[rows],
+            self.score,
+            self.without_vector,
+            self.deleted,
+        )
 
 
 def read_pool(dataset, key):
@@ -76,8 +84,16 @@ def read_pool(dataset, key):
             "key",
         )
     scored = run.stages["scores"]["scored"]
-    return RunPool(ids[ok], scores[ok], labels[ok], names, vectors, run.stages["scores"]["score"],
-                   int((~ok).sum()), max(0, scored - len(ids)))  # fmt: skip
+    return RunPool(
+        ids[ok],
+        scores[ok],
+        labels[ok],
+        names,
+        vectors,
+        run.stages["scores"]["score"],
+        int((~ok).sum()),
+        max(0, scored - len(ids)),
+    )
 
 
 def _vectors(dataset, run, ids):

@@ -24,8 +24,23 @@ CHOOSING = "Choosing the coreset"
 WRITING = "Writing to the dataset"
 
 
-def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, seed=0, quota="none", veto=None,
-                   params=None, labels_field=None, locked_tag=None, device="auto", sinks=()):  # fmt: skip
+def choose_coreset(
+    dataset,
+    key="elfs",
+    *,
+    method,
+    budget,
+    tag,
+    view_name=None,
+    seed=0,
+    quota="none",
+    veto=None,
+    params=None,
+    labels_field=None,
+    locked_tag=None,
+    device="auto",
+    sinks=(),
+):
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
 
     Args:
@@ -59,22 +74,40 @@ def choose_coreset(dataset, key="elfs", *, method, budget, tag, view_name=None, 
         progress = reporter.stage(CHOOSING)
         pool = as_pool(dataset, key, found, labels_field, locked_tag)
         pool = _complete(pool, method, params or {}, veto, seed, device, part(progress, 0.0, 0.5))
-        chosen = selectors.select(method, pool, budget, seed=seed, quota=quota, veto=veto,
-                                  progress=part(progress, 0.5, 1.0), **(params or {}))  # fmt: skip
+        chosen = selectors.select(
+            method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **(params or {})
+        )
         warnings = [*chosen.warnings, *_left_out(found, chosen.indices)]
         for warning in warnings:
             reporter.warn(warning)
         ids = found.ids[chosen.indices].tolist()
-        details = {"method": method, "budget": len(ids), "seed": seed, "quota": quota, "veto": veto,
-                   "params": params or {}, "labels_field": labels_field, "locked_tag": locked_tag,
-                   "warnings": warnings, "notes": list(chosen.notes)}  # fmt: skip
+        details = {
+            "method": method,
+            "budget": len(ids),
+            "seed": seed,
+            "quota": quota,
+            "veto": veto,
+            "params": params or {},
+            "labels_field": labels_field,
+            "locked_tag": locked_tag,
+            "warnings": warnings,
+            "notes": list(chosen.notes),
+        }
         draft = journal.Draft()
         selection.save_ids(draft, run, ids, tag, view_name, details)
         journal.publish(dataset, run, draft, reporter.verify, reporter.stage(WRITING))
         own.refresh(shared)
-        return {"key": key, "method": method, "coreset": len(ids), "tag": tag, **found.counts,
-                "threshold": chosen.threshold, "warnings": warnings, "notes": list(chosen.notes),
-                "seconds": round(time.monotonic() - start, 3)}  # fmt: skip
+        return {
+            "key": key,
+            "method": method,
+            "coreset": len(ids),
+            "tag": tag,
+            **found.counts,
+            "threshold": chosen.threshold,
+            "warnings": warnings,
+            "notes": list(chosen.notes),
+            "seconds": round(time.monotonic() - start, 3),
+        }
 
 
 def _left_out(found, indices):
@@ -117,10 +150,16 @@ def as_pool(dataset, key, found, labels_field=None, locked_tag=None):
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
     unknown = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
     dynamics = Dynamics(**values, **unknown, epochs=1)
-    return selectors.Pool(found.ids, embeddings=found.vectors, pseudo_labels=found.labels, confidence=confidence,
-                          dynamics=dynamics, labels=_given_labels(dataset, labels_field, found),
-                          locked=_locked(dataset, locked_tag, found),
-                          neighbors=kept_graph(dataset, key, found))  # fmt: skip
+    return selectors.Pool(
+        found.ids,
+        embeddings=found.vectors,
+        pseudo_labels=found.labels,
+        confidence=confidence,
+        dynamics=dynamics,
+        labels=_given_labels(dataset, labels_field, found),
+        locked=_locked(dataset, locked_tag, found),
+        neighbors=kept_graph(dataset, key, found),
+    )
 
 
 def _given_labels(dataset, field, found):

@@ -19,8 +19,18 @@ ONE_TRAINING = (
 )
 
 
-def compare_methods(dataset, key="elfs", *, budgets=(0.01, 0.1, 0.3), methods=None, seeds=3, seed=0, device="auto",
-                    truth_field=None, sinks=()):  # fmt: skip
+def compare_methods(
+    dataset,
+    key="elfs",
+    *,
+    budgets=(0.01, 0.1, 0.3),
+    methods=None,
+    seeds=3,
+    seed=0,
+    device="auto",
+    truth_field=None,
+    sinks=(),
+):
     """Compares the family of selectors on the embeddings and pseudo-labels of a run.
 
     The fast proxy is trained with every seed. With an image proxy, which could take days, the run's own scores stand
@@ -40,21 +50,36 @@ def compare_methods(dataset, key="elfs", *, budgets=(0.01, 0.1, 0.3), methods=No
         on_images = ProxyConfig.from_dict(job.run.stages["scores"].get("proxy")).on_images
         options = {"seed": seed, "ids": found.ids, "device": device}
         compared = method_comparison.compare_methods(
-            found.vectors, found.labels, budgets, methods=methods, seeds=seeds, neighbors=pool.neighbors,
-            confidence=pool.confidence, dynamics=pool.dynamics if on_images else None,
-            progress=part(job.progress, 0.0, 1.0 if truth is None else 0.9), **options)  # fmt: skip
+            found.vectors,
+            found.labels,
+            budgets,
+            methods=methods,
+            seeds=seeds,
+            neighbors=pool.neighbors,
+            confidence=pool.confidence,
+            dynamics=pool.dynamics if on_images else None,
+            progress=part(job.progress, 0.0, 1.0 if truth is None else 0.9),
+            **options,
+        )
         result = compared.to_dict()
         if on_images:
             result["warnings"].append(ONE_TRAINING)
         audited, told = {}, []
         if truth is not None:
-            right = evaluation.audit_methods(compared, found.vectors, truth, progress=part(job.progress, 0.9, 1.0),
-                                             **options)  # fmt: skip
+            right = evaluation.audit_methods(
+                compared, found.vectors, truth, progress=part(job.progress, 0.9, 1.0), **options
+            )
             audited, told = {"true_accuracy": right}, method_comparison.sentences(compared, right, "true labels")
         job.save("methods", result, {"seeds": seeds, "seed": seed})
         kept = {name: result[name] for name in ("budgets", "sentences", "warnings", "left_out")}
-        return {"key": key, "stage": "methods", **found.counts, **kept, "true_sentences": told,
-                "rows": method_rows(result, **audited)}  # fmt: skip
+        return {
+            "key": key,
+            "stage": "methods",
+            **found.counts,
+            **kept,
+            "true_sentences": told,
+            "rows": method_rows(result, **audited),
+        }
 
 
 def _truth(dataset, field, wanted):

@@ -101,8 +101,14 @@ def _save(path, version, ranking):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            np.savez(file, version=np.array(version), ids=ids.astype("S24"), scores=scores,
-                     labels=labels.astype(np.int32), names=np.array(names, dtype=str))  # fmt: skip
+            np.savez(
+                file,
+                version=np.array(version),
+                ids=ids.astype("S24"),
+                scores=scores,
+                labels=labels.astype(np.int32),
+                names=np.array(names, dtype=str),
+            )
     except OSError as error:  # a disk that is full or read-only costs speed, not the result
         logger.info("The ranking of the run is not kept: %s", error)
 

@@ -55,8 +55,18 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
     seed = run.stages["scores"].get("seed", 0)
     weights = stage_weights("embeddings", "dynamics")
     stages = {STAGES["embeddings"]: weights[STAGES["embeddings"]], PLACING: 3, **weights, WRITING: 2}
-    with Session(collection, key, "Updating the run", stages, sinks, seed, device, needs="scores", whole=True,
-                 stage_folder=_FOLDER) as job:  # fmt: skip
+    with Session(
+        collection,
+        key,
+        "Updating the run",
+        stages,
+        sinks,
+        seed,
+        device,
+        needs="scores",
+        whole=True,
+        stage_folder=_FOLDER,
+    ) as job:
         collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")
         scored = job.record.stages["scores"]["scored"]
@@ -163,8 +173,9 @@ def _label(job, names):
             f"No image of the run '{job.key}' has both a pseudo-label and a usable vector any more. Run ELFS again."
         )
     progress = job.reporter.stage(PLACING)
-    near, similarities = cross_neighbors(job.vectors[rest], job.vectors[~rest], max(DEFAULT_K, graph.KEPT),
-                                         progress=part(progress, 0.0, 0.8))  # fmt: skip
+    near, similarities = cross_neighbors(
+        job.vectors[rest], job.vectors[~rest], max(DEFAULT_K, graph.KEPT), progress=part(progress, 0.0, 0.8)
+    )
     voted = vote(job.labels[~rest][near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
     _extend_graph(job, new_ids, job.vectors[rest], old_ids, near, similarities, part(progress, 0.8, 1.0))
     job.add_labels(new_ids, voted.labels, voted.confidence, names)

@@ -65,8 +65,9 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
             if brain_key not in run.record.brain_keys:
                 run.record.brain_keys.append(brain_key)
             record.save_record(dataset, run.record)
-            fob.compute_visualization(view, points=points.astype(np.float64), brain_key=brain_key, create_index=index,
-                                      progress=False)  # fmt: skip
+            fob.compute_visualization(
+                view, points=points.astype(np.float64), brain_key=brain_key, create_index=index, progress=False
+            )
         return {
             "key": key,
             "brain_key": brain_key,

@@ -24,9 +24,25 @@ from .methods.zcore import ZCore
 
 _METHODS = {
     method.name: method
-    for method in (Elfs, Random, CCS, D2, Dual, Prototypicality, Moderate, KCenter, Herding, Forgetting, EL2N, GraNd,
-                   Uncertainty, SmallLoss, Prune4ReL, ZCore)
-}  # fmt: skip
+    for method in (
+        Elfs,
+        Random,
+        CCS,
+        D2,
+        Dual,
+        Prototypicality,
+        Moderate,
+        KCenter,
+        Herding,
+        Forgetting,
+        EL2N,
+        GraNd,
+        Uncertainty,
+        SmallLoss,
+        Prune4ReL,
+        ZCore,
+    )
+}
 
 
 def available():

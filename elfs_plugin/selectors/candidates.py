@@ -40,8 +40,10 @@ class Candidates:
         possible = self._possible(self.open)
         if possible < budget:
             because = "" if groups is None else " once near-duplicates are left out; loosen the veto"
-            raise InvalidInput(f"Only {possible:,} images can be chosen{because}, fewer than the budget of {budget:,}.",
-                               "budget" if groups is None else "veto")  # fmt: skip
+            raise InvalidInput(
+                f"Only {possible:,} images can be chosen{because}, fewer than the budget of {budget:,}.",
+                "budget" if groups is None else "veto",
+            )
 
     @property
     def restricted(self):

@@ -59,9 +59,23 @@ def test_no_time_left_stops_cleanly_and_says_so(tmp_path):
 def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(200, 8))
     np.save(tmp_path / "vectors.npy", vectors)
-    arguments = ["--small", "--images", str(tiny[0] / "images"), "--embeddings", str(tmp_path / "vectors.npy"),
-                 "--folder", str(tmp_path / "out"), "--iterations", "2", "--repeats", "1", "--rates", "0.8",
-                 "--device", "cpu"]  # fmt: skip
+    arguments = [
+        "--small",
+        "--images",
+        str(tiny[0] / "images"),
+        "--embeddings",
+        str(tmp_path / "vectors.npy"),
+        "--folder",
+        str(tmp_path / "out"),
+        "--iterations",
+        "2",
+        "--repeats",
+        "1",
+        "--rates",
+        "0.8",
+        "--device",
+        "cpu",
+    ]
     small = paper.Settings.small()
     clustering = paper.Settings.tiny().clustering
     monkeypatch.setattr(paper.Settings, "small", lambda: paper.replace(small, size=8, clustering=clustering))

@@ -49,11 +49,24 @@ def test_consistent_views_mend_more():
     vectors, given, truth = noisy_blobs(share=0.5)
     rows, held_out = np.arange(400), np.arange(400, 600)
     mended = [
-        np.mean([relabel_accuracy(vectors, given, rows, held_out, truth, 3, seed=seed,
-                                  config=RelabelConfig(steps=300, hidden=64, consistency=weight))
-                 for seed in range(3)], axis=0)
+        np.mean(
+            [
+                relabel_accuracy(
+                    vectors,
+                    given,
+                    rows,
+                    held_out,
+                    truth,
+                    3,
+                    seed=seed,
+                    config=RelabelConfig(steps=300, hidden=64, consistency=weight),
+                )
+                for seed in range(3)
+            ],
+            axis=0,
+        )
         for weight in (0.0, 0.9)
-    ]  # fmt: skip
+    ]
     assert (mended[1] > mended[0]).all()
 
 
@@ -62,8 +75,9 @@ def test_wrong_labels_are_mended():
     rows, held_out = np.arange(400), np.arange(400, 600)
     config = dict(steps=400, hidden=64)
     mended = relabel_accuracy(vectors, given, rows, held_out, truth, 3, config=RelabelConfig(**config))
-    plain = relabel_accuracy(vectors, given, rows, held_out, truth, 3,
-                             config=RelabelConfig(**config, over_parameterised=False))  # fmt: skip
+    plain = relabel_accuracy(
+        vectors, given, rows, held_out, truth, 3, config=RelabelConfig(**config, over_parameterised=False)
+    )
     assert mended[1] > (given == truth)[rows].mean() + 0.1
     assert mended[0] > plain[0] and mended[1] > plain[1]
 

@@ -62,8 +62,16 @@ class LargestProduct:
 
         def scan(start):
             block = slice(start, start + _BLOCK)
-            return _scan(self._codes[block], self._scales[block], self._errors[block], self._half[block],
-                         open_rows[block], short, length, self._upper[block])  # fmt: skip
+            return _scan(
+                self._codes[block],
+                self._scales[block],
+                self._errors[block],
+                self._half[block],
+                open_rows[block],
+                short,
+                length,
+                self._upper[block],
+            )
 
         least = max(self._pool.map(scan, self._starts))
         return self._exactly(w, np.flatnonzero((self._upper >= least) & open_rows))

@@ -16,11 +16,18 @@ class CCS(Selector):
     direction = "stratified"
     needs = ("dynamics",)
     parameters = (
-        Parameter("beta", "number", None, "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
-                  "published settings use at this budget.", 0.0, 1.0),
+        Parameter(
+            "beta",
+            "number",
+            None,
+            "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
+            "published settings use at this budget.",
+            0.0,
+            1.0,
+        ),
         Parameter("strata", "integer", 50, "Bins of equal width between the lowest and the highest score.", 1, 10000),
         SCORE,
-    )  # fmt: skip
+    )
 
     def eligible(self, pool, free, budget):
         self._hard = hardness(pool.dynamics, self.settings.score)

@@ -28,12 +28,18 @@ class D2(Selector):
     needs = ("neighbors",)
     optional = ("pseudo_labels",)
     parameters = (
-        Parameter("score", "choice", "forgetting", "Difficulty: of the training dynamics, or without any labels "
-                  "prototypicality (distance to a k-means centre) or constant.", choices=(*HARD_WHEN, *LABEL_FREE)),
+        Parameter(
+            "score",
+            "choice",
+            "forgetting",
+            "Difficulty: of the training dynamics, or without any labels "
+            "prototypicality (distance to a k-means centre) or constant.",
+            choices=(*HARD_WHEN, *LABEL_FREE),
+        ),
         Parameter("neighbors", "integer", 5, "k, the neighbours that messages go to.", 1, 1000),
         Parameter("gamma", "number", 0.1, "γ, how fast the loss fades with distance.", 0.0, 1000.0),
         Parameter("beta", "number", 0.0, "β, the fraction dropped as too hard, at most 1 - budget / N.", 0.0, 1.0),
-    )  # fmt: skip
+    )
 
     def required(self):
         more = {"prototypicality": ("embeddings",), "constant": ()}.get(self.settings.score, ("dynamics",))

@@ -16,10 +16,17 @@ class Elfs(Selector):
     direction = "double_end"
     needs = ("dynamics",)
     parameters = (
-        Parameter("beta", "number", None, "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
-                  "published settings use at this budget.", 0.0, 1.0),
+        Parameter(
+            "beta",
+            "number",
+            None,
+            "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
+            "published settings use at this budget.",
+            0.0,
+            1.0,
+        ),
         SCORE,
-    )  # fmt: skip
+    )
 
     def eligible(self, pool, free, budget):
         self._rank, self._hard_count = keep_after_cut(

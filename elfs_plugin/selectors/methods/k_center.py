@@ -23,10 +23,16 @@ class KCenter(Selector):
     needs = ("embeddings",)
     parameters = (
         METRIC,
-        Parameter("drop_hardest", "number", 0.0, "Fraction of the hardest images that cannot be chosen (above 0 it "
-                  "needs dynamics).", 0.0, 1.0),
+        Parameter(
+            "drop_hardest",
+            "number",
+            0.0,
+            "Fraction of the hardest images that cannot be chosen (above 0 it needs dynamics).",
+            0.0,
+            1.0,
+        ),
         Parameter("score", "choice", "aum", "The difficulty score of that cut.", choices=tuple(HARD_WHEN)),
-    )  # fmt: skip
+    )
 
     def required(self):
         return self.needs + (("dynamics",) if self.settings.drop_hardest else ())

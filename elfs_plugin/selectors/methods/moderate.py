@@ -16,10 +16,15 @@ class Moderate(Ranked):
     direction = "middle"
     needs = ("embeddings", "pseudo_labels")
     parameters = (
-        Parameter("centre", "choice", "median", "The median of each dimension (published), or the mean.",
-                  choices=("median", "mean")),
+        Parameter(
+            "centre",
+            "choice",
+            "median",
+            "The median of each dimension (published), or the mean.",
+            choices=("median", "mean"),
+        ),
         METRIC,
-    )  # fmt: skip
+    )
 
     def score(self, pool, seed, progress):
         vectors = prepare(pool.embeddings, self.settings.metric)

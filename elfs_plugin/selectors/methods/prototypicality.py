@@ -20,11 +20,16 @@ class Prototypicality(Ranked):
     needs = ("embeddings",)
     optional = ("pseudo_labels",)
     parameters = (
-        Parameter("keep", "choice", "far", "far: the least typical first (published for large budgets); near: the most "
-                  "typical first.", choices=("far", "near")),
+        Parameter(
+            "keep",
+            "choice",
+            "far",
+            "far: the least typical first (published for large budgets); near: the most typical first.",
+            choices=("far", "near"),
+        ),
         Parameter("clusters", "integer", None, "k of k-means; none: as many as the pseudo-labels have.", 1, 100000),
         METRIC,
-    )  # fmt: skip
+    )
 
     @property
     def keeps(self):
@@ -60,8 +65,14 @@ def prototype_distances(vectors, clusters, seed, counted=None):
     most = clusters * _PER_CENTRE
     if len(rows) > most:
         rows = np.sort(np.random.default_rng([seed, 2]).choice(rows, most, replace=False))
-    kmeans = faiss.Kmeans(vectors.shape[1], clusters, niter=_ITERATIONS, seed=int(seed) % (1 << 31),
-                          min_points_per_centroid=1, max_points_per_centroid=_PER_CENTRE)  # fmt: skip
+    kmeans = faiss.Kmeans(
+        vectors.shape[1],
+        clusters,
+        niter=_ITERATIONS,
+        seed=int(seed) % (1 << 31),
+        min_points_per_centroid=1,
+        max_points_per_centroid=_PER_CENTRE,
+    )
     kmeans.train(np.ascontiguousarray(vectors[rows]))
     centres = np.ascontiguousarray(kmeans.centroids)
     nearest = np.empty(len(vectors), dtype=np.int64)

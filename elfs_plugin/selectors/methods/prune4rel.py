@@ -38,17 +38,39 @@ class Prune4ReL(Selector):
     optional = ("probabilities", "confidence", "labels", "pseudo_labels")
     quota_by = ("labels", "pseudo_labels")
     parameters = (
-        Parameter("tau", "number", 0.975, "τ, the similarity 0.5 + 0.5 cos above which samples are neighbours. "
-                  "Published: 0.975 (CIFAR-10N), 0.95 (CIFAR-100N, WebVision), 0.8 (Clothing1M).", 0.0, 1.0),
+        Parameter(
+            "tau",
+            "number",
+            0.975,
+            "τ, the similarity 0.5 + 0.5 cos above which samples are neighbours. "
+            "Published: 0.975 (CIFAR-10N), 0.95 (CIFAR-100N, WebVision), 0.8 (Clothing1M).",
+            0.0,
+            1.0,
+        ),
         Parameter("eta", "number", 1.0, "η, how much confidence fills a neighbourhood. Published: 1.", 1e-6, 1e6),
-        Parameter("gain", "choice", "own", "What a choice must add most to: its own neighbourhood (published), or all "
-                  "neighbourhoods together, which is the published objective.", choices=("own", "all")),
-        Parameter("measure", "choice", "max", "Confidence: the highest probability (published), its lead over the "
-                  "second, 1 - entropy / log C, or the probability of the given label.",
-                  choices=("max", "margin", "entropy", "given")),
-        Parameter("balance", "flag", True, "The same share for every class, or pseudo-label, unless another quota is "
-                  "asked for. Published: on."),
-    )  # fmt: skip
+        Parameter(
+            "gain",
+            "choice",
+            "own",
+            "What a choice must add most to: its own neighbourhood (published), or all "
+            "neighbourhoods together, which is the published objective.",
+            choices=("own", "all"),
+        ),
+        Parameter(
+            "measure",
+            "choice",
+            "max",
+            "Confidence: the highest probability (published), its lead over the "
+            "second, 1 - entropy / log C, or the probability of the given label.",
+            choices=("max", "margin", "entropy", "given"),
+        ),
+        Parameter(
+            "balance",
+            "flag",
+            True,
+            "The same share for every class, or pseudo-label, unless another quota is asked for. Published: on.",
+        ),
+    )
 
     def quota(self, quota):
         return "equal" if quota == "none" and self.settings.balance else quota
@@ -74,8 +96,16 @@ class Prune4ReL(Selector):
 
     def _by_all(self, pool, budget, confidence, candidates, keys, progress):
         links = neighborhoods(pool.neighbors, self.settings.tau)
-        return greedy(links, confidence, self.settings.eta, budget, candidates, keys=keys,
-                      chosen=np.flatnonzero(pool.locked), progress=progress)  # fmt: skip
+        return greedy(
+            links,
+            confidence,
+            self.settings.eta,
+            budget,
+            candidates,
+            keys=keys,
+            chosen=np.flatnonzero(pool.locked),
+            progress=progress,
+        )
 
     def _by_own(self, pool, budget, confidence, candidates, keys, progress):
         eta, tau = self.settings.eta, self.settings.tau
@@ -89,8 +119,16 @@ class Prune4ReL(Selector):
             filled[rows] += near @ confidence[picks]
             values[rows] = log_gain(filled[rows] / eta, confidence[rows] / eta)
 
-        indices = lazy_greedy(vectors, values, update, budget, candidates, keys=keys,
-                              chosen=np.flatnonzero(pool.locked), progress=progress)  # fmt: skip
+        indices = lazy_greedy(
+            vectors,
+            values,
+            update,
+            budget,
+            candidates,
+            keys=keys,
+            chosen=np.flatnonzero(pool.locked),
+            progress=progress,
+        )
 
         return indices, values
 

@@ -17,9 +17,14 @@ class Uncertainty(Ranked):
     direction = "hard_first"
     needs = ("probabilities",)
     parameters = (
-        Parameter("measure", "choice", "least_confidence", "1 - the highest probability, 1 - its lead over the second, "
-                  "or the entropy in nats.", choices=MEASURES),
-    )  # fmt: skip
+        Parameter(
+            "measure",
+            "choice",
+            "least_confidence",
+            "1 - the highest probability, 1 - its lead over the second, or the entropy in nats.",
+            choices=MEASURES,
+        ),
+    )
     keeps = "high"
 
     def score(self, pool, seed, progress):

@@ -100,8 +100,16 @@ def test_the_smallest_within_one_deviation_of_the_best():
 def test_shape_and_progress():
     vectors, labels, scores = task()
     reports = []
-    result = search_beta(vectors, labels, scores, 0.7, repeats=2, config=FAST, device="cpu",
-                         progress=lambda fraction, detail="": reports.append(fraction))  # fmt: skip
+    result = search_beta(
+        vectors,
+        labels,
+        scores,
+        0.7,
+        repeats=2,
+        config=FAST,
+        device="cpu",
+        progress=lambda fraction, detail="": reports.append(fraction),
+    )
     assert result.betas.tolist() == [0, 0.1, 0.2, 0.3]
     assert result.accuracies.shape == (4, 2)
     assert ((result.accuracies >= 0) & (result.accuracies <= 1)).all()
@@ -173,8 +181,9 @@ def test_a_hard_end_of_wrong_labels_is_found():
     result = search_beta(vectors, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=ProxyConfig.mlp(steps=40))
     assert result.mean[0] < 0.5 < result.mean[1]
     assert result.chosen == 0.5
-    turned = search_beta(vectors, labels, -scores, 0.2, grid=[0, 0.5], repeats=2, hard="high",
-                         config=ProxyConfig.mlp(steps=40))  # fmt: skip
+    turned = search_beta(
+        vectors, labels, -scores, 0.2, grid=[0, 0.5], repeats=2, hard="high", config=ProxyConfig.mlp(steps=40)
+    )
     assert np.array_equal(turned.accuracies, result.accuracies)
 
 
@@ -244,8 +253,15 @@ def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, mo
     with pytest.raises(Cancelled):
         search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **options)
     rest = []
-    resumed = search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta",
-                          progress=lambda fraction, detail="": rest.append(fraction), **options)  # fmt: skip
+    resumed = search_beta(
+        images,
+        labels,
+        scores,
+        0.4,
+        checkpoint=tmp_path / "beta",
+        progress=lambda fraction, detail="": rest.append(fraction),
+        **options,
+    )
     assert np.array_equal(resumed.accuracies, whole.accuracies)
     assert min(rest) >= int(4 * stop) / 4 - (threads - 1) / 4  # finished candidates are not trained again
     assert rest == sorted(rest) and rest[-1] == 1.0

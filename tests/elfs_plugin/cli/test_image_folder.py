@@ -32,8 +32,17 @@ def test_images_are_known_by_suffix_or_by_content(tmp_path):
     (tmp_path / "README").write_text("about")
     picture(tmp_path / "backup.bak")
     found = find_images(tmp_path)
-    assert names(found) == ["Größe/写真.png", "a.jpg", "b.JFIF", "c.jpe", "d.HEIC", "e.jif", "f.jpg_large", "no_suffix",
-                            "sub/g.webp"]  # fmt: skip
+    assert names(found) == [
+        "Größe/写真.png",
+        "a.jpg",
+        "b.JFIF",
+        "c.jpe",
+        "d.HEIC",
+        "e.jif",
+        "f.jpg_large",
+        "no_suffix",
+        "sub/g.webp",
+    ]
     assert counts(found) == {image_folder.UNKNOWN_KIND: 1, image_folder.OTHER_FILE: 3}
     assert found.sentences() == [
         "Passed over 1: images that cannot be read here (.heic 1). Convert them to JPEG or PNG.",

@@ -166,7 +166,7 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--proxy", "none"], "none"),
         (["{photos}", "--beta", "0.1", "--beta-proxy", "mlp"], "--beta-proxy is for --beta auto"),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments_cost_one_line_and_leave_nothing(photos, new_dataset, capsys, tmp_path, arguments, words):
     (tmp_path / "files" / "empty").mkdir(parents=True)
     (tmp_path / "files" / "a.txt").write_text("text")

@@ -90,8 +90,14 @@ def test_progress_is_monotone_and_ends_at_one():
     vectors, _ = blobs(40)
     reports = []
     config = replace(QUICK, min_steps=5, max_steps=5, warm_start_steps=2)
-    cluster(vectors, knn_graph(vectors, 4), 2, config=config, device="cpu",
-            progress=lambda fraction, detail="": reports.append(fraction))  # fmt: skip
+    cluster(
+        vectors,
+        knn_graph(vectors, 4),
+        2,
+        config=config,
+        device="cpu",
+        progress=lambda fraction, detail="": reports.append(fraction),
+    )
     assert reports == sorted(reports) and reports[-1] == pytest.approx(1.0) and len(reports) > 5
 
 
@@ -185,8 +191,15 @@ def test_interrupted_and_called_again_it_ends_at_the_same_result(tmp_path, at):
     with pytest.raises(Cancelled):
         cluster(vectors, graph, 3, config=LONGER, device="cpu", checkpoint=checkpoint, progress=_Stop(at))
     details = []
-    resumed = cluster(vectors, graph, 3, config=LONGER, device="cpu", checkpoint=checkpoint,
-                      progress=lambda fraction, detail="": details.append(detail))  # fmt: skip
+    resumed = cluster(
+        vectors,
+        graph,
+        3,
+        config=LONGER,
+        device="cpu",
+        checkpoint=checkpoint,
+        progress=lambda fraction, detail="": details.append(detail),
+    )
     for name in ("labels", "confidence", "agreement", "head_losses", "loss_curve", "head_scores"):
         assert np.array_equal(getattr(resumed, name), getattr(whole, name)), name
     assert any("resumed at step" in detail for detail in details) == (at > 22)

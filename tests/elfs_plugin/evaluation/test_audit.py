@@ -44,8 +44,15 @@ def test_more_clusters_than_classes_and_fewer():
 def test_audit_of_an_easy_task():
     vectors, labels = blobs()
     reports = []
-    result = audit(vectors, 1 - labels, np.arange(20), np.array(["cat", "dog"])[labels], seeds=2, device="cpu",
-                   progress=lambda fraction, detail="": reports.append(fraction))  # fmt: skip
+    result = audit(
+        vectors,
+        1 - labels,
+        np.arange(20),
+        np.array(["cat", "dog"])[labels],
+        seeds=2,
+        device="cpu",
+        progress=lambda fraction, detail="": reports.append(fraction),
+    )
     assert result.pseudo_label_accuracy == 1.0
     assert result.coreset.tolist() == [1.0, 1.0] and result.random.tolist() == [1.0, 1.0]
     assert result.budget == 20 and reports == [0.5, 1.0]

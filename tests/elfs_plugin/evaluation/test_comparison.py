@@ -190,8 +190,13 @@ def test_cancelled_in_the_middle():
 def test_progress_is_monotone_and_ends_at_one():
     vectors, labels = blobs()
     seen = []
-    compare({"a": np.arange(10), "b": np.arange(5, 35)}, vectors, labels, seeds=2,
-            progress=lambda fraction, detail="": seen.append(fraction))  # fmt: skip
+    compare(
+        {"a": np.arange(10), "b": np.arange(5, 35)},
+        vectors,
+        labels,
+        seeds=2,
+        progress=lambda fraction, detail="": seen.append(fraction),
+    )
     assert seen == sorted(seen) and seen[-1] == pytest.approx(1.0)
 
 

@@ -20,9 +20,13 @@ def given_scores(monkeypatch):
 
     def train(inputs, labels, *, seed, **options):
         asked.append(seed)
-        return Dynamics(**{name: np.asarray(queue.pop(0), dtype=float) if name == "aum" else np.zeros(len(labels))
-                           for name in ("aum", "aum_logit", "forgetting", "el2n", "correctness", "entropy")},
-                        epochs=1)  # fmt: skip
+        return Dynamics(
+            **{
+                name: np.asarray(queue.pop(0), dtype=float) if name == "aum" else np.zeros(len(labels))
+                for name in ("aum", "aum_logit", "forgetting", "el2n", "correctness", "entropy")
+            },
+            epochs=1,
+        )
 
     monkeypatch.setattr(module, "train_proxy", train)
     return queue, asked

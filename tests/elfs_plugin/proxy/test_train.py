@@ -88,8 +88,14 @@ def test_steps_replace_epochs():
     vectors, labels = blobs(50)
     calls, reports = [], []
     config = ProxyConfig.mlp(steps=5, batch_size=16)
-    fit(vectors, labels, config=config, device="cpu", on_batch=lambda *batch: calls.append(batch),
-        progress=lambda fraction, detail="": reports.append(fraction))  # fmt: skip
+    fit(
+        vectors,
+        labels,
+        config=config,
+        device="cpu",
+        on_batch=lambda *batch: calls.append(batch),
+        progress=lambda fraction, detail="": reports.append(fraction),
+    )
     assert len(calls) == 5
     assert reports == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
 
@@ -170,8 +176,13 @@ def test_resnet_with_a_lone_last_sample():
     # 9 samples in batches of 4 leave one, which batch normalisation cannot take alone; it is still seen once.
     images, labels = random_images(9, 8), np.arange(9) % 2
     seen = []
-    model = fit(images, labels, config=ProxyConfig.resnet18(epochs=1, batch_size=4), device="cpu",
-                on_batch=lambda i, z, y: seen.extend(i.tolist()))  # fmt: skip
+    model = fit(
+        images,
+        labels,
+        config=ProxyConfig.resnet18(epochs=1, batch_size=4),
+        device="cpu",
+        on_batch=lambda i, z, y: seen.extend(i.tolist()),
+    )
     assert sorted(seen) == list(range(9))
     predicted = model.predict(images)
     assert predicted.shape == (9,) and set(predicted.tolist()) <= {0, 1}

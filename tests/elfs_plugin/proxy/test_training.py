@@ -180,8 +180,14 @@ def test_out_of_memory_halves_what_passes_at_once(monkeypatch, caplog):
     limit_memory(monkeypatch, lambda: 3, sizes)
     config = ProxyConfig.timm("test_resnet", image_size=16, epochs=2, batch_size=8)
     with caplog.at_level(logging.WARNING):
-        fit(random_images(17), np.arange(17) % 3, config=config, device="cpu", progress=details,
-            on_batch=lambda i, z, y: batches.append((i.tolist(), len(z), y.tolist())))  # fmt: skip
+        fit(
+            random_images(17),
+            np.arange(17) % 3,
+            config=config,
+            device="cpu",
+            progress=details,
+            on_batch=lambda i, z, y: batches.append((i.tolist(), len(z), y.tolist())),
+        )
     # Batches of 8, 8 and 2 (the lone last image and the epoch's first), all in parts of two.
     assert sizes == [2] * 18
     assert [len(i) for i, _, _ in batches] == [8, 8, 1] * 2 == [n for _, n, _ in batches]

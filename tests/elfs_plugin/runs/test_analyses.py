@@ -34,8 +34,9 @@ def pristine(new_dataset):
     dataset = new_dataset()
     dataset.set_values("ground_truth", [fo.Classification(label=digit(p)) for p in dataset.values("filepath")])
     runs.run_elfs(dataset, num_clusters=5, budget=20, beta=0.1, tag="first", view_name="First")
-    runs.run_elfs(dataset, "other", num_clusters=4, budget=16, beta=0.0, embeddings_field="elfs_embeddings",
-                  encoder=None)  # fmt: skip
+    runs.run_elfs(
+        dataset, "other", num_clusters=4, budget=16, beta=0.0, embeddings_field="elfs_embeddings", encoder=None
+    )
     return dataset
 
 
@@ -203,8 +204,10 @@ def test_a_saved_view_of_labels(selected):
 
 
 def test_what_only_one_has(analysed):
-    ids = {name: set(runs.member_ids(analysed, name)) for name in
-           ("tag:first", "run:other", "elfs@beta=0.3,budget=0.25", "view:First")}  # fmt: skip
+    ids = {
+        name: set(runs.member_ids(analysed, name))
+        for name in ("tag:first", "run:other", "elfs@beta=0.3,budget=0.25", "view:First")
+    }
     for one in ids:
         for other in ids:
             view = runs.difference_view(analysed, one, other)
@@ -225,14 +228,20 @@ def test_what_there_is_to_compare(analysed):
 def test_members_as_text():
     found = runs.parse_members("tag:a b; run:elfs\nelfs@beta=0.2,budget=10%;elfs@ budget=7 , beta=0")
     assert [str(member) for member in found] == [
-        "tag:a b", "run:elfs", "elfs@beta=0.2,budget=0.1", "elfs@beta=0,budget=7"]  # fmt: skip
+        "tag:a b",
+        "run:elfs",
+        "elfs@beta=0.2,budget=0.1",
+        "elfs@beta=0,budget=7",
+    ]
     assert [str(runs.parse_members([str(member)])[0]) for member in found] == [str(member) for member in found]
 
 
 def test_settings_in_other_types():
     given = [{"run": "elfs", "beta": np.float32(0.2), "budget": np.int64(10)}, "elfs@beta=20%,budget=10%"]
     assert [str(member) for member in runs.parse_members(given)] == [
-        "elfs@beta=0.2,budget=10", "elfs@beta=0.2,budget=0.1"]  # fmt: skip
+        "elfs@beta=0.2,budget=10",
+        "elfs@beta=0.2,budget=0.1",
+    ]
     for wrong in (5, {"tag": "a"}, [{"run": "elfs", "beta": "x", "budget": 1}], ["elfs@beta=0.1,budget=2.0"], [None]):
         with pytest.raises(InvalidInput, match="names no coreset"):
             runs.parse_members(wrong)

@@ -41,8 +41,24 @@ def with_copies(pool, copies):
 def test_the_family_is_described():
     methods = available()
     assert len(methods) == 16
-    assert {"random", "elfs", "ccs", "d2", "prototypicality", "moderate", "k_center", "herding", "forgetting", "el2n",
-            "grand", "uncertainty", "small_loss", "dual", "prune4rel", "zcore"} == set(methods)  # fmt: skip
+    assert {
+        "random",
+        "elfs",
+        "ccs",
+        "d2",
+        "prototypicality",
+        "moderate",
+        "k_center",
+        "herding",
+        "forgetting",
+        "el2n",
+        "grand",
+        "uncertainty",
+        "small_loss",
+        "dual",
+        "prune4rel",
+        "zcore",
+    } == set(methods)
     for name, method in methods.items():
         assert method["purpose"].endswith(".") and method["direction"] in DIRECTIONS
         assert name == "random" or any(character.isdigit() for character in method["paper"])

@@ -32,7 +32,8 @@ def test_moderate_keeps_a_window_around_the_median(budget):
 
 def test_moderate_by_the_mean():
     assert select("moderate", pool(), 1, metric="euclidean", centre="mean").scores[:5] == pytest.approx(
-        [1, 2, 1, 5, 7], abs=1e-5)  # fmt: skip
+        [1, 2, 1, 5, 7], abs=1e-5
+    )
 
 
 def test_moderate_takes_centres_without_excluded_samples():

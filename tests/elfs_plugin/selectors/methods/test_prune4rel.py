@@ -44,8 +44,9 @@ def test_the_lazy_search_is_exact(tau, eta):
 
 def test_confident_first_then_other_neighbourhoods():
     # 0, 1, 2 are copies, 3 lies elsewhere: after 0 the least confident, whose place is empty, gains most.
-    pool = Pool(np.arange(4), embeddings=np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]),
-                confidence=np.array([0.9, 0.8, 0.7, 0.3]))  # fmt: skip
+    pool = Pool(
+        np.arange(4), embeddings=np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]), confidence=np.array([0.9, 0.8, 0.7, 0.3])
+    )
     found = select("prune4rel", pool, 3, balance=False)
     assert found.indices.tolist() == [0, 3, 1]
     assert found.reasons[0] == "number 1: confidence 0.900 where its neighbourhood had least"
@@ -69,8 +70,13 @@ def test_equal_gains_are_broken_by_the_seed():
 def test_balance_by_given_labels_first():
     labels = np.array([0] * 90 + [1] * 10)
     rng = np.random.default_rng(0)
-    pool = Pool(np.arange(100), embeddings=rng.normal(size=(100, 4)), confidence=rng.random(100), labels=labels,
-                pseudo_labels=np.zeros(100, dtype=int))  # fmt: skip
+    pool = Pool(
+        np.arange(100),
+        embeddings=rng.normal(size=(100, 4)),
+        confidence=rng.random(100),
+        labels=labels,
+        pseudo_labels=np.zeros(100, dtype=int),
+    )
     chosen = select("prune4rel", pool, 12).indices
     assert np.bincount(labels[chosen]).tolist() == [6, 6]
 
@@ -78,8 +84,10 @@ def test_balance_by_given_labels_first():
 def test_probabilities_go_before_the_clusterings_confidence():
     probabilities = np.array([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [0.6, 0.4, 0.0]])
     pool = Pool(np.arange(3), embeddings=np.eye(3), probabilities=probabilities, confidence=np.array([0.9, 1.0, 0.8]))
-    first = {measure: select("prune4rel", pool, 1, balance=False, measure=measure).indices[0]
-             for measure in ("max", "margin", "entropy")}  # fmt: skip
+    first = {
+        measure: select("prune4rel", pool, 1, balance=False, measure=measure).indices[0]
+        for measure in ("max", "margin", "entropy")
+    }
     assert first == {"max": 2, "margin": 2, "entropy": 2}
     with pytest.raises(InvalidInput, match="needs probabilities or confidence"):
         select("prune4rel", Pool(np.arange(3), embeddings=np.eye(3)), 1, balance=False)

@@ -26,8 +26,10 @@ def test_dynamics_hardest_first_and_ties_by_id(method):
 
 
 def test_forgetting_breaks_its_ties_by_aum():
-    pool = Pool(IDS, dynamics=make_dynamics([0] * 5, forgetting=np.array([2.0, 2, 2, 5, 2]),
-                                            aum=np.array([0.3, 0.1, 0.2, 9, 0.1])))  # fmt: skip
+    pool = Pool(
+        IDS,
+        dynamics=make_dynamics([0] * 5, forgetting=np.array([2.0, 2, 2, 5, 2]), aum=np.array([0.3, 0.1, 0.2, 9, 0.1])),
+    )
     assert ids("forgetting", pool, 5) == "dbeca"
 
 
@@ -50,14 +52,20 @@ def test_uncertainty_by_hand():
     assert uncertainty(PROBABILITIES, "least_confidence") == pytest.approx([0.5, 0.6, 0.0, 0.4, 0.55])
     assert uncertainty(PROBABILITIES, "margin") == pytest.approx([1.0, 0.9, 0.0, 0.6, 1.0])
     log = np.log
-    by_hand = [log(2), -0.4 * log(0.4) - 0.6 * log(0.3), 0.0, -0.6 * log(0.6) - 0.4 * log(0.2),
-               -0.9 * log(0.45) - 0.1 * log(0.1)]  # fmt: skip
+    by_hand = [
+        log(2),
+        -0.4 * log(0.4) - 0.6 * log(0.3),
+        0.0,
+        -0.6 * log(0.6) - 0.4 * log(0.2),
+        -0.9 * log(0.45) - 0.1 * log(0.1),
+    ]
     assert uncertainty(PROBABILITIES, "entropy") == pytest.approx(by_hand)
     assert uncertainty(np.ones((3, 1)), "margin").tolist() == [0.0] * 3
 
 
-@pytest.mark.parametrize(("measure", "order"), [("least_confidence", "beadc"), ("margin", "aebdc"),
-                                                ("entropy", "bdeac")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("measure", "order"), [("least_confidence", "beadc"), ("margin", "aebdc"), ("entropy", "bdeac")]
+)
 def test_the_most_uncertain_come_first(measure, order):
     assert ids("uncertainty", Pool(IDS, probabilities=PROBABILITIES), 5, measure=measure) == order
 
