@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arrays import as_array, as_row
-from ..devices import resolve_device
+from ..devices import has_gpu, resolve_device
 from ..errors import InvalidInput
 from ..progress import silent
+from ..proxy.kinds import resolve_proxy
 from ..proxy.train import ProxyConfig, as_inputs
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import usual_beta
@@ -77,6 +78,20 @@ def candidate(config):
     if config.kind == "resnet8":
         return replace(config, steps=IMAGE_STEPS, members=1)
     return replace(config, steps=LARGE_STEPS)
+
+
+def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
+    """The :class:`~..proxy.train.ProxyConfig` of one candidate of a β search.
+
+    ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
+    network when there is a GPU, else a small ResNet. Otherwise ``proxy`` is as for
+    :func:`~..proxy.kinds.resolve_proxy`, and a :class:`~..proxy.train.ProxyConfig` is taken as it is.
+    """
+    if isinstance(proxy, ProxyConfig):
+        return proxy
+    if proxy != "auto":
+        return candidate(resolve_proxy(proxy, images_available, field))
+    return candidate(ProxyConfig.resnet8() if scored_by.on_images and not has_gpu() else scored_by)
 
 
 def search_beta(
