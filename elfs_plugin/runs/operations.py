@@ -142,8 +142,8 @@ def run_elfs(
         options: by their plain names, see :meth:`~..options.ElfsOptions.of`: ``num_clusters``, ``budget``, ``beta``,
             ``encoder``, ``proxy``, ``score``, ``seed`` and so on
     """
+    _check_score(options.get("score", "aum"))
     options = ElfsOptions.of(**options)
-    _check_score(options.scoring.score)
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
     options.check(n)
