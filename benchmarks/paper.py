@@ -38,6 +38,7 @@ from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy.kinds import resolve_proxy
 from elfs_plugin.proxy.train import ProxyConfig, fit
+from elfs_plugin.seeds import identity
 from elfs_plugin.stages import STAGES, Stages, stage_weights
 
 from .common import machine, mean_spread, table
@@ -286,7 +287,7 @@ class Paper:
 
     def _accuracy(self, name, subset, train, test, seed):
         config = replace(self.settings.final, steps=self.settings.iterations, epochs=1)
-        key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), seed)
+        key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), identity(seed))
         kept = self.store.load(name, key)
         if kept is None:
 

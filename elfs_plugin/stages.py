@@ -17,6 +17,7 @@ from .progress import Reporter
 from .proxy.dynamics import Dynamics
 from .proxy.train import train_proxy
 from .pruning.zones import Zones, double_end
+from .seeds import identity
 
 STAGES = {
     "embeddings": "Embedding images",
@@ -102,7 +103,7 @@ class Stages:
         """How many clusters (M, D) vectors seem to have, with the evidence."""
         return self._run(
             "cluster_count",
-            fingerprint("cluster_count", vectors, self.seed),
+            fingerprint("cluster_count", vectors, identity(self.seed)),
             lambda progress: estimate(vectors, seed=self.seed, progress=progress),
             lambda count: {"json": np.array(json.dumps(count.to_dict()))},
             lambda arrays: ClusterCount.from_dict(json.loads(str(arrays["json"]))),
@@ -114,7 +115,7 @@ class Stages:
         validate_num_clusters(num_clusters, len(vectors))
         k = k or suggest_k(len(vectors), num_clusters)
         # An exact search has nothing random about it.
-        base = fingerprint(vectors, k, None if exact_is_quick(*vectors.shape) else self.seed)
+        base = fingerprint(vectors, k, None if exact_is_quick(*vectors.shape) else identity(self.seed))
         graph = self._run(
             "neighbors",
             base,
@@ -124,7 +125,7 @@ class Stages:
         )
         labels = self._run(
             "pseudo_labels",
-            fingerprint(base, num_clusters, config.to_dict(), self.seed),
+            fingerprint(base, num_clusters, config.to_dict(), identity(self.seed)),
             lambda progress: cluster(
                 vectors,
                 graph,
@@ -149,7 +150,7 @@ class Stages:
         checkpoint = self.store.file("dynamics.training") if config.on_images else None
         return self._run(
             "dynamics",
-            fingerprint(np.asarray(inputs), labels, num_classes, config.to_dict(), self.seed),
+            fingerprint(np.asarray(inputs), labels, num_classes, config.to_dict(), identity(self.seed)),
             lambda progress: train_proxy(
                 inputs,
                 labels,
@@ -190,7 +191,7 @@ class Stages:
             None if grid is None else list(map(float, grid)),
             repeats,
             config and config.to_dict(),
-            self.seed,
+            identity(self.seed),
             None if ids is None else list(ids),
         )
         return self._run(

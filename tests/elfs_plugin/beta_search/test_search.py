@@ -164,7 +164,7 @@ def test_candidates_in_groups_are_those_trained_at_once(monkeypatch):
 
 def test_splits_share_nothing_and_coresets_have_one_size():
     _, labels, scores = task()
-    split = _split(np.arange(60), scores, 6, np.array([0.0, 0.5, 0.9]), "low", [0, 1])
+    split = _split(np.arange(60), scores, 6, np.array([0.0, 0.5, 0.9]), "low", np.random.default_rng([0, 1]))
     train = np.setdiff1d(np.arange(60), split.held_out)
     assert len(split.held_out) == 6 and split.coresets.shape == (3, 5)  # 6 / 60 of 54, rounded
     assert np.isin(split.coresets, train).all()
