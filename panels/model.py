@@ -26,14 +26,15 @@ class Model:
             self.phase, self.message = "refused", str(error)
             return
         self.busy = running_jobs(ctx.dataset)
-        self.keys = sorted(set(runs.list_runs(ctx.dataset)) | set(self.busy))
+        known = runs.Run.all_of(ctx.dataset)
+        self.keys = sorted({*known, *self.busy})
         if self.key not in self.keys:
             self.lost = self.key
             self.key = self.busy[0] if self.busy else (self.keys[-1] if self.keys else None)
         if self.key is None:
             self.phase = "no_runs"
             return
-        self.run = runs.Run(ctx.dataset, self.key)
+        self.run = known.get(self.key) or runs.Run(ctx.dataset, self.key)
         self.phase = self._phase()
 
     lost = None

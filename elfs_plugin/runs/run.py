@@ -16,7 +16,7 @@ class Run:
     Attributes:
         record: the :class:`~.record.RunRecord`, or None where there is no such run
         job: the last job on it, see :func:`~.jobs.read_job`
-        results: its large results (dict), see :func:`~.record.load_results`
+        results: its large results (dict), see :func:`~.record.results_of`
         graph: its neighbours, a :class:`~.graph.KeptGraph`, or None
         changes: :class:`~.changes.Changes` of the dataset since; of a run with scores
         folder: where its files are, which need not exist
@@ -27,9 +27,22 @@ class Run:
         if known_record is not None:
             self.record = known_record
 
+    @classmethod
+    def all_of(cls, dataset):
+        """{key: run} of a dataset, read at once."""
+        found = {}
+        for key, document in record.run_documents(dataset).items():
+            found[key] = cls(dataset, key)
+            found[key]._document = document
+        return found
+
+    @cached_property
+    def _document(self):
+        return record.run_document(self.dataset, self.key)
+
     @cached_property
     def record(self):
-        return record.load_record(self.dataset, self.key)
+        return record.record_of(self._document, self.key)
 
     @cached_property
     def job(self):
@@ -37,7 +50,7 @@ class Run:
 
     @cached_property
     def results(self):
-        return record.load_results(self.dataset, self.key)
+        return record.results_of(self._document)
 
     @cached_property
     def graph(self):
@@ -67,5 +80,5 @@ class Run:
 
     def refresh(self):
         """Forgets what was read: it is read again when it is asked for."""
-        for name in ("record", "job", "results", "graph", "changes"):
+        for name in ("_document", "record", "job", "results", "graph", "changes"):
             self.__dict__.pop(name, None)

@@ -40,9 +40,8 @@ class RunJob:
         self.shared = collection._dataset
         self.dataset = own.own_dataset(self.shared)
         self._needs, self._operation = needs, operation
-        record.check_key(self.dataset, key)
+        self._take(record.check_key(self.dataset, key))
         fields.check_not_read_only(self.dataset, key)
-        self._read()
         self._job = jobs.job(self.dataset, key, operation, stages, sinks)
         self.draft = journal.Draft()
 
@@ -51,21 +50,22 @@ class RunJob:
         """The run's record, which a job changes as it goes; it is written when the job publishes."""
         return self.run.record
 
-    def _read(self):
-        run = Run(self.dataset, self.key)
+    def _take(self, found):
+        """Takes the record (or None) for the run's."""
         if self._needs:
-            run.require(self._needs, self._operation.lower())
-        self.run = run if run.record is not None else Run(self.dataset, self.key, record.RunRecord(self.key))
+            record.check_ready(self.dataset, self.key, found, self._needs, self._operation.lower())
+        self.run = Run(self.dataset, self.key, found or record.RunRecord(self.key))
 
     def __enter__(self):
         self.reporter = self._job.__enter__()
         try:
             folder.prepare(self.dataset, self.key)
             # What an earlier job had decided is finished first, and what it had only begun goes.
-            settle(self.dataset, self.key, self.reporter.verify)
-            # Another process may have worked on this run between the form and the lock.
-            record.check_key(self.dataset, self.key)
-            self._read()
+            # Another process may also have worked on this run between the form and the lock.
+            found = settle(self.dataset, self.key, self.reporter.verify)
+            record.check_format(found)
+            record.check_group_field(self.dataset, self.key, found)
+            self._take(found)
             if self._needs:
                 record.check_there(self.dataset, self.key, self._needs)
             self.begin()
