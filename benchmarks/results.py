@@ -122,7 +122,10 @@ class Result:
         """Writes ``<name>.json``; returns its path."""
         file = FOLDER / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(as_json(asdict(self)) + "\n", encoding="utf-8")
+        held = asdict(self)
+        for table in held["tables"].values():
+            table["columns"] = [{k: v for k, v in column.items() if v is not False} for column in table["columns"]]
+        file.write_text(as_json(held) + "\n", encoding="utf-8")
         return file
 
 
