@@ -12,6 +12,7 @@ A second table compares other ways to choose from the same curves.
 
 import argparse
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -51,13 +52,14 @@ def synthetic_sets(samples):
     """(Data, (N,) pseudo-labels on the pool by spherical k-means) of synthetic sets whose labels are wrong at the hard
     end: overlapping Gaussians of uneven sizes, and a smooth manifold."""
     for seed in range(4):
-        for data in (
-            synthetic(samples, 16, 10, 900 + seed, spread=1.1, imbalance=5),
-            manifold(samples, 96, degrees=20, seed=4000 + seed),
-        ):
+        sets = {
+            "uneven Gaussians": synthetic(samples, 16, 10, 900 + seed, spread=1.1, imbalance=5),
+            "smooth manifold": manifold(samples, 96, degrees=20, seed=4000 + seed),
+        }
+        for name, data in sets.items():
             pool, _ = split(data.truth)
             vectors = torch.from_numpy(standardize(data.vectors[pool]))
-            yield data, kmeans_targets(vectors, 10, 1, seed, silent).numpy()[0]
+            yield replace(data, name=name), kmeans_targets(vectors, 10, 1, seed, silent).numpy()[0]
 
 
 def measure(vectors, labels, probe, budgets, seeds, repeats):

@@ -81,8 +81,17 @@ class Results:
             partial, start = file.with_suffix(".partial.npy"), time.perf_counter()
             np.save(partial, make(*arguments))
             partial.replace(file)
-            print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+            took = time.perf_counter() - start
+            file.with_suffix(".seconds").write_text(f"{took:.0f}")
+            print(f"{name}: {took:.0f} s", flush=True)
         return np.load(file)
+
+    def seconds(self):
+        """A table of what each array took; a training that was interrupted counts from where it went on."""
+        table = Table([Column("made"), Column("seconds", 0)])
+        for file in sorted(self.folder.glob("*.seconds")):
+            table.add(file.stem, int(file.read_text()))
+        return table
 
 
 def pseudo_labels(vectors, clusters, progress):
@@ -169,7 +178,7 @@ def main(arguments=None):
         print("Out of time: what follows is what was finished. The same command goes on.", flush=True)
     trained = f"{count:,} of {len(names):,} images of {options.size} pixels x {vectors.shape[1]}"
     print(f"{trained}, {options.clusters} clusters; by chance two coresets share {BUDGET:.0%}")
-    recording.finish({"agreement": compare(aums)})
+    recording.finish({"agreement": compare(aums), "seconds": results.seconds()})
 
 
 if __name__ == "__main__":

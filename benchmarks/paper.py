@@ -305,14 +305,14 @@ def _wrong_label_ranking(aum, labels, truth):
 def accuracy_table(results):
     """Test accuracies of ELFS with each β search, and of Random, for every pruning rate."""
     searches = results["settings"]["searches"]
-    columns = [Column("pruned"), Column("images kept")]
+    columns = [Column("images kept"), Column("pruned")]
     for name in searches:
         told = SEARCHED.get(name, name)
         columns += [Column(f"β {told}", 2), percent(f"ELFS, β {told}")]
     table = Table([*columns, percent("Random")])
     for rate, row in results["rates"].items():
         found = [(row["beta"].get(name), mean_sd(row["elfs"].get(name, []))) for name in searches]
-        table.add(rate, row["budget"], *(cell for pair in found for cell in pair), mean_sd(row["random"]))
+        table.add(row["budget"], rate, *(cell for pair in found for cell in pair), mean_sd(row["random"]))
     return table
 
 

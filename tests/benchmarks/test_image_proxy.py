@@ -58,6 +58,7 @@ def test_results_are_made_once_and_belong_to_their_settings(tmp_path):
     for _ in range(2):
         assert Results(tmp_path, {"rows": 3}).array("numbers", make, 3).tolist() == [0, 1, 2]
     assert made == [3]
+    assert Results(tmp_path, {"rows": 3}).seconds().rows == [["numbers", 0]]
     with pytest.raises(SystemExit, match="results of other settings"):
         Results(tmp_path, {"rows": 4})
 

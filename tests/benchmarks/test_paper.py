@@ -34,7 +34,7 @@ def test_tiny_runs_the_whole_way(tiny):
         assert set(row["beta"]) == set(row["elfs"]) == {"auto", "mlp"}
     assert 0 < results["audit"]["same_class_neighbours"] <= 1
     text = (folder / "results.md").read_text()
-    assert "| 50% | 100 |" in text and "Not finished" not in text
+    assert "| 100 | 50% |" in text and "Not finished" not in text
     assert not list(folder.rglob("*.training")) and not list(folder.rglob("*.partial"))
 
 
