@@ -3,7 +3,7 @@
 Between these markers, which stay, stands what the results say. A cell is named by the text of its row's first cell and
 the title of its column:
 
-    <!-- table NAME -->              the table of NAME.json; NAME.TABLE where it has several
+    <!-- table NAME -->              the table of NAME.json; NAME.TABLE or NAME.TABLE+TABLE where it has several
     <!-- end -->
     <!-- value NAME ROW / COLUMN -->81.0<!-- end -->
 
@@ -18,6 +18,7 @@ from . import results
 
 TABLE = re.compile(r"<!-- table (?P<name>\S+) -->\n(?P<old>.*?)<!-- end -->", re.DOTALL)
 VALUE = re.compile(r"<!-- value (?P<name>\S+)\s(?P<row>[^/\n]+?) / (?P<column>[^\n]+?) -->(?P<old>[^\n<]*)<!-- end -->")
+OWN_LINE = re.compile(r"^ {0,3}<!-- value", re.MULTILINE)
 MARKER = re.compile(r"<!-- (?:table|value|end)\b")
 
 
@@ -40,6 +41,8 @@ def filled(text, found):
     whole = 2 * len(TABLE.findall(text)) + 2 * len(VALUE.findall(text))
     if whole != len(MARKER.findall(text)):
         raise Mismatch("A marker is not complete: each needs its name and its <!-- end -->.")
+    if OWN_LINE.search(text):
+        raise Mismatch("A value begins a line: Markdown would take the whole line for HTML.")
     text = TABLE.sub(lambda match: _table(match, found), text)
     return VALUE.sub(lambda match: _value(match, found), text)
 
@@ -56,12 +59,15 @@ def _result(name, found):
 
 
 def _table(match, found):
-    name, _, key = match["name"].partition(".")
+    name, _, keys = match["name"].partition(".")
     result = _result(name, found)
-    if not key and len(result.tables) > 1 or key and key not in result.tables:
-        raise Mismatch(f"{name}.json has the tables {', '.join(result.tables)}, not '{key}'.")
-    table = result.tables[key] if key else next(iter(result.tables.values()))
-    return f"<!-- table {match['name']} -->\n\n{table.markdown()}\n\n{caption(result)}\n\n<!-- end -->"
+    wanted = keys.split("+")
+    if not keys and len(result.tables) == 1:
+        wanted = list(result.tables)
+    if not set(wanted) <= set(result.tables):
+        raise Mismatch(f"{name}.json has the tables {', '.join(result.tables)}, not '{keys}'.")
+    parts = [result.tables[key].markdown() for key in wanted]
+    return "\n\n".join([f"<!-- table {match['name']} -->", *parts, caption(result), "<!-- end -->"])
 
 
 def caption(result):
@@ -69,7 +75,7 @@ def caption(result):
     commands = " and ".join(f"`{command}`" for command in result.command)
     commit = "an unknown commit" if result.commit is None else f"commit {result.commit}"
     changes = " with changes" if result.dirty else ""
-    copied = "; copied from what it printed" if result.transcribed else ""
+    copied = "; copied by hand" if result.transcribed else ""
     note = f" {result.note}" if result.note else ""
     return f"<sub>{commands}, {commit}{changes}, {result.date}, {result.machine.split(';')[0]}{copied}.{note}</sub>"
 

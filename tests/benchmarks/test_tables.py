@@ -35,13 +35,15 @@ def test_a_table_stands_between_its_markers_with_what_was_run(found):
     assert filled(text, found) == text
     second = filled("<!-- table b.two -->\n<!-- end -->", found)
     assert "| k-means | 1.0 |" in second and "accuracy" not in second
+    both = filled("<!-- table b.two+one -->\n<!-- end -->", found)
+    assert both.index("| method | seconds |") < both.index("| method | accuracy, % |") and both.count("<sub>") == 1
 
 
 def test_the_caption_says_what_is_not_known_and_what_was_copied(found):
     told = caption(found["b"]).removeprefix("<sub>").removesuffix("</sub>")
     run, _, copied = told.partition("; ")
     assert run == "`x` and `y`, an unknown commit with changes, 2026-01-03, one"
-    assert copied == "copied from what it printed. A note."
+    assert copied == "copied by hand. A note."
 
 
 def test_a_number_stands_in_the_text(found):
@@ -60,11 +62,12 @@ def test_a_number_stands_in_the_text(found):
         ("<!-- table c -->\n<!-- end -->", "no benchmarks/results/c.json"),
         ("<!-- table b -->\n<!-- end -->", "one, two"),
         ("<!-- table a.two -->\n<!-- end -->", "one, not 'two'"),
-        ("<!-- value c k-means / seconds -->1<!-- end -->", "no benchmarks/results/c.json"),
-        ("<!-- value a k-means / seconds -->1<!-- end -->", "0 cells"),
-        ("<!-- value b k-means / method -->1<!-- end -->", "2 cells"),
+        ("is <!-- value c k-means / seconds -->1<!-- end -->", "no benchmarks/results/c.json"),
+        ("is <!-- value a k-means / seconds -->1<!-- end -->", "0 cells"),
+        ("is <!-- value b k-means / method -->1<!-- end -->", "2 cells"),
         ("<!-- value a k-means -->1<!-- end -->", "not complete"),
         ("<!-- table a -->\n", "not complete"),
+        ("is\n<!-- value a k-means / accuracy, % -->1<!-- end -->", "begins a line"),
     ],
 )
 def test_a_marker_without_its_result_is_refused(text, message, found):
@@ -78,7 +81,7 @@ def repository(tmp_path, monkeypatch, found):
     monkeypatch.setattr(results, "FOLDER", tmp_path / "benchmarks" / "results")
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "docs" / "more").mkdir(parents=True)
-    (tmp_path / "README.md").write_text("<!-- value a k-means / accuracy, % -->1<!-- end -->")
+    (tmp_path / "README.md").write_text("It is <!-- value a k-means / accuracy, % -->1<!-- end -->")
     (tmp_path / "docs" / "more" / "b.md").write_text("<!-- table b.two -->\n<!-- end -->\n")
     for name, result in found.items():
         result.write(name)
