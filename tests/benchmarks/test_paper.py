@@ -21,7 +21,8 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper, "machine", lambda: "a machine")
-        return folder, main(["--tiny", "--folder", str(folder), "--device", "cpu"])
+        patch.setattr("elfs_plugin.beta_search.IMAGE_STEPS", 2)
+        yield folder, main(["--tiny", "--folder", str(folder), "--device", "cpu"])
 
 
 def test_tiny_runs_the_whole_way(tiny):
