@@ -20,6 +20,7 @@ faults: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/oxlint --deny-warnings js tests/js
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -17,16 +17,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from elfs_plugin import mlp_ensemble
-from elfs_plugin.beta_prior import usual_beta
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.temi_training import kmeans_targets
 from elfs_plugin.devices import one_thread
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.progress import silent
-from elfs_plugin.pruning import double_end
-from elfs_plugin.temi_training import kmeans_targets
+from elfs_plugin.proxy import mlp as mlp_ensemble
+from elfs_plugin.pruning.usual_beta import usual_beta
+from elfs_plugin.pruning.zones import double_end
 
 from .audit import Probe, random_rows, split
 from .common import add_data_options, audited_data, shape, synthetic, timed
@@ -110,27 +110,53 @@ def audited(data, labels, options):
     pool, evaluation = split(data.truth)
     vectors = data.vectors[pool]
     right = pseudo_label_accuracy(labels, data.truth[pool])
-    print(f"{data.name}: pool {shape(vectors)}, evaluation {len(evaluation):,}, pseudo-labels {right:.1%} right",
-          flush=True)  # fmt: skip
+    print(
+        f"{data.name}: pool {shape(vectors)}, evaluation {len(evaluation):,}, pseudo-labels {right:.1%} right",
+        flush=True,
+    )
     probe = Probe(data, pool, evaluation)
     return measure(vectors, labels, probe, options.budgets, options.seeds, options.repeats), right
 
 
 def search_table():
-    return Table([Column("budget"), Column("β found"), percent("coreset"), Column("best β"),
-                  percent("coreset at it"), Column("cost of choosing"), percent("Random")])  # fmt: skip
+    return Table(
+        [
+            Column("budget"),
+            Column("β found"),
+            percent("coreset"),
+            Column("best β"),
+            percent("coreset at it"),
+            Column("cost of choosing"),
+            percent("Random"),
+        ]
+    )
 
 
 def rules_table():
-    return Table([Column("data"), Column("budget"), Column("as it is"), Column("the best of the curve"),
-                  Column("the smallest within one deviation"), Column("the usual β, no search")])  # fmt: skip
+    return Table(
+        [
+            Column("data"),
+            Column("budget"),
+            Column("as it is"),
+            Column("the best of the curve"),
+            Column("the smallest within one deviation"),
+            Column("the usual β, no search"),
+        ]
+    )
 
 
 def add_search(table, rows):
     for budget, row in rows.items():
         gap = np.subtract(row["oracle"], row["chosen"])
-        table.add(f"{budget:.0%}", row["beta"], mean_sd(row["chosen"]), row["oracle_beta"], mean_sd(row["oracle"]),
-                  mean_sd(gap), mean_sd(row["random"]))  # fmt: skip
+        table.add(
+            f"{budget:.0%}",
+            row["beta"],
+            mean_sd(row["chosen"]),
+            row["oracle_beta"],
+            mean_sd(row["oracle"]),
+            mean_sd(gap),
+            mean_sd(row["random"]),
+        )
 
 
 def add_rules(table, name, rows):

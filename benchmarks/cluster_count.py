@@ -8,7 +8,7 @@ import argparse
 
 import numpy as np
 
-from elfs_plugin.cluster_count import CRITERIA, estimate
+from elfs_plugin.clustering.count import CRITERIA, estimate
 
 from .common import Data, add_data_options, chosen_data, synthetic
 from .results import Column, Table, started
@@ -23,8 +23,16 @@ def main(arguments=None):
     sets = [*_with_subsets(chosen_data(options), options.seed)]
     if not options.no_synthetic:
         sets += _synthetic(options.seed)
-    titles = ("data", "samples", "classes", *(name.replace("_", " ") for name in CRITERIA), "suggested", "range",
-              "clear", "agree")  # fmt: skip
+    titles = (
+        "data",
+        "samples",
+        "classes",
+        *(name.replace("_", " ") for name in CRITERIA),
+        "suggested",
+        "range",
+        "clear",
+        "agree",
+    )
     table = Table([Column(title) for title in titles])
     print("\n" + table.head())
     for data in sets:
@@ -35,10 +43,16 @@ def main(arguments=None):
 def _row(data, count):
     classes = None if data.truth is None else len(np.unique(data.truth))
     # One group is no group, and what a criterion then picks is no number of clusters.
-    return (data.name, len(data.vectors), "none" if classes == 1 else classes,
-            *(count.picks[name] if count.picks[name] > 1 else "none" for name in CRITERIA),
-            count.suggested, f"{count.low} to {count.high}", "yes" if count.clear else "no",
-            "yes" if count.agree else "no")  # fmt: skip
+    return (
+        data.name,
+        len(data.vectors),
+        "none" if classes == 1 else classes,
+        *(count.picks[name] if count.picks[name] > 1 else "none" for name in CRITERIA),
+        count.suggested,
+        f"{count.low} to {count.high}",
+        "yes" if count.clear else "no",
+        "yes" if count.agree else "no",
+    )
 
 
 def _with_subsets(data, seed):

@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.temi import Heads
+from elfs_plugin.clustering.temi_training import Training, kmeans_targets
 from elfs_plugin.devices import matmul_dtype, reuse_heap
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.progress import silent
-from elfs_plugin.temi import Heads
-from elfs_plugin.temi_training import Training, kmeans_targets
 
 from .common import add_data_options, audited_data, shape
 from .reference import PlainTemi
@@ -76,8 +76,16 @@ def runs(data, graph, clusters, config, seeds):
 def add_row(table, name, found, steps):
     pairs = [pseudo_label_accuracy(a["labels"], b["labels"]) for a, b in itertools.combinations(found, 2)]
     accuracies = [one["accuracy"] for one in found]
-    table.add(name, len(found), steps, np.mean([one["seconds"] for one in found]), mean_sd(accuracies),
-              100 * min(accuracies), mean_sd([one["heads"] for one in found]), mean_sd(pairs))  # fmt: skip
+    table.add(
+        name,
+        len(found),
+        steps,
+        np.mean([one["seconds"] for one in found]),
+        mean_sd(accuracies),
+        100 * min(accuracies),
+        mean_sd([one["heads"] for one in found]),
+        mean_sd(pairs),
+    )
 
 
 def add_kmeans(table, data, clusters, count=10):
@@ -93,8 +101,12 @@ def main(arguments=None):
     parser.add_argument("--clusters", type=int, help="default: the number of classes")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="steps timed of the plain implementation")
-    parser.add_argument("--published-heads", type=int, default=0, help="also run the published schedule with so many "
-                        "heads, in the batched engine (on a CPU: minutes a head)")  # fmt: skip
+    parser.add_argument(
+        "--published-heads",
+        type=int,
+        default=0,
+        help="also run the published schedule with so many heads, in the batched engine (on a CPU: minutes a head)",
+    )
     options, recording = started("clustering", parser, arguments)
     data = audited_data(options, parser)
     clusters = options.clusters or len(np.unique(data.truth))
@@ -108,9 +120,18 @@ def main(arguments=None):
     steps = quick.schedule(len(data.vectors))[2]
     seeds = range(options.seeds)
     found = runs(data, graph, clusters, quick, seeds)
-    table = Table([Column("clustering"), Column("seeds"), Column("steps"), Column("seconds", 0),
-                   percent("pseudo-labels right"), percent("worst"), percent("heads agree"),
-                   percent("seeds agree")])  # fmt: skip
+    table = Table(
+        [
+            Column("clustering"),
+            Column("seeds"),
+            Column("steps"),
+            Column("seconds", 0),
+            percent("pseudo-labels right"),
+            percent("worst"),
+            percent("heads agree"),
+            percent("seeds agree"),
+        ]
+    )
     add_row(table, "`quick`, best head", found, steps)
     add_row(table, "`quick`, average of heads", runs(data, graph, clusters, average, seeds[:3]), steps)
     add_kmeans(table, data, clusters)
@@ -119,8 +140,14 @@ def main(arguments=None):
         name = f"published schedule, {options.published_heads} heads, this engine"
         add_row(table, name, runs(data, graph, clusters, published, [0]), total)
 
-    step = Table([Column("a step of the published recipe (50 heads)"), Column("seconds", 3),
-                  Column("all steps, hours", 2), Column("times as long as `quick`", 0)])  # fmt: skip
+    step = Table(
+        [
+            Column("a step of the published recipe (50 heads)"),
+            Column("seconds", 3),
+            Column("all steps, hours", 2),
+            Column("times as long as `quick`", 0),
+        ]
+    )
     seconds = np.mean([one["seconds"] for one in found])
     for name, spent in (("plain loop over float32 heads", plain), ("this engine", batched)):
         step.add(name, spent, spent * total / 3600, spent * total / seconds)

@@ -13,8 +13,8 @@ from torch import nn
 
 from elfs_plugin.devices import autocast, generator
 from elfs_plugin.errors import Cancelled, ElfsError
-from elfs_plugin.image_proxy import Images, compiled, initialise, resnet18, seeded_construction
-from elfs_plugin.proxy_training import kernels
+from elfs_plugin.proxy.networks import Images, compiled, initialise, resnet18, seeded_construction
+from elfs_plugin.proxy.training import kernels
 from elfs_plugin.training_checkpoint import TrainingCheckpoint, training_fingerprint
 
 GREY = (0.299, 0.587, 0.114)
@@ -58,8 +58,12 @@ def augment(pixels, rng, config):
         (B, 3, H, W) float32 in [0, 255]
     """
     n = len(pixels)
-    x = F.grid_sample(pixels.float(), _crops(n, pixels.shape, rng, config), padding_mode="reflection",
-                      align_corners=False) / 255  # fmt: skip
+    x = (
+        F.grid_sample(
+            pixels.float(), _crops(n, pixels.shape, rng, config), padding_mode="reflection", align_corners=False
+        )
+        / 255
+    )
     jittered = (uniform(n, 0, 1, rng) < 0.8).view(n, 1, 1, 1)
     coloured = jitter(
         x,

@@ -16,12 +16,12 @@ import re
 
 import numpy as np
 
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import cluster
-from elfs_plugin.neighbors import NeighborGraph, knn_graph, suggest_k
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import cluster
+from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph, suggest_k
 from elfs_plugin.progress import Reporter, TerminalBar
-from elfs_plugin.proxy import train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.pruning.zones import double_end
 
 from .common import in_own_process, peak_gigabytes, synthetic, timed
 from .manifold import intrinsic_dimension, manifold
@@ -48,10 +48,22 @@ def main(arguments=None):
     tables = {}
     for dimensions in options.dimensions:
         results = [
-            in_own_process("benchmarks.growth", "--here", "--samples", samples, "--dimensions", dimensions,
-                           "--data", options.data, "--seed", options.seed, "--stages", *options.stages)
+            in_own_process(
+                "benchmarks.growth",
+                "--here",
+                "--samples",
+                samples,
+                "--dimensions",
+                dimensions,
+                "--data",
+                options.data,
+                "--seed",
+                options.seed,
+                "--stages",
+                *options.stages,
+            )
             for samples in sorted(options.samples)
-        ]  # fmt: skip
+        ]
         tables[f"stages_{dimensions}"] = stages_table(results, options.stages)
         tables[f"data_{dimensions}"] = data_table(results)
     recording.finish(tables)
@@ -60,9 +72,15 @@ def main(arguments=None):
 def stages_table(results, stages):
     """Seconds, processor seconds, memory and exponents of each stage."""
     sizes = [result["samples"] for result in results]
-    table = Table([Column("stage"), *(Column(f"{n:,}: s") for n in sizes), *(Column(f"{n:,}: CPU s") for n in sizes),
-                   *(Column(f"{n:,}: GB", 2) for n in sizes),
-                   *(Column(f"exponent {a:,} to {b:,}", 2) for a, b in zip(sizes, sizes[1:]))])  # fmt: skip
+    table = Table(
+        [
+            Column("stage"),
+            *(Column(f"{n:,}: s") for n in sizes),
+            *(Column(f"{n:,}: CPU s") for n in sizes),
+            *(Column(f"{n:,}: GB", 2) for n in sizes),
+            *(Column(f"exponent {a:,} to {b:,}", 2) for a, b in zip(sizes, sizes[1:])),
+        ]
+    )
     for stage in stages:
         took = [result["stages"][stage] for result in results]
         worked = [one["processors"] for one in took]
@@ -73,8 +91,15 @@ def stages_table(results, stages):
 
 def data_table(results):
     """What was measured on, and what the stages said of their work."""
-    table = Table([Column("samples"), Column("intrinsic dimension", 0), Column("embeddings, GB", 2),
-                   Column("seconds, all stages", 0), Column("notes")])  # fmt: skip
+    table = Table(
+        [
+            Column("samples"),
+            Column("intrinsic dimension", 0),
+            Column("embeddings, GB", 2),
+            Column("seconds, all stages", 0),
+            Column("notes"),
+        ]
+    )
     for result in results:
         took = result["stages"].values()
         notes = "; ".join(one["note"] for one in took if one["note"])

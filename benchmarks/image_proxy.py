@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from elfs_plugin.clustering import ClusteringConfig, cluster
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.devices import resolve_device
+from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
-from elfs_plugin.images import load_pixels
-from elfs_plugin.mlp_ensemble import train
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import ProxyConfig, train_proxy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.mlp import train
+from elfs_plugin.proxy.train import ProxyConfig, train_proxy
 
 from .paper import SUFFIXES, Clock
 from .proxy import BETA, BUDGET, agreements, cells
@@ -104,8 +104,16 @@ def fast_aum(vectors, labels, clusters, seed, progress):
 
 
 def image_aum(pixels, labels, clusters, config, seed, device, checkpoint, progress):
-    return train_proxy(pixels, labels, num_classes=clusters, config=config, seed=seed, device=device,
-                       checkpoint=checkpoint, progress=progress).aum  # fmt: skip
+    return train_proxy(
+        pixels,
+        labels,
+        num_classes=clusters,
+        config=config,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        progress=progress,
+    ).aum
 
 
 def trainings(options, results, names, vectors, rows, progress):
@@ -121,14 +129,24 @@ def trainings(options, results, names, vectors, rows, progress):
     proxies += [(f"ResNet-18, {n} epochs", f"resnet18_{n}", ProxyConfig.resnet18(epochs=n)) for n in options.epochs]
     for (name, file, config), seed in itertools.product(proxies, range(options.seeds)):
         checkpoint = results.folder / f"{file}_{seed}.training"
-        yield name, results.array(f"{file}_{seed}", image_aum, pixels, labels, clusters, config, seed, device,
-                                  checkpoint, progress)  # fmt: skip
+        yield (
+            name,
+            results.array(
+                f"{file}_{seed}", image_aum, pixels, labels, clusters, config, seed, device, checkpoint, progress
+            ),
+        )
 
 
 def compare(aums):
     """The table from {proxy: [(n,) AUM of each seed]}: all pairs of proxies, each with its own seeds first."""
-    table = Table([Column("proxies"), Column("pairs"), Column("Spearman", 3),
-                   percent(f"share of the {BUDGET:.0%} coreset at β = {BETA:g}")])  # fmt: skip
+    table = Table(
+        [
+            Column("proxies"),
+            Column("pairs"),
+            Column("Spearman", 3),
+            percent(f"share of the {BUDGET:.0%} coreset at β = {BETA:g}"),
+        ]
+    )
     for one, other in itertools.combinations_with_replacement(aums, 2):
         pairs = itertools.combinations(aums[one], 2) if one == other else itertools.product(aums[one], aums[other])
         found = agreements(pairs)

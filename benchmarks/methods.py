@@ -27,9 +27,23 @@ def compared(data, clusters, options):
         np.save(vectors, data.vectors)
         np.save(truth, data.truth)
         chosen = ["--methods", ",".join(options.methods)] if options.methods else []
-        return in_own_process("elfs_plugin", "compare", vectors, "--truth", truth, "--clusters", clusters,
-                              "--seeds", options.seeds, "--seed", options.seed, "--budgets", options.budgets, "--json",
-                              *chosen)  # fmt: skip
+        return in_own_process(
+            "elfs_plugin",
+            "compare",
+            vectors,
+            "--truth",
+            truth,
+            "--clusters",
+            clusters,
+            "--seeds",
+            options.seeds,
+            "--seed",
+            options.seed,
+            "--budgets",
+            options.budgets,
+            "--json",
+            *chosen,
+        )
 
 
 def methods_table(found):
@@ -38,8 +52,11 @@ def methods_table(found):
     middle = budgets[len(budgets) // 2]
     columns = [Column("method")]
     for budget in budgets:
-        columns += [percent(f"{budget:,}"), Column(f"{budget:,}: - Random", signed=True),
-                    Column(f"{budget:,}: by pseudo-labels", signed=True)]  # fmt: skip
+        columns += [
+            percent(f"{budget:,}"),
+            Column(f"{budget:,}: - Random", signed=True),
+            Column(f"{budget:,}: by pseudo-labels", signed=True),
+        ]
     table = Table([*columns, percent(f"seeds share at {middle:,}", 0)])
     rows = {(row["method"], row["budget"]): row for row in found["rows"]}
     names = list(dict.fromkeys(row["method"] for row in found["rows"]))

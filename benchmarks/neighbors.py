@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from elfs_plugin.neighbors import DEFAULT_K, knn_graph
+from elfs_plugin.neighbors.graph import DEFAULT_K, knn_graph
 from elfs_plugin.progress import Reporter, TerminalBar
 
 from .common import add_data_options, chosen_data, shape, timed
@@ -26,8 +26,14 @@ def main(arguments=None):
     data = manifold(options.samples, options.dimensions) if options.samples else chosen_data(options)
     print(f"{data.name}, {shape(data.vectors)}, k {options.k}")
     (exact, exact_seconds), (approximate, seconds) = (graph_of(data.vectors, options, m) for m in METHODS)
-    table = Table([Column("method"), Column("seconds"), Column("recall it reports (a sample)", 3),
-                   Column("recall over all points", 3)])  # fmt: skip
+    table = Table(
+        [
+            Column("method"),
+            Column("seconds"),
+            Column("recall it reports (a sample)", 3),
+            Column("recall over all points", 3),
+        ]
+    )
     table.add("exact", exact_seconds, 1, 1)
     table.add("approximate", seconds, approximate.recall, recall(approximate, exact))
     recording.finish({"methods": table})
@@ -36,8 +42,15 @@ def main(arguments=None):
 def graph_of(vectors, options, method):
     """The graph and the seconds it took."""
     bar = Reporter({method: 1}, [TerminalBar()])
-    graph, seconds, _ = timed(knn_graph, vectors, options.k, method=method, recall=options.recall, seed=options.seed,
-                              progress=bar.stage(method))  # fmt: skip
+    graph, seconds, _ = timed(
+        knn_graph,
+        vectors,
+        options.k,
+        method=method,
+        recall=options.recall,
+        seed=options.seed,
+        progress=bar.stage(method),
+    )
     bar.done()
     return graph, seconds
 

@@ -11,7 +11,8 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from .app import app_server, chromium, new_page, own_fiftyone
+from scripts.app import app_server, chromium, new_page, own_fiftyone
+
 from .panel_dataset import CLUSTERS, make_dataset, synthetic_scores, write_images
 from .results import Column, Table, started
 
@@ -92,8 +93,14 @@ def report(values):
 
 def recompute_report(seconds):
     """The table of the seconds of a cut's numbers."""
-    table = Table([Column("ranks"), Column("clusters"), Column("the numbers of a cut, median (worst), ms", None),
-                   Column("target")])  # fmt: skip
+    table = Table(
+        [
+            Column("ranks"),
+            Column("clusters"),
+            Column("the numbers of a cut, median (worst), ms", None),
+            Column("target"),
+        ]
+    )
     table.add(RANKS, CLUSTERS, spread([1000 * one for one in seconds], Measure("", "ms", "", 1)), "under 50")
     return table
 
@@ -111,7 +118,7 @@ def recompute(n, repeats=21):
     """Seconds of each time that the numbers of another cut of n ranks were computed."""
     import numpy as np
 
-    from elfs_plugin.cuts import cluster_counts, score_at
+    from elfs_plugin.pruning.cuts import cluster_counts, score_at
 
     scores, labels = synthetic_scores(n)
     cuts = np.random.default_rng([0, 5]).integers(n // 2, size=(repeats, 2)).tolist()

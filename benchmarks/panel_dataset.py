@@ -59,8 +59,8 @@ def make_dataset(name, paths, n, seed=0):
 
 def _write_templates(dataset, seed):
     """Declares and fills the run's fields on the first samples, by the code of real runs."""
-    from elfs_plugin.dynamics import HARD_WHEN
-    from elfs_plugin.pruning import difficulty_rank, double_end
+    from elfs_plugin.proxy.dynamics import HARD_WHEN
+    from elfs_plugin.pruning.zones import difficulty_rank, double_end
     from elfs_plugin.runs import fields, journal, record
 
     ids = dataset.values("id")
@@ -104,23 +104,31 @@ def _replace_samples(dataset, scores, labels, seed):
             rank = int(ranks[place])
             zone = "hard" if rank < hard else "coreset" if rank < hard + budget else "easy"
             template = templates[kind[place]]
-            label = {**template[KEY]["pseudo_label"], "_id": ObjectId(), "label": f"cluster {labels[rank]}",
-                     "confidence": float(confidence[place])}  # fmt: skip
-            values = {**template[KEY], "pseudo_label": label, "agreement": float(confidence[place]),
-                      "aum": float(scores[rank]), "rank": rank, "zone": zone}  # fmt: skip
+            label = {
+                **template[KEY]["pseudo_label"],
+                "_id": ObjectId(),
+                "label": f"cluster {labels[rank]}",
+                "confidence": float(confidence[place]),
+            }
+            values = {
+                **template[KEY],
+                "pseudo_label": label,
+                "agreement": float(confidence[place]),
+                "aum": float(scores[rank]),
+                "rank": rank,
+                "zone": zone,
+            }
             tags = [TAG] if zone == "coreset" else []
             ids[rank] = ObjectId()
-            documents.append(
-                {**template, "_id": ids[rank], "_rand": float(random[place]), "tags": tags, KEY: values}
-            )  # fmt: skip
+            documents.append({**template, "_id": ids[rank], "_rand": float(random[place]), "tags": tags, KEY: values})
         collection.insert_many(documents, ordered=False)
     return np.array([str(i) for i in ids])
 
 
 def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
-    from elfs_plugin.cluster_health import health, health_warnings, per_cluster
-    from elfs_plugin.clustering import PseudoLabels
+    from elfs_plugin.clustering.health import health, health_warnings, per_cluster
+    from elfs_plugin.clustering.pseudo_labels import PseudoLabels
     from elfs_plugin.runs import changes, graph, journal, ranking, record, vectors, views
     from elfs_plugin.runs.session import HISTOGRAM_BINS
     from elfs_plugin.runs.vectors import LARGE
@@ -135,24 +143,43 @@ def _finish_run(dataset, ids, scores, labels, since):
         "pseudo_labels": {"seed": 0, "clusters": CLUSTERS, "labelled": n, "since": since, "estimated": False},
         "scores": {"seed": 0, "score": "aum", "scored": n},
         "beta": {"seed": 0, "budget": budget, "chosen": BETA, "reason": curve["reason"]},
-        "selection": {"beta": BETA, "budget": budget, "hard": hard, "coreset": budget, "easy": n - hard - budget,
-                      "when": time.time()},
-    }  # fmt: skip
+        "selection": {
+            "beta": BETA,
+            "budget": budget,
+            "hard": hard,
+            "coreset": budget,
+            "easy": n - hard - budget,
+            "when": time.time(),
+        },
+    }
     record.save_record(dataset, run)
     ranking.keep_ranking(dataset, run, ids, scores, labels, [f"cluster {label}" for label in range(CLUSTERS)])
     confidence = np.random.default_rng([0, 2]).uniform(0.5, 1, n)
-    result = PseudoLabels(labels, confidence, confidence, np.zeros(8), 0, np.bincount(labels, minlength=CLUSTERS),
-                          np.zeros(10), np.zeros(8), 0.9)  # fmt: skip
+    result = PseudoLabels(
+        labels,
+        confidence,
+        confidence,
+        np.zeros(8),
+        0,
+        np.bincount(labels, minlength=CLUSTERS),
+        np.zeros(10),
+        np.zeros(8),
+        0.9,
+    )
     counts, edges = np.histogram(scores, bins=HISTOGRAM_BINS)
     journal.save_results(
         dataset,
         KEY,
         failures={},
         histogram={"score": "aum", "hard": "low", "counts": counts.tolist(), "edges": edges.tolist()},
-        clusters={"occupancy": result.occupancy.tolist(), **health(result), "warnings": health_warnings(result),
-                  "per_cluster": per_cluster(result, ids)},
+        clusters={
+            "occupancy": result.occupancy.tolist(),
+            **health(result),
+            "warnings": health_warnings(result),
+            "per_cluster": per_cluster(result, ids),
+        },
         beta=curve,
-    )  # fmt: skip
+    )
     folder = record.run_folder(dataset, KEY)
     neighbors = np.random.default_rng([0, 4]).integers(n, size=(n, graph.KEPT), dtype=np.int32)
     run.graph = graph.save(folder, ids, neighbors, np.full(neighbors.shape, 0.9, dtype=np.float16))
@@ -169,5 +196,12 @@ def _beta_curve(budget):
     """A β curve of the shape that a search leaves."""
     betas = [round(0.05 * step, 2) for step in range(11)]
     mean = [0.7 - (beta - BETA) ** 2 for beta in betas]
-    return {"budget": budget, "betas": betas, "accuracies": [[m - 0.01, m, m + 0.01] for m in mean], "mean": mean,
-            "spread": [0.008] * len(betas), "chosen": BETA, "reason": f"β = {BETA}."}  # fmt: skip
+    return {
+        "budget": budget,
+        "betas": betas,
+        "accuracies": [[m - 0.01, m, m + 0.01] for m in mean],
+        "mean": mean,
+        "spread": [0.008] * len(betas),
+        "chosen": BETA,
+        "reason": f"β = {BETA}.",
+    }

@@ -29,14 +29,14 @@ from pathlib import Path
 import numpy as np
 
 from elfs_plugin.checkpoints import StageStore, fingerprint
-from elfs_plugin.clustering import ClusteringConfig
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from elfs_plugin.devices import resolve_device
+from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.images import load_pixels
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.pipeline import STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from elfs_plugin.progress import Reporter
-from elfs_plugin.proxy import ProxyConfig, fit
+from elfs_plugin.proxy.train import ProxyConfig, fit
 
 from .common import machine
 from .contrastive import ContrastiveConfig, embed, train_encoder
@@ -186,8 +186,9 @@ def load_split(folder, name, split, size, clock):
 class Paper:
     """The stages in order; ``results`` grows as they finish."""
 
-    def __init__(self, settings, images, folder, *, embeddings=None, clusters=None, limit=None, seeds=(0,),
-                 device="auto", clock):  # fmt: skip
+    def __init__(
+        self, settings, images, folder, *, embeddings=None, clusters=None, limit=None, seeds=(0,), device="auto", clock
+    ):
         self.settings = settings
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -245,11 +246,19 @@ class Paper:
         kept = self.store.load("embeddings", key)
         if kept is None:
             start = time.monotonic()
-            encoder = train_encoder(pixels, config=config, seed=seed, device=self.device,
-                                    checkpoint=self.folder / "encoder.training", progress=self.clock)  # fmt: skip
+            encoder = train_encoder(
+                pixels,
+                config=config,
+                seed=seed,
+                device=self.device,
+                checkpoint=self.folder / "encoder.training",
+                progress=self.clock,
+            )
             # Half precision halves the file; its error of 0.05% is far below what separates neighbours.
-            kept = {"vectors": embed(encoder, pixels, self.device).astype(np.float16),
-                    "seconds": np.array(time.monotonic() - start)}  # fmt: skip
+            kept = {
+                "vectors": embed(encoder, pixels, self.device).astype(np.float16),
+                "seconds": np.array(time.monotonic() - start),
+            }
             self.store.save("embeddings", key, kept)
             (self.folder / "encoder.training").unlink(missing_ok=True)
         self.results["seconds"]["encoder (last sitting)"] = round(float(kept["seconds"]), 1)
@@ -285,8 +294,16 @@ class Paper:
             def progress(fraction, detail=""):
                 self.clock(fraction, f"{name}: {detail}")
 
-            model = fit(train[0][subset], train[1][subset], num_classes=len(self.splits[2]), config=config, seed=seed,
-                        device=self.device, checkpoint=self.folder / f"{name}.training", progress=progress)  # fmt: skip
+            model = fit(
+                train[0][subset],
+                train[1][subset],
+                num_classes=len(self.splits[2]),
+                config=config,
+                seed=seed,
+                device=self.device,
+                checkpoint=self.folder / f"{name}.training",
+                progress=progress,
+            )
             kept = {"accuracy": np.array(np.mean(model.predict(test[0]) == test[1]))}
             self.store.save(name, key, kept)
         return float(kept["accuracy"])
@@ -360,8 +377,11 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--minutes", type=float, help="stop cleanly after so many minutes")
     parser.add_argument("--small", action="store_true", help="the same way for a CPU (see above)")
-    parser.add_argument("--embeddings", type=Path, help="(N, D) .npy of the training images in sorted order, in the "
-                        "place of a trained encoder")  # fmt: skip
+    parser.add_argument(
+        "--embeddings",
+        type=Path,
+        help="(N, D) .npy of the training images in sorted order, in the place of a trained encoder",
+    )
     parser.add_argument("--tiny", action="store_true", help="all steps on a few digits, in seconds, on a CPU too")
     parser.add_argument("--clusters", type=int, help="clusters (default: as many as there are class folders)")
     parser.add_argument("--limit", type=int, help="so many images of each class and split")
@@ -387,15 +407,27 @@ def main(arguments=None):
     settings = replace(settings, **{name: value for name, value in changes.items() if value})
     encoder = {"epochs": options.encoder_epochs or settings.encoder.epochs, "compile": options.compile}
     proxy = {"epochs": options.proxy_epochs or settings.proxy.epochs, "compile": options.compile}
-    settings = replace(settings, encoder=replace(settings.encoder, **encoder), proxy=replace(settings.proxy, **proxy),
-                       final=replace(settings.final, compile=options.compile))  # fmt: skip
+    settings = replace(
+        settings,
+        encoder=replace(settings.encoder, **encoder),
+        proxy=replace(settings.proxy, **proxy),
+        final=replace(settings.final, compile=options.compile),
+    )
     if options.images is None:
         if not options.tiny:
             parser.error("--images is needed (or --tiny)")
         options.images = write_digits(options.folder / "images")
-    paper = Paper(settings, options.images, options.folder, embeddings=options.embeddings, clusters=options.clusters,
-                  limit=options.limit, seeds=options.seeds, device=options.device,
-                  clock=Clock(options.minutes))  # fmt: skip
+    paper = Paper(
+        settings,
+        options.images,
+        options.folder,
+        embeddings=options.embeddings,
+        clusters=options.clusters,
+        limit=options.limit,
+        seeds=options.seeds,
+        device=options.device,
+        clock=Clock(options.minutes),
+    )
     try:
         paper.run()
     except Cancelled:

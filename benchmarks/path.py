@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from elfs_plugin.evaluation import pseudo_label_accuracy
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.pipeline import STAGES, run_elfs
 from elfs_plugin.progress import Reporter, TerminalBar
 
@@ -31,8 +31,15 @@ def main(arguments=None):
     for stage, spent in result.seconds.items():
         table.add(STAGES[stage], spent)
     table.add("all", seconds)
-    around = Table([Column("samples"), Column("β", 2), Column("coreset"), percent("pseudo-labels right"),
-                    Column("peak memory, GB", 2)])  # fmt: skip
+    around = Table(
+        [
+            Column("samples"),
+            Column("β", 2),
+            Column("coreset"),
+            percent("pseudo-labels right"),
+            Column("peak memory, GB", 2),
+        ]
+    )
     right = None if data.truth is None else 100 * pseudo_label_accuracy(result.pseudo_labels.labels, data.truth)
     around.add(len(data.vectors), result.beta, len(result.zones.coreset), right, peak_gigabytes())
     recording.finish({"stages": table, "result": around})

@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import spearmanr
 
-from elfs_plugin.clustering import ClusteringConfig, cluster
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.devices import generator, one_thread, resolve_device
-from elfs_plugin.dynamics import Recorder
-from elfs_plugin.mlp_ensemble import EnsembleConfig, train
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import ProxyConfig, train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.dynamics import Recorder
+from elfs_plugin.proxy.mlp import EnsembleConfig, train
+from elfs_plugin.proxy.train import ProxyConfig, train_proxy
+from elfs_plugin.pruning.zones import double_end
 
 from .common import add_data_options, chosen_data, shape, timed
 from .results import Column, Table, mean_sd, percent, started
@@ -67,8 +67,9 @@ def plain_loop(vectors, labels, config, seed, on_batches=False):
         for layer in (model[0], model[2]):
             torch.nn.init.kaiming_normal_(layer.weight, generator=rng)
             torch.nn.init.zeros_(layer.bias)
-        optimizer = torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True,
-                                    weight_decay=config.weight_decay)  # fmt: skip
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, config.epochs * per_epoch, eta_min=config.final_learning_rate
         )
@@ -139,8 +140,11 @@ def cells(pairs):
 
 def add_row(table, name, aums, references):
     """A proxy's seeds among each other, and each with each reference."""
-    table.add(name, *cells(agreements(itertools.combinations(aums, 2))),
-              *cells(agreements(itertools.product(aums, references))))  # fmt: skip
+    table.add(
+        name,
+        *cells(agreements(itertools.combinations(aums, 2))),
+        *cells(agreements(itertools.product(aums, references))),
+    )
 
 
 def trained_references(data, labels, epochs):
@@ -155,13 +159,24 @@ def trained_references(data, labels, epochs):
 
 def quality(vectors, labels, references, seeds):
     """The table of all variants."""
-    table = Table([Column("proxy"), Column("Spearman, two seeds", 3), percent(f"{BUDGET:.0%} coreset shared"),
-                   Column("Spearman, ResNet-18", 3), percent("coreset shared with it")])  # fmt: skip
+    table = Table(
+        [
+            Column("proxy"),
+            Column("Spearman, two seeds", 3),
+            percent(f"{BUDGET:.0%} coreset shared"),
+            Column("Spearman, ResNet-18", 3),
+            percent("coreset shared with it"),
+        ]
+    )
     for name, config in variants().items():
         add_row(table, name, [train(vectors, labels, config=config, seed=s).aum for s in range(seeds)], references)
     single = EnsembleConfig(members=1, left_out=0)
-    add_row(table, "single network, scored on its passing batches",
-            [plain_loop(vectors, labels, single, s, True) for s in range(seeds)], references)  # fmt: skip
+    add_row(
+        table,
+        "single network, scored on its passing batches",
+        [plain_loop(vectors, labels, single, s, True) for s in range(seeds)],
+        references,
+    )
     if len(references) > 1:
         add_row(table, "ResNet-18 itself", references, [])
     return table

@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import train_proxy
-from elfs_plugin.relabel import RelabelConfig, relabel_accuracy
+from benchmarks.relabel import RelabelConfig, relabel_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.proxy.warm_up import with_outputs
 from elfs_plugin.selectors import Pool, select
-from elfs_plugin.warm_up import with_outputs
 
 from .audit import split
 from .common import add_data_options, audited_data, shape
@@ -63,8 +63,13 @@ def run(data, share, budgets, methods, seed, config):
     noisy = add_noise(data.truth[rows], share, seed)
     classes = int(data.truth.max()) + 1
     # Per class, as the paper's baselines do: here the given labels take the place of pseudo-labels.
-    pool = Pool(np.arange(len(rows)), embeddings=vectors, labels=noisy, pseudo_labels=noisy,
-                neighbors=knn_graph(vectors, suggest_k(len(rows), classes)))  # fmt: skip
+    pool = Pool(
+        np.arange(len(rows)),
+        embeddings=vectors,
+        labels=noisy,
+        pseudo_labels=noisy,
+        neighbors=knn_graph(vectors, suggest_k(len(rows), classes)),
+    )
     pool = with_outputs(pool, seed=seed)
     dynamics = train_proxy(vectors, noisy, num_classes=classes, seed=seed)
     pool = Pool(**{**vars(pool), "dynamics": dynamics})
@@ -85,11 +90,15 @@ def run(data, share, budgets, methods, seed, config):
                     classes,
                     seed=seed,
                     config=replace(config, over_parameterised=over),
-                )  # fmt: skip
+                )
                 for over in (True, False)
             ]
-            found[name, budget] = (scores[0][0], np.mean(labels[chosen] == data.truth[chosen]), scores[0][1],
-                                   scores[1][0])  # fmt: skip
+            found[name, budget] = (
+                scores[0][0],
+                np.mean(labels[chosen] == data.truth[chosen]),
+                scores[0][1],
+                scores[1][0],
+            )
     return found
 
 
@@ -117,8 +126,14 @@ def main(arguments=None):
     for budget, table in zip(options.budgets, tables.values()):
         for name in options.methods:
             found = [np.array([one[name, budget] for one in runs[share]]).T for share in options.noise]
-            table.add(name, *(cell for learnt, *others in found for cell in
-                              (mean_sd(learnt), *(100 * column.mean() for column in others))))  # fmt: skip
+            table.add(
+                name,
+                *(
+                    cell
+                    for learnt, *others in found
+                    for cell in (mean_sd(learnt), *(100 * column.mean() for column in others))
+                ),
+            )
     recording.finish(tables)
 
 

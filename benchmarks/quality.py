@@ -11,12 +11,12 @@ import itertools
 
 import numpy as np
 
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import cluster
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
-from elfs_plugin.proxy import train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import cluster
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.pruning.zones import double_end
 
 from .audit import Probe, random_rows, split
 from .common import add_data_options, audited_data, shape
@@ -39,15 +39,29 @@ def run_seed(vectors, graph, clusters, budgets, probe, seed):
 
 
 def coresets(runs, budgets):
-    columns = [Column("budget"), Column("images"), Column("β found"), percent("coreset"), percent("Random"),
-               Column("difference", signed=True), percent("seeds share", 0)]  # fmt: skip
+    columns = [
+        Column("budget"),
+        Column("images"),
+        Column("β found"),
+        percent("coreset"),
+        percent("Random"),
+        Column("difference", signed=True),
+        percent("seeds share", 0),
+    ]
     table = Table(columns)
     for budget in budgets:
         rows = [row[budget] for _, row in runs]
         coreset, random = (np.array([row[i] for row in rows]) for i in (1, 2))
         common = [len(np.intersect1d(a[3], b[3])) / len(a[3]) for a, b in itertools.combinations(rows, 2)]
-        table.add(f"{budget:.0%}", len(rows[0][3]), [row[0] for row in rows], mean_sd(coreset), mean_sd(random),
-                  100 * (coreset - random).mean(), mean_sd(common))  # fmt: skip
+        table.add(
+            f"{budget:.0%}",
+            len(rows[0][3]),
+            [row[0] for row in rows],
+            mean_sd(coreset),
+            mean_sd(random),
+            100 * (coreset - random).mean(),
+            mean_sd(common),
+        )
     return table
 
 

@@ -26,8 +26,20 @@ class PlainHead(nn.Module):
 class PlainTemi:
     """TEMI with a Python loop over its heads; ``step()`` is one optimiser step."""
 
-    def __init__(self, vectors, neighbors, num_clusters, *, heads=50, batch=1024, rate=4e-4, temperature=0.1, beta=0.6,
-                 momentum=0.996, seed=0):  # fmt: skip
+    def __init__(
+        self,
+        vectors,
+        neighbors,
+        num_clusters,
+        *,
+        heads=50,
+        batch=1024,
+        rate=4e-4,
+        temperature=0.1,
+        beta=0.6,
+        momentum=0.996,
+        seed=0,
+    ):
         torch.manual_seed(seed)
         self.data = torch.as_tensor(vectors, dtype=torch.float32)
         self.neighbors = torch.as_tensor(neighbors).long()

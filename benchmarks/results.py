@@ -185,8 +185,13 @@ class Recording:
 
 def started(benchmark, parser, arguments=None):
     """(options, :class:`Recording`): adds ``--save`` to the parser, parses, and notes commit and machine."""
-    parser.add_argument("--save", nargs="?", const="", metavar="DATA",
-                        help=f"keep the result as benchmarks/results/{benchmark}[-DATA].json")  # fmt: skip
+    parser.add_argument(
+        "--save",
+        nargs="?",
+        const="",
+        metavar="DATA",
+        help=f"keep the result as benchmarks/results/{benchmark}[-DATA].json",
+    )
     arguments = [str(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     options = parser.parse_args(arguments)
     return options, Recording(benchmark, arguments, options.save)

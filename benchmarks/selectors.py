@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from elfs_plugin.neighbors import knn_graph
-from elfs_plugin.proxy import train_proxy
+from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.proxy.train import train_proxy
+from elfs_plugin.proxy.warm_up import with_outputs
 from elfs_plugin.selectors import Pool, available, required, select
-from elfs_plugin.warm_up import with_outputs
 
 from .common import add_data_options, from_file, shape, synthetic, timed
 from .results import Column, Table, started

@@ -11,11 +11,11 @@ import argparse
 import numpy as np
 import torch
 
-from elfs_plugin.clustering import ClusteringConfig, cluster, standardize
-from elfs_plugin.evaluation import pseudo_label_accuracy
-from elfs_plugin.neighbors import knn_graph, suggest_k
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, standardize
+from elfs_plugin.clustering.temi_training import kmeans_targets
+from elfs_plugin.evaluation.audit import pseudo_label_accuracy
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.progress import silent
-from elfs_plugin.temi_training import kmeans_targets
 
 from .common import synthetic
 from .manifold import manifold
@@ -64,8 +64,16 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, default=3, help="of the data and of the clusterings")
     options, recording = started("shapes", parser, arguments)
     config = ClusteringConfig.quick()
-    table = Table([Column("data"), percent("neighbours' vote"), percent("`quick`"), percent("k-means"),
-                   percent(f"k-means, best of {config.heads}"), Column("`quick` - best", signed=True)])  # fmt: skip
+    table = Table(
+        [
+            Column("data"),
+            percent("neighbours' vote"),
+            percent("`quick`"),
+            percent("k-means"),
+            percent(f"k-means, best of {config.heads}"),
+            Column("`quick` - best", signed=True),
+        ]
+    )
     print("\n" + table.head())
     for name, (clusters, make) in SHAPES.items():
         found = np.array([measure(make(options.samples, s), clusters, s, config) for s in range(options.seeds)])

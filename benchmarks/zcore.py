@@ -13,9 +13,9 @@ import json
 
 import numpy as np
 
-from elfs_plugin.zcore import EXPONENT, NEIGHBORS, Scorer, zcore_scores
-from elfs_plugin.zcore_draws import plan
-from elfs_plugin.zcore_table import make_table
+from elfs_plugin.selectors.engines.zcore.draws import plan
+from elfs_plugin.selectors.engines.zcore.scores import EXPONENT, NEIGHBORS, Scorer, zcore_scores
+from elfs_plugin.selectors.engines.zcore.table import make_table
 
 from .common import add_data_options, chosen_data, in_own_process, peak_gigabytes, shape, synthetic, timed
 from .results import Column, Table, percent, started
@@ -26,8 +26,12 @@ def main(arguments=None):
     add_data_options(parser)
     parser.add_argument("--draws-per-sample", type=float, nargs="+", default=[10, 100])
     parser.add_argument("--plain-draws", type=int, default=200, help="draws the plain implementation is timed on")
-    parser.add_argument("--synthetic", nargs="+", metavar="N:D:DRAWS", help="samples, dimensions, and draws for each "
-                        "sample, in place of a file; each in a process of its own")  # fmt: skip
+    parser.add_argument(
+        "--synthetic",
+        nargs="+",
+        metavar="N:D:DRAWS",
+        help="samples, dimensions, and draws for each sample, in place of a file; each in a process of its own",
+    )
     parser.add_argument("--converge", action="store_true", help="how far two half-runs agree, and no times")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--here", action="store_true", help="one synthetic set in this process; ends with JSON")
@@ -42,16 +46,35 @@ def main(arguments=None):
     if options.synthetic:
         rows = []
         for one in options.synthetic:
-            rows += in_own_process("benchmarks.zcore", "--here", "--synthetic", one,
-                                   "--plain-draws", options.plain_draws, "--seed", options.seed)  # fmt: skip
+            rows += in_own_process(
+                "benchmarks.zcore",
+                "--here",
+                "--synthetic",
+                one,
+                "--plain-draws",
+                options.plain_draws,
+                "--seed",
+                options.seed,
+            )
     else:
         data = chosen_data(options)
         print(f"{data.name}, {shape(data.vectors)}")
         rows = speeds(data.vectors, options.draws_per_sample, options)
-    table = Table([Column("samples"), Column("draws a sample", None), Column("draws a pair of dimensions"),
-                   Column("plain, ms a draw", 3), Column("CPU ms", 3), Column("here, ms a draw", 3),
-                   Column("CPU ms", 3), Column("times faster", 0), Column("by CPU", 0), Column("columns prepared, s"),
-                   Column("peak, GB")])  # fmt: skip
+    table = Table(
+        [
+            Column("samples"),
+            Column("draws a sample", None),
+            Column("draws a pair of dimensions"),
+            Column("plain, ms a draw", 3),
+            Column("CPU ms", 3),
+            Column("here, ms a draw", 3),
+            Column("CPU ms", 3),
+            Column("times faster", 0),
+            Column("by CPU", 0),
+            Column("columns prepared, s"),
+            Column("peak, GB"),
+        ]
+    )
     for row in rows:
         table.add(*row)
     recording.finish({"speed": table})
@@ -78,8 +101,19 @@ def speeds(vectors, draws_per_sample, options):
             after = timed(plain_run, vectors, prepared, options)[1:]
             plain = [1e3 * (one + other) / 2 / chances.draws for one, other in zip(before, after)]
             here = [1e3 * one / draws for one in spent]
-            rows.append([shape(vectors), per_sample, draws / (dimensions * (dimensions - 1) / 2), *plain, *here,
-                         plain[0] / here[0], plain[1] / here[1], table_seconds, peak_gigabytes()])  # fmt: skip
+            rows.append(
+                [
+                    shape(vectors),
+                    per_sample,
+                    draws / (dimensions * (dimensions - 1) / 2),
+                    *plain,
+                    *here,
+                    plain[0] / here[0],
+                    plain[1] / here[1],
+                    table_seconds,
+                    peak_gigabytes(),
+                ]
+            )
     return rows
 
 

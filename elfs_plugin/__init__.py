@@ -1,7 +1,7 @@
 """ELFS: label-free coreset selection, and the systems that stand beside it.
 
-Everything here except :mod:`elfs_plugin.runs`, :mod:`elfs_plugin.cli` and :mod:`elfs_plugin.demo` takes arrays and
-returns arrays and never imports FiftyOne, so it runs as it is on a machine that has none.
+Everything here except :mod:`elfs_plugin.runs` and :mod:`elfs_plugin.cli` takes arrays and returns arrays and never
+imports FiftyOne, so it runs as it is on a machine that has none.
 """
 
 import os

@@ -1,7 +1,7 @@
 import sys
 
-from .cli import main
-from .cli_signals import end_at_once
+from .cli.main import main
+from .cli.signals import end_at_once
 
 code = main()
 end_at_once()

@@ -74,8 +74,14 @@ _NO_FIELD = re.compile(
 )
 """How FiftyOne says it."""
 
-_LOST = {"ServerSelectionTimeoutError", "AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError",
-         "WaitQueueTimeoutError"}  # fmt: skip
+_LOST = {
+    "ServerSelectionTimeoutError",
+    "AutoReconnect",
+    "ConnectionFailure",
+    "NetworkTimeout",
+    "NotPrimaryError",
+    "WaitQueueTimeoutError",
+}
 
 _PATHS = {
     errno.EACCES: "There is no permission to use {path}. Change its permissions, or choose another place.",

@@ -13,20 +13,20 @@ from functools import partial
 import numpy as np
 
 from .arrays import as_array, as_matrix, is_tensor
-from .beta_search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta, validate_search
+from .beta_search.search import DEFAULT_REPEATS, BetaSearch, candidate, search_beta, validate_search
 from .checkpoints import StageStore, fingerprint
-from .cluster_count import ClusterCount, estimate
-from .clustering import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
+from .clustering.count import ClusterCount, estimate
+from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
 from .devices import has_gpu, resolve_device
-from .dynamics import Dynamics
-from .encoders import Embeddings, embed_images, validate_vectors
+from .encoders.embed import Embeddings, embed_images, validate_vectors
+from .encoders.images import DEFAULT_IMAGE_SIZE, load_pixels
 from .errors import InvalidInput
-from .images import DEFAULT_IMAGE_SIZE, load_pixels
-from .neighbors import NeighborGraph, exact_is_quick, knn_graph, suggest_k
+from .neighbors.graph import NeighborGraph, exact_is_quick, knn_graph, suggest_k
 from .progress import Reporter, part
-from .proxy import ProxyConfig, train_proxy
-from .pruning import Zones, double_end, resolve_beta, resolve_budget
-from .scores import HARD_WHEN
+from .proxy.dynamics import Dynamics
+from .proxy.train import ProxyConfig, train_proxy
+from .pruning.scores import HARD_WHEN
+from .pruning.zones import Zones, double_end, resolve_beta, resolve_budget
 from .validation import shown, validate_image_size, validate_neighbors, validate_seed
 
 STAGES = {
@@ -40,8 +40,15 @@ STAGES = {
 }
 """Stage key -> the name that is shown, in order."""
 
-_WEIGHTS = {"embeddings": 10, "cluster_count": 20, "neighbors": 15, "pseudo_labels": 50, "dynamics": 10, "beta": 15,
-            "selection": 1}  # fmt: skip
+_WEIGHTS = {
+    "embeddings": 10,
+    "cluster_count": 20,
+    "neighbors": 15,
+    "pseudo_labels": 50,
+    "dynamics": 10,
+    "beta": 15,
+    "selection": 1,
+}
 
 _WEIGHTS_ON_IMAGES = {"dynamics": 250, "beta": 500}
 """The same of those stages when small ResNets are trained in them."""
@@ -188,22 +195,56 @@ class Pipeline:
             progress,
         )
 
-    def beta(self, inputs, labels, scores, budget, *, hard="low", grid=None, repeats=DEFAULT_REPEATS, config=None,
-             ids=None, progress=None):  # fmt: skip
+    def beta(
+        self,
+        inputs,
+        labels,
+        scores,
+        budget,
+        *,
+        hard="low",
+        grid=None,
+        repeats=DEFAULT_REPEATS,
+        config=None,
+        ids=None,
+        progress=None,
+    ):
         """The β search; ``config`` is the configuration of one candidate. One on images resumes in the middle."""
         checkpoint = self.store.file("beta.training") if np.ndim(inputs) == 4 else None
-        parts = (np.asarray(inputs), labels, scores, budget, hard, None if grid is None else list(map(float, grid)),
-                 repeats, config and config.to_dict(), self.seed, None if ids is None else list(ids))  # fmt: skip
+        parts = (
+            np.asarray(inputs),
+            labels,
+            scores,
+            budget,
+            hard,
+            None if grid is None else list(map(float, grid)),
+            repeats,
+            config and config.to_dict(),
+            self.seed,
+            None if ids is None else list(ids),
+        )
         return self._run(
             "beta",
             fingerprint(*parts),
-            lambda progress: search_beta(inputs, labels, scores, budget, grid=grid, repeats=repeats, hard=hard,
-                                         config=config, seed=self.seed, device=self.device, ids=ids,
-                                         checkpoint=checkpoint, progress=progress),
+            lambda progress: search_beta(
+                inputs,
+                labels,
+                scores,
+                budget,
+                grid=grid,
+                repeats=repeats,
+                hard=hard,
+                config=config,
+                seed=self.seed,
+                device=self.device,
+                ids=ids,
+                checkpoint=checkpoint,
+                progress=progress,
+            ),
             lambda b: {**_fields(b), "reason": np.array(b.reason)},
             lambda a: BetaSearch(a["betas"], a["accuracies"], float(a["chosen"]), str(a["reason"])),
             progress,
-        )  # fmt: skip
+        )
 
     def select(self, scores, budget, beta, *, hard="low", ids=None):
         """Double-end pruning."""
@@ -220,7 +261,8 @@ def resolve_proxy(proxy, images_available=True, field="proxy"):
     """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
 
     ``proxy`` may also be ``"mlp"``, ``"resnet8"`` (small ones on images), ``"resnet18"``, ``"resnet18_fast"``
-    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.ProxyConfig`. ``field`` is the parameter that errors name.
+    (30 epochs), ``"timm:<model>"`` or a :class:`~.proxy.train.ProxyConfig`. ``field`` is the parameter that errors
+    name.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -244,11 +286,11 @@ def resolve_proxy(proxy, images_available=True, field="proxy"):
 
 
 def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
-    """The :class:`~.proxy.ProxyConfig` of one candidate of a β search.
+    """The :class:`~.proxy.train.ProxyConfig` of one candidate of a β search.
 
     ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
     network when there is a GPU, else a small ResNet. Otherwise ``proxy`` is as for :func:`resolve_proxy`, and a
-    :class:`~.proxy.ProxyConfig` is taken as it is.
+    :class:`~.proxy.train.ProxyConfig` is taken as it is.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
@@ -257,10 +299,30 @@ def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
     return candidate(ProxyConfig.resnet8() if scored_by.on_images and not has_gpu() else scored_by)
 
 
-def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, beta="auto", score="aum", proxy="auto",
-             beta_proxy="auto", proxy_images=None, image_size=DEFAULT_IMAGE_SIZE, clustering=None, neighbors=None,
-             grid=None, repeats=DEFAULT_REPEATS, seed=0, device="auto", folder=None, ids=None, reporter=None,
-             on_stage=None):  # fmt: skip
+def run_elfs(
+    source,
+    num_clusters,
+    budget,
+    *,
+    encoder="pixels",
+    weights=None,
+    beta="auto",
+    score="aum",
+    proxy="auto",
+    beta_proxy="auto",
+    proxy_images=None,
+    image_size=DEFAULT_IMAGE_SIZE,
+    clustering=None,
+    neighbors=None,
+    grid=None,
+    repeats=DEFAULT_REPEATS,
+    seed=0,
+    device="auto",
+    folder=None,
+    ids=None,
+    reporter=None,
+    on_stage=None,
+):
     """The whole of ELFS, stage by stage.
 
     Args:
@@ -269,7 +331,7 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
         num_clusters: C, the classes you expect, or ``"auto"`` for an estimate
         budget: images to keep, a count or a fraction in (0, 1] of those that could be used
         beta: ``"auto"`` (grid search) or a number
-        score: the difficulty score to rank by, see :data:`~.dynamics.HARD_WHEN`
+        score: the difficulty score to rank by, see :data:`~.proxy.dynamics.HARD_WHEN`
         proxy: see :func:`resolve_proxy`
         beta_proxy: what the β search trains, see :func:`resolve_beta_proxy`
         proxy_images: N image paths for a proxy on images when ``source`` is a matrix
@@ -342,8 +404,18 @@ def run_elfs(source, num_clusters, budget, *, encoder="pixels", weights=None, be
     search = None
     if beta == "auto":
         inputs, progress = inputs_of("beta", beta_config)
-        search = pipe.beta(inputs, labels.labels, scores, budget, hard=HARD_WHEN[score], grid=grid, repeats=repeats,
-                           config=beta_config, ids=kept_ids, progress=progress)  # fmt: skip
+        search = pipe.beta(
+            inputs,
+            labels.labels,
+            scores,
+            budget,
+            hard=HARD_WHEN[score],
+            grid=grid,
+            repeats=repeats,
+            config=beta_config,
+            ids=kept_ids,
+            progress=progress,
+        )
         beta = search.chosen
     zones = pipe.select(scores, budget, beta, hard=HARD_WHEN[score], ids=kept_ids)
     reporter.done()
@@ -368,8 +440,9 @@ def as_source(source):
     try:
         items = list(source)
     except TypeError:
-        raise InvalidInput(f"Give a list of paths, or an (N, D) matrix of embeddings, not {shown(source)}.",
-                           "source") from None  # fmt: skip
+        raise InvalidInput(
+            f"Give a list of paths, or an (N, D) matrix of embeddings, not {shown(source)}.", "source"
+        ) from None
     are_paths = [isinstance(item, (str, bytes, os.PathLike)) for item in items]
     if all(are_paths):
         return _paths(items, len(items), "source"), items

@@ -34,7 +34,7 @@ def operate(root, begin, calls, stop=None, again=False, temporary_limit=None):
     """
     tempfile.tempdir = None
     if temporary_limit is not None:
-        replace(importlib.import_module(f"{PLUGIN}.images"), "MEMORY_LIMIT_BYTES", temporary_limit)
+        replace(importlib.import_module(f"{PLUGIN}.encoders.images"), "MEMORY_LIMIT_BYTES", temporary_limit)
     writes = Writes(root, stop)
     dataset = fo.load_dataset(DATASET)
     outcomes = [[] for _ in calls]
@@ -166,7 +166,9 @@ def change_samples(root, begin, added, deleted):
     ids = dataset.values("id")
     dataset.delete_samples(ids[:: max(len(ids) // deleted, 1)][:deleted])
     paths, kinds = pictures(Path(root) / "images", added, start=len(ids))
-    samples = [fo.Sample(filepath=str(path), truth=fo.Classification(label=f"class {kind}"), number=-1)
-               for path, kind in zip(paths, kinds)]  # fmt: skip
+    samples = [
+        fo.Sample(filepath=str(path), truth=fo.Classification(label=f"class {kind}"), number=-1)
+        for path, kind in zip(paths, kinds)
+    ]
     dataset.add_samples(samples)
     return {"samples": len(dataset)}

@@ -195,8 +195,10 @@ def _target(state, target):
     files = contents.files_below(state, "out")
     mine = {path: content for path, content in files.items() if path == target or path.startswith(f"{target}/")}
     # FiftyOne writes when the dataset was last loaded, and when it declared its own fields.
-    return {path: _DATE.sub(b"", content) if path.endswith("/metadata.json") and content else content
-            for path, content in mine.items()}  # fmt: skip
+    return {
+        path: _DATE.sub(b"", content) if path.endswith("/metadata.json") and content else content
+        for path, content in mine.items()
+    }
 
 
 def last_line(text):

@@ -19,8 +19,18 @@ _DECLARED = {"created_at"}
 """In a declaration of a field: FiftyOne declares ``metadata`` anew by itself."""
 
 _HEX = re.compile(r"[0-9a-f]{32}")
-_GLOBAL = {"datasets", "runs", "views", "workspaces", "execution_store", "fs.files", "fs.chunks", "config",
-           "delegated_ops", "annotation.runs"}  # fmt: skip
+_GLOBAL = {
+    "datasets",
+    "runs",
+    "views",
+    "workspaces",
+    "execution_store",
+    "fs.files",
+    "fs.chunks",
+    "config",
+    "delegated_ops",
+    "annotation.runs",
+}
 
 
 def documents(state, collection):
@@ -216,5 +226,6 @@ def _compare(expected, found):
 def files_below(state, place):
     """{path below a place: content} without the random parts of names."""
     start = f"{place}/"
-    return {_HEX.sub("…", path[len(start) :]): content for path, content in state.files.items()
-            if path.startswith(start)}  # fmt: skip
+    return {
+        _HEX.sub("…", path[len(start) :]): content for path, content in state.files.items() if path.startswith(start)
+    }

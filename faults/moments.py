@@ -10,8 +10,17 @@ import threading
 
 from pymongo import monitoring
 
-_COMMANDS = {"insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop", "dropIndexes",
-             "renameCollection"}  # fmt: skip
+_COMMANDS = {
+    "insert",
+    "update",
+    "delete",
+    "findAndModify",
+    "create",
+    "createIndexes",
+    "drop",
+    "dropIndexes",
+    "renameCollection",
+}
 _FILES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate"}
 _STORE = "execution_store"
 

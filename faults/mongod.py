@@ -32,9 +32,21 @@ class Mongod:
 
     def start(self):
         """Starts it, and waits until it answers."""
-        command = [_binary(), "--dbpath", str(self._folder), "--port", str(self.port), "--bind_ip", "127.0.0.1",
-                   "--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--logappend",
-                   "--logpath", str(self._folder.with_name("mongod.log"))]  # fmt: skip
+        command = [
+            _binary(),
+            "--dbpath",
+            str(self._folder),
+            "--port",
+            str(self.port),
+            "--bind_ip",
+            "127.0.0.1",
+            "--nounixsocket",
+            "--wiredTigerCacheSizeGB",
+            "0.5",
+            "--logappend",
+            "--logpath",
+            str(self._folder.with_name("mongod.log")),
+        ]
         # A session of its own: Ctrl-C on the campaign must not reach it before the campaign has ended.
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS

@@ -55,10 +55,14 @@ class Nursery:
         self._count = 0
         self._children = {}
         self._rest = b""
-        self._process = subprocess.Popen([sys.executable, "-m", "faults.nursery", str(world.root)],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=world.environment,
-                                         start_new_session=True,
-                                         stderr=open(world.root / "children.log", "a"))  # fmt: skip
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "faults.nursery", str(world.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=world.environment,
+            start_new_session=True,
+            stderr=open(world.root / "children.log", "a"),
+        )
         if not self._until(lambda: self._ready, 300):
             raise RuntimeError(f"The plugin does not load; see {world.root}/children.log.")
 
@@ -164,7 +168,7 @@ def _prepare():
     few = config(heads=2, learning_rate=2e-4, min_steps=100, max_steps=100, warm_start_steps=50)
     for preset in ("quick", "default"):
         replace(config, preset, staticmethod(lambda: few))
-    replace(importlib.import_module(f"{PLUGIN}.beta_search"), "FAST_STEPS", 20)
+    replace(importlib.import_module(f"{PLUGIN}.beta_search.search"), "FAST_STEPS", 20)
 
 
 def replace(owner, name, value):

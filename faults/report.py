@@ -62,8 +62,12 @@ class Report:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         counts = Counter(trial.outcome for trial in self.trials)
-        found = {"seed": self._seed, "seconds": round(time.monotonic() - self._start, 1), "counts": dict(counts),
-                 "trials": [asdict(trial) for trial in self.trials]}  # fmt: skip
+        found = {
+            "seed": self._seed,
+            "seconds": round(time.monotonic() - self._start, 1),
+            "counts": dict(counts),
+            "trials": [asdict(trial) for trial in self.trials],
+        }
         path.write_text(json.dumps(found, indent=1))
 
 

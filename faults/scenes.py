@@ -153,14 +153,30 @@ class Scenes:
         new, known_after = self.look()
         after = self._world.read()
         clean = self._clean(before) if name == "update_run" else contents.everything(self.base())
-        return Scene(name, operator, params, before, after, old, new, known_before, known_after, clean,
-                     found["seconds"], found["writes"], target, setting)  # fmt: skip
+        return Scene(
+            name,
+            operator,
+            params,
+            before,
+            after,
+            old,
+            new,
+            known_before,
+            known_after,
+            clean,
+            found["seconds"],
+            found["writes"],
+            target,
+            setting,
+        )
 
     def look(self, names=NAMES):
         """:class:`~.contents.RunContents` of the run that is there now, and the codes of its findings."""
         answer = self._nursery.run("ask", keys=[names.key])[names.key]
-        return (contents.run_contents(self._world.read(), names, answer),
-                {finding["code"] for finding in answer["findings"]})  # fmt: skip
+        return (
+            contents.run_contents(self._world.read(), names, answer),
+            {finding["code"] for finding in answer["findings"]},
+        )
 
     def _then(self, label, state, operator, params):
         """The state after one more operator."""

@@ -5,8 +5,17 @@ import time
 from .checks import last_line
 from .trials_kill import describe, moments
 
-_OPERATORS = ("run_elfs", "run_elfs again", "compute_scores again", "select_coreset", "choose_coreset", "update_run",
-              "delete_run", "export csv", "export fiftyone")  # fmt: skip
+_OPERATORS = (
+    "run_elfs",
+    "run_elfs again",
+    "compute_scores again",
+    "select_coreset",
+    "choose_coreset",
+    "update_run",
+    "delete_run",
+    "export csv",
+    "export fiftyone",
+)
 LONGEST_DOWN = 3.0
 END_SECONDS = 150
 """How long an operator may take to end after MongoDB is back: FiftyOne's driver waits 30 s for a server."""

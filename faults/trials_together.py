@@ -69,8 +69,11 @@ def same_key(campaign, scene, threads, wait):
     refused = [outcome for outcome in outcomes if "error" in outcome]
     if len(refused) == len(outcomes):
         reasons.append("both were refused")
-    reasons += [f"refused with: {last_line(outcome['error'])}" for outcome in refused
-                if "already running" not in last_line(outcome["error"])]  # fmt: skip
+    reasons += [
+        f"refused with: {last_line(outcome['error'])}"
+        for outcome in refused
+        if "already running" not in last_line(outcome["error"])
+    ]
     state = campaign.world.read()
     reasons += _compare(campaign, state, scene.names, scene.new, "the run", scene.known_after)
     return reasons + campaign.examiner.examine(scene)
@@ -116,5 +119,6 @@ def _as_other(run):
         name: text.replace('"elfs.', '"other.').replace('"coreset"', '"other"')
         for name, text in renamed(run.views, "Coreset", "Other").items()
     }
-    return replace(run, tags=renamed(run.tags, "coreset", "other"), saved=renamed(run.saved, "coreset", "other"),
-                   views=views)  # fmt: skip
+    return replace(
+        run, tags=renamed(run.tags, "coreset", "other"), saved=renamed(run.saved, "coreset", "other"), views=views
+    )

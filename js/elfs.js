@@ -7,44 +7,39 @@
  *
  * The view holds {table, cut}. The table comes from elfs_plugin/cuts.py and changes with the run; the cut is
  * {hard, budget, serial, chosen_beta, prior_beta} and, for the exact numbers of a released cut, scores and clusters.
+ *
+ * The App loads one plain script per plugin, so this is one file in two halves. The arithmetic knows neither React nor
+ * the page; where there is no page, in node, it is all there is, as module.exports (tests/js). The drawing follows it.
  */
 (function () {
   "use strict";
 
-  const { React, __fop__: plugins, __foo__: operators, __mui__: mui } = window;
-  // Without these the panel keeps its own sliders.
-  if (!React || !plugins?.registerComponent || !operators?.useTriggerPanelEvent) return;
-
-  const h = React.createElement;
-  const { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } = React;
-
-  const ZONES = ["hard", "coreset", "easy"];
-  const NAMES = { hard: "too hard", coreset: "coreset", easy: "too easy" };
   const MARGIN = { left: 48, right: 28, top: 26, bottom: 54 };
   const MARK_ROOM = 90; // px of the label of a mark
-  const KEY_PAUSE = 300; // ms without a key until the keyboard counts as released
 
   // Numbers
 
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  const whole = (value) => value.toLocaleString("en-US");
-  const minus = (text) => text.replace("-", "\u2212");
+  const countText = (count) => count.toLocaleString("en-US");
 
   /** Percent with as many digits as n images can tell apart. */
-  const percent = (count, n) => `${((100 * count) / n).toFixed(n >= 1e5 ? 3 : n >= 1e4 ? 2 : 1)}%`;
+  const percentText = (count, n) => `${((100 * count) / n).toFixed(n >= 1e5 ? 3 : n >= 1e4 ? 2 : 1)}%`;
 
-  const scoreText = (value) =>
-    minus(Math.abs(value) >= 1e5 ? whole(Math.round(value)) : String(Number(value.toPrecision(4))));
+  /** Four digits, but no power of ten for a large number. */
+  function scoreText(score) {
+    const text = Math.abs(score) >= 1e5 ? countText(Math.round(score)) : String(Number(score.toPrecision(4)));
+    return text.replace("-", "\u2212");
+  }
 
   /** Decimals of a percentage that bring back the same count when they are typed in again. */
-  const decimals = (n) => Math.max(2, Math.ceil(Math.log10(n)) - 1);
-  const exactPercent = (count, n) => String(Number(((100 * count) / n).toFixed(decimals(n))));
+  const percentDecimals = (n) => Math.max(2, Math.ceil(Math.log10(n)) - 1);
+  const exactPercent = (count, n) => String(Number(((100 * count) / n).toFixed(percentDecimals(n))));
 
   /** Rounded down as in pruning.py, but half a unit of the last shown digit is forgiven. */
-  const countOf = (share, n) => Math.floor((n * (share + 0.5 / 10 ** decimals(n))) / 100);
+  const countOfPercent = (percent, n) => Math.floor((n * (percent + 0.5 / 10 ** percentDecimals(n))) / 100);
 
   /** A typed number, or null. A comma is a decimal point in a percentage and a separator in a count. */
-  function parse(text, isPercent) {
+  function parseNumber(text, isPercent) {
     const plain = text.replace(/[\s%]/g, "").replace(/,/g, isPercent && !text.includes(".") ? "." : "");
     const value = plain === "" ? NaN : Number(plain);
     return Number.isFinite(value) ? value : null;
@@ -79,12 +74,12 @@
 
   const isTable = (t) => Boolean(t && t.n >= 1 && t.edges?.length > 1 && t.ranks?.length === t.edges.length);
 
-  /** What tells one ranking from another; the App hands out a new copy of the table at every patch. */
-  const signature = (t) =>
+  /** What tells one ranking from another, "" for no table; the App hands out a new copy of it at every patch. */
+  const tableKey = (t) =>
     isTable(t) ? JSON.stringify([t.n, t.score, t.edges, t.ranks, t.clusters.map((c) => [c.name, c.size])]) : "";
 
-  /** The table with each cluster's members below every rank of the grid. */
-  function prepare(table) {
+  /** The table with each cluster's members below every rank of the grid, and the size of the largest. */
+  function prepareTable(table) {
     const clusters = table.clusters.map((cluster) => {
       const below = [0];
       cluster.members.forEach((count) => below.push(below[below.length - 1] + count));
@@ -102,13 +97,24 @@
     return { value: scores[i] + share * (scores[i + 1] - scores[i]), exact: scores[i] === scores[i + 1] };
   }
 
-  /** {counts: [hard, coreset, easy] of each cluster, exact}. */
-  function clusterCounts(table, cut) {
-    const places = [cut.hard, cut.hard + cut.budget].map((rank) => {
-      const i = lastAtMost(table.grid, rank);
-      const width = (table.grid[i + 1] ?? rank) - table.grid[i];
-      return { i, share: width ? (rank - table.grid[i]) / width : 0 };
+  /** The scores of the first and the last image of the coreset as texts; `exact` are the two, where they are known. */
+  function endTexts(table, cut, exact) {
+    return [cut.hard, cut.hard + cut.budget - 1].map((rank, i) => {
+      const score = exact ? { value: exact[i], exact: true } : scoreAt(table, rank);
+      return (score.exact ? "" : "\u2248 ") + scoreText(score.value);
     });
+  }
+
+  /** {i, share}: the interval of the grid in which a rank is, and how much of the interval is below it. */
+  function gridPlace(grid, rank) {
+    const i = lastAtMost(grid, rank);
+    const width = (grid[i + 1] ?? rank) - grid[i];
+    return { i, share: width ? (rank - grid[i]) / width : 0 };
+  }
+
+  /** {counts: [hard, coreset, easy] of each cluster, exact}. The table is a prepared one. */
+  function clusterCounts(table, cut) {
+    const places = [cut.hard, cut.hard + cut.budget].map((rank) => gridPlace(table.grid, rank));
     const counts = table.clusters.map(({ below, size }) => {
       const [a, b] = places.map(({ i, share }) => Math.round(below[i] + share * ((below[i + 1] ?? size) - below[i])));
       return [a, b - a, size - b];
@@ -116,39 +122,17 @@
     return { counts, exact: places.every(({ share }) => share === 0) };
   }
 
-  const same = (a, b) => Boolean(a && b) && a.hard === b.hard && a.budget === b.budget;
+  // Cuts: {hard, budget} within 0 <= hard, 1 <= budget, hard + budget <= n
 
-  // Scales: ranks to places in [0, 1] and back, both monotone
-
-  const rankScale = (n) => ({
-    place: (rank) => rank / n,
-    rank: (place) => Math.round(clamp(place, 0, 1) * n),
-  });
-
-  /** Along the score, with each bin's images spread evenly over it. */
-  function scoreScale(ranks) {
-    const bins = ranks.length - 1;
-    return {
-      // In front of empty bins the upper cut stays at the last image before them, the lower one at the first behind.
-      place(rank, isUpper) {
-        let i = lastAtMost(ranks, rank);
-        if (isUpper) while (i > 0 && ranks[i - 1] === rank) i--;
-        return i >= bins ? 1 : (i + (rank - ranks[i]) / Math.max(ranks[i + 1] - ranks[i], 1)) / bins;
-      },
-      rank(place) {
-        const at = clamp(place, 0, 1) * bins;
-        const i = Math.min(Math.floor(at), bins - 1);
-        return Math.round(ranks[i] + (at - i) * (ranks[i + 1] - ranks[i]));
-      },
-    };
-  }
-
-  // Moves: {hard, budget} to {hard, budget}, within 0 <= hard, 1 <= budget, hard + budget <= n
-
-  function valid(cut, n) {
+  /** The nearest cut to what was sent. */
+  function validCut(cut, n) {
     const budget = clamp(Math.round(Number(cut?.budget)) || 1, 1, n);
     return { hard: clamp(Math.round(Number(cut?.hard)) || 0, 0, n - budget), budget };
   }
+
+  const sameCut = (a, b) => Boolean(a && b) && a.hard === b.hard && a.budget === b.budget;
+
+  const zoneCounts = ({ hard, budget }, n) => ({ hard, coreset: budget, easy: n - hard - budget });
 
   const shifted = (cut, hard, n) => ({ hard: clamp(hard, 0, n - cut.budget), budget: cut.budget });
 
@@ -174,23 +158,226 @@
     return [edge(0), edge(n)];
   }
 
-  /** {cut, note}: a typed number changes itself alone, up to what the other one leaves. */
-  function typed(name, value, cut, n) {
-    const { hard, budget } = cut;
-    if (name === "beta") {
-      const to = shifted(cut, countOf(value, n), n);
-      const beyond = value < 0 || countOf(value, n) > to.hard;
-      return { cut: to, note: beyond ? `\u03b2 can be 0 to ${exactPercent(n - budget, n)}% beside this budget.` : "" };
-    }
-    const wanted = name === "images" ? Math.floor(value) : countOf(value, n);
+  /** The rank a key moves a handle to, or null for any other key. */
+  function keyRank(event, rank, n) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return null;
+    const one = event.shiftKey ? Math.max(1, Math.round(n / 100)) : 1;
+    const five = Math.max(1, Math.round(n / 20));
+    const steps = { ArrowLeft: -one, ArrowDown: -one, ArrowRight: one, ArrowUp: one, PageDown: -five, PageUp: five };
+    if (event.key === "Home") return 0;
+    if (event.key === "End") return n;
+    return event.key in steps ? rank + steps[event.key] : null;
+  }
+
+  /**
+   * {cut, note} after a number was typed into the field "beta", "budget" (both in percent) or "images". It changes
+   * itself alone, up to what the other one leaves; the note says so when that is less.
+   */
+  function typed(field, value, cut, n) {
+    return field === "beta" ? typedBeta(value, cut, n) : typedBudget(value, cut, n, field === "images");
+  }
+
+  function typedBeta(percent, cut, n) {
+    const wanted = countOfPercent(percent, n);
+    const to = shifted(cut, wanted, n);
+    const isBeyond = percent < 0 || wanted > to.hard;
+    const most = exactPercent(n - cut.budget, n);
+    return { cut: to, note: isBeyond ? `\u03b2 can be 0 to ${most}% beside this budget.` : "" };
+  }
+
+  function typedBudget(value, { hard }, n, isCount) {
+    const wanted = isCount ? Math.floor(value) : countOfPercent(value, n);
     const most = n - hard;
-    const kept = clamp(wanted, 1, most);
-    const share = name === "images" ? "" : ` (${exactPercent(most, n)}%)`;
+    const budget = clamp(wanted, 1, most);
+    const share = isCount ? "" : ` (${exactPercent(most, n)}%)`;
+    const limit = `The budget can be 1 to ${countText(most)}${share}${hard ? " beside this \u03b2" : ""}.`;
+    return { cut: { hard, budget }, note: budget === wanted ? "" : limit };
+  }
+
+  // Scales: ranks to places in [0, 1] and back, both monotone
+
+  const rankScale = (n) => ({
+    place: (rank) => rank / n,
+    rank: (place) => Math.round(clamp(place, 0, 1) * n),
+  });
+
+  /** Along the score, with each bin's images spread evenly over it. `ranks` are those at the edges of the bins. */
+  function scoreScale(ranks) {
+    const bins = ranks.length - 1;
     return {
-      cut: { hard, budget: kept },
-      note: kept === wanted ? "" : `The budget can be 1 to ${whole(most)}${share}${hard ? " beside this \u03b2" : ""}.`,
+      // In front of empty bins the upper cut stays at the last image before them, the lower one at the first behind.
+      place(rank, isUpper) {
+        let i = lastAtMost(ranks, rank);
+        if (isUpper) while (i > 0 && ranks[i - 1] === rank) i--;
+        return i >= bins ? 1 : (i + (rank - ranks[i]) / Math.max(ranks[i + 1] - ranks[i], 1)) / bins;
+      },
+      rank(place) {
+        const at = clamp(place, 0, 1) * bins;
+        const i = Math.min(Math.floor(at), bins - 1);
+        return Math.round(ranks[i] + (at - i) * (ranks[i + 1] - ranks[i]));
+      },
     };
   }
+
+  /** The height of the axis of counts. One bar that dwarfs all others (scores tied at their limit) is cut off. */
+  function countRange(counts) {
+    const [first, second = 0] = [...counts].sort((a, b) => b - a);
+    return second > 0 && first > 3 * second ? 1.5 * second : Math.max(first, 1);
+  }
+
+  /** [low, high] of the axis of sorted scores, with some air below, so that the lowest one is seen. */
+  function scoreRange(edges) {
+    const ends = [edges[0], edges[edges.length - 1]];
+    const [low, high] = [Math.min(...ends), Math.max(...ends)];
+    const span = high - low || Math.abs(low) || 1;
+    return [low - 0.08 * span, low + (high > low ? span : 0.08 * span)];
+  }
+
+  // The plot has no transforms, clips, opacity or viewBox, and nothing opaque in it that moves is a rect: with any of
+  // them Chromium divides the whole page into layers again at every move, which takes longer than all the rest. So all
+  // places are absolute, in a box {left, top, width, height}, and the outline is cut at the zones by calculation.
+
+  /** The box of the axes in a plot of a width, in px. */
+  const plotBox = (total) => ({
+    left: MARGIN.left,
+    top: MARGIN.top,
+    width: Math.max(total - MARGIN.left - MARGIN.right, 40),
+    height: clamp(Math.round(total * 0.2), 150, 420),
+  });
+
+  /** The bars of the histogram: a function that draws what of them is between two x. */
+  function bars(counts, { left, top, width, height }, most) {
+    const step = width / counts.length;
+    const gap = Math.min(1, step * 0.2);
+    const base = top + height;
+    const found = counts
+      .map((count, i) => [left + i * step + gap / 2, base - clamp((count / most) * height, 1, height), count])
+      .filter(([, , count]) => count);
+    return (from, to) => found
+      .map(([x, y]) => [Math.max(x, from), Math.min(x + step - gap, to), y])
+      .map(([a, b, y]) => (b > a ? `M${a},${base}V${y}H${b}V${base}z` : ""))
+      .join("");
+  }
+
+  /** The sorted score over the ranks as an area, in the same way. `y` places a score. */
+  function area(table, { left, top, width, height }, y) {
+    const { ranks, scores } = table.quantiles;
+    const points = ranks.map((rank, i) => [left + ((rank + 0.5) / table.n) * width, y(scores[i])]);
+    const xs = [left, ...points.map(([x]) => x), left + width];
+    const ys = [y(scores[0]), ...points.map(([, at]) => at), y(scores[scores.length - 1])];
+    const base = top + height;
+    const heightAt = (x) => {
+      const i = Math.min(lastAtMost(xs, x), xs.length - 2);
+      const wide = xs[i + 1] - xs[i];
+      return ys[i] + (wide ? (x - xs[i]) / wide : 0) * (ys[i + 1] - ys[i]);
+    };
+    return (from, to) => {
+      if (!(to > from)) return "";
+      const inside = points.filter(([x]) => x > from && x < to).map(([x, at]) => `L${x},${at}`);
+      return `M${from},${base}V${heightAt(from)}${inside.join("")}L${to},${heightAt(to)}V${base}z`;
+    };
+  }
+
+  // A picture is what of the plot does not move with the cut: {scale, outline, cutOff, x, y, caption}, x and y being
+  // the ticks {at, text}: at a place along the axis, and at a height in px.
+
+  const ticksAlong = (width) => Math.max(2, Math.floor(width / 80));
+
+  function rankPicture(table, box) {
+    const [low, high] = scoreRange(table.edges);
+    const y = (score) => box.top + box.height * (1 - (score - low) / (high - low));
+    return {
+      scale: rankScale(table.n),
+      outline: area(table, box, y),
+      cutOff: null,
+      x: ticks(0, 100, Math.min(ticksAlong(box.width), 10)).map((v) => ({ at: v / 100, text: `${v}%` })),
+      y: ticks(low, high, 3).map((v) => ({ at: y(v), text: scoreText(v) })),
+      caption: box.width > 420 ? `${table.score}, sorted, over the rank` : `${table.score} by rank`,
+    };
+  }
+
+  function scorePicture(table, box) {
+    const { counts, edges } = table;
+    const [first, last] = [edges[0], edges[edges.length - 1]];
+    const place = (score) => (last === first ? 0.5 : (score - first) / (last - first));
+    const most = countRange(counts);
+    return {
+      scale: scoreScale(table.ranks),
+      outline: bars(counts, box, most),
+      cutOff: cutOffBar(counts, most),
+      x: ticks(Math.min(first, last), Math.max(first, last), ticksAlong(box.width))
+        .map((v) => ({ at: place(v), text: scoreText(v) })),
+      y: ticks(0, most, 3)
+        .filter(Number.isInteger)
+        .map((v) => ({ at: box.top + box.height * (1 - v / most), text: countText(v) })),
+      caption: box.width > 420 ? `images over ${table.score}` : table.score,
+    };
+  }
+
+  /** {from, step, count} of the bar that is higher than the axis, or null. */
+  function cutOffBar(counts, most) {
+    const i = counts.findIndex((count) => count > most);
+    return i < 0 ? null : { from: i / counts.length, step: 1 / counts.length, count: counts[i] };
+  }
+
+  /** {name, beta, x} of each mark that is a β, from left to right; x in px from the left end of the axis. */
+  function placeMarks(betas, scale, n, width) {
+    return Object.entries(betas)
+      .filter(([, beta]) => typeof beta === "number" && beta >= 0 && beta <= 1)
+      .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }))
+      .sort((a, b) => a.x - b.x);
+  }
+
+  const markText = ({ name, beta }) => `${name} \u03b2 ${Number((100 * beta).toPrecision(3))}%`;
+
+  /** Labels of at most two placed marks: {x, text, isLeft}; one for both where two would run into each other. */
+  function markLabels(marks, width) {
+    const [first, second] = marks;
+    const hasRoomLeft = ({ x }) => x >= MARK_ROOM - MARGIN.left;
+    const hasRoomRight = ({ x }) => x <= width - MARK_ROOM + MARGIN.right;
+    if (second) {
+      const gap = second.x - first.x;
+      const atEnd = !hasRoomLeft(first) || !hasRoomRight(second);
+      if (gap < 12 || (atEnd && gap < MARK_ROOM + 8)) {
+        const isLeft = second.x > width - 2 * MARK_ROOM;
+        return [{ x: isLeft ? first.x : second.x, text: marks.map(markText).join(", "), isLeft }];
+      }
+    }
+    const ofTwo = (mark) => Boolean(second) && mark === first && mark.x > MARK_ROOM - MARGIN.left;
+    return marks.map((mark) => ({ x: mark.x, text: markText(mark), isLeft: !hasRoomRight(mark) || ofTwo(mark) }));
+  }
+
+  /** What a screen reader says of the handles; `first` and `last` are the scores at the ends of the coreset. */
+  function handleTexts(cut, n, score, [first, last]) {
+    const images = (count) => `${countText(count)} of ${countText(n)} images`;
+    return {
+      hard: `\u03b2 ${percentText(cut.hard, n)}, ${images(cut.hard)} too hard; kept from ${score} ${first}`,
+      easy: `budget ${percentText(cut.budget, n)}, ${images(cut.budget)}; kept to ${score} ${last}`,
+    };
+  }
+
+  if (typeof window === "undefined") {
+    module.exports = {
+      area, bars, clusterCounts, countOfPercent, countRange, countText, endTexts, exactPercent, handleTexts, isTable,
+      keyRank, lastAtMost, markLabels, moved, parseNumber, percentText, placeMarks, plotBox, prepareTable, rankPicture,
+      rankScale, reach, sameCut, scoreAt, scorePicture, scoreRange, scoreScale, scoreText, tableKey, ticks, typed,
+      validCut, zoneCounts,
+    };
+    return;
+  }
+
+  // From here on the App is there.
+
+  const { React, __fop__: plugins, __foo__: operators, __mui__: mui } = window;
+  // Without these the panel keeps its own sliders.
+  if (!React || !plugins?.registerComponent || !operators?.useTriggerPanelEvent) return;
+
+  const h = React.createElement;
+  const { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } = React;
+
+  const ZONES = ["hard", "coreset", "easy"];
+  const NAMES = { hard: "too hard", coreset: "coreset", easy: "too easy" };
+  const KEY_PAUSE = 300; // ms without a key until the keyboard counts as released
 
   // Hooks
 
@@ -233,7 +420,7 @@
    */
   function useCut(table, key, incoming, send) {
     const n = table.n;
-    const [cut, setCut] = useState(() => valid(incoming, n));
+    const [cut, setCut] = useState(() => validCut(incoming, n));
     const live = useRef(cut);
     const known = useRef({ key, serial: incoming?.serial ?? 0, cut });
     const held = useRef(false);
@@ -253,7 +440,7 @@
       const from = latest.current;
       const isOther = known.current.key !== key;
       if (!from || (!isOther && (held.current || (from.serial ?? 0) < known.current.serial))) return;
-      const next = valid(from, n);
+      const next = validCut(from, n);
       known.current = { key, serial: from.serial ?? 0, cut: next };
       if (isOther) held.current = false;
       apply(next);
@@ -261,7 +448,7 @@
 
     const commit = useCallback(() => {
       held.current = false;
-      if (same(live.current, known.current.cut)) return adopt();
+      if (sameCut(live.current, known.current.cut)) return adopt();
       const serial = Math.max(known.current.serial, latest.current?.serial ?? 0) + 1;
       known.current = { key, serial, cut: live.current };
       send({ hard: live.current.hard, budget: live.current.budget, serial });
@@ -281,90 +468,11 @@
 
   // Parts
 
-  /** The height of the axis of counts. One bar that dwarfs all others (scores tied at their limit) is cut off. */
-  function countRange(counts) {
-    const [first, second = 0] = [...counts].sort((a, b) => b - a);
-    return second > 0 && first > 3 * second ? 1.5 * second : Math.max(first, 1);
-  }
-
-  // The plot has no transforms, clips, opacity or viewBox, and nothing opaque in it that moves is a rect: with any of
-  // them Chromium divides the whole page into layers again at every move, which takes longer than all the rest. So all
-  // places are absolute, in a box {left, top, width, height}, and the outline is cut at the zones by calculation.
-
-  /** The bars of the histogram: from x to a function that draws what of them is between two places. */
-  function bars(counts, { left, top, width, height }, most) {
-    const step = width / counts.length;
-    const gap = Math.min(1, step * 0.2);
-    const base = top + height;
-    const found = counts
-      .map((count, i) => [left + i * step + gap / 2, base - clamp((count / most) * height, 1, height), count])
-      .filter(([, , count]) => count);
-    return (from, to) => found
-      .map(([x, y]) => [Math.max(x, from), Math.min(x + step - gap, to), y])
-      .map(([a, b, y]) => (b > a ? `M${a},${base}V${y}H${b}V${base}z` : ""))
-      .join("");
-  }
-
-  /** The sorted score over the ranks as an area, in the same way. `y` places a score. */
-  function area(table, { left, top, width, height }, y) {
-    const { ranks, scores } = table.quantiles;
-    const points = ranks.map((rank, i) => [left + ((rank + 0.5) / table.n) * width, y(scores[i])]);
-    const xs = [left, ...points.map(([x]) => x), left + width];
-    const ys = [y(scores[0]), ...points.map(([, at]) => at), y(scores[scores.length - 1])];
-    const base = top + height;
-    const heightAt = (x) => {
-      const i = Math.min(lastAtMost(xs, x), xs.length - 2);
-      const wide = xs[i + 1] - xs[i];
-      return ys[i] + (wide ? (x - xs[i]) / wide : 0) * (ys[i + 1] - ys[i]);
-    };
-    return (from, to) => {
-      if (!(to > from)) return "";
-      const inside = points.filter(([x]) => x > from && x < to).map(([x, at]) => `L${x},${at}`);
-      return `M${from},${base}V${heightAt(from)}${inside.join("")}L${to},${heightAt(to)}V${base}z`;
-    };
-  }
-
-  /** [low, high] of the axis of sorted scores, with some air below, so that the lowest one is seen. */
-  function scoreRange(table) {
-    const ends = [table.edges[0], table.edges[table.edges.length - 1]];
-    const low = Math.min(...ends);
-    const span = Math.max(...ends) - low || Math.abs(low) || 1;
-    return [low - 0.08 * span, low + (Math.max(...ends) > low ? span : 0.08 * span)];
-  }
-
-  /** What does not move with the cut: outline, ticks. Computed once per table, width and kind of axis. */
-  function usePicture(table, byRank, box) {
-    const { left, top, width, height } = box;
-    return useMemo(() => {
-      const first = table.edges[0];
-      const last = table.edges[table.edges.length - 1];
-      const room = Math.max(2, Math.floor(width / 80));
-      if (byRank) {
-        const [low, high] = scoreRange(table);
-        const y = (score) => top + height * (1 - (score - low) / (high - low));
-        return {
-          scale: rankScale(table.n),
-          outline: area(table, box, y),
-          x: ticks(0, 100, Math.min(room, 10)).map((v) => ({ at: v / 100, text: `${v}%` })),
-          y: ticks(low, high, 3).map((v) => ({ at: y(v), text: scoreText(v) })),
-          caption: width > 420 ? `${table.score}, sorted, over the rank` : `${table.score} by rank`,
-        };
-      }
-      const bins = table.counts.length;
-      const most = countRange(table.counts);
-      const cutOff = table.counts.findIndex((count) => count > most);
-      const place = (v) => (last === first ? 0.5 : (v - first) / (last - first));
-      return {
-        scale: scoreScale(table.ranks),
-        outline: bars(table.counts, box, most),
-        cutOff: cutOff < 0 ? null : { from: cutOff / bins, step: 1 / bins, count: table.counts[cutOff] },
-        x: ticks(Math.min(first, last), Math.max(first, last), room).map((v) => ({ at: place(v), text: scoreText(v) })),
-        y: ticks(0, most, 3)
-          .filter(Number.isInteger)
-          .map((v) => ({ at: top + height * (1 - v / most), text: whole(v) })),
-        caption: width > 420 ? `images over ${table.score}` : table.score,
-      };
-    }, [table, byRank, left, top, width, height]);
+  /** The picture is computed once per table, size and kind of axis. */
+  function usePicture(table, byRank, { left, top, width, height }) {
+    return useMemo(
+      () => (byRank ? rankPicture : scorePicture)(table, { left, top, width, height }),
+      [table, byRank, left, top, width, height]);
   }
 
   function Axes({ picture, box: { left, top, width, height } }) {
@@ -397,35 +505,13 @@
     return h("g", { "data-cut-off": count },
       h("path", { className: "elfs-gap", d: `M${x - 2},${top + 22}l${wide + 4},-6` }),
       h("text", {
-        x: isRight ? x - 5 : x + wide + 5, y: top + 12, textAnchor: isRight ? "end" : "start" }, whole(count)));
-  }
-
-  /** Labels of one or two marks: {x, text, isLeft}; one label for both where two would run into each other. Places are
-   *  from the left end of the axis. */
-  function markLabels(marks, width) {
-    const text = ({ name, beta }) => `${name} \u03b2 ${Number((100 * beta).toPrecision(3))}%`;
-    const [first, second] = marks;
-    if (second) {
-      const gap = second.x - first.x;
-      const atEnd = first.x < MARK_ROOM - MARGIN.left || second.x > width - MARK_ROOM + MARGIN.right;
-      const isLeft = second.x > width - 2 * MARK_ROOM;
-      if (gap < 12 || (atEnd && gap < MARK_ROOM + 8)) {
-        return [{ x: isLeft ? first.x : second.x, text: marks.map(text).join(", "), isLeft }];
-      }
-    }
-    return marks.map((mark, i) => {
-      const isLeft = mark.x > width - MARK_ROOM + MARGIN.right || (i === 0 && Boolean(second) && mark.x > MARK_ROOM - MARGIN.left);
-      return { x: mark.x, text: text(mark), isLeft };
-    });
+        x: isRight ? x - 5 : x + wide + 5, y: top + 12, textAnchor: isRight ? "end" : "start" }, countText(count)));
   }
 
   /** Where a search found β and where it usually is, below the axis. */
   function Marks({ found, usual, scale, n, box: { left, top, width, height } }) {
     const base = top + height;
-    const marks = Object.entries({ found, usual })
-      .filter(([, beta]) => typeof beta === "number" && beta >= 0 && beta <= 1)
-      .map(([name, beta]) => ({ name, beta, x: scale.place(Math.floor(beta * n + 1e-9)) * width }))
-      .sort((a, b) => a.x - b.x);
+    const marks = placeMarks({ found, usual }, scale, n, width);
     return h("g", null,
       marks.map(({ name, x }) => h("g", { key: name, "data-mark": name },
         h("line", { x1: left + x, x2: left + x, y1: top, y2: base, className: "elfs-mark" }),
@@ -471,17 +557,6 @@
     h("rect", { className: "elfs-grip", ...grip(0) }),
     h("rect", { className: "elfs-ring", ...grip(4) }),
     [-4, 0, 4].map(groove));
-  }
-
-  /** The rank a key moves a handle to, or null for any other key. */
-  function keyRank(event, rank, n) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return null;
-    const one = event.shiftKey ? Math.max(1, Math.round(n / 100)) : 1;
-    const five = Math.max(1, Math.round(n / 20));
-    const steps = { ArrowLeft: -one, ArrowDown: -one, ArrowRight: one, ArrowUp: one, PageDown: -five, PageUp: five };
-    if (event.key === "Home") return 0;
-    if (event.key === "End") return n;
-    return event.key in steps ? rank + steps[event.key] : null;
   }
 
   /** What a pointer does to the cut: {start(part), follow, finish, gesture}. `xs` are the places of the two cuts. */
@@ -549,14 +624,12 @@
     const n = table.n;
     const { cut } = state;
     const end = cut.hard + cut.budget;
-    const width = Math.max(total - MARGIN.left - MARGIN.right, 40);
-    const height = clamp(Math.round(total * 0.2), 150, 420);
-    const box = { left: MARGIN.left, top: MARGIN.top, width, height };
+    const box = plotBox(total);
     const svg = useRef(null);
     const id = useId();
     const picture = usePicture(table, byRank, box);
     const { scale } = picture;
-    const xs = [scale.place(cut.hard, false), scale.place(end, true)].map((place) => box.left + place * width);
+    const xs = [scale.place(cut.hard, false), scale.place(end, true)].map((place) => box.left + place * box.width);
     const band = { x: xs[0], width: Math.max(xs[1] - xs[0], 0) };
     const { start, follow, finish, gesture } = usePointer(svg, state, { scale, box, xs, lock, n });
     const keys = useKeys(state, gesture, lock, n);
@@ -567,19 +640,19 @@
     const hatch = { id: `${id}-hatch`, width: 6, height: 6, patternUnits: "userSpaceOnUse",
       patternTransform: "rotate(45)" };
     return h("svg", {
-      ref: svg, className: "elfs-plot", width: total, height: height + MARGIN.top + MARGIN.bottom,
+      ref: svg, className: "elfs-plot", width: total, height: MARGIN.top + box.height + MARGIN.bottom,
       onPointerMove: follow, onPointerUp: finish, onPointerCancel: finish, onLostPointerCapture: finish },
     h("defs", null, h("pattern", hatch,
       h("rect", { width: 6, height: 6, className: "elfs-hard" }),
       h("line", { y2: 6, x1: 1, x2: 1, className: "elfs-hatch" }))),
     h(Axes, { picture, box }),
-    h("rect", { ...band, className: "elfs-band", y: box.top, height }),
+    h("rect", { ...band, className: "elfs-band", y: box.top, height: box.height }),
     h(Zones, { xs, box, outline: picture.outline, id }),
     picture.cutOff && h(CutOff, { ...picture.cutOff, box }),
     h(Marks, { ...marks, scale, n, box }),
     h("rect", {
       ...band, className: lock === "beta" ? "elfs-grab" : "elfs-grab elfs-movable", "data-cut": "band",
-      y: 0, height: height + box.top, onPointerDown: lock === "beta" ? undefined : start("band") }),
+      y: 0, height: box.top + box.height, onPointerDown: lock === "beta" ? undefined : start("band") }),
     handle("hard", xs[0], [22, inner], cut.hard),
     handle("easy", xs[1], [inner, 22], end));
   }
@@ -626,8 +699,8 @@
       key: zone, type: "button", className: "elfs-button elfs-zone", "data-zone": zone, "data-count": counts[zone],
       title: "Show these images in the grid", onClick: () => onZone(zone) },
     h("span", null, h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }), NAMES[zone]),
-    h("span", null, h("strong", null, whole(counts[zone])), " ",
-      h("span", { className: "elfs-share" }, percent(counts[zone], n))));
+    h("span", null, h("strong", null, countText(counts[zone])), " ",
+      h("span", { className: "elfs-share" }, percentText(counts[zone], n))));
     return h("div", { className: "elfs-zones" }, ZONES.map(button));
   }
 
@@ -640,8 +713,8 @@
     const line = ({ label, name, size }, i) => {
       const [hard, kept, easy] = counts[i];
       const [a, b] = [(100 * hard) / size, (100 * (hard + kept)) / size];
-      const words = `${name}: ${about}${whole(hard)} too hard, ${about}${whole(kept)} coreset, ` +
-        `${about}${whole(easy)} too easy, of ${whole(size)}`;
+      const words = `${name}: ${about}${countText(hard)} too hard, ${about}${countText(kept)} coreset, ` +
+        `${about}${countText(easy)} too easy, of ${countText(size)}`;
       const background = `linear-gradient(to right, var(--elfs-hard) ${a}%, var(--elfs-coreset) ${a}% ${b}%, ` +
         `var(--elfs-easy) ${b}%)`;
       return h("div", {
@@ -650,8 +723,8 @@
       h("span", { className: "elfs-cluster-name" }, name),
       h("span", null,
         h("span", { className: "elfs-bar", style: { width: `${(100 * size) / table.largest}%`, background } })),
-      h("span", { className: "elfs-number" }, whole(kept)),
-      h("span", { className: "elfs-number elfs-share" }, whole(size)));
+      h("span", { className: "elfs-number" }, countText(kept)),
+      h("span", { className: "elfs-number elfs-share" }, countText(size)));
     };
     return h("div", null,
       h("div", { className: "elfs-heading" },
@@ -659,7 +732,7 @@
         h("span", { className: "elfs-share" }, `${about}in the coreset, of all`)),
       h("div", { className: "elfs-clusters", role: "list" }, table.clusters.map(line)),
       more > 0 &&
-        h("div", { className: "elfs-share" }, `and ${whole(more)} more with ${whole(table.more.size)} images`));
+        h("div", { className: "elfs-share" }, `and ${countText(more)} more with ${countText(table.more.size)} images`));
   }
 
   /** `texts` are what was typed, {count, text} of a field, shown as long as the count is still that. */
@@ -676,13 +749,13 @@
     return h("div", { className: "elfs-controls" },
       h("div", { className: "elfs-group" },
         "\u03b2",
-        field("beta", "\u03b2 in percent", shown("beta", cut.hard), `% \u00b7 ${whole(cut.hard)} images`, 72),
+        field("beta", "\u03b2 in percent", shown("beta", cut.hard), `% \u00b7 ${countText(cut.hard)} images`, 72),
         hold("beta", "Hold \u03b2 while dragging"),
         beside("beta")),
       h("div", { className: "elfs-group" },
         "Budget",
         field("budget", "Budget in percent", shown("budget", cut.budget), "%", 72),
-        field("images", "Budget in images", whole(cut.budget), "images", 84),
+        field("images", "Budget in images", countText(cut.budget), "images", 84),
         hold("budget", "Hold the budget while dragging"),
         beside("budget", "images")),
       h("div", { className: "elfs-group elfs-axes", role: "group", "aria-label": "Horizontal axis" },
@@ -690,50 +763,43 @@
   }
 
   /** Everything that needs a table. */
-  function Cuts({ table, tableKey, incoming, view, trigger, width, onRender }) {
+  function Cuts({ table, rankingKey, incoming, view, trigger, width, onRender }) {
     const n = table.n;
     const { stamp } = view; // what this page was drawn with: tabs of a browser share the rest
     const send = useCallback((cut) => view.on_commit && trigger(view.on_commit, { ...cut, stamp }),
       [trigger, view.on_commit, stamp]);
-    const state = useCut(table, tableKey, incoming, send);
+    const state = useCut(table, rankingKey, incoming, send);
     const [lock, setLock] = useState("budget");
     const [byRank, setByRank] = useState(false);
     const [note, setNote] = useState(null);
-    const [kept, setKept] = useState({});
-    const cut = valid(state.cut, n);
-    const told = same(cut, incoming) ? incoming : null;
-    const [first, last] = [cut.hard, cut.hard + cut.budget - 1].map((rank, i) => {
-      const { value, exact } = told?.scores ? { value: told.scores[i], exact: true } : scoreAt(table, rank);
-      return (exact ? "" : "\u2248 ") + scoreText(value);
-    });
+    const [typedTexts, setTypedTexts] = useState({});
+    const cut = validCut(state.cut, n);
+    const told = sameCut(cut, incoming) ? incoming : null;
+    const ends = endTexts(table, cut, told?.scores);
     useEffect(onRender);
 
     const onTyped = (name, text) => {
-      const value = parse(text, name !== "images");
+      const value = parseNumber(text, name !== "images");
       if (value === null) return setNote({ name, text: "Type a number.", cut: state.live.current });
       const { cut: to, note: limit } = typed(name, value, state.live.current, n);
       setNote(limit ? { name, text: limit, cut: to } : null);
       const count = name === "beta" ? to.hard : to.budget;
-      setKept({ ...kept, [name]: limit ? null : { count, text: String(value) } });
+      setTypedTexts({ ...typedTexts, [name]: limit ? null : { count, text: String(value) } });
       state.apply(to);
       return state.commit();
     };
     const onZone = (zone) => view.on_zone && trigger(view.on_zone, { zone, stamp });
     const onLock = (name) => setLock(lock === name ? null : name);
-    const texts = {
-      hard: `\u03b2 ${percent(cut.hard, n)}, ${whole(cut.hard)} of ${whole(n)} images too hard; kept from ` +
-        `${table.score} ${first}`,
-      easy: `budget ${percent(cut.budget, n)}, ${whole(cut.budget)} of ${whole(n)} images; kept to ` +
-        `${table.score} ${last}`,
-    };
-    const counts = { hard: cut.hard, coreset: cut.budget, easy: n - cut.hard - cut.budget };
+    const texts = handleTexts(cut, n, table.score, ends);
     const marks = { found: incoming.chosen_beta, usual: incoming.prior_beta };
     return h(React.Fragment, null,
-      h(ZoneButtons, { counts, n, onZone }),
+      h(ZoneButtons, { counts: zoneCounts(cut, n), n, onZone }),
       width > 0 && h(Plot, { table, state: { ...state, cut }, lock, byRank, width, texts, marks }),
-      h(Controls, { cut, n, lock, byRank, texts: kept, note: same(note?.cut, cut) ? note : null, onTyped, onLock, onAxis: setByRank }),
+      h(Controls, {
+        cut, n, lock, byRank, texts: typedTexts, note: sameCut(note?.cut, cut) ? note : null,
+        onTyped, onLock, onAxis: setByRank }),
       h("div", { className: "elfs-readout" },
-        h("span", { "data-scores": "" }, `kept: ${table.score} ${first} to ${last}`)),
+        h("span", { "data-scores": "" }, `kept: ${table.score} ${ends.join(" to ")}`)),
       h(Clusters, { table, cut, exact: told?.clusters }));
   }
 
@@ -746,8 +812,8 @@
     const renders = useRef(0);
     const width = useWidth(root);
     const style = useColors();
-    const tableKey = useMemo(() => signature(table), [table]);
-    const ready = useMemo(() => (tableKey ? prepare(table) : null), [tableKey]); // the key stands for the content
+    const key = useMemo(() => tableKey(table), [table]);
+    const ready = useMemo(() => (key ? prepareTable(table) : null), [key]); // the key stands for the content
     const onRender = useCallback(() => root.current?.setAttribute("data-renders", ++renders.current), []);
     // Again where it was not heard: a word may get lost, and another tab of the browser starts anew for all of them.
     useEffect(() => void (!view.heard && view.on_ready && trigger(view.on_ready, {})), [view.heard]);
@@ -755,7 +821,7 @@
       ref: root, className: "elfs-cuts", role: "group", "aria-label": "Cuts through the ranking", style,
       onKeyDown: (event) => event.stopPropagation() }, // the App's own shortcuts must not hear the arrow keys
     h("style", null, STYLE),
-    ready && cut && h(Cuts, { table: ready, tableKey, incoming: cut, view, trigger, width, onRender }));
+    ready && cut && h(Cuts, { table: ready, rankingKey: key, incoming: cut, view, trigger, width, onRender }));
   }
 
   const STYLE = `

@@ -21,8 +21,14 @@ class Audit(ElfsOperator):
         for field in fields:
             view.add_choice(field, label=field)
         default = "ground_truth" if "ground_truth" in fields else None
-        prop = inputs.str("truth_field", default=default, required=False, label="True labels", view=view,
-                          description="A Classification, or a field of texts, whole numbers or booleans")  # fmt: skip
+        prop = inputs.str(
+            "truth_field",
+            default=default,
+            required=False,
+            label="True labels",
+            view=view,
+            description="A Classification, or a field of texts, whole numbers or booleans",
+        )
         check(prop, runs.truth_path, ctx.dataset, ctx.params.get("truth_field") or default)
         whole_number_input(ctx, inputs, "seeds", 5, 1, 50, "Seeds", "Held-out splits; more give steadier numbers")
         seed_input(inputs)
@@ -31,5 +37,6 @@ class Audit(ElfsOperator):
         from ..elfs_plugin import runs
 
         field = ctx.params.get("truth_field") or "ground_truth"
-        return runs.audit(ctx.dataset, truth_field=field, **pick(ctx.params, "key", "seeds", "seed", "device"),
-                          sinks=sinks)  # fmt: skip
+        return runs.audit(
+            ctx.dataset, truth_field=field, **pick(ctx.params, "key", "seeds", "seed", "device"), sinks=sinks
+        )

@@ -331,5 +331,11 @@ def add_progress_choice(inputs):
     choices = types.RadioGroup()
     choices.add_choice("panel", label="In the ELFS panel: the App stays usable, and the job can be cancelled")
     choices.add_choice("dialog", label="In a dialog over the App")
-    inputs.enum("progress", choices.values() + ["terminal"], default="panel", required=False, label="Show progress",
-                view=choices)  # fmt: skip
+    inputs.enum(
+        "progress",
+        choices.values() + ["terminal"],
+        default="panel",
+        required=False,
+        label="Show progress",
+        view=choices,
+    )

@@ -18,8 +18,9 @@ class BudgetCurve(ElfsOperator):
         from ..elfs_plugin import runs
 
         key, ready = run_input(ctx, inputs, "scores", "a budget curve")
-        prop = inputs.str("budgets", required=False, label="Budgets",
-                          description="Images or percent: 100, 500, 10%. Empty: a ladder")  # fmt: skip
+        prop = inputs.str(
+            "budgets", required=False, label="Budgets", description="Images or percent: 100, 500, 10%. Empty: a ladder"
+        )
         if ready:
             n = runs.load_record(ctx.dataset, key).stages["scores"]["scored"]
             check(prop, _check_budgets, ctx.params.get("budgets"), n)
@@ -35,8 +36,9 @@ class BudgetCurve(ElfsOperator):
 
         options = pick(ctx.params, "key", "repeats", "seed", "device")
         beta = ctx.params.get("beta", BETA) if _sets_beta(ctx.params) else None
-        return runs.budget_curve(ctx.dataset, budgets=_budgets(ctx.params.get("budgets")), beta=beta, **options,
-                                 sinks=sinks)  # fmt: skip
+        return runs.budget_curve(
+            ctx.dataset, budgets=_budgets(ctx.params.get("budgets")), beta=beta, **options, sinks=sinks
+        )
 
 
 def _beta_input(ctx, inputs):
@@ -64,13 +66,13 @@ def _sets_beta(params):
 
 def _budgets(text):
     """Budgets of a text; None for the default ladder."""
-    from ..elfs_plugin.pruning import parse_budgets
+    from ..elfs_plugin.pruning.zones import parse_budgets
 
     return parse_budgets(text) if text and text.strip() else None
 
 
 def _check_budgets(text, n):
-    from ..elfs_plugin.pruning import resolve_budget
+    from ..elfs_plugin.pruning.zones import resolve_budget
 
     for budget in _budgets(text) or []:
         resolve_budget(budget, n)

@@ -22,8 +22,14 @@ class CompareCoresets(ElfsOperator):
         given = ctx.params.get("members") or []
         # The App's list holds texts; the panel and Python may name settings by a dict.
         kind = types.String() if all(isinstance(member, str) for member in given) else types.Object()
-        prop = inputs.list("members", kind, required=False, label="Coresets", view=choices,
-                           description="Choose two to ten, or type settings: <run>@beta=0.2,budget=100")  # fmt: skip
+        prop = inputs.list(
+            "members",
+            kind,
+            required=False,
+            label="Coresets",
+            view=choices,
+            description="Choose two to ten, or type settings: <run>@beta=0.2,budget=100",
+        )
         check(prop, runs.check_members, ctx.dataset, given)
         whole_number_input(ctx, inputs, "seeds", 5, 1, 50, "Seeds", "Held-out splits, and random subsets of each size")
         seed_input(inputs)

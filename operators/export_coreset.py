@@ -25,11 +25,20 @@ class ExportCoreset(ElfsOperator):
             formats.add_choice(name, label=label)
         inputs.enum("format", formats.values(), default="csv", required=False, label="Format", view=formats)
         inputs.enum("zone", list(ZONES), default="coreset", required=False, label="What")
-        path = inputs.str("path", required=False, label="Path",
-                          description="Absolute path where the App runs: a file for CSV, else a folder")  # fmt: skip
+        path = inputs.str(
+            "path",
+            required=False,
+            label="Path",
+            description="Absolute path where the App runs: a file for CSV, else a folder",
+        )
         check(path, _check_path, ctx)
-        inputs.bool("overwrite", default=False, required=False, label="Replace an earlier export",
-                    description="Only what ELFS exported and nobody changed since is ever replaced")  # fmt: skip
+        inputs.bool(
+            "overwrite",
+            default=False,
+            required=False,
+            label="Replace an earlier export",
+            description="Only what ELFS exported and nobody changed since is ever replaced",
+        )
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs

@@ -20,8 +20,13 @@ def key_input(ctx, inputs):
     from ..elfs_plugin.runs.names import check_key_text
     from ..elfs_plugin.runs.record import check_key
 
-    prop = inputs.str("key", default="elfs", required=False, label="Run key",
-                      description="Names the run and the field its results go to")  # fmt: skip
+    prop = inputs.str(
+        "key",
+        default="elfs",
+        required=False,
+        label="Run key",
+        description="Names the run and the field its results go to",
+    )
     key = ctx.params.get("key") or "elfs"
     # A run that exists may have a name that a new one may not.
     if ctx.dataset.has_run(key) or check(prop, check_key_text, key):
@@ -48,13 +53,23 @@ def encoder_inputs(ctx, inputs):
     view = types.AutocompleteView(allow_user_input=True)
     for value, label in ENCODERS:
         view.add_choice(value, label=value, description=label)
-    prop = inputs.str("encoder", default="pixels", required=False, label="Encoder", view=view,
-                      description="pixels, timm:<model>, open_clip:<model>/<tag> or zoo:<zoo model>")  # fmt: skip
+    prop = inputs.str(
+        "encoder",
+        default="pixels",
+        required=False,
+        label="Encoder",
+        view=view,
+        description="pixels, timm:<model>, open_clip:<model>/<tag> or zoo:<zoo model>",
+    )
     encoder = ctx.params.get("encoder") or "pixels"
     check(prop, check_encoder, encoder)
     if takes_weights(encoder) or "weights" in ctx.params:
-        prop = inputs.str("weights", required=False, label="Local weights file",
-                          description="A checkpoint on the machine of the App; empty: from the model hub")  # fmt: skip
+        prop = inputs.str(
+            "weights",
+            required=False,
+            label="Local weights file",
+            description="A checkpoint on the machine of the App; empty: from the model hub",
+        )
         check(prop, check_weights, ctx.params.get("weights"), encoder)
 
 
@@ -118,8 +133,14 @@ def vector_field_input(ctx, inputs, collection, name="embeddings_field", key=Non
     dropdown = types.DropdownView()
     for field in found:
         dropdown.add_choice(field, label=field)
-    prop = inputs.str(name, default=default, required=False, label="Embeddings", view=dropdown,
-                      description="A vector field of the dataset")  # fmt: skip
+    prop = inputs.str(
+        name,
+        default=default,
+        required=False,
+        label="Embeddings",
+        view=dropdown,
+        description="A vector field of the dataset",
+    )
 
     def exists():
         chosen = ctx.params.get(name) or default
@@ -137,7 +158,7 @@ def neighbors_input(inputs):
 
 
 def clusters_input(ctx, inputs, collection):
-    from ..elfs_plugin.clustering import validate_num_clusters
+    from ..elfs_plugin.clustering.pseudo_labels import validate_num_clusters
     from ..elfs_plugin.runs.stages import suggested_clusters
 
     mode = types.RadioGroup()
@@ -149,8 +170,13 @@ def clusters_input(ctx, inputs, collection):
         inputs.view("clusters_note", types.Notice(label=note))
     else:
         default = suggested_clusters(collection)
-        prop = inputs.int("num_clusters", default=default, required=False, label="Number of clusters",
-                          description="The number of classes you expect")  # fmt: skip
+        prop = inputs.int(
+            "num_clusters",
+            default=default,
+            required=False,
+            label="Number of clusters",
+            description="The number of classes you expect",
+        )
         check(prop, validate_num_clusters, ctx.params.get("num_clusters", default), collection.count())
     preset = types.DropdownView()
     preset.add_choice("auto", label="auto: quick")
@@ -171,16 +197,20 @@ def clusters_of(params, collection):
 
 def budget_inputs(ctx, inputs, n):
     """The budget as a percentage or as a number of images of n; returns it resolved, or None when invalid."""
-    from ..elfs_plugin.pruning import resolve_budget
+    from ..elfs_plugin.pruning.zones import resolve_budget
 
     unit = types.RadioGroup()
     unit.add_choice("percent", label="Percent")
     unit.add_choice("images", label="Images")
     inputs.enum("budget_unit", unit.values(), default="percent", required=False, label="Budget in", view=unit)
-    prop = inputs.float("budget", default=10, required=False, label="Budget",
-                        description=f"How many of the {n:,} images to keep")  # fmt: skip
-    return resolve_budget(budget_of(ctx.params), n) if check(prop, lambda: resolve_budget(budget_of(ctx.params), n)) \
-        else None  # fmt: skip
+    prop = inputs.float(
+        "budget", default=10, required=False, label="Budget", description=f"How many of the {n:,} images to keep"
+    )
+    return (
+        resolve_budget(budget_of(ctx.params), n)
+        if check(prop, lambda: resolve_budget(budget_of(ctx.params), n))
+        else None
+    )
 
 
 def budget_of(params):
@@ -189,7 +219,7 @@ def budget_of(params):
     Forms send ``budget_unit``; without it (Python) a fraction up to 1 or a count is meant.
     """
     from ..elfs_plugin.errors import InvalidInput
-    from ..elfs_plugin.pruning import as_budget
+    from ..elfs_plugin.pruning.zones import as_budget
 
     unit = params.get("budget_unit") or ("percent" if "budget" not in params else None)
     given = params.get("budget", 10)
@@ -211,7 +241,7 @@ def budget_of(params):
 
 def beta_inputs(ctx, inputs, budget, n, searched=None):
     """β: found by the search or set by hand; validated against the budget."""
-    from ..elfs_plugin.pruning import resolve_beta
+    from ..elfs_plugin.pruning.zones import resolve_beta
 
     choices = types.RadioGroup()
     auto = "Use the β of the last search" if searched is not None else "Search β on the pseudo-labels"
@@ -219,8 +249,9 @@ def beta_inputs(ctx, inputs, budget, n, searched=None):
     choices.add_choice("manual", label="Set β by hand")
     inputs.enum("beta_mode", choices.values(), default="auto", required=False, label="β", view=choices)
     if beta_mode(ctx.params) == "manual":
-        prop = inputs.float("beta", default=0.2, required=False, label="β",
-                            description="Fraction of all images dropped as too hard")  # fmt: skip
+        prop = inputs.float(
+            "beta", default=0.2, required=False, label="β", description="Fraction of all images dropped as too hard"
+        )
         if budget is not None:
             check(prop, resolve_beta, ctx.params.get("beta", 0.2), budget, n)
 
@@ -253,8 +284,14 @@ def proxy_inputs(ctx, inputs):
     dropdown.add_choice("resnet8", label="Small ResNets on the images: minutes, on a CPU too")
     dropdown.add_choice("resnet18", label="ResNet-18 on the images, as in the paper: use a GPU")
     dropdown.add_choice("resnet18_fast", label="ResNet-18 on the images, 30 epochs: use a GPU")
-    prop = inputs.enum("proxy", _with_timm(dropdown.values(), ctx.params.get("proxy")), default="auto", required=False,
-                       label="Proxy", view=dropdown)  # fmt: skip
+    prop = inputs.enum(
+        "proxy",
+        _with_timm(dropdown.values(), ctx.params.get("proxy")),
+        default="auto",
+        required=False,
+        label="Proxy",
+        view=dropdown,
+    )
     _check_timm(prop, ctx.params.get("proxy"))
     scores = types.DropdownView()
     scores.add_choice("aum", label="AUM")
@@ -262,8 +299,12 @@ def proxy_inputs(ctx, inputs):
     scores.add_choice("el2n", label="EL2N")
     scores.add_choice("dual", label="DUAL (meant for β = 0)")
     inputs.enum("score", scores.values(), default="aum", required=False, label="Rank by", view=scores)
-    inputs.int("epochs", required=False, label="Epochs",
-               description="Empty: the proxy's own, 10 for the MLP and the small ResNets")  # fmt: skip
+    inputs.int(
+        "epochs",
+        required=False,
+        label="Epochs",
+        description="Empty: the proxy's own, 10 for the MLP and the small ResNets",
+    )
 
 
 def search_inputs(ctx, inputs, name="proxy"):
@@ -273,10 +314,16 @@ def search_inputs(ctx, inputs, name="proxy"):
     proxies.add_choice("mlp", label="a model on these embeddings: seconds")
     proxies.add_choice("resnet8", label="a network on the images, from scratch: minutes, on a CPU too")
     proxies.add_choice("resnet18", label="the same, searched with ResNet-18 as in the paper: use a GPU")
-    prop = inputs.enum(name, _with_timm(proxies.values(), ctx.params.get(name)), default="auto", required=False,
-                       label="What you will train on the labels", view=proxies,
-                       description="β is searched for that: a network that learns from the images alone can need a far "
-                                   "larger one than a model on embeddings")  # fmt: skip
+    prop = inputs.enum(
+        name,
+        _with_timm(proxies.values(), ctx.params.get(name)),
+        default="auto",
+        required=False,
+        label="What you will train on the labels",
+        view=proxies,
+        description="β is searched for that: a network that learns from the images alone can need a far "
+        "larger one than a model on embeddings",
+    )
     _check_timm(prop, ctx.params.get(name))
     repeats_input(ctx, inputs)
 
@@ -294,8 +341,9 @@ def _check_timm(prop, given):
 
 
 def repeats_input(ctx, inputs):
-    whole_number_input(ctx, inputs, "repeats", 3, 1, 50, "Repeats of the search",
-                       "Held-out splits per β; more give a steadier curve")  # fmt: skip
+    whole_number_input(
+        ctx, inputs, "repeats", 3, 1, 50, "Repeats of the search", "Held-out splits per β; more give a steadier curve"
+    )
 
 
 def whole_number_input(ctx, inputs, name, default, low, high, label, description):
@@ -322,8 +370,13 @@ def output_inputs(ctx, inputs, key, default_tag=None):
 
     record = load_record(ctx.dataset, key)
     tag, view_name = ctx.params.get("tag") or default_tag, ctx.params.get("view_name")
-    prop = inputs.str("tag", default=default_tag, required=False, label="Tag",
-                      description="Tag the coreset's samples" + ("" if default_tag else " (optional)"))  # fmt: skip
+    prop = inputs.str(
+        "tag",
+        default=default_tag,
+        required=False,
+        label="Tag",
+        description="Tag the coreset's samples" + ("" if default_tag else " (optional)"),
+    )
     if tag:
         check(prop, check_tag, ctx.dataset, tag, record.own_tags if record else ())
     prop = inputs.str("view_name", required=False, label="Saved view", description="Save the coreset (optional)")

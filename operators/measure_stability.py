@@ -24,8 +24,9 @@ class MeasureStability(ElfsOperator):
             if applied:
                 source.add_choice("applied", label="The applied coreset")
             source.add_choice("settings", label="Other settings")
-            inputs.enum("coreset", source.values(), default=source.values()[0], required=False, label="Coreset",
-                        view=source)  # fmt: skip
+            inputs.enum(
+                "coreset", source.values(), default=source.values()[0], required=False, label="Coreset", view=source
+            )
             if not _takes_applied(ctx.params, stages):
                 n = stages["scores"]["scored"]
                 budget = budget_inputs(ctx, inputs, n)

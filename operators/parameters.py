@@ -10,7 +10,7 @@ import numpy as np
 
 from ..elfs_plugin import validation
 from ..elfs_plugin.errors import InvalidInput
-from ..elfs_plugin.pruning import as_beta, as_budget
+from ..elfs_plugin.pruning.zones import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
 from ..elfs_plugin.text import is_text
 from ..elfs_plugin.validation import plain_number, shown, whole_number
@@ -21,8 +21,17 @@ PREFIX = "param_"
 COMMON = ("key", "progress")
 """What every operator takes."""
 
-APPS_OWN = ("view_target", "custom_view_target", "panel_id", "panel_state", "refused", "what", "about", "veto_preview",
-            "clusters_note")  # fmt: skip
+APPS_OWN = (
+    "view_target",
+    "custom_view_target",
+    "panel_id",
+    "panel_state",
+    "refused",
+    "what",
+    "about",
+    "veto_preview",
+    "clusters_note",
+)
 """What the App may send besides: FiftyOne's own parameters, and the notices of the forms."""
 
 
@@ -209,10 +218,35 @@ def _device(name, value):
 
 
 _KINDS = {
-    **dict.fromkeys(("key", "encoder", "weights", "embeddings_field", "source", "clusters_mode", "preset",
-                     "beta_mode", "proxy", "beta_proxy", "score", "tag", "view_name", "method", "quota",
-                     "labels_field", "locked_tag", "veto_mode", "truth_field", "coreset", "format", "zone", "path",
-                     "view_target"), _text),
+    **dict.fromkeys(
+        (
+            "key",
+            "encoder",
+            "weights",
+            "embeddings_field",
+            "source",
+            "clusters_mode",
+            "preset",
+            "beta_mode",
+            "proxy",
+            "beta_proxy",
+            "score",
+            "tag",
+            "view_name",
+            "method",
+            "quota",
+            "labels_field",
+            "locked_tag",
+            "veto_mode",
+            "truth_field",
+            "coreset",
+            "format",
+            "zone",
+            "path",
+            "view_target",
+        ),
+        _text,
+    ),
     **dict.fromkeys(("seeds", "repeats"), _whole),
     "veto_share": _number,
     "overwrite": _flag,
@@ -230,7 +264,7 @@ _KINDS = {
     "image_size": lambda _, value: validation.validate_image_size(value),
     "epochs": lambda _, value: validation.validate_epochs(value),
     "device": _device,
-}  # fmt: skip
+}
 
 
 def _budget_units(params):
@@ -253,7 +287,7 @@ def _beta_mode(params):
 
 def _veto(params):
     """A veto by a quantile as the form has it: the closest share in percent."""
-    from ..elfs_plugin.near_duplicates import check_veto
+    from ..elfs_plugin.neighbors.near_duplicates import check_veto
 
     if isinstance(params.get("veto"), dict):
         kind, value = check_veto(params["veto"])

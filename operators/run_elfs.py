@@ -28,9 +28,30 @@ class RunElfs(ElfsOperator):
     operator = "run_elfs"
     title = "Select images to label"
     description = "The whole of ELFS: embeddings, pseudo-labels, scores, β, coreset"
-    takes = ("source", "encoder", "weights", "embeddings_field", "clusters_mode", "num_clusters", "preset", "neighbors",
-             "budget_unit", "budget", "beta_mode", "beta", "beta_proxy", "repeats", "proxy", "score", "epochs",
-             "image_size", "tag", "view_name", "seed", "device")  # fmt: skip
+    takes = (
+        "source",
+        "encoder",
+        "weights",
+        "embeddings_field",
+        "clusters_mode",
+        "num_clusters",
+        "preset",
+        "neighbors",
+        "budget_unit",
+        "budget",
+        "beta_mode",
+        "beta",
+        "beta_proxy",
+        "repeats",
+        "proxy",
+        "score",
+        "epochs",
+        "image_size",
+        "tag",
+        "view_name",
+        "seed",
+        "device",
+    )
     minimum = 2
 
     def resolve_placement(self, ctx):
@@ -87,8 +108,23 @@ class RunElfs(ElfsOperator):
         from ..elfs_plugin import runs
 
         params = ctx.params
-        options = pick(params, "key", "neighbors", "preset", "proxy", "score", "epochs", "image_size", "beta_proxy",
-                       "repeats", "tag", "view_name", "seed", "device", "embeddings_field")  # fmt: skip
+        options = pick(
+            params,
+            "key",
+            "neighbors",
+            "preset",
+            "proxy",
+            "score",
+            "epochs",
+            "image_size",
+            "beta_proxy",
+            "repeats",
+            "tag",
+            "view_name",
+            "seed",
+            "device",
+            "embeddings_field",
+        )
         options["num_clusters"] = clusters_of(params, collection)
         use_field = params.get("source") == "field"
         if use_field:

@@ -10,16 +10,40 @@ from .forms import (
     run_input,
     seed_input,
 )
-from .methods import VETO_OF, method_input, method_options, parameter_inputs, parameter_names, shared_inputs, veto_mode
 from .parameters import PREFIX, without
+from .selector_forms import (
+    VETO_OF,
+    method_input,
+    method_options,
+    parameter_inputs,
+    parameter_names,
+    shared_inputs,
+    veto_mode,
+)
 
 
 class SelectCoreset(ElfsOperator):
     operator = "select_coreset"
     title = "Select coreset"
     description = "A coreset by double-end pruning of a run, or by one of fifteen other methods; tags and saves it"
-    takes = ("method", "budget_unit", "budget", "beta_mode", "beta", "quota", "veto_mode", "veto", "veto_share",
-             "labels_field", "locked_tag", PREFIX, "tag", "view_name", "seed", "device")  # fmt: skip
+    takes = (
+        "method",
+        "budget_unit",
+        "budget",
+        "beta_mode",
+        "beta",
+        "quota",
+        "veto_mode",
+        "veto",
+        "veto_share",
+        "labels_field",
+        "locked_tag",
+        PREFIX,
+        "tag",
+        "view_name",
+        "seed",
+        "device",
+    )
     uses_view = False
 
     def form(self, ctx, inputs, collection):
@@ -52,8 +76,11 @@ class SelectCoreset(ElfsOperator):
             without(params, (*shared, *others), "it is for the other methods; name one as method.")
             return
         mode = veto_mode(params)
-        without(params, [name for name in ("veto", "veto_share") if VETO_OF[name] != mode],
-                f"veto goes with veto_mode='similarity', veto_share with 'quantile', not with '{mode}'.")  # fmt: skip
+        without(
+            params,
+            [name for name in ("veto", "veto_share") if VETO_OF[name] != mode],
+            f"veto goes with veto_mode='similarity', veto_share with 'quantile', not with '{mode}'.",
+        )
         without(params, ("beta", "beta_mode"), f"β is for the method 'elfs', not for '{method}'.")
         own = parameter_names(method)
         has = ", ".join(f"{PREFIX}{name}" for name in own) or "none"
@@ -68,6 +95,12 @@ class SelectCoreset(ElfsOperator):
         if method == "elfs":
             return runs.select_coreset(ctx.dataset, budget=budget, beta=beta_of(ctx.params), **options, sinks=sinks)
         options.setdefault("tag", f"{options.get('key', 'elfs')}_{method}")
-        return runs.choose_coreset(ctx.dataset, method=method, budget=budget, **options,
-                                   **pick(ctx.params, "seed", "device"), **method_options(ctx.params, method),
-                                   sinks=sinks)  # fmt: skip
+        return runs.choose_coreset(
+            ctx.dataset,
+            method=method,
+            budget=budget,
+            **options,
+            **pick(ctx.params, "seed", "device"),
+            **method_options(ctx.params, method),
+            sinks=sinks,
+        )

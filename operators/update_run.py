@@ -18,8 +18,11 @@ class UpdateRun(ElfsOperator):
         if ready:
             changes = runs.count_changes(ctx.dataset, runs.load_record(ctx.dataset, key))
             text = f"Since the run: {changes.added:,} images added, {changes.deleted:,} deleted. "
-            text += ("The new ones get the pseudo-label of their nearest neighbours, and the proxy is trained again. "
-                     if changes.added else "Nothing has to be trained. ")  # fmt: skip
+            text += (
+                "The new ones get the pseudo-label of their nearest neighbours, and the proxy is trained again. "
+                if changes.added
+                else "Nothing has to be trained. "
+            )
             text += "Zones follow with the same β and budget; tags stay as they were saved."
             inputs.view("what", types.Notice(label=text))
 

@@ -13,7 +13,7 @@ class Visualize(ElfsOperator):
 
     def form(self, ctx, inputs, collection):
         from ..elfs_plugin import runs
-        from ..elfs_plugin.projection import UMAP_LIMIT, check_size
+        from ..elfs_plugin.encoders.projection import UMAP_LIMIT, check_size
 
         key, ready = run_input(ctx, inputs, "pseudo_labels", "an embedding plot")
         methods = types.RadioGroup()

@@ -40,10 +40,22 @@ class Audit(Part):
             choices.add_choice(name, label=name)
         if not fields:
             panel.md("The dataset has no field that could hold true labels.", name="no_truth")
-        panel.enum("truth_field", choices.values(), default=ctx.panel.state.truth_field, label="Field with true labels",
-                   view=choices, on_change=self.on_truth_field)  # fmt: skip
-        panel.btn("audit", label="Audit the saved coreset", icon="fact_check", variant="contained",
-                  disabled=model.running or not fields, on_click=self.on_audit)  # fmt: skip
+        panel.enum(
+            "truth_field",
+            choices.values(),
+            default=ctx.panel.state.truth_field,
+            label="Field with true labels",
+            view=choices,
+            on_change=self.on_truth_field,
+        )
+        panel.btn(
+            "audit",
+            label="Audit the saved coreset",
+            icon="fact_check",
+            variant="contained",
+            disabled=model.running or not fields,
+            on_click=self.on_audit,
+        )
         found = model.results.get("audit")
         if found:
             self._render_found(panel, model, found)

@@ -105,8 +105,9 @@ def set_new(state, **values):
 def wrapping(panel, name, **options):
     """A row of items as wide as they are, which goes on in the next line where the panel is narrow."""
     as_wide_as_they_are = {"grid": {"sx": {"& > div": {"width": "auto"}}, **options.pop("grid", {})}}
-    return panel.grid(name, orientation="2d", gap=1, align_x="left", align_y="center",
-                      componentsProps=as_wide_as_they_are, **options)  # fmt: skip
+    return panel.grid(
+        name, orientation="2d", gap=1, align_x="left", align_y="center", componentsProps=as_wide_as_they_are, **options
+    )
 
 
 def plot(panel, name, traces, layout, **events):

@@ -33,5 +33,11 @@ class Budget(Part):
             )
             panel.md(text, name="no_budget_curve")
         label = "Measure again" if found else "How many labels are enough?"
-        panel.btn("budget_start", label=label, icon="trending_up", variant="outlined" if found else "contained",
-                  disabled=model.running, on_click=self.on_budget_curve)  # fmt: skip
+        panel.btn(
+            "budget_start",
+            label=label,
+            icon="trending_up",
+            variant="outlined" if found else "contained",
+            disabled=model.running,
+            on_click=self.on_budget_curve,
+        )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..elfs_plugin.cuts import cluster_counts, cut_table
 from ..elfs_plugin.errors import InvalidInput
+from ..elfs_plugin.pruning.cuts import cluster_counts, cut_table
 from .base import WRITTEN_ANEW
 
 KEPT = 4
@@ -19,8 +19,8 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Ranking:
-    """``table`` of :func:`~..elfs_plugin.cuts.cut_table`, made from ``scores`` (N,) and ``labels`` (N,) by rank;
-    ``names[l]`` is the cluster l."""
+    """``table`` of :func:`~..elfs_plugin.pruning.cuts.cut_table`, made from ``scores`` (N,) and ``labels`` (N,) by
+    rank; ``names[l]`` is the cluster l."""
 
     table: dict
     scores: np.ndarray
@@ -54,7 +54,7 @@ def ranking(dataset, record):
 
 def _read(dataset, record):
     from ..elfs_plugin import runs
-    from ..elfs_plugin.scores import HARD_WHEN
+    from ..elfs_plugin.pruning.scores import HARD_WHEN
     from .figures import SCORE_NAMES
 
     if "scores" not in record.stages:

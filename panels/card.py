@@ -45,8 +45,8 @@ class Card(Part):
         sample_id = ctx.current_sample or ctx.panel.state.sample
         if not sample_id or ctx.panel.state.hard is None:
             return
+        from ..elfs_plugin.encoders.thumbnails import thumbnail
         from ..elfs_plugin.errors import ElfsError
-        from ..elfs_plugin.thumbnails import thumbnail
 
         try:
             card = self._read_card(ctx, sample_id)
@@ -71,8 +71,10 @@ class Card(Part):
             return []
         scores = card["scores"]
         facts = [("rank", f"{card['rank']:,} ({card['percentile']:.1%} are harder)")]
-        facts += [(label, _number(scores.get(name))) for name, label in
-                  (("aum", "AUM"), ("forgetting", "forgetting"), ("el2n", "EL2N"), ("dual", "DUAL"))]  # fmt: skip
+        facts += [
+            (label, _number(scores.get(name)))
+            for name, label in (("aum", "AUM"), ("forgetting", "forgetting"), ("el2n", "EL2N"), ("dual", "DUAL"))
+        ]
         facts += [("cluster", card["cluster"]), ("confidence", _share(card["confidence"]))]
         return [*facts, ("heads agree", _share(card["agreement"]))]
 

@@ -53,13 +53,15 @@ class Clusters(Part):
     def _render_samples(self, panel, model):
         """A picture of each cluster, the one it is most certain of."""
         from ..elfs_plugin import runs
-        from ..elfs_plugin.thumbnails import thumbnail
+        from ..elfs_plugin.encoders.thumbnails import thumbnail
 
         rows = runs.cluster_samples(model.dataset, model.key, model.results, LISTED)
         if not rows:
             return
-        panel.md("The image each cluster is most certain of. Choose one to see the cluster in the grid.",
-                 name="samples_title")  # fmt: skip
+        panel.md(
+            "The image each cluster is most certain of. Choose one to see the cluster in the grid.",
+            name="samples_title",
+        )
         box = wrapping(panel, "samples")
         for index, row in enumerate(rows):
             cell = box.v_stack(f"sample_{index}", gap=0, maxWidth="112px")
@@ -67,8 +69,13 @@ class Clusters(Part):
             if picture:
                 view = types.ImageView(height="72px", width="72px", read_only=True)
                 cell.str(f"sample_picture_{index}", default=picture, view=view)
-            cell.btn(f"sample_show_{index}", label=row["name"], variant="outlined", on_click=self.on_show_cluster,
-                     params={"cluster": row["name"]})  # fmt: skip
+            cell.btn(
+                f"sample_show_{index}",
+                label=row["name"],
+                variant="outlined",
+                on_click=self.on_show_cluster,
+                params={"cluster": row["name"]},
+            )
             cell.md(f"{row['size']:,}, {row['confidence']:.0%} sure", name=f"sample_text_{index}")
 
 

@@ -6,8 +6,8 @@ import re
 import fiftyone.operators.types as types
 
 from .base import download, guarded, needs_run, plot, set_new, wrapping
+from .compare_methods import Methods
 from .figures import mean_spread, overlap_figure, overlap_layout
-from .methods import Methods
 
 NOW = "cuts now"
 """The cuts of the tab *Tune*, saved or not."""
@@ -18,8 +18,14 @@ LISTED = 24
 MOST = 10
 """Coresets in one comparison."""
 
-COLUMNS = {"name": "coreset", "size": "images", "probe": "accuracy, %", "nearest": "nearest chosen",
-           "imbalance": "imbalance", "near": "near-duplicates"}  # fmt: skip
+COLUMNS = {
+    "name": "coreset",
+    "size": "images",
+    "probe": "accuracy, %",
+    "nearest": "nearest chosen",
+    "imbalance": "imbalance",
+    "near": "near-duplicates",
+}
 KINDS = {"run": "{}: the saved cuts", "tag": "tag {}", "view": "view {}"}
 LEGEND = (
     "*accuracy* of a small network trained on the coreset, on held-out pseudo-labels; *nearest chosen*: mean cosine "
@@ -57,7 +63,7 @@ class Compare(Methods):
 
     @needs_run
     def on_comparison_csv(self, ctx):
-        from ..elfs_plugin.comparison_table import coreset_rows, to_csv
+        from ..elfs_plugin.evaluation.tables import coreset_rows, to_csv
 
         found = self._comparison(ctx)
         download(ctx, f"{ctx.panel.state.key}_comparison.csv", to_csv(coreset_rows(found)))
@@ -143,11 +149,23 @@ class Compare(Methods):
     def render_compare(self, panel, ctx, model):
         self._render_choices(panel, ctx.panel.state, model)
         row = wrapping(panel, "compare_buttons")
-        row.btn("compare", label="Compare", icon="compare_arrows", variant="contained", disabled=model.running,
-                on_click=self.on_compare)  # fmt: skip
+        row.btn(
+            "compare",
+            label="Compare",
+            icon="compare_arrows",
+            variant="contained",
+            disabled=model.running,
+            on_click=self.on_compare,
+        )
         row.btn("method", label="Coreset by another method …", icon="add", variant="outlined", on_click=self.on_method)
-        row.btn("stability", label="Same cuts, other seeds", icon="casino", variant="outlined", disabled=model.running,
-                on_click=self.on_stability)  # fmt: skip
+        row.btn(
+            "stability",
+            label="Same cuts, other seeds",
+            icon="casino",
+            variant="outlined",
+            disabled=model.running,
+            on_click=self.on_stability,
+        )
         self._render_comparison(panel, ctx.panel.state, model)
         self._render_stability(panel, model)
         self.render_methods(panel, ctx.panel.state, model)

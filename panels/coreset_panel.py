@@ -314,8 +314,9 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             panel.obj("progress", view=types.ProgressView(label="", variant="linear"))
             panel.btn("cancel", label="Cancel", icon="stop", variant="outlined", on_click=self.on_cancel)
         elif model.job and model.job["state"] in ("failed", "cancelled", "interrupted"):
-            alert = types.AlertView(severity="warning", label="The last job did not finish",
-                                    description=model.job["message"])  # fmt: skip
+            alert = types.AlertView(
+                severity="warning", label="The last job did not finish", description=model.job["message"]
+            )
             panel.view("message", alert)
         self._render_findings(panel, model)
         if not model.running:
@@ -339,8 +340,9 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         has, operator, label = steps[model.phase]
         panel.view("todo", types.AlertView(severity="info", label=f"This run has {has} yet"))
         row = wrapping(panel, "todo_steps")
-        row.btn("todo_next", label=label, variant="contained", on_click=self.on_next_step,
-                params={"operator": operator})  # fmt: skip
+        row.btn(
+            "todo_next", label=label, variant="contained", on_click=self.on_next_step, params={"operator": operator}
+        )
         row.btn("todo_all", label="Run all of ELFS …", variant="outlined", on_click=self.on_run)
 
     def _render_findings(self, panel, model):
@@ -349,9 +351,14 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             alert = types.AlertView(severity="warning", label=finding.text)
             panel.view(f"finding_{index}", alert)
             if finding.operator:
-                panel.btn(f"mend_{index}", label=finding.label, variant="contained", on_click=self.on_next_step,
-                          disabled=model.running,
-                          params={"operator": finding.operator, "label": finding.label})  # fmt: skip
+                panel.btn(
+                    f"mend_{index}",
+                    label=finding.label,
+                    variant="contained",
+                    on_click=self.on_next_step,
+                    disabled=model.running,
+                    params={"operator": finding.operator, "label": finding.label},
+                )
 
 
 def _set_progress(ctx, job):

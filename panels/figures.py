@@ -40,9 +40,16 @@ def histogram_figure(table, hard, budget):
     traces = []
     for place, zone in enumerate(NAMES):
         inside = np.clip(np.diff(ranks.clip(*cuts[place : place + 2])), 0, None)
-        traces.append({"type": "bar", "name": f"{NAMES[zone]} ({inside.sum():,})", "x": centers, "y": inside.tolist(),
-                       "marker": {"color": COLORS[zone]},
-                       "hovertemplate": "%{y} images<extra>" + NAMES[zone] + "</extra>"})  # fmt: skip
+        traces.append(
+            {
+                "type": "bar",
+                "name": f"{NAMES[zone]} ({inside.sum():,})",
+                "x": centers,
+                "y": inside.tolist(),
+                "marker": {"color": COLORS[zone]},
+                "hovertemplate": "%{y} images<extra>" + NAMES[zone] + "</extra>",
+            }
+        )
     return traces
 
 
@@ -58,18 +65,49 @@ def curve_figure(curve, beta):
     points = np.repeat(betas, accuracies.shape[1]).tolist()
     low, high = float(accuracies.min()), float(accuracies.max())
     return [
-        {"type": "scatter", "mode": "markers", "name": "each repeat", "x": points, "y": accuracies.ravel().tolist(),
-         "marker": {"color": COLORS["easy"], "size": 5}},
-        {"type": "scatter", "mode": "lines+markers", "name": "mean ± sd", "x": betas, "y": curve["mean"],
-         "error_y": {"type": "data", "array": curve["spread"]}, "line": {"color": COLORS["coreset"]}},
-        {"type": "scatter", "mode": "markers", "name": "smallest within 1 sd", "x": [betas[smallest]],
-         "y": [curve["mean"][smallest]],
-         "marker": {"color": COLORS["hard"], "size": 13, "symbol": "circle-open", "line": {"width": 2}}},
-        {"type": "scatter", "mode": "markers", "name": "chosen", "x": [betas[best]], "y": [curve["mean"][best]],
-         "marker": {"color": COLORS["hard"], "size": 13, "symbol": "star"}},
-        {"type": "scatter", "mode": "lines", "name": "β now", "x": [beta, beta], "y": [low, high],
-         "line": {"color": COLORS["mark"], "dash": "dot"}, "hoverinfo": "name"},
-    ]  # fmt: skip
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "each repeat",
+            "x": points,
+            "y": accuracies.ravel().tolist(),
+            "marker": {"color": COLORS["easy"], "size": 5},
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "mean ± sd",
+            "x": betas,
+            "y": curve["mean"],
+            "error_y": {"type": "data", "array": curve["spread"]},
+            "line": {"color": COLORS["coreset"]},
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "smallest within 1 sd",
+            "x": [betas[smallest]],
+            "y": [curve["mean"][smallest]],
+            "marker": {"color": COLORS["hard"], "size": 13, "symbol": "circle-open", "line": {"width": 2}},
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "chosen",
+            "x": [betas[best]],
+            "y": [curve["mean"][best]],
+            "marker": {"color": COLORS["hard"], "size": 13, "symbol": "star"},
+        },
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "β now",
+            "x": [beta, beta],
+            "y": [low, high],
+            "line": {"color": COLORS["mark"], "dash": "dot"},
+            "hoverinfo": "name",
+        },
+    ]
 
 
 def curve_layout():
@@ -77,17 +115,29 @@ def curve_layout():
 
 
 def cluster_figure(table, hard, budget):
-    """Traces of the clusters' sizes, each split into its zones; ``table`` of :func:`~..elfs_plugin.cuts.cut_table`."""
+    """Traces of the clusters' sizes, each split into its zones.
+
+    Args:
+        table: of :func:`~..elfs_plugin.pruning.cuts.cut_table`
+    """
     rows = table["clusters"][::-1]
     grid = np.asarray(table["grid"], dtype=np.float64)
     below = {row["name"]: np.concatenate([[0], np.cumsum(row["members"])]) for row in rows}
     cuts = (0, hard, hard + budget, table["n"])
     return [
-        {"type": "bar", "orientation": "h", "name": NAMES[zone], "y": [row["name"] for row in rows],
-         "x": [round(float(np.diff(np.interp(cuts[place : place + 2], grid, below[row["name"]]))[0])) for row in rows],
-         "marker": {"color": COLORS[zone]}, "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>"}
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": NAMES[zone],
+            "y": [row["name"] for row in rows],
+            "x": [
+                round(float(np.diff(np.interp(cuts[place : place + 2], grid, below[row["name"]]))[0])) for row in rows
+            ],
+            "marker": {"color": COLORS[zone]},
+            "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>",
+        }
         for place, zone in enumerate(("hard", "coreset", "easy"))
-    ]  # fmt: skip
+    ]
 
 
 def cluster_layout(clusters):
@@ -103,17 +153,38 @@ def count_figure(count):
     traces = []
     for color, (name, curve) in zip(palette, count["curves"].items()):
         shown = CRITERIA.get(name, name)
-        traces.append({"type": "scatter", "mode": "lines+markers", "name": shown, "x": count["candidates"],
-                       "y": _finite(curve), "line": {"color": color}})  # fmt: skip
-        traces.append({"type": "scatter", "mode": "lines", "name": f"{shown}, no clusters", "x": count["candidates"],
-                       "y": _finite(count["reference"].get(name, [])), "line": {"color": color, "dash": "dot"},
-                       "showlegend": False})  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": shown,
+                "x": count["candidates"],
+                "y": _finite(curve),
+                "line": {"color": color},
+            }
+        )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"{shown}, no clusters",
+                "x": count["candidates"],
+                "y": _finite(count["reference"].get(name, [])),
+                "line": {"color": color, "dash": "dot"},
+                "showlegend": False,
+            }
+        )
     return traces
 
 
 def count_layout():
-    return layout("", "criterion", height=240, y_percent=False,
-                  xaxis={"type": "log", "title": {"text": "clusters (dotted: data without clusters)"}})  # fmt: skip
+    return layout(
+        "",
+        "criterion",
+        height=240,
+        y_percent=False,
+        xaxis={"type": "log", "title": {"text": "clusters (dotted: data without clusters)"}},
+    )
 
 
 def _finite(values):
@@ -131,15 +202,34 @@ def overlap_figure(comparison):
     names = [name.replace(": ", ":<br>").replace(", ", "<br>") for name in comparison["names"]]
     shares, counts = comparison["overlap_share"], comparison["overlap"]
     text = [[f"{100 * s:.0f}%<br>{c:,}" for s, c in zip(*row)] for row in zip(shares, counts)]
-    return [{"type": "heatmap", "x": names, "y": names, "z": shares, "text": text, "texttemplate": "%{text}",
-             "zmin": 0, "zmax": 1, "colorscale": "Cividis", "showscale": False,
-             "hovertemplate": "%{z:.1%} of %{y} is also in %{x}<extra></extra>"}]  # fmt: skip
+    return [
+        {
+            "type": "heatmap",
+            "x": names,
+            "y": names,
+            "z": shares,
+            "text": text,
+            "texttemplate": "%{text}",
+            "zmin": 0,
+            "zmax": 1,
+            "colorscale": "Cividis",
+            "showscale": False,
+            "hovertemplate": "%{z:.1%} of %{y} is also in %{x}<extra></extra>",
+        }
+    ]
 
 
 def overlap_layout(names):
-    return layout("", "", height=110 + 64 * names, y_percent=False, showlegend=False,
-                  margin={"t": 30, "r": 10, "b": 60, "l": 110}, yaxis={"autorange": "reversed"},
-                  title={"text": "How much of the row is also in the column", "font": {"size": 13}})  # fmt: skip
+    return layout(
+        "",
+        "",
+        height=110 + 64 * names,
+        y_percent=False,
+        showlegend=False,
+        margin={"t": 30, "r": 10, "b": 60, "l": 110},
+        yaxis={"autorange": "reversed"},
+        title={"text": "How much of the row is also in the column", "font": {"size": 13}},
+    )
 
 
 BUDGET_COLORS = ("#56b4e9", "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7")
@@ -154,18 +244,34 @@ def method_figure(found):
     for b, budget in enumerate(found["budgets"]):
         points = 100 * differences[order, b]
         spread = [found["difference_sd"][m][b] for m in order]
-        traces.append({"type": "scatter", "mode": "markers", "name": f"{budget:,} images", "y": names,
-                       "x": _finite(points.round(2).tolist()),
-                       "marker": {"color": BUDGET_COLORS[b % len(BUDGET_COLORS)], "size": 9,
-                                  "symbol": ("circle", "square", "diamond", "cross", "x", "star")[b % 6]},
-                       "error_x": {"type": "data", "array": [100 * (sd or 0) for sd in spread], "thickness": 1},
-                       "hovertemplate": "%{y}: %{x:+.1f} points<extra></extra>"})  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"{budget:,} images",
+                "y": names,
+                "x": _finite(points.round(2).tolist()),
+                "marker": {
+                    "color": BUDGET_COLORS[b % len(BUDGET_COLORS)],
+                    "size": 9,
+                    "symbol": ("circle", "square", "diamond", "cross", "x", "star")[b % 6],
+                },
+                "error_x": {"type": "data", "array": [100 * (sd or 0) for sd in spread], "thickness": 1},
+                "hovertemplate": "%{y}: %{x:+.1f} points<extra></extra>",
+            }
+        )
     return traces
 
 
 def method_layout(methods):
-    return layout("accuracy minus Random, points (pseudo-labels)", "", height=110 + 22 * methods, y_percent=False,
-                  margin={"t": 30, "r": 10, "b": 40, "l": 105}, yaxis={"type": "category"})  # fmt: skip
+    return layout(
+        "accuracy minus Random, points (pseudo-labels)",
+        "",
+        height=110 + 22 * methods,
+        y_percent=False,
+        margin={"t": 30, "r": 10, "b": 40, "l": 105},
+        yaxis={"type": "category"},
+    )
 
 
 def budget_figure(curve):
@@ -174,34 +280,76 @@ def budget_figure(curve):
     traces = []
     for name, color in (("coreset", COLORS["coreset"]), ("random", COLORS["easy"])):
         values = np.asarray(curve[name], dtype=np.float64)
-        traces.append({"type": "scatter", "mode": "markers", "name": f"{name}, each repeat", "showlegend": False,
-                       "x": np.repeat(budgets, values.shape[1]).tolist(), "y": values.ravel().tolist(),
-                       "marker": {"color": color, "size": 4, "opacity": 0.5}, "hoverinfo": "skip"})  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"{name}, each repeat",
+                "showlegend": False,
+                "x": np.repeat(budgets, values.shape[1]).tolist(),
+                "y": values.ravel().tolist(),
+                "marker": {"color": color, "size": 4, "opacity": 0.5},
+                "hoverinfo": "skip",
+            }
+        )
         line = {"color": color, "dash": "solid" if name == "coreset" else "dot"}
-        traces.append({"type": "scatter", "mode": "lines+markers", "name": name.capitalize(), "x": budgets,
-                       "y": curve[f"{name}_mean"], "line": line,
-                       "error_y": {"type": "data", "array": curve[f"{name}_sd"]}})  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": name.capitalize(),
+                "x": budgets,
+                "y": curve[f"{name}_mean"],
+                "line": line,
+                "error_y": {"type": "data", "array": curve[f"{name}_sd"]},
+            }
+        )
     at = budgets.index(curve["enough"])
-    traces.append({"type": "scatter", "mode": "markers", "name": f"enough: {curve['enough']:,}", "x": [budgets[at]],
-                   "y": [curve["coreset_mean"][at]],
-                   "marker": {"color": COLORS["hard"], "size": 14, "symbol": "star"}})  # fmt: skip
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": f"enough: {curve['enough']:,}",
+            "x": [budgets[at]],
+            "y": [curve["coreset_mean"][at]],
+            "marker": {"color": COLORS["hard"], "size": 14, "symbol": "star"},
+        }
+    )
     return traces
 
 
 def budget_layout():
-    return layout("images labelled", "accuracy (pseudo-labels)", height=300,
-                  xaxis={"type": "log", "title": {"text": "images labelled"}})  # fmt: skip
+    return layout(
+        "images labelled",
+        "accuracy (pseudo-labels)",
+        height=300,
+        xaxis={"type": "log", "title": {"text": "images labelled"}},
+    )
 
 
 def truth_figure(zones):
     """Traces of the images of each true class, split into zones."""
     return [
-        {"type": "bar", "orientation": "h", "name": NAMES[zone], "y": zones["classes"], "x": counts,
-         "marker": {"color": COLORS[zone]}, "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>"}
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": NAMES[zone],
+            "y": zones["classes"],
+            "x": counts,
+            "marker": {"color": COLORS[zone]},
+            "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>",
+        }
         for zone, counts in zip(zones["zones"], zones["counts"])
-    ]  # fmt: skip
+    ]
 
 
 def truth_layout(classes):
-    return layout("images", "", height=90 + 20 * max(classes, 2), y_percent=False, barmode="stack", bargap=0.2,
-                  yaxis={"type": "category"})  # fmt: skip
+    return layout(
+        "images",
+        "",
+        height=90 + 20 * max(classes, 2),
+        y_percent=False,
+        barmode="stack",
+        bargap=0.2,
+        yaxis={"type": "category"},
+    )

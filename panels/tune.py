@@ -84,7 +84,7 @@ class Tune(Part):
 
     @needs_run
     def on_use_usual(self, ctx):
-        from ..elfs_plugin.beta_prior import prior_beta
+        from ..elfs_plugin.pruning.usual_beta import prior_beta
 
         state = ctx.panel.state
         self.set_beta(ctx, prior_beta(state.budget / state.n))
@@ -113,13 +113,19 @@ class Tune(Part):
         if (hard, budget) != (state.hard, state.budget):
             set_new(state, limit=None)
         # With the sliders' numbers.
-        set_new(state, hard=hard, budget=budget, beta_percent=round(100 * hard / n, 4),
-                budget_percent=round(100 * budget / n, 4), images=budget)  # fmt: skip
+        set_new(
+            state,
+            hard=hard,
+            budget=budget,
+            beta_percent=round(100 * hard / n, 4),
+            budget_percent=round(100 * budget / n, 4),
+            images=budget,
+        )
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
-        from ..elfs_plugin.beta_prior import prior_beta
-        from ..elfs_plugin.cuts import cut_details
+        from ..elfs_plugin.pruning.cuts import cut_details
+        from ..elfs_plugin.pruning.usual_beta import prior_beta
 
         state, ranking = ctx.panel.state, self.model(ctx).ranking
         return {
@@ -150,7 +156,7 @@ class Tune(Part):
 
     def _start_cut(self, ctx, model):
         """The applied selection, else the β found by the search, else what is usual for the budget."""
-        from ..elfs_plugin.beta_prior import prior_beta
+        from ..elfs_plugin.pruning.usual_beta import prior_beta
 
         state, n, selection = ctx.panel.state, model.n, model.selection
         if selection:
@@ -292,14 +298,23 @@ class Tune(Part):
         state, model = ctx.panel.state, self.model(ctx)
         if model.stamp != state.loaded or model.stamp != self.stamp(ctx, model):
             self._look_again(ctx)
-            raise runs.Changed(f"{_somebody_else(self.model(ctx).selection)} It is shown now: set your cuts again and "
-                               "save, or save under another name.")  # fmt: skip
+            raise runs.Changed(
+                f"{_somebody_else(self.model(ctx).selection)} It is shown now: set your cuts again and "
+                "save, or save under another name."
+            )
         tag, view_name = self._names(ctx, state.tag)
         hard, budget = int(ctx.params.get("hard", state.hard)), int(ctx.params.get("budget", state.budget))
         left_out = model.ranking.left_out(hard, budget)
         with telling(ctx.dataset, state.key):
-            runs.select_coreset(ctx.dataset, state.key, budget=budget, beta=hard / state.n, tag=tag,
-                                view_name=view_name, expected=runs.saved_token(model.record, tag))  # fmt: skip
+            runs.select_coreset(
+                ctx.dataset,
+                state.key,
+                budget=budget,
+                beta=hard / state.n,
+                tag=tag,
+                view_name=view_name,
+                expected=runs.saved_token(model.record, tag),
+            )
         self._look_again(ctx)
         ctx.ops.reload_dataset()
         said = f"{budget:,} images tagged '{tag}' and saved as the view '{view_name}'"
@@ -328,8 +343,11 @@ class Tune(Part):
         if foo.operator_exists("@voxel51/annotation/request_annotations"):
             ctx.prompt("@voxel51/annotation/request_annotations")
         else:
-            ctx.ops.notify("The grid shows the saved coreset. Install the plugin @voxel51/annotation to send it to a "
-                           "labelling tool from here; Export writes files for any tool.", variant="info")  # fmt: skip
+            ctx.ops.notify(
+                "The grid shows the saved coreset. Install the plugin @voxel51/annotation to send it to a "
+                "labelling tool from here; Export writes files for any tool.",
+                variant="info",
+            )
 
     # Layout
 
@@ -339,9 +357,17 @@ class Tune(Part):
         # it has loaded it, and a word may be late, or be about another tab.
         marked = {"grid": {"className": "elfs-live"}}
         live = panel.grid("live", orientation="vertical", columns=1, componentsProps=marked)
-        component = types.View(component="ElfsCuts", composite_view=True, table=model.table, cut=self._cut(ctx), **seen,
-                               heard=state.live is True, on_commit=self.on_commit,
-                               on_ready=self.on_component_ready, on_zone=self.on_pick_zone)  # fmt: skip
+        component = types.View(
+            component="ElfsCuts",
+            composite_view=True,
+            table=model.table,
+            cut=self._cut(ctx),
+            **seen,
+            heard=state.live is True,
+            on_commit=self.on_commit,
+            on_ready=self.on_component_ready,
+            on_zone=self.on_pick_zone,
+        )
         live.obj("cuts", view=component)
         if state.live is False:
             self._render_sliders(panel, state, model)
@@ -364,8 +390,9 @@ class Tune(Part):
         plot(box, "histogram", traces, histogram_layout(model.table))
         for name, label, low in (("beta_percent", "β, %", 0), ("budget_percent", "Budget, %", 0.01)):
             number = types.Number(min=low, max=100, float=True)
-            slider = types.SliderView(min=low, max=100, value_precision=2, label_position="left",
-                                      componentsProps={"container": stand_in})  # fmt: skip
+            slider = types.SliderView(
+                min=low, max=100, value_precision=2, label_position="left", componentsProps={"container": stand_in}
+            )
             panel.define_property(name, number, label=label, view=slider, on_change=self.on_slide)
         typed = types.FieldView(componentsProps={"container": stand_in})
         panel.int("images", label="Images to keep", view=typed, on_change=self.on_images)
@@ -377,40 +404,74 @@ class Tune(Part):
         show = wrapping(panel, "show")
         for zone, label in SHOWN.items():
             variant = "contained" if state.shown == zone else "outlined"
-            show.btn(f"show_{zone}", label=label, variant=variant, on_click=getattr(self, f"on_show_{zone}"),
-                     params=seen)  # fmt: skip
+            show.btn(
+                f"show_{zone}", label=label, variant=variant, on_click=getattr(self, f"on_show_{zone}"), params=seen
+            )
         show.btn("plot", label="Embedding plot", icon="scatter_plot", variant="outlined", on_click=self.on_plot)
         how = wrapping(panel, "how")
         orders = types.DropdownView()
         for name, label in ORDERS.items():
             orders.add_choice(name, label=label)
-        how.enum("order", orders.values(), default=state.order or "hardest", label="Order", view=orders,
-                 on_change=self.on_order)  # fmt: skip
+        how.enum(
+            "order",
+            orders.values(),
+            default=state.order or "hardest",
+            label="Order",
+            view=orders,
+            on_change=self.on_order,
+        )
         clusters = types.DropdownView()
         clusters.add_choice(ALL_CLUSTERS, label="All clusters")
         for name in model.cluster_names:
             clusters.add_choice(name, label=name)
-        how.enum("cluster", clusters.values(), default=state.cluster or ALL_CLUSTERS, label="Cluster", view=clusters,
-                 on_change=self.on_cluster)  # fmt: skip
+        how.enum(
+            "cluster",
+            clusters.values(),
+            default=state.cluster or ALL_CLUSTERS,
+            label="Cluster",
+            view=clusters,
+            on_change=self.on_cluster,
+        )
 
     def _render_beta(self, panel, state, model, seen):
         curve = model.results.get("beta")
         buttons = wrapping(panel, "beta_buttons")
-        buttons.btn("find_beta", label="Find β", icon="search", variant="outlined", disabled=model.running,
-                    on_click=self.on_find_beta)  # fmt: skip
-        buttons.btn("find_beta_on_images", label="Find β on the images", icon="image_search", variant="outlined",
-                    disabled=model.running, on_click=self.on_find_beta_on_images)  # fmt: skip
+        buttons.btn(
+            "find_beta",
+            label="Find β",
+            icon="search",
+            variant="outlined",
+            disabled=model.running,
+            on_click=self.on_find_beta,
+        )
+        buttons.btn(
+            "find_beta_on_images",
+            label="Find β on the images",
+            icon="image_search",
+            variant="outlined",
+            disabled=model.running,
+            on_click=self.on_find_beta_on_images,
+        )
         buttons.btn("use_usual", label="Use the usual β", variant="outlined", on_click=self.on_use_usual, params=seen)
         if model.selection:
             saved = (model.selection["hard"], model.selection["coreset"])
-            buttons.btn("back", label="Back to the saved cuts", icon="undo", variant="outlined", params=seen,
-                        disabled=saved == (state.hard, state.budget), on_click=self.on_back)  # fmt: skip
+            buttons.btn(
+                "back",
+                label="Back to the saved cuts",
+                icon="undo",
+                variant="outlined",
+                params=seen,
+                disabled=saved == (state.hard, state.budget),
+                on_click=self.on_back,
+            )
         if not curve:
             updated = bool(model.job and model.job["operation"] == "Updating the run")
             older = "No β has been searched yet."
             if state.searched or updated:
-                older = ("No β has been searched for the scores as they are now: a curve from before they changed was "
-                         "for the older ones, and is gone.")  # fmt: skip
+                older = (
+                    "No β has been searched for the scores as they are now: a curve from before they changed was "
+                    "for the older ones, and is gone."
+                )
             panel.md(
                 f"{older} *Find β* tries several with small models on the embeddings, in seconds: "
                 "for whoever will train a model on embeddings like these. *Find β on the images* tries them with small "
@@ -444,8 +505,15 @@ class Tune(Part):
             text = f"{model.job['operation']} is at work on this run: saving waits until it is done."
             panel.view("waits", types.AlertView(severity="info", label=text))
         save = wrapping(panel, "save")
-        save.btn("save_coreset", label="Save coreset", icon="bookmark", variant="contained", disabled=model.running,
-                 params={**seen, "hard": state.hard, "budget": state.budget}, on_click=self.on_save)  # fmt: skip
+        save.btn(
+            "save_coreset",
+            label="Save coreset",
+            icon="bookmark",
+            variant="contained",
+            disabled=model.running,
+            params={**seen, "hard": state.hard, "budget": state.budget},
+            on_click=self.on_save,
+        )
         if model.selection:
             save.btn("annotate", label="Label …", icon="edit", variant="outlined", on_click=self.on_annotate)
             save.btn("export", label="Export …", icon="download", variant="outlined", on_click=self.on_export)

@@ -9,7 +9,7 @@ import contextlib
 import io
 from pathlib import Path
 
-from benchmarks.app import app_server, chromium, new_page, own_fiftyone
+from scripts.app import app_server, chromium, new_page, own_fiftyone
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 TABS = ("tune", "clusters", "compare", "budget", "audit")
@@ -38,7 +38,7 @@ def main():
     with own_fiftyone("elfs-screenshots") as home:
         import fiftyone as fo
 
-        from elfs_plugin.demo import write_digits
+        from elfs_plugin.cli.demo import write_digits
 
         labels = write_digits(home / "digits")
         finished, empty = fo.Dataset("digits", persistent=True), fo.Dataset("unlabelled", persistent=True)
@@ -76,8 +76,7 @@ def run_operators(dataset):
     def run(name, **params):
         foo.get_operator(f"@elfs/coreset/{name}")(dataset, **params)
 
-    run("run_elfs", num_clusters=10, budget=0.1, encoder="pixels", seed=0, tag="elfs_coreset",
-        view_name="elfs_coreset")  # fmt: skip
+    run("run_elfs", num_clusters=10, budget=0.1, encoder="pixels", seed=0, tag="elfs_coreset", view_name="elfs_coreset")
     run("compare_methods", methods=["elfs", "ccs", "d2", "k_center", "moderate", "herding"], seeds=3)
     run("compare_coresets", members=["tag:elfs_coreset", "elfs@beta=0.0,budget=179", "elfs@beta=0.35,budget=179"])
     run("measure_stability")

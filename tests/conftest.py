@@ -106,6 +106,16 @@ def new_dataset(digits):
             dataset.delete()
 
 
+@pytest.fixture(scope="module")
+def finished(new_dataset, quick_clustering):
+    """A dataset with a finished run 'elfs' of 80 digits, to be read only; and the run's summary."""
+    from elfs_plugin import runs
+
+    dataset = new_dataset()
+    summary = runs.run_elfs(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
+    return dataset, summary
+
+
 @pytest.fixture
 def dataset(new_dataset):
     """A fresh dataset of 80 digits."""

@@ -9,7 +9,7 @@ def shorten(package, replace=setattr):
     Args:
         replace: called with an object, the name of an attribute and its value
     """
-    replace(importlib.import_module(f"{package}.beta_search"), "FAST_STEPS", 20)
+    replace(importlib.import_module(f"{package}.beta_search.search"), "FAST_STEPS", 20)
     presets = importlib.import_module(f"{package}.clustering").ClusteringConfig
     few = presets(heads=2, learning_rate=2e-4, min_steps=30, max_steps=30, warm_start_steps=20)
     for preset in ("quick", "default"):

@@ -24,8 +24,14 @@ def run(offset, budget):
     fields = {"vectors": dict.fromkeys(IDS, b"same"), **texts, **scores}
     stages = {name: {"seed": offset} for name in audit.STAGES} | {"embeddings": {"embedded": 6}}
     results = {name: [offset] for name in ("clusters", "histogram", "beta")}
-    return RunContents(fields, {"coreset": IDS[:budget]}, {"Coreset": f"view {offset}"}, stages,
-                       {"coreset": {"budget": budget}}, results)  # fmt: skip
+    return RunContents(
+        fields,
+        {"coreset": IDS[:budget]},
+        {"Coreset": f"view {offset}"},
+        stages,
+        {"coreset": {"budget": budget}},
+        results,
+    )
 
 
 OLD, NEW, NOTHING = run(0, 2), run(10, 3), RunContents()
@@ -71,10 +77,12 @@ DAMAGED = {
     "no values under a record": changed(OLD, fields={"aum": None}),
     "new values under an old record": changed(OLD, fields={"zone": NEW.fields["zone"]}),
     "values without a record": changed(OLD, stages={"selection": None}),
-    "an old stage on a new one": changed(OLD, stages={"pseudo_labels": NEW.stages["pseudo_labels"]},
-                                         fields={"pseudo_label": NEW.fields["pseudo_label"],
-                                                 "agreement": NEW.fields["agreement"]},
-                                         results={"clusters": NEW.results["clusters"]}),
+    "an old stage on a new one": changed(
+        OLD,
+        stages={"pseudo_labels": NEW.stages["pseudo_labels"]},
+        fields={"pseudo_label": NEW.fields["pseudo_label"], "agreement": NEW.fields["agreement"]},
+        results={"clusters": NEW.results["clusters"]},
+    ),
     "results of another stage": changed(NEW, results={"histogram": OLD.results["histogram"]}),
     "no results": changed(NEW, results={"beta": None}),
     "a tag on some": changed(OLD, tags={"coreset": IDS[:1]}),
@@ -84,7 +92,7 @@ DAMAGED = {
     "no view": changed(OLD, views={"Coreset": None}),
     "saved before it was selected": changed(OLD, tags=NEW.tags, views=NEW.views, saved=NEW.saved),
     "an unknown field on some": changed(OLD, fields={"margin": {IDS[0]: 1}}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
@@ -101,15 +109,28 @@ def test_differences_of_runs_are_told():
 def state(**changes):
     """A dataset with two samples, a run on it, and a user's view, index and files."""
     made = {
-        "dataset": {"_id": 1, "name": "d", "sample_collection_name": "samples.d", "info": {"a": 1},
-                    "sample_fields": [{"name": "truth", "created_at": 5}, {"name": "elfs", "created_at": 6}]},
-        "samples": [{"_id": bson.ObjectId(i), "truth": "cat", "tags": ["mine", "coreset"], "elfs": {"rank": place},
-                     "last_modified_at": 7} for place, i in enumerate(IDS[:2])],
+        "dataset": {
+            "_id": 1,
+            "name": "d",
+            "sample_collection_name": "samples.d",
+            "info": {"a": 1},
+            "sample_fields": [{"name": "truth", "created_at": 5}, {"name": "elfs", "created_at": 6}],
+        },
+        "samples": [
+            {
+                "_id": bson.ObjectId(i),
+                "truth": "cat",
+                "tags": ["mine", "coreset"],
+                "elfs": {"rank": place},
+                "last_modified_at": 7,
+            }
+            for place, i in enumerate(IDS[:2])
+        ],
         "views": [{"_id": 1, "name": "Mine", "view_stages": []}, {"_id": 2, "name": "Coreset", "view_stages": []}],
         "indexes": {"_id_": {"key": [("_id", 1)]}, "truth_1": {"key": [("truth", 1)]}},
         "files": {"out/notes.txt": b"notes", "out/folder.partial": Link("notes.txt"), "home/d": None},
         "more": {},
-    } | changes  # fmt: skip
+    } | changes
     documents = {"datasets": [made["dataset"]], "samples.d": made["samples"], "views": made["views"], **made["more"]}
     collections = {name: (list(map(bson.encode, found)), made["indexes"]) for name, found in documents.items()}
     return State(collections, made["files"])

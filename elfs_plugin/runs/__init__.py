@@ -3,7 +3,7 @@
 :mod:`.samples` reads views, :mod:`.fields` writes results, :mod:`.record` keeps what a run did, :mod:`.jobs` locks,
 reports and cancels. :mod:`.stages` has one function per operator, which a :class:`~.session.Session` joins to the
 pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a finished run for the panel;
-:mod:`.integrity` says whether it still fits its dataset. :mod:`.analysis` compares coresets, of :mod:`.members`.
+:mod:`.integrity` says whether it still fits its dataset. :mod:`.analyses` compares coresets, of :mod:`.coresets`.
 
 Modules are imported when a name of theirs is first used: the panel must not wait for PyTorch.
 """
@@ -13,7 +13,7 @@ import importlib
 from ..errors import Changed
 
 _MODULES = {
-    "analysis": (
+    "analyses": (
         "audit",
         "budget_curve",
         "compare_coresets",
@@ -28,7 +28,7 @@ _MODULES = {
     "fields": ("writable",),
     "integrity": ("check_run", "Finding", "RunHealth"),
     "jobs": ("read_job", "request_cancel"),
-    "members": (
+    "coresets": (
         "check_members",
         "difference_ids",
         "difference_view",
@@ -38,13 +38,13 @@ _MODULES = {
         "parse_member",
         "parse_members",
     ),
-    "method_analysis": ("compare_methods",),
-    "methods": ("choose_coreset", "preview_veto"),
+    "compare_methods": ("compare_methods",),
+    "choose": ("choose_coreset", "preview_veto"),
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
     "repair": ("repair_run",),
     "samples": ("check_collection", "check_locked_tag", "check_usable", "check_vector_field", "vector_fields"),
-    "selection": ("saved_token",),
+    "saving": ("saved_token",),
     "stages": (
         "compute_embeddings",
         "compute_pseudo_labels",

@@ -2,7 +2,7 @@
 
 from bson import ObjectId
 
-from ..scores import zone_reason
+from ..pruning.scores import zone_reason
 from . import fields, graph, record
 
 NEIGHBORS = 6
@@ -80,9 +80,12 @@ def _read(dataset, key, ids):
 def _unscored(dataset, run, found):
     if found["pseudo_label.label"] is not None:
         text = f"In {found['pseudo_label.label']}, but not scored yet: use ELFS: Compute scores."
-        return {**_without_score(found["id"], found["filepath"], "labelled", text),
-                "cluster": found["pseudo_label.label"], "confidence": found["pseudo_label.confidence"],
-                "agreement": found["agreement"]}  # fmt: skip
+        return {
+            **_without_score(found["id"], found["filepath"], "labelled", text),
+            "cluster": found["pseudo_label.label"],
+            "confidence": found["pseudo_label.confidence"],
+            "agreement": found["agreement"],
+        }
     reason = record.load_results(dataset, run.key).get("failures", {}).get(found["id"])
     if reason:
         return _without_score(found["id"], found["filepath"], "failed", f"Left out of the run: {reason}.")
@@ -116,8 +119,15 @@ def _neighbors(dataset, run, sample_id, hard, budget, near_duplicate):
     for i, similarity in pairs:
         if i in known:  # the others have been deleted since
             other = known[i]
-            rows.append({"id": i, "filepath": other["filepath"], "similarity": round(float(similarity), 4),
-                         "cluster": other["pseudo_label.label"], "rank": other["rank"],
-                         "zone": zone_of(other["rank"], hard, budget)})  # fmt: skip
+            rows.append(
+                {
+                    "id": i,
+                    "filepath": other["filepath"],
+                    "similarity": round(float(similarity), 4),
+                    "cluster": other["pseudo_label.label"],
+                    "rank": other["rank"],
+                    "zone": zone_of(other["rank"], hard, budget),
+                }
+            )
     duplicates = [row for row in rows if row["similarity"] >= near_duplicate and row["zone"] == "coreset"]
     return {"neighbors": rows[:NEIGHBORS], "near_duplicates": duplicates, "note": None}

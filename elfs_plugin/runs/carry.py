@@ -48,8 +48,12 @@ def _tag_staged(dataset, run, step):
 
 
 def _merge(dataset, run, name, changes):
-    into = {"into": dataset._sample_collection_name, "on": "_id", "whenMatched": [{"$set": changes}],
-            "whenNotMatched": "discard"}  # fmt: skip
+    into = {
+        "into": dataset._sample_collection_name,
+        "on": "_id",
+        "whenMatched": [{"$set": changes}],
+        "whenNotMatched": "discard",
+    }
     # By the comment it is known whose command it is, see :func:`~.journal.stop_orphans`.
     odm.get_db_conn()[name].aggregate([{"$merge": into}], comment=staged_prefix(dataset, run.key))
 

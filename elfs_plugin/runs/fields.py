@@ -24,8 +24,11 @@ SCORES = ("aum", "forgetting", "el2n", "dual")
 """The scores that are written on samples and can be ranked by."""
 
 _NAMES = tuple(name for stage in PATHS.values() for name in stage)
-_KINDS = {"pseudo_label": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
-          "rank": {"ftype": fo.IntField}, "zone": {"ftype": fo.StringField}}  # fmt: skip
+_KINDS = {
+    "pseudo_label": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
+    "rank": {"ftype": fo.IntField},
+    "zone": {"ftype": fo.StringField},
+}
 _MARK = {"written_by": "@elfs/coreset"}
 """In the ``info`` of a field that ELFS declares. It goes with the field to clones, merges and imports."""
 
@@ -155,8 +158,13 @@ def label_columns(key, ids, labels, confidence, agreement=None, names=None):
 
     def encode(row):
         label = labels[row]
-        return {"_id": ObjectId(), "_cls": "Classification", "tags": [],
-                "label": names[label] if names else f"cluster {label}", "confidence": confidence[row]}  # fmt: skip
+        return {
+            "_id": ObjectId(),
+            "_cls": "Classification",
+            "tags": [],
+            "label": names[label] if names else f"cluster {label}",
+            "confidence": confidence[row],
+        }
 
     found = [Column(f"{key}.pseudo_label", ids, encode)]
     return found if agreement is None else [*found, _floats(f"{key}.agreement", ids, agreement)]
@@ -168,7 +176,7 @@ def _floats(path, ids, values):
 
 
 def score_columns(key, ids, dynamics, rank):
-    """``<key>.aum`` and the other scores of a :class:`~..dynamics.Dynamics`, and ``<key>.rank``."""
+    """``<key>.aum`` and the other scores of a :class:`~..proxy.dynamics.Dynamics`, and ``<key>.rank``."""
     return [*(_floats(f"{key}.{name}", ids, getattr(dynamics, name)) for name in SCORES), rank_column(key, ids, rank)]
 
 

@@ -139,16 +139,31 @@ class _State:
 
     def __init__(self, states, key, operation, lock, flag):
         self._states, self._name, self._lock, self._flag = states, f"job_{key}", lock, flag
-        self._value = {"key": key, "operation": operation, "state": "running", "started": time.time(), "message": "",
-                       "owner": lock.owner, "overall": 0.0, "label": operation, "updated": time.time()}  # fmt: skip
+        self._value = {
+            "key": key,
+            "operation": operation,
+            "state": "running",
+            "started": time.time(),
+            "message": "",
+            "owner": lock.owner,
+            "overall": 0.0,
+            "label": operation,
+            "updated": time.time(),
+        }
 
     def begin(self):
         self._states.set(self._name, dict(self._value))
 
     def show(self, event):
         with contextlib.suppress(TakenOver):  # the next report ends the job
-            self._publish(stage=event.stage, step=event.step, steps=event.steps, overall=event.overall,
-                          detail=event.detail, label=event.label)  # fmt: skip
+            self._publish(
+                stage=event.stage,
+                step=event.step,
+                steps=event.steps,
+                overall=event.overall,
+                detail=event.detail,
+                label=event.label,
+            )
 
     def finish(self, **changes):
         # When MongoDB itself is gone the outcome cannot be written; the stale lock tells the panel instead.

@@ -220,8 +220,15 @@ def _stage(dataset, run, draft, token, verify, progress):
         name = carry.staged_name(dataset, key, token, "results")
         parts = [text[start : start + _TEXT_BYTES] for start in range(0, len(text), _TEXT_BYTES)]
         count = _insert(name, ({"_id": at, "text": part} for at, part in enumerate(parts)), len(parts), verify)
-        steps.append({"do": "results", "collection": name, "rows": count, "file": ObjectId(),
-                      "older": record.results_file(dataset, key)})  # fmt: skip
+        steps.append(
+            {
+                "do": "results",
+                "collection": name,
+                "rows": count,
+                "file": ObjectId(),
+                "older": record.results_file(dataset, key),
+            }
+        )
     return steps
 
 

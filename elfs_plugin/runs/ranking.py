@@ -9,7 +9,7 @@ import logging
 import numpy as np
 
 from ..files import whole_file
-from ..scores import HARD_WHEN
+from ..pruning.scores import HARD_WHEN
 from . import fields, record
 from .changes import count_changes
 from .versions import new_ranking, ranking_version  # noqa: F401 (handed on)
@@ -101,8 +101,14 @@ def _save(path, version, ranking):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            np.savez(file, version=np.array(version), ids=ids.astype("S24"), scores=scores,
-                     labels=labels.astype(np.int32), names=np.array(names, dtype=str))  # fmt: skip
+            np.savez(
+                file,
+                version=np.array(version),
+                ids=ids.astype("S24"),
+                scores=scores,
+                labels=labels.astype(np.int32),
+                names=np.array(names, dtype=str),
+            )
     except OSError as error:  # a disk that is full or read-only costs speed, not the result
         logger.info("The ranking of the run is not kept: %s", error)
 

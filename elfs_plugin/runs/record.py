@@ -249,8 +249,12 @@ def require_record(dataset, key, stage, needed_by):
     Raises:
         InvalidInput: naming the operator to run first
     """
-    operators = {"pseudo_labels": "compute_pseudo_labels", "scores": "compute_scores", "selection": "select_coreset",
-                 "embeddings": "compute_embeddings"}  # fmt: skip
+    operators = {
+        "pseudo_labels": "compute_pseudo_labels",
+        "scores": "compute_scores",
+        "selection": "select_coreset",
+        "embeddings": "compute_embeddings",
+    }
     record = load_record(dataset, key)
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
@@ -295,8 +299,12 @@ def save_record(dataset, record):
     import numpy
     import torch
 
-    record.versions = {"elfs": __version__, "fiftyone": fo.__version__, "torch": torch.__version__,
-                       "numpy": numpy.__version__}  # fmt: skip
+    record.versions = {
+        "elfs": __version__,
+        "fiftyone": fo.__version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
     record.format = FORMAT
     with jobs.changing(dataset):
         dataset._reload(hard=True)  # another job may have registered a run since

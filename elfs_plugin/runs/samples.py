@@ -8,7 +8,7 @@ import fiftyone as fo
 import numpy as np
 
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
-from ..pruning import resolve_budget
+from ..pruning.zones import resolve_budget
 from ..validation import shown
 from . import fields
 
@@ -136,7 +136,7 @@ def check_usable(collection, field, budget, num_clusters):
     if not 0 < usable < n:
         return
     missing = f" Of {n:,} images {n - usable:,} have no vector in '{field}'."
-    from ..clustering import validate_num_clusters
+    from ..clustering.pseudo_labels import validate_num_clusters
 
     try:
         resolve_budget(budget, usable)
@@ -158,12 +158,12 @@ def check_locked_tag(dataset, tag):
 
 
 def read_vectors(collection, field):
-    """(Samples, :class:`~..encoders.Embeddings`) of a field of vectors, arrays or lists of numbers.
+    """(Samples, :class:`~..encoders.embed.Embeddings`) of a field of vectors, arrays or lists of numbers.
 
     Raises:
         InvalidInput: when the field is missing, of another kind, or holds no usable vector
     """
-    from ..encoders import validate_vectors
+    from ..encoders.embed import validate_vectors
 
     check_vector_field(collection, field)
     ids, paths, vectors = _ids_paths_vectors(collection, field)
@@ -204,7 +204,7 @@ def zoo_embeddings(collection, samples, encoder, progress):
     """Embeds with a FiftyOne zoo model; files that fail are retried alone, so that one does not cost its batch."""
     import fiftyone.zoo as foz
 
-    from ..encoders import Embeddings, validate_vectors
+    from ..encoders.embed import Embeddings, validate_vectors
 
     name = encoder[len(ZOO_PREFIX) :]
     if name not in foz.list_zoo_models():

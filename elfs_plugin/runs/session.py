@@ -8,17 +8,17 @@ from functools import partial
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from ..beta_search import default_grid
-from ..cluster_health import health, per_cluster
-from ..clustering import ClusteringConfig, validate_num_clusters
-from ..encoders import Embeddings
+from ..beta_search.search import default_grid
+from ..clustering.health import health, per_cluster
+from ..clustering.pseudo_labels import ClusteringConfig, validate_num_clusters
+from ..encoders.embed import Embeddings
 from ..errors import InvalidInput
 from ..files import FULL
 from ..pipeline import DECODING_SHARE, STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from ..progress import part
-from ..proxy import ProxyConfig
-from ..pruning import as_beta, difficulty_rank, resolve_beta, resolve_budget
-from ..scores import HARD_WHEN
+from ..proxy.train import ProxyConfig
+from ..pruning.scores import HARD_WHEN
+from ..pruning.zones import as_beta, difficulty_rank, resolve_beta, resolve_budget
 from ..validation import validate_seed
 from . import (
     changes,
@@ -33,11 +33,11 @@ from . import (
     record,
     roster,
     samples,
-    selection,
     vectors,
     workspace,
 )
-from .decoded import DEFAULT_IMAGE_SIZE, DecodedImages
+from . import saving as selection
+from .pixels import DEFAULT_IMAGE_SIZE, DecodedImages
 from .repair import settle
 
 MAX_LISTED_FAILURES = 10_000
@@ -49,8 +49,11 @@ _MOST_IN_A_QUERY = 100_000
 
 
 def clustering_config(preset):
-    presets = {"auto": ClusteringConfig.default, "quick": ClusteringConfig.quick,
-               "published": ClusteringConfig.published}  # fmt: skip
+    presets = {
+        "auto": ClusteringConfig.default,
+        "quick": ClusteringConfig.quick,
+        "published": ClusteringConfig.published,
+    }
     if not isinstance(preset, str) or preset not in presets:
         raise InvalidInput(f"Unknown clustering preset {preset!r}. Use one of: {', '.join(presets)}.", "preset")
     return presets[preset]()
@@ -63,8 +66,20 @@ class Session:
     :meth:`publish` writes as a whole. Where there is nothing to protect, each stage is written when it is finished.
     """
 
-    def __init__(self, collection, key, operation, stages, sinks, seed=0, device="auto", needs=None,
-                 whole=False, stage_folder="stages", on_images=()):  # fmt: skip
+    def __init__(
+        self,
+        collection,
+        key,
+        operation,
+        stages,
+        sinks,
+        seed=0,
+        device="auto",
+        needs=None,
+        whole=False,
+        stage_folder="stages",
+        on_images=(),
+    ):
         if not whole:
             samples.check_collection(collection)
         self.shared = collection._dataset
@@ -94,8 +109,9 @@ class Session:
             # What an earlier job had decided is finished first, and what it had only begun goes.
             settle(self.dataset, self.key, self.reporter.verify)
             folder.remove_orphans()
-            self.pipe = Pipeline(seed=self._seed, device=self._device, folder=self.folder / self._stage_folder,
-                                 reporter=self.reporter)  # fmt: skip
+            self.pipe = Pipeline(
+                seed=self._seed, device=self._device, folder=self.folder / self._stage_folder, reporter=self.reporter
+            )
             # Another process may have worked on this run between the form and the lock.
             self.record = record.load_record(self.dataset, self.key) or record.RunRecord(self.key)
             record.check_key(self.dataset, self.key)
@@ -175,8 +191,15 @@ class Session:
             self._draft.put(fields.vector_column(field, self.ids, self.vectors))
         self._clear("pseudo_labels", "scores", "selection")
         self.save_failures()
-        self._finish("embeddings", encoder=encoder, weights=weights, embedded=len(self.ids), failed=self.record.failed,
-                     dimensions=int(self.vectors.shape[1]), seconds=self.pipe.seconds["embeddings"])  # fmt: skip
+        self._finish(
+            "embeddings",
+            encoder=encoder,
+            weights=weights,
+            embedded=len(self.ids),
+            failed=self.record.failed,
+            dimensions=int(self.vectors.shape[1]),
+            seconds=self.pipe.seconds["embeddings"],
+        )
 
     def use_vectors(self, field):
         """Takes the vectors of an existing field."""
@@ -265,10 +288,19 @@ class Session:
             histogram=None,
             beta=None,
         )
-        self._finish("pseudo_labels", clusters=num_clusters, neighbors=neighbors.k, neighbor_search=neighbors.method,
-                     neighbor_recall=neighbors.recall, estimated=count is not None, config=config.to_dict(),
-                     labelled=len(self.ids), since=self.since, embeddings_field=self.record.embeddings_field,
-                     seconds=self.pipe.seconds["neighbors"] + self.pipe.seconds["pseudo_labels"])  # fmt: skip
+        self._finish(
+            "pseudo_labels",
+            clusters=num_clusters,
+            neighbors=neighbors.k,
+            neighbor_search=neighbors.method,
+            neighbor_recall=neighbors.recall,
+            estimated=count is not None,
+            config=config.to_dict(),
+            labelled=len(self.ids),
+            since=self.since,
+            embeddings_field=self.record.embeddings_field,
+            seconds=self.pipe.seconds["neighbors"] + self.pipe.seconds["pseudo_labels"],
+        )
 
     def _keep_graph(self, save):
         """The neighbours are kept for the panel and for other methods; a run can do without."""
@@ -362,9 +394,15 @@ class Session:
         self._new_ranking()
         self.save_failures()
         self._draft.results.update(histogram=self._histogram(), beta=None)
-        self._finish("scores", score=score, proxy=config.to_dict(), scored=len(self.ids), epochs=result.epochs,
-                     image_size=size if config.on_images else None,
-                     seconds=self.pipe.seconds["dynamics"])  # fmt: skip
+        self._finish(
+            "scores",
+            score=score,
+            proxy=config.to_dict(),
+            scored=len(self.ids),
+            epochs=result.epochs,
+            image_size=size if config.on_images else None,
+            seconds=self.pipe.seconds["dynamics"],
+        )
 
     def _new_ranking(self):
         ranking.new_ranking(self.record)
@@ -401,7 +439,7 @@ class Session:
         return np.array([i not in unread for i in self.ids])
 
     def _images(self, stage, size):
-        """As :meth:`~.decoded.DecodedImages.get`, and the progress that is left of the stage."""
+        """As :meth:`~.pixels.DecodedImages.get`, and the progress that is left of the stage."""
         progress = self.reporter.stage(STAGES[stage])
         found = self._decoded.get(self.ids, size, part(progress, 0.0, DECODING_SHARE))
         return *found, part(progress, DECODING_SHARE, 1.0)
@@ -423,8 +461,18 @@ class Session:
             self._decoded.forget()
             self.vectors = inputs = self._vectors_of(self.ids)
         ok, ids = self._readable(unread), [i for i in self.ids if i not in unread]
-        result = self.pipe.beta(inputs, self.labels[ok], self.rank_scores[ok], taken, hard=HARD_WHEN[self.score_name],
-                                grid=grid, repeats=repeats, config=config, ids=ids, progress=progress)  # fmt: skip
+        result = self.pipe.beta(
+            inputs,
+            self.labels[ok],
+            self.rank_scores[ok],
+            taken,
+            hard=HARD_WHEN[self.score_name],
+            grid=grid,
+            repeats=repeats,
+            config=config,
+            ids=ids,
+            progress=progress,
+        )
         reason = result.reason
         if unread:
             first = next(iter(unread.values()))
@@ -441,8 +489,15 @@ class Session:
             "proxy": config.kind,
         }
         self._draft.results["beta"] = curve
-        self._finish("beta", budget=budget, repeats=int(repeats), chosen=result.chosen, reason=reason,
-                     proxy=config.to_dict(), seconds=self.pipe.seconds["beta"])  # fmt: skip
+        self._finish(
+            "beta",
+            budget=budget,
+            repeats=int(repeats),
+            chosen=result.chosen,
+            reason=reason,
+            proxy=config.to_dict(),
+            seconds=self.pipe.seconds["beta"],
+        )
         return result.chosen
 
     def select(self, budget, beta, tag, view_name, expected=None):
@@ -470,11 +525,17 @@ class Session:
         self._draft.step("zones", hard=hard_count, coreset=count)
         self._draft.cleared.discard(f"{self.key}.zone")  # the step writes all of them, and only where they change
         self.record.drop_after("selection")
-        self.record.stages["selection"] = {"beta": beta, "budget": count, "hard": hard_count, "coreset": count,
-                                           "easy": n - hard_count - count, "when": time.time()}  # fmt: skip
+        self.record.stages["selection"] = {
+            "beta": beta,
+            "budget": count,
+            "hard": hard_count,
+            "coreset": count,
+            "easy": n - hard_count - count,
+            "when": time.time(),
+        }
 
     def check_names(self, tag, view_name, expected=None):
-        """See :func:`~.selection.check_names`."""
+        """See :func:`~.saving.check_names`."""
         selection.check_names(self.dataset, self.record, tag, view_name, expected)
 
     def summary(self, stage):

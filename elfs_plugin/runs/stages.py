@@ -4,28 +4,39 @@ All take ``collection`` (a dataset or view) and ``key`` (the run), return a smal
 :class:`~..errors.ElfsError` with a message for the user. ``sinks`` receive the progress.
 """
 
-from ..beta_search import DEFAULT_REPEATS, validate_search
-from ..clustering import validate_num_clusters
+from ..beta_search.search import DEFAULT_REPEATS, validate_search
+from ..clustering.pseudo_labels import validate_num_clusters
 from ..errors import InvalidInput
 from ..pipeline import resolve_beta_proxy, resolve_proxy
-from ..pruning import as_beta, resolve_beta, resolve_budget
+from ..pruning.zones import as_beta, resolve_beta, resolve_budget
 from ..validation import validate_epochs, validate_image_size, validate_neighbors
 from . import samples
-from .decoded import DEFAULT_IMAGE_SIZE
 from .fields import SCORES
+from .pixels import DEFAULT_IMAGE_SIZE
 from .session import Session, clustering_config
 
 
-def compute_embeddings(collection, key="elfs", *, encoder="pixels", weights=None, embeddings_field=None, seed=0,
-                       device="auto", sinks=()):  # fmt: skip
+def compute_embeddings(
+    collection, key="elfs", *, encoder="pixels", weights=None, embeddings_field=None, seed=0, device="auto", sinks=()
+):
     """Embeds the images of ``collection`` into a vector field (default ``<key>_embeddings``)."""
     with Session(collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device) as run:
         run.embed(encoder, weights, embeddings_field)
         return run.summary("embeddings")
 
 
-def compute_pseudo_labels(collection, key="elfs", *, num_clusters, embeddings_field=None, neighbors=None, preset="auto",
-                          seed=0, device="auto", sinks=()):  # fmt: skip
+def compute_pseudo_labels(
+    collection,
+    key="elfs",
+    *,
+    num_clusters,
+    embeddings_field=None,
+    neighbors=None,
+    preset="auto",
+    seed=0,
+    device="auto",
+    sinks=(),
+):
     """Clusters an existing vector field (default: the run's own) into pseudo-labels.
 
     ``num_clusters="auto"`` estimates their number first; the evidence is kept in the run.
@@ -41,8 +52,18 @@ def compute_pseudo_labels(collection, key="elfs", *, num_clusters, embeddings_fi
         return run.summary("pseudo_labels")
 
 
-def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=None, image_size=DEFAULT_IMAGE_SIZE,
-                   seed=0, device="auto", sinks=()):  # fmt: skip
+def compute_scores(
+    collection,
+    key="elfs",
+    *,
+    proxy="auto",
+    score="aum",
+    epochs=None,
+    image_size=DEFAULT_IMAGE_SIZE,
+    seed=0,
+    device="auto",
+    sinks=(),
+):
     """Trains a proxy on the run's pseudo-labels and writes its scores and the rank."""
     _check_score(score)
     resolve_proxy(proxy)
@@ -53,8 +74,19 @@ def compute_scores(collection, key="elfs", *, proxy="auto", score="aum", epochs=
         return run.summary("scores")
 
 
-def search_beta(collection, key="elfs", *, budget, grid=None, repeats=DEFAULT_REPEATS, proxy="auto", image_size=None,
-                seed=0, device="auto", sinks=()):  # fmt: skip
+def search_beta(
+    collection,
+    key="elfs",
+    *,
+    budget,
+    grid=None,
+    repeats=DEFAULT_REPEATS,
+    proxy="auto",
+    image_size=None,
+    seed=0,
+    device="auto",
+    sinks=(),
+):
     """Searches β for a budget on the run's pseudo-labels; the curve is kept in the run.
 
     Args:
@@ -78,7 +110,7 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
 
     Args:
         beta: ``"auto"`` takes the β of the last search
-        expected: what the caller has seen saved under the tag, a :func:`~.selection.saved_token`; None: whatever is
+        expected: what the caller has seen saved under the tag, a :func:`~.saving.saved_token`; None: whatever is
             there is replaced
 
     Raises:
@@ -90,10 +122,30 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
         return run.summary("selection")
 
 
-def run_elfs(collection, key="elfs", *, num_clusters, budget, encoder="pixels", weights=None, embeddings_field=None,
-             neighbors=None, preset="auto", proxy="auto", score="aum", epochs=None, image_size=DEFAULT_IMAGE_SIZE,
-             beta="auto", beta_proxy="auto", repeats=DEFAULT_REPEATS, tag=None, view_name=None, seed=0, device="auto",
-             sinks=()):  # fmt: skip
+def run_elfs(
+    collection,
+    key="elfs",
+    *,
+    num_clusters,
+    budget,
+    encoder="pixels",
+    weights=None,
+    embeddings_field=None,
+    neighbors=None,
+    preset="auto",
+    proxy="auto",
+    score="aum",
+    epochs=None,
+    image_size=DEFAULT_IMAGE_SIZE,
+    beta="auto",
+    beta_proxy="auto",
+    repeats=DEFAULT_REPEATS,
+    tag=None,
+    view_name=None,
+    seed=0,
+    device="auto",
+    sinks=(),
+):
     """The whole of ELFS on ``collection``.
 
     With ``encoder=None`` the vectors of the existing ``embeddings_field`` are used; otherwise they are computed and

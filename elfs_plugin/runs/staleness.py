@@ -4,7 +4,7 @@ from ..plain import plain
 from .ranking import ranking_version
 
 NAMES = ("comparison", "methods", "stability", "budget_curve", "audit")
-"""The entries of a run's results that :mod:`.analysis` writes."""
+"""The entries of a run's results that :mod:`.analyses` writes."""
 
 _SELECTION = ("beta", "hard", "coreset", "easy")
 

@@ -6,15 +6,15 @@ from functools import partial
 import fiftyone as fo
 import numpy as np
 
-from ..encoders import Embeddings, validate_vectors
+from ..encoders.embed import Embeddings, validate_vectors
 from ..errors import InvalidInput
-from ..label_transfer import DEFAULT_K, cross_neighbors, vote
+from ..neighbors.label_transfer import DEFAULT_K, cross_neighbors, vote
 from ..pipeline import STAGES, stage_weights
 from ..progress import part
-from ..proxy import ProxyConfig
-from ..pruning import resolve_budget
+from ..proxy.train import ProxyConfig
+from ..pruning.zones import resolve_budget
 from . import changes, fields, graph, own, record, samples
-from .decoded import DEFAULT_IMAGE_SIZE
+from .pixels import DEFAULT_IMAGE_SIZE
 from .session import WRITING, Session
 
 PLACING = "Finding the nearest labelled images"
@@ -55,8 +55,18 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
     seed = run.stages["scores"].get("seed", 0)
     weights = stage_weights("embeddings", "dynamics")
     stages = {STAGES["embeddings"]: weights[STAGES["embeddings"]], PLACING: 3, **weights, WRITING: 2}
-    with Session(collection, key, "Updating the run", stages, sinks, seed, device, needs="scores", whole=True,
-                 stage_folder=_FOLDER) as job:  # fmt: skip
+    with Session(
+        collection,
+        key,
+        "Updating the run",
+        stages,
+        sinks,
+        seed,
+        device,
+        needs="scores",
+        whole=True,
+        stage_folder=_FOLDER,
+    ) as job:
         collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")
         scored = job.record.stages["scores"]["scored"]
@@ -163,8 +173,9 @@ def _label(job, names):
             f"No image of the run '{job.key}' has both a pseudo-label and a usable vector any more. Run ELFS again."
         )
     progress = job.reporter.stage(PLACING)
-    near, similarities = cross_neighbors(job.vectors[rest], job.vectors[~rest], max(DEFAULT_K, graph.KEPT),
-                                         progress=part(progress, 0.0, 0.8))  # fmt: skip
+    near, similarities = cross_neighbors(
+        job.vectors[rest], job.vectors[~rest], max(DEFAULT_K, graph.KEPT), progress=part(progress, 0.0, 0.8)
+    )
     voted = vote(job.labels[~rest][near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
     _extend_graph(job, new_ids, job.vectors[rest], old_ids, near, similarities, part(progress, 0.8, 1.0))
     job.add_labels(new_ids, voted.labels, voted.confidence, names)
@@ -172,7 +183,7 @@ def _label(job, names):
 
 
 def _embed(job, new, stage, dimensions):
-    """:class:`~..encoders.Embeddings` of the new samples, made as the run's own were."""
+    """:class:`~..encoders.embed.Embeddings` of the new samples, made as the run's own were."""
     run = job.record
     encoder = stage.get("encoder")
     if not len(new):

@@ -6,9 +6,9 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import numpy as np
 
+from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
 from ..errors import InvalidInput, NameTaken
 from ..progress import part
-from ..projection import METHODS, UMAP_LIMIT, check_size, project
 from ..validation import shown, validate_seed
 from . import fields, jobs, record
 from .removal import remove_brain_run
@@ -65,8 +65,9 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
             if brain_key not in run.record.brain_keys:
                 run.record.brain_keys.append(brain_key)
             record.save_record(dataset, run.record)
-            fob.compute_visualization(view, points=points.astype(np.float64), brain_key=brain_key, create_index=index,
-                                      progress=False)  # fmt: skip
+            fob.compute_visualization(
+                view, points=points.astype(np.float64), brain_key=brain_key, create_index=index, progress=False
+            )
         return {
             "key": key,
             "brain_key": brain_key,

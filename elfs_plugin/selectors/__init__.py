@@ -5,28 +5,44 @@ from ..progress import silent
 from ..suggestions import did_you_mean
 from ..validation import derived_seed
 from .base import DIRECTIONS, Parameter, Pool, Ranked, Selection, Selector
-from .ccs import CCS
-from .d2 import D2
-from .dual import Dual
-from .el2n import EL2N
-from .elfs import Elfs
-from .forgetting import Forgetting
-from .grand import GraNd
-from .herding import Herding
-from .k_center import KCenter
-from .moderate import Moderate
-from .prototypicality import Prototypicality
-from .prune4rel import Prune4ReL
-from .random import Random
-from .small_loss import SmallLoss
-from .uncertainty import Uncertainty
-from .zcore import ZCore
+from .methods.ccs import CCS
+from .methods.d2 import D2
+from .methods.dual import Dual
+from .methods.el2n import EL2N
+from .methods.elfs import Elfs
+from .methods.forgetting import Forgetting
+from .methods.grand import GraNd
+from .methods.herding import Herding
+from .methods.k_center import KCenter
+from .methods.moderate import Moderate
+from .methods.prototypicality import Prototypicality
+from .methods.prune4rel import Prune4ReL
+from .methods.random import Random
+from .methods.small_loss import SmallLoss
+from .methods.uncertainty import Uncertainty
+from .methods.zcore import ZCore
 
 _METHODS = {
     method.name: method
-    for method in (Elfs, Random, CCS, D2, Dual, Prototypicality, Moderate, KCenter, Herding, Forgetting, EL2N, GraNd,
-                   Uncertainty, SmallLoss, Prune4ReL, ZCore)
-}  # fmt: skip
+    for method in (
+        Elfs,
+        Random,
+        CCS,
+        D2,
+        Dual,
+        Prototypicality,
+        Moderate,
+        KCenter,
+        Herding,
+        Forgetting,
+        EL2N,
+        GraNd,
+        Uncertainty,
+        SmallLoss,
+        Prune4ReL,
+        ZCore,
+    )
+}
 
 
 def available():
@@ -52,9 +68,9 @@ def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=sile
         name: one of :func:`available`
         budget: a count, or a fraction of the samples that are neither locked nor excluded
         quota: ``"none"``, or the budget shared out among the pseudo-labels: ``"proportional"`` to their sizes or
-            ``"equal"``, by largest remainder, exact in total (:mod:`~..quotas`)
+            ``"equal"``, by largest remainder, exact in total (:mod:`~..pruning.quotas`)
         veto: of a group of near-duplicates at most one enters, and none beside a locked one: a cosine similarity, or
-            ``{"quantile": q}``; :func:`~..near_duplicates.preview` tells what it would leave
+            ``{"quantile": q}``; :func:`~..neighbors.near_duplicates.preview` tells what it would leave
         params: the method's parameters
 
     Returns:

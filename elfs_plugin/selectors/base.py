@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..progress import silent
-from ..pruning import resolve_budget
+from ..pruning.zones import resolve_budget
 from . import candidates
 from .parameter import Parameter, check_all
 from .pool import PROVIDERS, Pool

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from .. import near_duplicates, quotas
 from ..errors import InvalidInput
+from ..neighbors import near_duplicates
+from ..pruning import quotas
 
 
 class Candidates:
@@ -16,7 +17,7 @@ class Candidates:
     Args:
         allowed: (N,) bool, samples that may be chosen at all
         budget: b
-        quota: see :data:`~..quotas.QUOTAS`
+        quota: see :data:`~..pruning.quotas.QUOTAS`
         labels: (N,) clusters that the quota counts
         groups: (N,) groups of near-duplicates of which at most one enters, or None
         locked: (N,) bool, samples whose groups are closed from the beginning
@@ -39,8 +40,10 @@ class Candidates:
         possible = self._possible(self.open)
         if possible < budget:
             because = "" if groups is None else " once near-duplicates are left out; loosen the veto"
-            raise InvalidInput(f"Only {possible:,} images can be chosen{because}, fewer than the budget of {budget:,}.",
-                               "budget" if groups is None else "veto")  # fmt: skip
+            raise InvalidInput(
+                f"Only {possible:,} images can be chosen{because}, fewer than the budget of {budget:,}.",
+                "budget" if groups is None else "veto",
+            )
 
     @property
     def restricted(self):

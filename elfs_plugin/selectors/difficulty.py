@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from ..beta_prior import prior_beta
 from ..errors import InvalidInput
-from ..pruning import difficulty_rank, resolve_beta
-from ..scores import HARD_WHEN
+from ..pruning.scores import HARD_WHEN
+from ..pruning.usual_beta import prior_beta
+from ..pruning.zones import difficulty_rank, resolve_beta
 from .parameter import Parameter
 
 SCORE = Parameter("score", "choice", "aum", "The difficulty score of the training dynamics.", choices=tuple(HARD_WHEN))
 
 
 def hardness(dynamics, score):
-    """(N,) float64 of a score of :class:`~..dynamics.Dynamics`, turned so that high is hard."""
+    """(N,) float64 of a score of :class:`~..proxy.dynamics.Dynamics`, turned so that high is hard."""
     values = np.asarray(getattr(dynamics, score), dtype=np.float64)
     if not np.isfinite(values).all():
         raise InvalidInput(f"The score {score!r} was not recorded for every sample. Compute the scores again.", "score")
@@ -24,7 +24,7 @@ def keep_after_cut(hard, beta, free, budget):
 
     Args:
         hard: (N,), high is hard; ties by position
-        beta: β, the fraction of the free samples that is dropped; None: :func:`~..beta_prior.prior_beta`
+        beta: β, the fraction of the free samples that is dropped; None: :func:`~..pruning.usual_beta.prior_beta`
     """
     rows = np.flatnonzero(free)
     if beta is None:

@@ -2,11 +2,16 @@
 
 import numpy as np
 
-from ..cells import normalize
+from ..neighbors.cells import normalize
 from .parameter import Parameter
 
-METRIC = Parameter("metric", "choice", "cosine", "cosine: vectors are scaled to unit length first; euclidean: as they "
-                   "are.", choices=("cosine", "euclidean"))  # fmt: skip
+METRIC = Parameter(
+    "metric",
+    "choice",
+    "cosine",
+    "cosine: vectors are scaled to unit length first; euclidean: as they are.",
+    choices=("cosine", "euclidean"),
+)
 
 _BLOCK = 65536
 

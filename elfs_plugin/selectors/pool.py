@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from ..arrays import as_array
-from ..dynamics import Dynamics
 from ..errors import InvalidInput
-from ..neighbors import NeighborGraph
+from ..neighbors.graph import NeighborGraph
+from ..proxy.dynamics import Dynamics
 
 PROVIDERS = {
     "embeddings": "compute_embeddings",
@@ -17,7 +17,7 @@ PROVIDERS = {
     "dynamics": "compute_scores",
 }
 """The operator that provides each thing a method may need. ``probabilities`` and ``grand`` come from
-:func:`~..warm_up.with_outputs`, ``labels`` from the user."""
+:func:`~..proxy.warm_up.with_outputs`, ``labels`` from the user."""
 
 _BLOCK = 65536
 
@@ -27,11 +27,11 @@ class Pool:
     """The N samples to choose from; all but ``ids`` is optional.
 
     * ``ids`` (N,) distinct and sortable
-    * ``embeddings`` (N, D) finite; ``neighbors`` their :class:`~..neighbors.NeighborGraph`
+    * ``embeddings`` (N, D) finite; ``neighbors`` their :class:`~..neighbors.graph.NeighborGraph`
     * ``pseudo_labels`` (N,) int clusters from 0, and ``confidence`` (N,) in [0, 1], the probability of that cluster
-    * ``dynamics``: :class:`~..dynamics.Dynamics` of a proxy
+    * ``dynamics``: :class:`~..proxy.dynamics.Dynamics` of a proxy
     * ``labels`` (N,) int from 0: given labels that may be wrong (never the truth of an audit)
-    * ``probabilities`` (N, C) of a classifier, and ``grand`` (N,): see :mod:`~..warm_up`
+    * ``probabilities`` (N, C) of a classifier, and ``grand`` (N,): see :mod:`~..proxy.warm_up`
     * ``locked``: (N,) bool, or ids: samples that are labelled already. They are never chosen, the budget counts on top
       of them, and methods that look at coverage, and the veto, take them as chosen
     * ``excluded``: (N,) bool, or ids: samples that shall not be chosen and do not count

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def folder(tmp_path):
     """Six images of one grey each, 10 to 60, two of them in another folder than the rest; and a text."""
     rng = np.random.default_rng(0)
-    for at, name in enumerate(["train/a/0.png", "train/a/1.png", "train/b/0.png", "train/b/1.PNG", "test/a/0.png",
-                               "test/b/0.png"]):  # fmt: skip
+    for at, name in enumerate(
+        ["train/a/0.png", "train/a/1.png", "train/b/0.png", "train/b/1.PNG", "test/a/0.png", "test/b/0.png"]
+    ):
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((9, 9, 3), 10 * (at + 1), dtype=np.uint8)).save(path)
@@ -81,8 +82,12 @@ def test_a_run_and_the_same_run_again(folder, monkeypatch, capsys):
     arguments = [str(argument) for argument in [*data, "--folder", folder / "results", *settings]]
     main(arguments)
     first = capsys.readouterr().out.partition("3 of 4 images of 8 pixels x 3, 2 clusters")[2]
-    for name in ("fast proxy, these images - ResNet-18, 1 epochs | 4 |", "ResNet-18, 1 epochs: two seeds | 1 |",
-                 "small ResNets, 4: two seeds | 1 |", "small ResNets, 4 - ResNet-18, 1 epochs | 4 |"):  # fmt: skip
+    for name in (
+        "fast proxy, these images - ResNet-18, 1 epochs | 4 |",
+        "ResNet-18, 1 epochs: two seeds | 1 |",
+        "small ResNets, 4: two seeds | 1 |",
+        "small ResNets, 4 - ResNet-18, 1 epochs | 4 |",
+    ):
         assert name in first
     monkeypatch.setattr(image_proxy, "image_aum", None)  # nothing is trained again
     main(arguments)
@@ -92,12 +97,32 @@ def test_a_run_and_the_same_run_again(folder, monkeypatch, capsys):
 
 def test_time_runs_out(folder, monkeypatch, capsys):
     monkeypatch.setattr(image_proxy, "pseudo_labels", lambda vectors, clusters, progress: np.arange(4) % clusters)
-    main(["--images", str(folder / "images"), "--inside", "train", "--embeddings", str(folder / "vectors.npy"),
-          "--folder", str(folder / "results"), "--minutes", "0"])  # fmt: skip
+    main(
+        [
+            "--images",
+            str(folder / "images"),
+            "--inside",
+            "train",
+            "--embeddings",
+            str(folder / "vectors.npy"),
+            "--folder",
+            str(folder / "results"),
+            "--minutes",
+            "0",
+        ]
+    )
     assert "Out of time" in capsys.readouterr().out
 
 
 def test_images_and_embeddings_must_be_as_many(folder):
     with pytest.raises(SystemExit, match="There are 6 images and 4 embeddings. Choose with --inside."):
-        main(["--images", str(folder / "images"), "--embeddings", str(folder / "vectors.npy"), "--folder",
-              str(folder / "results")])  # fmt: skip
+        main(
+            [
+                "--images",
+                str(folder / "images"),
+                "--embeddings",
+                str(folder / "vectors.npy"),
+                "--folder",
+                str(folder / "results"),
+            ]
+        )

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.panel import MEASURES, Measure, of_drag, panel_method, report, spread
 from benchmarks.panel_dataset import KEY, TAG, make_dataset, synthetic_scores
 from elfs_plugin import runs
-from elfs_plugin.cuts import cut_table
+from elfs_plugin.pruning.cuts import cut_table
 
 
 def request(body, path="/operators/execute"):

@@ -21,7 +21,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper, "machine", lambda: "a machine")
-        patch.setattr("elfs_plugin.beta_search.IMAGE_STEPS", 2)
+        patch.setattr("elfs_plugin.beta_search.search.IMAGE_STEPS", 2)
         yield folder, main(["--tiny", "--folder", str(folder), "--device", "cpu"])
 
 
@@ -60,13 +60,27 @@ def test_no_time_left_stops_cleanly_and_says_so(tmp_path):
 def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(200, 8))
     np.save(tmp_path / "vectors.npy", vectors)
-    arguments = ["--small", "--images", str(tiny[0] / "images"), "--embeddings", str(tmp_path / "vectors.npy"),
-                 "--folder", str(tmp_path / "out"), "--iterations", "2", "--repeats", "1", "--rates", "0.8",
-                 "--device", "cpu"]  # fmt: skip
+    arguments = [
+        "--small",
+        "--images",
+        str(tiny[0] / "images"),
+        "--embeddings",
+        str(tmp_path / "vectors.npy"),
+        "--folder",
+        str(tmp_path / "out"),
+        "--iterations",
+        "2",
+        "--repeats",
+        "1",
+        "--rates",
+        "0.8",
+        "--device",
+        "cpu",
+    ]
     small = paper.Settings.small()
     clustering = paper.Settings.tiny().clustering
     monkeypatch.setattr(paper.Settings, "small", lambda: paper.replace(small, size=8, clustering=clustering))
-    monkeypatch.setattr("elfs_plugin.beta_search.IMAGE_STEPS", 1)
+    monkeypatch.setattr("elfs_plugin.beta_search.search.IMAGE_STEPS", 1)
     results = main(arguments)
     assert results["finished"] and set(results["rates"]["80%"]["beta"]) == {"mlp", "resnet8"}
     assert "encoder (last sitting)" not in results["seconds"]

@@ -77,8 +77,21 @@ def test_a_run_is_kept_only_when_that_is_asked_for(folder, monkeypatch, capsys):
 
 def test_a_command_names_no_place_of_this_machine(tmp_path):
     (tmp_path / "there.npy").touch()
-    found = command("x", ["--embeddings", str(tmp_path / "there.npy"), "--folder", str(tmp_path), "--out",
-                          str(tmp_path / "not-yet"), "--labels", "per-class:10", "--rate", "0.1"])  # fmt: skip
+    found = command(
+        "x",
+        [
+            "--embeddings",
+            str(tmp_path / "there.npy"),
+            "--folder",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "not-yet"),
+            "--labels",
+            "per-class:10",
+            "--rate",
+            "0.1",
+        ],
+    )
     assert found == (
         "python -m benchmarks.x --embeddings FILE --folder FOLDER --out FILE --labels per-class:10 --rate 0.1"
     )

@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks.common import synthetic
 from benchmarks.shapes import SHAPES, main, objective, vote
-from elfs_plugin.clustering import ClusteringConfig
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

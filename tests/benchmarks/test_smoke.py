@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from elfs_plugin.cli import main as elfs
-from elfs_plugin.clustering import ClusteringConfig
+from elfs_plugin.cli.main import main as elfs
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from tests.few_steps import shorten
 
 pytestmark = pytest.mark.usefixtures("one_thread")

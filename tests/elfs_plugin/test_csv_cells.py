@@ -4,7 +4,7 @@ import io
 import pytest
 
 from elfs_plugin import csv_cells
-from elfs_plugin.comparison_table import to_csv
+from elfs_plugin.evaluation.tables import to_csv
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from elfs_plugin.beta_search import search_beta
-from elfs_plugin.clustering import ClusteringConfig, cluster
-from elfs_plugin.comparison import compare
+from elfs_plugin.beta_search.search import search_beta
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors import knn_graph
-from elfs_plugin.proxy import ProxyConfig, train_proxy
-from elfs_plugin.pruning import double_end
+from elfs_plugin.evaluation.comparison import compare
+from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.proxy.train import ProxyConfig, train_proxy
+from elfs_plugin.proxy.warm_up import train_outputs
+from elfs_plugin.pruning.zones import double_end
 from elfs_plugin.selectors import Pool, select
-from elfs_plugin.warm_up import train_outputs
-from elfs_plugin.zcore import zcore_scores
+from elfs_plugin.selectors.engines.zcore.scores import zcore_scores
 
 N = 60
 LABELS = np.arange(N) % 3

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from elfs_plugin import pipeline
-from elfs_plugin.clustering import ClusteringConfig
-from elfs_plugin.encoders import Embeddings
+from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
+from elfs_plugin.encoders.embed import Embeddings
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.pipeline import (
     DECODING_SHARE,
@@ -20,7 +20,7 @@ from elfs_plugin.pipeline import (
     stage_weights,
 )
 from elfs_plugin.progress import Reporter
-from elfs_plugin.proxy import ProxyConfig
+from elfs_plugin.proxy.train import ProxyConfig
 
 N = 60
 CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=10)

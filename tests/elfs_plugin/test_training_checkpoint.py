@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elfs_plugin.dynamics import Recorder
+from elfs_plugin.proxy.dynamics import Recorder
 from elfs_plugin.training_checkpoint import (
     TrainingCheckpoint,
     moved,

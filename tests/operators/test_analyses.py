@@ -20,8 +20,8 @@ def analysed(new_dataset, plugin):
     dataset.set_values("digit", truth)
     runs.run_elfs(dataset, num_clusters=4, budget=15, beta=0.1, tag="first")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugin("elfs_plugin.budget_curve"), "STEPS", 20)
-        patch.setattr(plugin("elfs_plugin.evaluation"), "AUDIT_STEPS", 20)
+        patch.setattr(plugin("elfs_plugin.evaluation.budget_curve"), "STEPS", 20)
+        patch.setattr(plugin("elfs_plugin.evaluation.audit"), "AUDIT_STEPS", 20)
         yield dataset
 
 

@@ -14,15 +14,55 @@ from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
 
-ODD = (5, -1, 1.5, float("nan"), float("inf"), 10**30, 10**400, True, "banana", "x" * 300, "日本語", "\ud800", [],
-       ["a"], [1], {}, {"a": 1}, (1, 2), np.array([1.0, 2.0]), np.float32(0.5), np.int64(3), np.str_("s"), b"bytes",
-       object(), None)  # fmt: skip
+ODD = (
+    5,
+    -1,
+    1.5,
+    float("nan"),
+    float("inf"),
+    10**30,
+    10**400,
+    True,
+    "banana",
+    "x" * 300,
+    "日本語",
+    "\ud800",
+    [],
+    ["a"],
+    [1],
+    {},
+    {"a": 1},
+    (1, 2),
+    np.array([1.0, 2.0]),
+    np.float32(0.5),
+    np.int64(3),
+    np.str_("s"),
+    b"bytes",
+    object(),
+    None,
+)
 TEXTS = ("banana", "x" * 300, "日本語", "\ud800", "a.b")
-NAMES = ("run_elfs", "compute_embeddings", "compute_pseudo_labels", "compute_scores", "search_beta", "select_coreset",
-         "budget_curve", "compare_coresets", "compare_methods", "measure_stability", "audit", "export_coreset",
-         "update_run", "visualize", "delete_run")  # fmt: skip
-MODES = {"select_coreset": ({}, {"method": "ccs"}, {"method": "random", "veto_mode": "quantile"}),
-         "run_elfs": ({}, {"source": "field"})}  # fmt: skip
+NAMES = (
+    "run_elfs",
+    "compute_embeddings",
+    "compute_pseudo_labels",
+    "compute_scores",
+    "search_beta",
+    "select_coreset",
+    "budget_curve",
+    "compare_coresets",
+    "compare_methods",
+    "measure_stability",
+    "audit",
+    "export_coreset",
+    "update_run",
+    "visualize",
+    "delete_run",
+)
+MODES = {
+    "select_coreset": ({}, {"method": "ccs"}, {"method": "random", "veto_mode": "quantile"}),
+    "run_elfs": ({}, {"source": "field"}),
+}
 
 
 def refusal(operator, name, collection, **params):
@@ -124,7 +164,7 @@ def test_a_misspelt_name_is_refused_with_the_closest(finished, operator, execute
         ("export_coreset", {"overwrite": "yes"}, "overwrite is either True or False"),
         ("audit", {"truth_field": 5}, "truth_field must be a text"),
     ],
-)  # fmt: skip
+)
 def test_refusals(finished, operator, state_of, name, params, words):
     before = state_of(finished[0])
     assert re.search(words, refusal(operator, name, finished[0], **params))
@@ -140,24 +180,38 @@ def test_what_is_no_dataset(operator, new_dataset):
 
 
 def test_numbers_of_other_types(dataset, operator, new_dataset):
-    summary = operator("run_elfs")(dataset, num_clusters=np.int64(5), budget="10%", beta=np.float32(0.2),
-                                   seed=np.int64(0), encoder=np.str_("pixels"))  # fmt: skip
+    summary = operator("run_elfs")(
+        dataset,
+        num_clusters=np.int64(5),
+        budget="10%",
+        beta=np.float32(0.2),
+        seed=np.int64(0),
+        encoder=np.str_("pixels"),
+    )
     assert (summary["clusters"], summary["coreset"], summary["beta"], summary["hard"]) == (5, 8, 0.2, 16)
     for beta, hard in (("0.1", 8), ("20%", 16), (np.int64(0), 0), (0, 0)):
         assert operator("select_coreset")(dataset, budget=np.int64(8), beta=beta)["hard"] == hard
     assert operator("select_coreset")(dataset, budget=np.float32(0.7), beta=0)["coreset"] == 56
-    chosen = operator("select_coreset")(dataset, method="ccs", budget=8, param_strata=np.int64(5), tag="ccs",
-                                        veto={"quantile": 1})  # fmt: skip
+    chosen = operator("select_coreset")(
+        dataset, method="ccs", budget=8, param_strata=np.int64(5), tag="ccs", veto={"quantile": 1}
+    )
     assert chosen["coreset"] == 8 and chosen["tag"] == "ccs"
 
 
 def test_numbers_and_texts_of_other_libraries(finished, operator, plugin, execute):
     read = plugin("operators.parameters").read
     takes = ("budget", "beta", "tag", "num_clusters")
-    for given, plain in ((Decimal("0.2"), 0.2), (Decimal("8"), 8), (Fraction(1, 5), 0.2), (Fraction(8), 8),
-                         (torch.tensor(0.2), 0.2), (torch.tensor(8), 8), (np.array(0.2), 0.2),
-                         (torch.tensor(0.25).bfloat16(), 0.25),
-                         (torch.tensor(0.5, requires_grad=True), 0.5)):  # fmt: skip
+    for given, plain in (
+        (Decimal("0.2"), 0.2),
+        (Decimal("8"), 8),
+        (Fraction(1, 5), 0.2),
+        (Fraction(8), 8),
+        (torch.tensor(0.2), 0.2),
+        (torch.tensor(8), 8),
+        (np.array(0.2), 0.2),
+        (torch.tensor(0.25).bfloat16(), 0.25),
+        (torch.tensor(0.5, requires_grad=True), 0.5),
+    ):
         params, refused = read({"budget": given}, takes)
         assert params == {"budget": plain} and type(params["budget"]) is type(plain) and not refused
     assert read({"num_clusters": torch.tensor(5)}, takes)[0] == {"num_clusters": 5}
@@ -253,8 +307,12 @@ def test_a_budget_beyond_the_vectors_is_refused_before_any_work(new_dataset, ope
 
 
 def test_files_are_asked_for_by_their_media_type(operator, tmp_path):
-    for name, words in (("cloud.pcd", "Use a dataset of images"), ("a.npy", "does not take these files for images"),
-                        ("photo", "does not take these files for images"), ("a.mp4", "For videos")):  # fmt: skip
+    for name, words in (
+        ("cloud.pcd", "Use a dataset of images"),
+        ("a.npy", "does not take these files for images"),
+        ("photo", "does not take these files for images"),
+        ("a.mp4", "For videos"),
+    ):
         dataset = fo.Dataset()
         try:
             dataset.add_sample(fo.Sample(filepath=str(tmp_path / name)))

@@ -10,9 +10,24 @@ from fiftyone.operators.executor import ExecutionContext
 from fiftyone.plugins.context import build_plugin_contexts
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATORS = {"compute_embeddings", "compute_pseudo_labels", "compute_scores", "search_beta", "select_coreset",
-             "run_elfs", "budget_curve", "compare_coresets", "compare_methods", "measure_stability", "audit",
-             "export_coreset", "update_run", "repair_run", "visualize", "delete_run"}  # fmt: skip
+OPERATORS = {
+    "compute_embeddings",
+    "compute_pseudo_labels",
+    "compute_scores",
+    "search_beta",
+    "select_coreset",
+    "run_elfs",
+    "budget_curve",
+    "compare_coresets",
+    "compare_methods",
+    "measure_stability",
+    "audit",
+    "export_coreset",
+    "update_run",
+    "repair_run",
+    "visualize",
+    "delete_run",
+}
 SHORT = {"export_coreset", "delete_run", "repair_run"}
 
 HEAVY = """

@@ -56,7 +56,7 @@ def test_beta(scored, execute):
 
 
 def test_beta_for_a_network_on_the_images(scored, execute, plugin, monkeypatch):
-    monkeypatch.setattr(plugin("elfs_plugin.beta_search"), "IMAGE_STEPS", 2)
+    monkeypatch.setattr(plugin("elfs_plugin.beta_search.search"), "IMAGE_STEPS", 2)
     execute("search_beta", scored, budget=40, repeats=1, proxy="resnet8", image_size=8)
     stage = runs.load_record(scored, "elfs").stages["beta"]
     assert (stage["proxy"]["kind"], stage["proxy"]["members"], stage["proxy"]["steps"]) == ("resnet8", 1, 2)

@@ -19,5 +19,5 @@ def test_the_form_refuses_a_name_in_use_and_too_many_images(scored, execute, err
     assert "a field 'elfs_pca' that ELFS did not write" in errors_of("visualize", scored, method="pca")["method"]
     with pytest.raises(ExecutionError, match="Path: method"):
         execute("visualize", scored, method="pca")
-    monkeypatch.setattr(plugin("elfs_plugin.projection"), "UMAP_LIMIT", 50)
+    monkeypatch.setattr(plugin("elfs_plugin.encoders.projection"), "UMAP_LIMIT", 50)
     assert "Use PCA" in errors_of("visualize", scored, method="umap")["method"]

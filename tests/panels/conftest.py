@@ -36,11 +36,11 @@ SERVE = """
 import sys
 import fiftyone as fo
 import fiftyone.operators as foo
-from elfs_plugin.cli import workspace
+from elfs_plugin.runs.workspace import spaces
 from tests.few_steps import shorten
 assert foo.operator_exists("@elfs/coreset/run_elfs")
 shorten(sys.argv[3])
-session = fo.launch_app(fo.load_dataset(sys.argv[1]), port=int(sys.argv[2]), remote=True, spaces=workspace())
+session = fo.launch_app(fo.load_dataset(sys.argv[1]), port=int(sys.argv[2]), remote=True, spaces=spaces())
 session.wait(-1)
 """
 

@@ -520,8 +520,17 @@ class TestWhatCanHappenToARun:
 
     def test_a_job_that_died(self, panel, written):
         states = jobs.store(written[0])
-        states.set("job_elfs", {"key": "elfs", "operation": "Running ELFS", "state": "running", "started": time.time(),
-                                "message": "", "overall": 0.3})  # fmt: skip
+        states.set(
+            "job_elfs",
+            {
+                "key": "elfs",
+                "operation": "Running ELFS",
+                "state": "running",
+                "started": time.time(),
+                "message": "",
+                "overall": 0.3,
+            },
+        )
         panel.fire("on_load")
         assert panel.alerts[0] == "The last job did not finish"
         assert "resumes from the last finished stage" in panel.text
@@ -569,9 +578,11 @@ class TestWhatCanHappenToARun:
             integrity.Finding("names_out_of_date", "One name is out of date."),
         ]
         monkeypatch.setattr(
-            plugin("elfs_plugin.runs"), "check_run",
-            lambda _, key: integrity.RunHealth(key, [] if done else found, False), raising=False,
-        )  # fmt: skip
+            plugin("elfs_plugin.runs"),
+            "check_run",
+            lambda _, key: integrity.RunHealth(key, [] if done else found, False),
+            raising=False,
+        )
 
         class Repair:
             def run(self, ctx, collection, sinks):

@@ -9,11 +9,21 @@ from playwright.sync_api import expect
 from elfs_plugin import runs
 
 PANEL = "[data-cy=panel-content-coreset_panel]"
-SIGN = {"Tune": "Save as tag and view", "Clusters": "Mean confidence", "Compare": "Side by side",
-        "Budget": "Click a point", "Audit": "For checking only"}  # fmt: skip
+SIGN = {
+    "Tune": "Save as tag and view",
+    "Clusters": "Mean confidence",
+    "Compare": "Side by side",
+    "Budget": "Click a point",
+    "Audit": "For checking only",
+}
 TABS = tuple(SIGN)
-JOBS = {"Find β": "cancelled", "Find β on the images": "cancelled", "Same cuts, other seeds": "cancelled",
-        "Measure again": "cancelled", "Compare": "completed"}  # fmt: skip
+JOBS = {
+    "Find β": "cancelled",
+    "Find β on the images": "cancelled",
+    "Same cuts, other seeds": "cancelled",
+    "Measure again": "cancelled",
+    "Compare": "completed",
+}
 """How the jobs end that buttons start: only one is waited for."""
 
 BAD = re.compile("Operation failed|Traceback|Something went wrong|This cannot be shown|Error occurred|Error:")
@@ -79,10 +89,31 @@ def test_every_button_with_its_defaults(page, app_dataset, finished_run):
             press(page, todo[0], watch, app_dataset)
             assert watch.wrong == [], f"{tab}: {todo[0]}"
             assert not BAD.search(page.evaluate("document.body.innerText")), f"{tab}: {todo[0]}"
-    known = {"Delete run …", "Too hard", "Coreset", "Too easy", "Borderline", "All", "Embedding plot", "Find β",
-             "Find β on the images", "Use the usual β", "Back to the saved cuts", "Save coreset", "Label …", "Export …",
-             "Other clusters …", "Compare", "Coreset by another method …", "Same cuts, other seeds", "Show in the grid",
-             "Compare again …", "CSV", "Measure again", "Audit the saved coreset"}  # fmt: skip
+    known = {
+        "Delete run …",
+        "Too hard",
+        "Coreset",
+        "Too easy",
+        "Borderline",
+        "All",
+        "Embedding plot",
+        "Find β",
+        "Find β on the images",
+        "Use the usual β",
+        "Back to the saved cuts",
+        "Save coreset",
+        "Label …",
+        "Export …",
+        "Other clusters …",
+        "Compare",
+        "Coreset by another method …",
+        "Same cuts, other seeds",
+        "Show in the grid",
+        "Compare again …",
+        "CSV",
+        "Measure again",
+        "Audit the saved coreset",
+    }
     assert known - set(pressed) == set()
     app_dataset.reload()
     assert runs.load_results(app_dataset, "elfs")["comparison"]["names"][0].startswith("elfs@beta=")

@@ -137,8 +137,10 @@ def test_a_drag_is_live_and_the_server_hears_of_it_once(cuts, page):
         page.mouse.move(x + (hard - HARD) / N * width, y)
         shows(page, hard, BUDGET)
     assert int(cuts.get_attribute("data-renders")) >= renders + 4
-    members = [[int(v) for v in c.split()] for c in page.eval_on_selector_all(
-        "[data-cluster]", "all => all.map((e) => e.dataset.cluster)")]  # fmt: skip
+    members = [
+        [int(v) for v in c.split()]
+        for c in page.eval_on_selector_all("[data-cluster]", "all => all.map((e) => e.dataset.cluster)")
+    ]
     assert [sum(zone) for zone in zip(*members)] == [36, 24, 60]
     assert calls.all == []
     page.mouse.up()
@@ -165,9 +167,15 @@ class TestOneTheme:
         hard, easy = page.locator("[data-cut=hard]"), page.locator("[data-cut=easy]")
         hard.focus()
         for key, expected in {
-            "ArrowRight": 25, "ArrowUp": 26, "ArrowLeft": 25, "Shift+ArrowDown": 24, "PageUp": 30, "PageDown": 24,
-            "End": 96, "Home": 0,
-        }.items():  # fmt: skip
+            "ArrowRight": 25,
+            "ArrowUp": 26,
+            "ArrowLeft": 25,
+            "Shift+ArrowDown": 24,
+            "PageUp": 30,
+            "PageDown": 24,
+            "End": 96,
+            "Home": 0,
+        }.items():
             hard.press(key)
             shows(page, expected, BUDGET)
         heard(page, calls, (0, BUDGET))

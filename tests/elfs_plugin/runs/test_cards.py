@@ -21,7 +21,10 @@ def test_its_neighbours_and_near_duplicates(written):
     assert [row["id"] for row in card["neighbors"]] == order[3:6]
     assert [row["similarity"] for row in card["neighbors"]] == pytest.approx([0.99, 0.9, 0.8], abs=1e-3)
     assert [(row["rank"], row["zone"], row["cluster"]) for row in card["neighbors"]] == [
-        (3, "coreset", "cluster 10"), (4, "coreset", "cluster 2"), (5, "coreset", "cluster 10")]  # fmt: skip
+        (3, "coreset", "cluster 10"),
+        (4, "coreset", "cluster 2"),
+        (5, "coreset", "cluster 10"),
+    ]
     assert [row["id"] for row in card["near_duplicates"]] == [order[3]]
     # The same image under another cut: what is similar to it is no longer in the coreset.
     assert runs.card(dataset, "elfs", order[2], 4, 4)["near_duplicates"] == []

@@ -570,8 +570,15 @@ def test_images_that_cannot_be_read_are_left_out_counted_and_listed(chosen, tmp_
     out = tmp_path / "out.csv" if format == "csv" else tmp_path / "out"
     result = runs.export_coreset(dataset, path=str(out), format=format)
     listed = tmp_path / "out.missing.csv"
-    assert result == {"path": str(out), "exported": 3, "missing": 3, "missing_list": str(listed), "deleted": 0,
-                      "repeated": 0, "kept": None}  # fmt: skip
+    assert result == {
+        "path": str(out),
+        "exported": 3,
+        "missing": 3,
+        "missing_list": str(listed),
+        "deleted": 0,
+        "repeated": 0,
+        "kept": None,
+    }
     assert [(row["filepath"], row["id"], row["reason"]) for row in rows_of(listed)] == [
         (path, ids[path], reason) for path, reason in bad.items()
     ]

@@ -11,7 +11,8 @@ from pymongo.errors import OperationFailure
 
 from elfs_plugin import runs
 from elfs_plugin.errors import TakenOver
-from elfs_plugin.runs import carry, fields, jobs, journal, record, roster, selection
+from elfs_plugin.runs import carry, fields, jobs, journal, record, roster
+from elfs_plugin.runs import saving as selection
 
 VALUES = ("filepath", "tags", "elfs.pseudo_label.label", "elfs.aum", "elfs.rank", "elfs.zone")
 

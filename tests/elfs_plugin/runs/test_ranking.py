@@ -82,7 +82,11 @@ def test_ties_are_broken_by_id_in_the_file_as_on_the_samples(written):
     run = runs.load_record(dataset, "elfs")
     ranking.keep_ranking(dataset, run, order[::-1], [1.0, 1.0, 0.0] + [2.0] * 9, np.zeros(12, int), ["one"])
     assert ranking._load(file_of(dataset), runs.ranking_version(run))[0].tolist() == [
-        order[9], order[10], order[11], *order[:9]]  # fmt: skip
+        order[9],
+        order[10],
+        order[11],
+        *order[:9],
+    ]
 
 
 def test_without_scores_there_is_no_ranking(dataset):

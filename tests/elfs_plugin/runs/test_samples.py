@@ -219,9 +219,17 @@ def test_a_tag_that_no_image_has(dataset):
 
 
 def test_vectors_are_read_as_fiftyone_reads_them(empty):
-    vectors = [np.arange(3.0), np.arange(3, dtype=np.float16), None, np.arange(4, dtype=np.int32), np.array([]),
-               np.array([True, False]), np.arange(3, dtype=np.float32)[::-1], np.arange(2) * 1j,
-               np.arange(3, dtype=">f4")]  # fmt: skip
+    vectors = [
+        np.arange(3.0),
+        np.arange(3, dtype=np.float16),
+        None,
+        np.arange(4, dtype=np.int32),
+        np.array([]),
+        np.array([True, False]),
+        np.arange(3, dtype=np.float32)[::-1],
+        np.arange(2) * 1j,
+        np.arange(3, dtype=">f4"),
+    ]
     empty.add_samples([fo.Sample(filepath=f"{i}.png") for i in range(len(vectors))])
     empty.add_sample_field("v", fo.VectorField)
     empty.set_values("v", vectors)

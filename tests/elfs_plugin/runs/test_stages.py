@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from elfs_plugin import beta_search, pipeline, runs
+from elfs_plugin import pipeline, runs
+from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
-from elfs_plugin.runs import carry, decoded, export, fields, jobs, journal, record, session, views
+from elfs_plugin.runs import carry, export, fields, jobs, journal, record, session, views
+from elfs_plugin.runs import pixels as decoded
 from elfs_plugin.runs import vectors as vectors_of_runs
 
-FIELDS = ("elfs.pseudo_label.label", "elfs.pseudo_label.confidence", "elfs.aum", "elfs.forgetting", "elfs.el2n",
-          "elfs.rank", "elfs.zone")  # fmt: skip
+FIELDS = (
+    "elfs.pseudo_label.label",
+    "elfs.pseudo_label.confidence",
+    "elfs.aum",
+    "elfs.forgetting",
+    "elfs.el2n",
+    "elfs.rank",
+    "elfs.zone",
+)
 
 
 def run(collection, key="elfs", **changes):
@@ -64,8 +73,13 @@ def test_the_fields_of_a_run_and_their_kinds(finished):
     own = {path for path in written if not path.startswith("elfs.pseudo_label.")}
     assert own == {"elfs", "elfs_embeddings", *(f"elfs.{name}" for stage in fields.PATHS.values() for name in stage)}
     assert written["elfs.pseudo_label"].document_type is fo.Classification
-    kinds = {"aum": fo.FloatField, "forgetting": fo.FloatField, "el2n": fo.FloatField, "rank": fo.IntField,
-             "zone": fo.StringField}  # fmt: skip
+    kinds = {
+        "aum": fo.FloatField,
+        "forgetting": fo.FloatField,
+        "el2n": fo.FloatField,
+        "rank": fo.IntField,
+        "zone": fo.StringField,
+    }
     assert {name: type(written[f"elfs.{name}"]) for name in kinds} == kinds
     assert type(written["elfs_embeddings"]) is fo.VectorField
     assert "elfs.rank" in dataset.list_indexes()
@@ -496,7 +510,7 @@ def test_the_same_run_again_resumes_everything(dataset):
         (carry, "_merge", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
         (record, "replace_results", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
     ],
-)  # fmt: skip
+)
 def test_a_run_that_failed_resumes(dataset, finished, monkeypatch, target, name, error, words, resumed):
     dataset.limit(5).tag_samples("mine")
     monkeypatch.setattr(target, name, crash(error))
@@ -686,8 +700,19 @@ def test_csv_lists_the_coreset_by_rank(finished, tmp_path):
     assert (result["path"], result["exported"], result["missing"]) == (str(path), 20, 0)
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["filepath", "id", "rank", "zone", "aum", "forgetting", "el2n", "dual",
-                             "pseudo_label.label", "pseudo_label.confidence", "agreement"]  # fmt: skip
+    assert list(rows[0]) == [
+        "filepath",
+        "id",
+        "rank",
+        "zone",
+        "aum",
+        "forgetting",
+        "el2n",
+        "dual",
+        "pseudo_label.label",
+        "pseudo_label.confidence",
+        "agreement",
+    ]
     view = runs.zone_view(dataset, "elfs", "coreset").sort_by("elfs.rank")
     assert [row["id"] for row in rows] == view.values("id")
     assert [row["filepath"] for row in rows] == view.values("filepath")

@@ -55,8 +55,11 @@ def test_new_samples_take_part(run, digits, bad_files):
     assert run.select(copies, ordered=True).values("elfs.pseudo_label.label") == [labels[i] for i in originals]
     confidence = run.select(copies).values("elfs.pseudo_label.confidence")
     assert all(0 < c <= 1 for c in confidence)
-    assert all(labels[i] == now for i, now in zip(*run.exists("elfs.rank").values(["id", "elfs.pseudo_label.label"]))
-               if i in labels)  # fmt: skip
+    assert all(
+        labels[i] == now
+        for i, now in zip(*run.exists("elfs.rank").values(["id", "elfs.pseudo_label.label"]))
+        if i in labels
+    )
     assert sorted(run.exists("elfs.rank").values("elfs.rank")) == list(range(86))
     assert zones(run) == {"hard": 8, "coreset": 21, "easy": 57, None: 2}  # a quarter of 86, a tenth of 86
     assert set(runs.load_results(run, "elfs")["failures"]) == set(bad)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from elfs_plugin import runs
+from elfs_plugin.encoders.projection import pca
 from elfs_plugin.errors import InvalidInput, NameTaken
-from elfs_plugin.projection import pca
 from elfs_plugin.runs import record
 
 

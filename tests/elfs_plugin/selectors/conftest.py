@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from elfs_plugin.dynamics import HARD_WHEN, Dynamics
-from elfs_plugin.neighbors import knn_graph
+from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.proxy.dynamics import HARD_WHEN, Dynamics
 from elfs_plugin.selectors import Pool
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors import NeighborGraph
+from elfs_plugin.neighbors.graph import NeighborGraph
 from elfs_plugin.selectors import DIRECTIONS, Parameter, Pool, Selector, available, select
 from elfs_plugin.selectors.pool import _rows
 
@@ -30,7 +30,7 @@ def shuffled(pool, seed=3):
 
 def with_copies(pool, copies):
     """``copies`` {sample: the sample that it becomes an exact copy of}, and the graph of what came of it."""
-    from elfs_plugin.neighbors import knn_graph
+    from elfs_plugin.neighbors.graph import knn_graph
 
     vectors = pool.embeddings.copy()
     for copy, original in copies.items():
@@ -41,8 +41,24 @@ def with_copies(pool, copies):
 def test_the_family_is_described():
     methods = available()
     assert len(methods) == 16
-    assert {"random", "elfs", "ccs", "d2", "prototypicality", "moderate", "k_center", "herding", "forgetting", "el2n",
-            "grand", "uncertainty", "small_loss", "dual", "prune4rel", "zcore"} == set(methods)  # fmt: skip
+    assert {
+        "random",
+        "elfs",
+        "ccs",
+        "d2",
+        "prototypicality",
+        "moderate",
+        "k_center",
+        "herding",
+        "forgetting",
+        "el2n",
+        "grand",
+        "uncertainty",
+        "small_loss",
+        "dual",
+        "prune4rel",
+        "zcore",
+    } == set(methods)
     for name, method in methods.items():
         assert method["purpose"].endswith(".") and method["direction"] in DIRECTIONS
         assert name == "random" or any(character.isdigit() for character in method["paper"])

@@ -1,0 +1,195 @@
+"""Which β? A grid search on a 90/10 split of the pseudo-labelled data."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..arrays import as_array, as_row
+from ..devices import resolve_device
+from ..errors import InvalidInput
+from ..progress import silent
+from ..proxy.train import ProxyConfig, as_inputs
+from ..pruning.scores import HARD_WHEN
+from ..pruning.usual_beta import usual_beta
+from ..pruning.zones import double_end, resolve_budget
+from ..validation import derived_seed, whole_number
+from .candidates import at_once, on_images
+
+HELD_OUT = 0.1
+DEFAULT_REPEATS = 3
+MIN_SAMPLES = 20
+FAST_STEPS = 150
+"""Optimiser steps of one MLP candidate, equal for every β."""
+FAST_HIDDEN = 256
+IMAGE_STEPS = 500
+"""Optimiser steps of one small ResNet."""
+LARGE_STEPS = 2000
+"""Optimiser steps of a larger network on images."""
+
+DEVIATIONS = 2.0
+"""A β is allowed while it is behind the best by no more than so many standard deviations."""
+
+
+@dataclass(frozen=True)
+class BetaSearch:
+    """The curve: ``betas`` (B,), ``accuracies`` (B, repeats) on held-out pseudo-labels, the ``chosen`` β and why."""
+
+    betas: np.ndarray
+    accuracies: np.ndarray
+    chosen: float
+    reason: str
+
+    @property
+    def mean(self):
+        return self.accuracies.mean(axis=1)
+
+    @property
+    def spread(self):
+        """Standard deviation over the repeats (0 for one repeat)."""
+        return self.accuracies.std(axis=1)
+
+    @property
+    def smallest(self):
+        """The smallest β within one standard deviation of the best mean: another rule, beside the chosen one."""
+        best = int(self.mean.argmax())
+        return float(self.betas[self.mean >= self.mean[best] - self.spread[best] - 1e-12][0])
+
+
+def default_grid(budget, n, step=0.1):
+    """β = 0, 0.1, … up to 1 - budget / n."""
+    limit = 1 - budget / n
+    return np.round(np.arange(0, int(np.floor(limit / step + 1e-9)) + 1) * step, 10)
+
+
+def validate_search(n, repeats):
+    """Raises :class:`InvalidInput` unless n samples and that many repeats allow a search."""
+    if n < MIN_SAMPLES:
+        raise InvalidInput(f"A β search needs at least {MIN_SAMPLES} samples, there are {n}. Set β by hand.", "beta")
+    if (whole_number(repeats) or 0) < 1:
+        raise InvalidInput(f"The number of repeats must be a whole number from 1, not {repeats}.", "repeats")
+
+
+def candidate(config):
+    """``config``, a :class:`~..proxy.train.ProxyConfig` that is meant for all samples, as it is trained on one coreset
+    of a search: by itself, and for a number of steps that is the same whatever the budget."""
+    if config.kind == "mlp":
+        return replace(config, steps=FAST_STEPS, hidden=FAST_HIDDEN)
+    if config.kind == "resnet8":
+        return replace(config, steps=IMAGE_STEPS, members=1)
+    return replace(config, steps=LARGE_STEPS)
+
+
+def search_beta(
+    inputs,
+    labels,
+    scores,
+    budget,
+    *,
+    grid=None,
+    repeats=DEFAULT_REPEATS,
+    hard=HARD_WHEN["aum"],
+    config=None,
+    ids=None,
+    seed=0,
+    device="auto",
+    checkpoint=None,
+    progress=silent,
+):
+    """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
+
+    For each repeat another tenth of the samples is held out; from the rest the coreset of each β is selected (budget
+    and β as fractions, so that the split is a small copy of the whole) and a proxy trained for the same number of
+    steps. The accuracy after the last step counts, never the best one. Within a repeat all proxies begin alike, so
+    that they differ by their coresets alone. On embeddings all of them are trained at once.
+
+    The β found is the one for what is trained here: a network that learns from images alone wants a larger one, fewer
+    of the hard and often wrongly labelled, than a probe on embeddings.
+
+    Args:
+        inputs: as for :func:`~..proxy.train.train_proxy`
+        labels: (N,) pseudo-labels
+        scores: (N,) difficulty, ``hard`` its hard end
+        budget: count or fraction of N
+        grid: β values (default: 0, 0.1, … as far as the budget allows); impossible ones raise
+        repeats: held-out splits per β
+        config: the proxy (default: :func:`candidate` of the MLP on embeddings, of the small ResNet on images)
+        checkpoint: a file where the accuracies of a search on images are kept as they come; the same call then goes on
+            to the same result
+        ids: (N,) distinct and sortable; they take the place of positions, so that the order of the samples does not
+            matter to the splits or to ties of the scores
+
+    Returns:
+        :class:`BetaSearch`; ``chosen`` by :func:`choose`
+    """
+    inputs, seed = as_inputs(inputs), derived_seed(seed)
+    n = len(inputs)
+    labels, scores = as_row(labels, n, "The labels", "labels"), as_row(scores, n, "The scores", "scores")
+    budget = resolve_budget(budget, n)
+    validate_search(n, repeats)
+    grid = default_grid(budget, n) if grid is None else as_array(grid, "The values of the grid", "grid")
+    betas = np.unique(np.asarray(grid, dtype=np.float64))
+    limit = 1 - budget / n
+    if len(betas) == 0 or not np.isfinite(betas).all() or betas[0] < 0 or betas[-1] > limit + 1e-9:
+        raise InvalidInput(f"With this budget every β of the grid must be between 0 and {limit:.4g}.", "grid")
+    if config is None:
+        config = candidate(ProxyConfig.resnet8() if np.ndim(inputs) == 4 else ProxyConfig.mlp())
+    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
+    splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(whole_number(repeats))]
+    given = (inputs, labels, splits, betas, config, order, seed, resolve_device(device))
+    accuracies = on_images(*given, checkpoint, progress) if config.on_images else at_once(*given, progress)
+    chosen, reason = choose(betas, accuracies, budget / n)
+    return BetaSearch(betas, accuracies, chosen, reason)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One repeat: the rows ``held_out`` (h,), and the ``coresets`` (B, b) of every β from the others."""
+
+    held_out: np.ndarray
+    coresets: np.ndarray
+
+
+def _split(order, scores, budget, betas, hard, seed):
+    n = len(order)
+    places = np.random.default_rng(seed).permutation(n)
+    count = max(1, round(HELD_OUT * n))
+    train = order[np.sort(places[count:])]
+    size = max(1, min(len(train), round(budget / n * len(train))))
+    most = 1 - size / len(train)
+    coresets = [train[double_end(scores[train], size, min(beta, most), hard=hard).coreset] for beta in betas]
+    return _Split(order[places[:count]], np.stack(coresets))
+
+
+def choose(betas, accuracies, kept):
+    """The β that is usual for the budget, as far as the curve allows, and the sentence that says so.
+
+    The best of the curve alone is a poor choice: pseudo-labels that are wrong at the hard end are wrong in the
+    held-out tenth too, so the curve is flat or falling where the true one still rises. Hence the curve only rules out:
+    allowed is every β that is behind the best by at most two standard deviations of their differences over the repeats,
+    which share splits and seeds.
+
+    Args:
+        betas: (B,); accuracies: (B, repeats) on held-out pseudo-labels
+        kept: budget / N, see :func:`usual_beta`; of two equally far from it the smaller β is taken
+
+    Returns:
+        (β, reason)
+    """
+    mean = accuracies.mean(axis=1)
+    best = int(mean.argmax())
+    behind = accuracies[best] - accuracies
+    allowed = np.flatnonzero(behind.mean(axis=1) <= DEVIATIONS * behind.std(axis=1) + 1e-12)
+    usual = usual_beta(kept)
+    index = int(allowed[np.round(np.abs(betas[allowed] - usual), 9).argmin()])
+    if accuracies.shape[1] == 1:
+        return float(betas[index]), (
+            f"β = {betas[index]:.2g} is the best ({mean[best]:.1%}) on one held-out split of pseudo-labels; how "
+            "clearly, more repeats would tell."
+        )
+    splits = f"over {accuracies.shape[1]} held-out splits of pseudo-labels"
+    if len(allowed) == 1:
+        return float(betas[index]), f"β = {betas[index]:.2g} is the best ({mean[best]:.1%}), clearly, {splits}."
+    return float(betas[index]), (
+        f"β = {betas[index]:.2g} ({mean[index]:.1%}) is the nearest to {usual:.2g}, which is usual for this budget, of "
+        f"{len(allowed)} values not clearly worse than the best ({mean[best]:.1%} at β = {betas[best]:.2g}), {splits}."
+    )

@@ -1,0 +1,1 @@
+"""``python -m elfs_plugin``: run, compare, demo."""

@@ -1,0 +1,178 @@
+"""Values of the command line's arguments, refused before anything is computed."""
+
+import argparse
+import contextlib
+import os
+import stat
+
+from ..errors import ElfsError, InvalidInput, MissingModel
+from ..files import check_writable, whole_file
+from ..text import first_line, printable
+
+MAX_SEED = 2**32 - 1
+
+
+def budget(text):
+    """A count, a fraction with a point, or percent up to 100."""
+    message = f"'{text}' is not a number; use a fraction in (0, 1], percent up to 100% or a count"
+    text = text.strip()
+    with contextlib.suppress(ValueError):
+        return int(text)
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(message) from None
+    if text.endswith("%") and not 0 < value <= 1:  # 200% is not the count 2
+        raise argparse.ArgumentTypeError(f"'{text}' is no budget; use percent above 0% and up to 100%")
+    return value
+
+
+def clusters(text):
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a whole number") from None
+
+
+def beta(text):
+    if text == "auto":
+        return text
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a number, as 0.3 or 30%") from None
+
+
+def seed(text):
+    return _whole(text, 0, MAX_SEED)
+
+
+def port(text):
+    return _whole(text, 1, 65535)
+
+
+def seeds(text):
+    return _whole(text, 1, 1000)
+
+
+def _whole(text, low, high):
+    with contextlib.suppress(ValueError):
+        if low <= int(text) <= high:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {low:,} to {high:,}")
+
+
+def check_vectors(options):
+    """Where the vectors come from: refuses what contradicts itself, and models and files that do not exist.
+
+    Raises:
+        InvalidInput
+    """
+    for name in ("encoder", "embeddings", "weights"):
+        value = getattr(options, name)
+        if value is not None and not value.strip():
+            raise InvalidInput(f"--{name} is empty. Give it a value, or leave it out.")
+    if options.embeddings is not None and options.encoder is not None:
+        raise InvalidInput("Give --encoder or --embeddings, not both.")
+    if options.weights is not None:
+        if (options.encoder or "pixels") == "pixels" or options.encoder.startswith("zoo:"):
+            raise InvalidInput("--weights goes with --encoder timm:<model> or open_clip:<model>/<tag>.")
+        try:
+            place = os.path.expanduser(options.weights)
+            if stat.S_ISFIFO(os.stat(place).st_mode):  # opening it would wait for somebody to write to it
+                raise OSError(None, "it is a pipe, not a file")
+            with open(place, "rb"):
+                pass
+        except OSError as error:
+            raise InvalidInput(
+                f"The weights file {printable(options.weights)} cannot be read ({error.strerror})."
+            ) from None
+    if options.encoder is not None:
+        _check_encoder(options.encoder, options.weights)
+
+
+def _check_encoder(name, weights):
+    from ..encoders.embed import check_encoder
+    from ..runs.samples import ZOO_PREFIX
+
+    try:
+        if not name.startswith(ZOO_PREFIX):
+            check_encoder(name, weights=weights)
+            return
+    except MissingModel as error:  # a wrong argument, not a model that fails
+        raise InvalidInput(str(error)) from None
+    import fiftyone.zoo as foz
+
+    if name[len(ZOO_PREFIX) :] not in foz.list_zoo_models():
+        raise InvalidInput(f"FiftyOne's model zoo has no model '{name}'. `fiftyone zoo models list` shows them.")
+
+
+def check_device(name):
+    """Refuses a device that cannot compute.
+
+    Raises:
+        InvalidInput
+    """
+    import torch
+
+    from ..devices import resolve_device
+
+    device = resolve_device(name)
+    try:
+        torch.ones(1, device=device).sum().item()
+    except RuntimeError as error:
+        raise InvalidInput(f"The device '{name}' cannot be used ({first_line(error)}). Use auto or cpu.") from None
+
+
+class OutputFile:
+    """A text file to be written at the end, which is checked at the beginning.
+
+    A file that exists is replaced only when it is a table of the same command: its first line begins with ``header``.
+
+    Raises:
+        InvalidInput: when the file cannot be written, or is somebody else's
+    """
+
+    def __init__(self, path, header):
+        self._path = os.path.realpath(os.path.expanduser(path))
+        self._name = printable(path)
+        if not path.strip():
+            raise InvalidInput("The name of the file to write is empty. Give one, or leave the option out.")
+        try:
+            mode = self._mode()
+            self._special = mode is not None and not stat.S_ISREG(mode)
+            if mode is not None and stat.S_ISDIR(mode):
+                raise InvalidInput(f"{self._name} is a folder. Give the name of a file.")
+            if not self._special:
+                check_writable(os.path.dirname(self._path))
+            if mode is not None and not self._special:
+                with open(self._path, "rb") as file:
+                    start = file.read(len(header))
+                if start and start != header.encode():
+                    raise InvalidInput(f"{self._name} exists and is no table of this command. Give another name.")
+        except OSError as error:
+            raise InvalidInput(f"{self._name} cannot be written ({error.strerror}). Give another place.") from None
+
+    def _mode(self):
+        try:
+            return os.stat(self._path).st_mode
+        except FileNotFoundError:
+            return None
+
+    def write(self, text):
+        """Writes the file whole, or not at all.
+
+        Raises:
+            ElfsError: when the disk refuses
+        """
+        try:
+            if self._special:  # a device or a pipe, as /dev/stdout
+                with open(self._path, "wb") as file:
+                    file.write(text.encode())
+                return
+            with whole_file(self._path) as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise ElfsError(f"{self._name} could not be written ({error.strerror}). The rest is done.") from None

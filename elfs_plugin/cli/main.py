@@ -1,0 +1,237 @@
+"""``python -m elfs_plugin``: the demo, a run over a folder of images or a FiftyOne dataset, a comparison of methods."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+
+from .. import __version__
+from ..errors import ElfsError, InvalidInput, explain
+from . import arguments as cli_arguments
+from . import compare as cli_compare
+from . import signals as cli_signals
+from .install import point_fiftyone_here
+from .source import add_images, open_source, opened
+
+__all__ = ["add_images", "main", "open_app", "open_source", "print_summary"]
+
+PORT = 5151
+
+EXAMPLES = """\
+examples:
+  python -m elfs_plugin demo
+  python -m elfs_plugin run photos --clusters 10 --budget 10%
+  python -m elfs_plugin run photos --clusters auto --budget 500 --encoder timm:vit_base_patch16_224.dino
+  python -m elfs_plugin compare photos --budgets 1%,10% --csv methods.csv"""
+
+INTERRUPTED = "Interrupted. Run it again and it resumes from the last finished stage."
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {_one_line(message)}. See {self.prog} --help.\n")
+
+
+def main(arguments=None):
+    """Runs the command line and returns its exit code: 0 done, 1 failed, 2 wrong arguments, 130 interrupted by Ctrl-C,
+    143 by SIGTERM."""
+    with contextlib.suppress(AttributeError, ValueError):  # a stream that somebody put in its place
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks 'β' costs no result
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")  # a notice about MongoDB 6 at every start
+    try:
+        with cli_signals.raised():
+            return _command(options)
+    except KeyboardInterrupt as stop:
+        _say(f"\n{INTERRUPTED}")
+        return getattr(stop, "code", 130)
+
+
+def _command(options):
+    try:
+        point_fiftyone_here()
+        return options.function(options)
+    except InvalidInput as error:
+        _say(f"elfs_plugin: {_one_line(error)}")
+        return 2
+    except BrokenPipeError:  # the reader of the output, as head, has seen enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        return 1
+    except ImportError as error:
+        if os.environ.get("ELFS_DEBUG"):
+            raise
+        _say(
+            f"elfs_plugin: A package is missing ({_one_line(error)}). Install the plugin's requirements: pip install "
+            "-r requirements.txt"
+        )
+        return 1
+    except Exception as error:  # the last stop: a sentence instead of a traceback (ELFS_DEBUG shows it)
+        if not isinstance(error, ElfsError) and os.environ.get("ELFS_DEBUG"):
+            raise
+        _say(f"elfs_plugin: {_one_line(explain(error))}")
+        return 1
+
+
+def _one_line(text):
+    return " ".join(str(text).split())
+
+
+def _say(text):
+    with contextlib.suppress(OSError):  # a terminal that has been closed
+        print(text, file=sys.stderr, flush=True)
+
+
+def _parser():
+    parser = _Parser(
+        prog="elfs_plugin",
+        description="Choose which images to label, without labels.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ELFS for FiftyOne {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    demo = commands.add_parser("demo", help="the whole of ELFS on scikit-learn's handwritten digits")
+    demo.set_defaults(function=_demo)
+
+    run = commands.add_parser("run", help="run ELFS on a folder of images or a FiftyOne dataset")
+    run.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder of images, or the name of a FiftyOne dataset (./NAME is the folder where both exist)",
+    )
+    run.add_argument(
+        "--budget",
+        type=cli_arguments.budget,
+        default=0.1,
+        help="images to keep: a fraction in (0, 1], percent (10%%) or a count (0.1)",
+    )
+    run.add_argument("--clusters", type=cli_arguments.clusters, default=10, help="the classes you expect (10), or auto")
+    run.add_argument(
+        "--encoder",
+        default=None,
+        help="what turns images into vectors: pixels (default; a baseline, "
+        "good for digits and icons), timm:…, open_clip:…, zoo:…",
+    )
+    run.add_argument("--weights", help="a local checkpoint for a timm: or open_clip: encoder")
+    run.add_argument("--embeddings", metavar="FIELD", help="use this vector field of the dataset instead of an encoder")
+    run.add_argument(
+        "--beta",
+        type=cli_arguments.beta,
+        default="auto",
+        help="β, the share of all images that is left out as too hard, as 0.3 or 30%%; auto (default) searches it",
+    )
+    run.add_argument("--key", default="elfs", help="the run key (elfs); its tag and saved view are <key>_coreset")
+    run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
+    run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
+    run.add_argument("--proxy", default="auto", help="auto, mlp, resnet8, resnet18, resnet18_fast or timm:<model>")
+    run.add_argument(
+        "--beta-proxy",
+        default="auto",
+        help="what the β search trains: auto (by the proxy), mlp for a "
+        "model on embeddings, resnet8 or resnet18 for a network that learns from the images",
+    )
+    run.add_argument("--json", action="store_true", help="end standard output with one JSON object")
+    run.set_defaults(function=_run)
+
+    compare = commands.add_parser("compare", help="which selection method to trust: all of them beside Random")
+    cli_compare.add_arguments(compare)
+    compare.set_defaults(function=cli_compare.run)
+
+    for command in (run, compare):
+        command.add_argument(
+            "--seed", type=cli_arguments.seed, default=0, help="a whole number: the same seed gives the same result (0)"
+        )
+        command.add_argument(
+            "--device", default="auto", help="what computes: auto (a GPU when there is one), cpu, cuda, cuda:1, mps"
+        )
+    for command in (demo, run):
+        command.add_argument("--no-app", action="store_true", help="end after the printed summary, without the App")
+        command.add_argument(
+            "--port",
+            type=cli_arguments.port,
+            default=PORT,
+            help=f"where the App is served, http://localhost:PORT ({PORT})",
+        )
+    return parser
+
+
+def _demo(options):
+    from .demo import run_demo
+
+    return run_demo(app=not options.no_app, port=options.port)
+
+
+def _run(options):
+    cli_arguments.check_vectors(options)
+    cli_arguments.check_device(options.device)
+    if options.beta != "auto" and options.beta_proxy != "auto":
+        raise InvalidInput("--beta-proxy is for --beta auto: a β that is given is not searched. Leave one out.")
+    from .. import runs
+    from ..progress import TerminalBar
+
+    chosen = f"{options.key}_coreset"
+    with opened(options.source, options.name) as source:
+        dataset = source.dataset
+        summary = runs.run_elfs(
+            dataset,
+            options.key,
+            num_clusters=options.clusters,
+            budget=options.budget,
+            encoder=None if options.embeddings else options.encoder or "pixels",
+            weights=options.weights,
+            embeddings_field=options.embeddings,
+            beta=options.beta,
+            preset=options.preset,
+            proxy=options.proxy,
+            beta_proxy=options.beta_proxy,
+            seed=options.seed,
+            device=options.device,
+            tag=chosen,
+            view_name=chosen,
+            sinks=[TerminalBar()],
+        )
+    print_summary(dataset, summary, tag=chosen, view=chosen)
+    if options.json:
+        names = ("samples", "failed", "clusters", "beta", "budget", "coreset", "stages")
+        made = {"dataset": dataset.name, "key": options.key, "tag": chosen, "view": chosen}
+        told = {name: summary[name] for name in names}
+        print(json.dumps({**told, **made, "passed_over": source.passed_over}), flush=True)
+    # The JSON stays the last line of standard output.
+    return 0 if options.no_app else open_app(dataset, options.port, sys.stderr if options.json else sys.stdout)
+
+
+def print_summary(dataset, summary, *, tag=None, view=None):
+    """Prints what a run did, and under which names its coreset was saved."""
+    zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
+    counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
+    print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
+    print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}")
+    if summary["estimate"]:
+        print(f"  {summary['estimate']}")
+    if summary["reason"]:
+        print(f"  {summary['reason']}")
+    for warning in summary["warnings"]:
+        print(f"  Warning: {warning}")
+    if tag:
+        print(f"  The coreset: tag '{tag}', saved view '{view}' of the dataset '{dataset.name}'")
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary["stages"].items() if seconds is not None)
+    print(f"  Time: {times}")
+
+
+def open_app(dataset, port, stream=None):
+    """Opens the App with the grid and the panel side by side and waits until it is ended. Returns the exit code."""
+    import fiftyone as fo
+
+    from ..runs.workspace import spaces
+
+    session = fo.launch_app(dataset, port=port, spaces=spaces())
+    print(f"The App runs at http://localhost:{port}/datasets/{dataset.slug} (Ctrl+C ends it)", file=stream, flush=True)
+    try:
+        session.wait(-1)
+    except KeyboardInterrupt as stop:
+        _say("\nThe App has ended; what was run is saved.")
+        code = getattr(stop, "code", 130)
+        return 0 if code == 130 else code
+    return 0

@@ -1,0 +1,270 @@
+"""Embeddings and their neighbour graph to pseudo-labels: deep clustering by TEMI.
+
+Method and defaults: Adaloglou et al. 2023, as used by ELFS (ICLR 2025). No true label is involved.
+"""
+
+import logging
+import math
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import torch
+
+from ..arrays import as_matrix
+from ..devices import generator, matmul_dtype, resolve_device, reuse_heap
+from ..errors import InvalidInput
+from ..progress import part, silent
+from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
+from ..validation import derived_seed
+from .head_alignment import head_labels, neighbor_information, vote
+from .health import health_warnings
+from .temi import Heads
+from .temi_training import Training, epoch_means, warm_start
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_BATCH = 64
+"""Below this a GPU that is out of memory gives way to the CPU."""
+
+
+@dataclass(frozen=True)
+class ClusteringConfig:
+    """Settings of TEMI; the defaults are the published ones.
+
+    ``learning_rate`` is per 256 samples of a batch and is scaled with the actual batch, as in the original.
+    ``max_steps`` caps the optimiser steps whatever the number of epochs; ``min_steps`` raises the epochs of a small
+    data set, which needs its thousand steps too. ``batch_size`` is reduced for sets smaller than four batches.
+    ``warm_start_steps`` > 0 first fits every head to its own, differently seeded spherical k-means (not in the paper):
+    the loss of thousands of cold steps is then reached within hundreds. ``tolerance`` > 0 stops the training, after
+    ``min_steps``, when the best head's mean loss over 200 steps falls by less than that share of itself.
+    ``components`` reduces wider embeddings to so many principal components first: the first layer is most of the work.
+    ``select`` says which head labels the samples: ``"loss"``, the one with the lowest training loss (published), or
+    ``"information"``, the one with the highest
+    :func:`~.head_alignment.neighbor_information`. ``combine="average"`` labels by
+    the mean of all heads after they are aligned.
+    """
+
+    heads: int = 50
+    epochs: int = 200
+    batch_size: int = 1024
+    learning_rate: float = 1e-4
+    warmup_epochs: int = 20
+    weight_decay: float = 1e-4
+    beta: float = 0.6
+    temperature: float = 0.1
+    teacher_momentum: float = 0.996
+    marginal_momentum: float = 0.9
+    min_steps: int = 0
+    max_steps: int | None = None
+    warm_start_steps: int = 0
+    tolerance: float = 0.0
+    components: int | None = None
+    select: str = "loss"
+    combine: str = "best"
+
+    @classmethod
+    def published(cls):
+        """50 heads, 200 epochs, from a cold start: the paper's recipe. Meant for a GPU."""
+        return cls()
+
+    @classmethod
+    def quick(cls):
+        """The default: the same loss with 8 heads started from k-means, a faster teacher and a higher learning rate,
+        for 10 epochs but at least 1,000 steps."""
+        return cls(
+            heads=8,
+            epochs=10,
+            batch_size=512,
+            learning_rate=1e-3,
+            teacher_momentum=0.97,
+            min_steps=1000,
+            warm_start_steps=30,
+            tolerance=0.002,
+            components=256,
+            select="information",
+        )
+
+    @classmethod
+    def default(cls):
+        return cls.quick()
+
+    def __post_init__(self):
+        for name in ("heads", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}.", name)
+        for name, choices in (("select", ("loss", "information")), ("combine", ("best", "average"))):
+            if getattr(self, name) not in choices:
+                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.", name)
+
+    def to_dict(self):
+        return asdict(self)
+
+    def schedule(self, n):
+        """(batch size, steps per epoch, steps at most) for n samples."""
+        batch = min(self.batch_size, max(64, 1 << int(math.log2(max(n // 4, 1)))), n)
+        per_epoch = max(1, n // batch)
+        steps = max(self.epochs * per_epoch, self.min_steps)
+        return batch, per_epoch, min(steps, self.max_steps) if self.max_steps else steps
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """The result of clustering N samples into C clusters.
+
+    * ``labels`` (N,) int32, and ``confidence`` (N,) float32, the probability of that cluster
+    * ``agreement`` (N,) float32: share of the heads that put the sample in the same cluster, after their clusters are
+      matched
+    * ``seed_agreement``: share of samples on which two halves of the heads, which share no seed, agree (NaN for one)
+    * ``head_losses`` (H,): mean training loss at the end; ``head_scores`` (H,): mutual information with the neighbours;
+      ``best_head``: the one that labels, see :class:`ClusteringConfig`
+    * ``occupancy`` (C,): samples per cluster
+    * ``loss_curve`` (epochs,) of the best head
+    * ``warnings``: sentences for the user
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    agreement: np.ndarray
+    head_losses: np.ndarray
+    best_head: int
+    occupancy: np.ndarray
+    loss_curve: np.ndarray
+    head_scores: np.ndarray
+    seed_agreement: float
+    warnings: list = field(default_factory=list)
+
+    @property
+    def num_clusters(self):
+        return len(self.occupancy)
+
+
+def validate_num_clusters(num_clusters, n):
+    """Raises :class:`InvalidInput` unless 2 <= num_clusters <= n."""
+    if isinstance(num_clusters, bool) or not isinstance(num_clusters, (int, np.integer)):
+        raise InvalidInput(f"The number of clusters must be a whole number, not {num_clusters}.", "num_clusters")
+    if n < 2:
+        raise InvalidInput(f"Clusters need at least two samples, there is {n:,}. Use a larger view.", "num_clusters")
+    if num_clusters < 2:
+        raise InvalidInput(
+            f"The number of clusters must be between 2 and {n:,}, not {num_clusters}. It is the number of "
+            "classes you expect.",
+            "num_clusters",
+        )
+    if num_clusters > n:
+        raise InvalidInput(
+            f"{n:,} samples cannot fill {num_clusters:,} clusters. Choose between 2 and {n:,} clusters, or a larger "
+            "view.",
+            "num_clusters",
+        )
+
+
+def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto", checkpoint=None, progress=silent):
+    """Trains TEMI's heads and labels every sample by the best one.
+
+    Args:
+        vectors: (N, D) float embeddings
+        graph: their :class:`~..neighbors.graph.NeighborGraph`
+        num_clusters: C, at least 2, at most N
+        config: :class:`ClusteringConfig` (default: quick)
+        checkpoint: a file where an interrupted training is kept; the same call then goes on to the same result
+
+    Returns:
+        :class:`PseudoLabels`
+
+    Memory: the standardised copy (4 N D bytes) and O(N H) bytes of labels; probabilities pass in blocks.
+
+    Source: TEMI (BMVC 2023), loss in :func:`~.temi.temi_loss`.
+    """
+    config = config or ClusteringConfig.default()
+    vectors, seed = as_matrix(vectors).astype(np.float32, copy=False), derived_seed(seed)
+    n = len(vectors)
+    validate_num_clusters(num_clusters, n)
+    if len(graph.indices) != n:
+        raise InvalidInput(f"The graph has {len(graph.indices)} points, the vectors {n}.")
+    device = resolve_device(device)
+    batch, notes = config.batch_size, []
+    while True:
+        attempt = replace(config, batch_size=batch)
+        try:
+            with reuse_heap(device):
+                result = _cluster(vectors, graph, num_clusters, attempt, seed, device, checkpoint, progress)
+            break
+        except torch.OutOfMemoryError:
+            if device.type == "cpu":
+                raise
+            batch = attempt.schedule(n)[0] // 2
+            if batch < SMALLEST_BATCH:
+                batch, device = config.batch_size, torch.device("cpu")
+            note = f"The GPU's memory was not enough; clustering used {'the CPU' if device.type == 'cpu' else batch}"
+            notes = [note + ("." if device.type == "cpu" else " samples a batch.")]
+        # Outside the handler: the exception holds on to the tensors of the failed attempt.
+        logger.warning(notes[0])
+        torch.cuda.empty_cache()
+    return replace(result, warnings=notes + health_warnings(result))
+
+
+def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, progress):
+    data = torch.from_numpy(standardize(vectors)).to(device)
+    if config.components and data.shape[1] > config.components:
+        data = principal_components(data, config.components)
+    neighbors = torch.from_numpy(np.ascontiguousarray(graph.indices)).to(device)
+    batch, per_epoch, total = config.schedule(len(data))
+    key = checkpoint and training_fingerprint(vectors, num_clusters, config.to_dict(), seed, graph.indices[:1000])
+    checkpoint = TrainingCheckpoint(checkpoint, key)
+
+    student = Heads(config.heads, data.shape[1], num_clusters, dtype=matmul_dtype(device), generator=generator(seed))
+    student = student.to(device)
+    if config.warm_start_steps:
+        warmed, progress = part(progress, 0.0, 0.15), part(progress, 0.15, 1.0)
+        if checkpoint.load(device) is None:
+            warm_start(student, data, config, batch, seed, warmed)
+    training = Training(student, data, neighbors, config, batch, per_epoch, total, seed)
+    training.run(checkpoint, part(progress, 0.0, 0.97))
+
+    teacher = training.teacher.heads
+    losses = training.mean_losses(max(32, total // 10))
+    scores = neighbor_information(head_labels(teacher, data), graph.indices, seed)
+    best = int(np.argmax(scores) if config.select == "information" else np.argmin(losses))
+    votes = vote(teacher, data, config.temperature, best, config.combine)
+    progress(1.0, "labelled the samples")
+    checkpoint.remove()
+    return PseudoLabels(
+        labels=votes.labels,
+        confidence=votes.confidence,
+        agreement=votes.agreement,
+        head_losses=losses,
+        best_head=best,
+        occupancy=np.bincount(votes.labels, minlength=num_clusters),
+        loss_curve=epoch_means(training.curve[:, best], per_epoch),
+        head_scores=scores,
+        seed_agreement=votes.seed_agreement,
+    )
+
+
+def standardize(vectors):
+    """Centred, scaled by one common factor so that an average dimension has variance 1, float32; a new array.
+
+    One factor, not one per dimension: cosine neighbourhoods and the relative weight of dimensions stay as they are.
+    """
+    centred = np.subtract(vectors, vectors.mean(axis=0, dtype=np.float64).astype(np.float32), dtype=np.float32)
+    # Block by block, so that no second copy is made.
+    squares = sum(float(np.square(rows, dtype=np.float64).sum()) for rows in np.array_split(centred, _blocks(centred)))
+    scale = math.sqrt(squares / centred.size)
+    centred /= np.float32(scale if scale > 0 else 1.0)
+    return centred
+
+
+def principal_components(data, count):
+    """The projection (N, count) of centred (N, D) ``data`` on its directions of largest variance."""
+    covariance = torch.zeros(data.shape[1], data.shape[1], dtype=torch.float64, device=data.device)
+    for block in data.split(1 << 16):
+        covariance += (block.T @ block).double()
+    directions = torch.linalg.eigh(covariance).eigenvectors[:, -count:].flip(1)
+    # The sign of an eigenvector is arbitrary; fixed, so that it is the same everywhere.
+    largest = directions.abs().argmax(dim=0)
+    directions *= directions.gather(0, largest[None, :]).sign()
+    return data @ directions.float()
+
+
+def _blocks(array, megabytes=64):
+    return max(1, array.nbytes // (megabytes << 20))

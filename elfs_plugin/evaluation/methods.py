@@ -1,0 +1,323 @@
+"""Which method to trust on this data: the family of selectors on one pool, over budgets and seeds.
+
+Every seed has a proxy, a warm-up, a held-out tenth and a Random of its own, the same for all methods. Nothing here
+reads a true label.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .. import selectors
+from ..arrays import as_array, as_matrix
+from ..beta_search.candidates import REPEAT_SEEDS
+from ..beta_search.search import search_beta
+from ..errors import InvalidInput
+from ..neighbors.graph import knn_graph, suggest_k
+from ..plain import plain
+from ..progress import part, silent
+from ..proxy.train import train_proxy
+from ..proxy.warm_up import with_outputs
+from ..pruning.scores import HARD_WHEN
+from ..pruning.zones import resolve_budget
+from ..validation import derived_seed
+from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
+from .probe import Task, accuracies, check_probe, split
+
+BASELINE = "random"
+MOST_SEEDS = 20
+BETA_REPEATS = 3
+
+DEAR = {"herding": 1.5e13, "k_center": 5e13, "prune4rel": 2e13}
+"""Above N b D of this, about ten minutes a seed, a method takes part only when it is named."""
+
+ZCORE_SAMPLES = 200_000
+"""Above this many, about ten minutes a seed, ``zcore`` takes part only when it is named."""
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """M methods at B budgets with S seeds, on a pool of N samples.
+
+    * ``budgets`` (B,) counts; ``betas`` (B, S) the β that was searched for ``elfs``, NaN where none could be
+    * ``accuracy`` (M, B, S) on held-out pseudo-labels of an MLP trained on the coreset without the held-out tenth; NaN
+      where nothing was left of it. The row ``random`` is always there
+    * ``coverage`` (M, B, S) mean cosine distance from the pool's samples to the nearest chosen one, asked of
+      ``coverage_queries`` of them
+    * ``imbalance`` (M, B, S) total variation distance between the clusters' shares in the coreset and in the pool
+    * ``near_duplicates`` (M, B, S) pairs in the coreset at least as similar as ``duplicate_similarity``
+    * ``overlap`` (M, B) mean share of the coreset that another seed chooses again, NaN for one seed; by chance b / N
+    * ``seconds`` (M, S) to choose for all budgets, without the training of what the method needs
+    * ``chosen[m][b][s]`` (b,) rows, in order of choice
+    * ``warnings`` sentences; ``left_out`` method -> why it did not take part
+    """
+
+    methods: list
+    budgets: list
+    seeds: list
+    size_of_pool: int
+    betas: np.ndarray
+    accuracy: np.ndarray
+    coverage: np.ndarray
+    coverage_queries: int
+    imbalance: np.ndarray
+    near_duplicates: np.ndarray
+    duplicate_similarity: float
+    overlap: np.ndarray
+    seconds: np.ndarray
+    warnings: list
+    left_out: dict
+    chosen: list = field(repr=False)
+
+    def difference(self, values=None):
+        """(M, B, S) each accuracy minus Random's with the same seed; of other ``values`` of that shape as well."""
+        values = self.accuracy if values is None else values
+        return values - values[self.methods.index(BASELINE)][None]
+
+    @property
+    def sentences(self):
+        """For each budget, which methods are better and worse than Random."""
+        return sentences(self, self.accuracy, "held-out pseudo-labels")
+
+    def to_dict(self):
+        """Plain lists and numbers; NaN as None. Without the coresets themselves."""
+        found = {name: plain(value) for name, value in vars(self).items() if name != "chosen"}
+        for name in ("accuracy", "coverage", "imbalance", "near_duplicates"):
+            values = getattr(self, name).astype(np.float64)
+            found[f"{name}_mean"], found[f"{name}_sd"] = plain(values.mean(axis=2)), plain(values.std(axis=2))
+        differences = self.difference()
+        found["difference_mean"], found["difference_sd"] = (
+            plain(differences.mean(axis=2)),
+            plain(differences.std(axis=2)),
+        )
+        found["verdicts"] = [
+            ["" if name == BASELINE or not np.isfinite(cell).all() else verdict(cell) for cell in row]
+            for name, row in zip(self.methods, differences)
+        ]
+        found["sentences"] = self.sentences
+        return found
+
+
+def compare_methods(
+    embeddings,
+    pseudo_labels,
+    budgets=(0.01, 0.1, 0.3),
+    *,
+    methods=None,
+    seeds=5,
+    seed=0,
+    ids=None,
+    neighbors=None,
+    confidence=None,
+    dynamics=None,
+    device="auto",
+    progress=silent,
+):
+    """Runs selection methods with their default parameters, ``elfs`` with a searched β, and compares what they choose.
+
+    Args:
+        embeddings: (N, D) finite; pseudo_labels: (N,) int clusters from 0
+        budgets: counts, or fractions of N
+        methods: names out of :func:`~..selectors.available` (default: all that are quick enough); Random is always in
+        seeds: S, 1 to 20
+        ids: (N,) distinct and sortable; they take the place of positions in everything random
+        neighbors: a :class:`~..neighbors.graph.NeighborGraph` of the pool (default: it is made)
+        confidence: (N,) of the clusters, for methods that use it
+        dynamics: :class:`~..proxy.dynamics.Dynamics` for all seeds (default: the fast proxy is trained with every seed)
+
+    Returns:
+        :class:`MethodComparison`
+    """
+    embeddings, seed = as_matrix(embeddings, "The embeddings", "embeddings"), derived_seed(seed)
+    labels = as_array(pseudo_labels, "The pseudo-labels", "pseudo_labels")
+    n = np.size(labels)
+    if len(embeddings) != n:
+        raise InvalidInput(f"There are {len(embeddings):,} embeddings and {n:,} pseudo-labels; they must be as many.")
+    check_probe(labels, seeds, "A comparison")
+    if seeds > MOST_SEEDS:
+        raise InvalidInput(f"At most {MOST_SEEDS} seeds can be compared, not {seeds}.", "seeds")
+    counts = _counts(budgets, n)
+    names, left_out = _names(methods, n, np.shape(embeddings)[1], counts[-1])
+    ids = np.arange(n) if ids is None else np.asarray(ids)
+    if neighbors is None:
+        neighbors = knn_graph(
+            embeddings, suggest_k(n, int(labels.max()) + 1), seed=seed, progress=part(progress, 0.0, 0.05)
+        )
+    pool = selectors.Pool(ids, embeddings=embeddings, neighbors=neighbors, pseudo_labels=labels, confidence=confidence)
+    drawn = [seed + REPEAT_SEEDS * repeat for repeat in range(seeds)]
+    chosen = [[[None] * seeds for _ in counts] for _ in names]
+    seconds = np.zeros((len(names), seeds))
+    betas = np.full((len(counts), seeds), np.nan)
+    warnings = {}
+    for s, own in enumerate(drawn):
+        here = _named(part(progress, 0.05 + 0.75 * s / seeds, 0.05 + 0.75 * (s + 1) / seeds), s, seeds)
+        ready = _trained(pool, names, dynamics, own, device, part(here, 0.0, 0.35))
+        for m, name in enumerate(names):
+            step = part(here, 0.35 + 0.65 * m / len(names), 0.35 + 0.65 * (m + 1) / len(names))
+            step(0.0, name)
+            found, seconds[m, s] = _choose(name, ready, counts, own, device, betas[:, s], warnings, step)
+            for b, rows in enumerate(found):
+                chosen[m][b][s] = rows
+    order = np.argsort(ids, kind="stable")
+    measured = _measured(chosen, embeddings, labels, neighbors, order, seed, drawn, part(progress, 0.8, 0.9))
+    accuracy = probe_accuracies(
+        chosen, embeddings, labels, ids=ids, seed=seed, device=device, progress=part(progress, 0.9, 1.0)
+    )
+    return MethodComparison(
+        names, counts, drawn, n, betas, accuracy, *measured, seconds, list(warnings.values()), left_out, chosen
+    )
+
+
+def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="auto", progress=silent):
+    """(M, B, S) accuracies on a held-out tenth, another one for each seed, of an MLP trained on ``chosen[m][b][s]``
+    without it. ``labels`` (N,) int are learnt and tested."""
+    n = len(labels)
+    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
+    place = np.empty(n, dtype=np.int64)
+    place[order] = np.arange(n)
+    splits = [split(order, seed, repeat) for repeat in range(len(chosen[0][0]))]
+    tasks = []
+    for of_method in chosen:
+        for of_budget in of_method:
+            for repeat, (rows, here) in enumerate(zip(of_budget, splits)):
+                allowed = np.ones(n, dtype=bool)
+                allowed[here.held_out] = False
+                kept = rows[allowed[rows]]
+                # In the order of the ids, so that what was chosen decides and not when.
+                in_order = kept[np.argsort(place[kept])]
+                tasks.append(Task(in_order, here.held_out, seed + REPEAT_SEEDS * repeat))
+    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
+    return found.reshape(len(chosen), len(chosen[0]), len(splits))
+
+
+def sentences(found, accuracy, what):
+    """One for each budget: which methods an accuracy (M, B, S) says are better and worse than Random."""
+    return [_sentence(found, accuracy, b, what) for b in range(len(found.budgets))]
+
+
+def _sentence(found, accuracy, b, what):
+    differences = found.difference(accuracy)[:, b]
+    order = np.argsort(-differences.mean(axis=1), kind="stable")
+    groups = {"better than": [], "worse than": []}
+    for m in order:
+        if found.methods[m] != BASELINE and np.isfinite(differences[m]).all():
+            word = verdict(differences[m])
+            if word in groups:
+                groups[word].append(f"{found.methods[m]} ({100 * differences[m].mean():+.1f})")
+    budget = found.budgets[b]
+    share = f"{budget:,} images ({budget / found.size_of_pool:.1%})"
+    if len(found.seeds) < 3:
+        return f"{share}: {len(found.seeds)} seed(s) are too few to say which method is better than Random."
+    better, worse = ", ".join(groups["better than"]) or "none", ", ".join(groups["worse than"]) or "none"
+    return f"{share}: on {what} better than Random, in points: {better}; worse: {worse}."
+
+
+def _counts(budgets, n):
+    """Distinct counts, ascending."""
+    budgets = [budgets] if np.ndim(budgets) == 0 else list(budgets)
+    if not budgets:
+        raise InvalidInput("Give at least one budget.", "budgets")
+    return sorted({resolve_budget(budget, n) for budget in budgets})
+
+
+def _names(methods, n, dimensions, largest):
+    """(the methods in the family's order, what is left out and why)."""
+    known = list(selectors.available())
+    if methods is None:
+        left_out = {name for name, most in DEAR.items() if float(n) * largest * dimensions > most}
+        left_out |= {"zcore"} if n > ZCORE_SAMPLES else set()
+        why = f"takes more than ten minutes a seed at {largest:,} of {n:,} samples; name it to wait for it."
+        return (
+            [name for name in known if name not in left_out],
+            {name: f"{name} {why}" for name in known if name in left_out},
+        )
+    unknown = [name for name in methods if name not in known]
+    if unknown:
+        raise InvalidInput(f"Unknown selector {unknown[0]!r}. Available: {', '.join(known)}.", "methods")
+    return [name for name in known if name in {*methods, BASELINE}], {}
+
+
+def _trained(pool, names, dynamics, seed, device, progress):
+    """The pool with what these methods need, made with this seed."""
+    details = selectors.available()
+    needs = {need for name in names for need in selectors.required(name)}
+    if "dynamics" in needs:
+        if dynamics is None:
+            num_classes = max(int(pool.pseudo_labels.max()) + 1, 2)
+            dynamics = train_proxy(
+                pool.embeddings,
+                pool.pseudo_labels,
+                num_classes=num_classes,
+                seed=seed,
+                device=device,
+                progress=part(progress, 0.0, 0.6),
+            )
+        pool = replace(pool, dynamics=dynamics)
+    wanted = needs | {name for method in names for name in details[method]["optional"]}
+    if needs & {"probabilities", "grand"} or (pool.confidence is None and "probabilities" in wanted):
+        pool = with_outputs(pool, seed=seed, device=device, progress=part(progress, 0.6, 1.0))
+    return pool
+
+
+def _choose(name, pool, counts, seed, device, betas, warnings, progress):
+    """(coresets of all counts, ascending; seconds). ``betas`` (B,) and ``warnings`` are filled in."""
+    start = time.perf_counter()
+    found = []
+    if selectors.available()[name]["nested"]:
+        largest = selectors.select(name, pool, counts[-1], seed=seed, progress=progress)
+        found = [largest.indices[:count] for count in counts]
+        if largest.warnings:
+            warnings.setdefault(name, f"{name}: {' '.join(largest.warnings)}")
+    else:
+        for b, count in enumerate(counts):
+            params = {}
+            if name == "elfs":
+                betas[b] = _beta(pool, count, seed, device)
+                params = {} if np.isnan(betas[b]) else {"beta": float(betas[b])}
+            found.append(selectors.select(name, pool, count, seed=seed, **params).indices)
+            progress((b + 1) / len(counts), name)
+    return found, time.perf_counter() - start
+
+
+def _beta(pool, count, seed, device):
+    """β by the search on pseudo-labels; NaN, for the published prior, where the pool is too small to search."""
+    try:
+        return search_beta(
+            pool.embeddings,
+            pool.pseudo_labels,
+            pool.dynamics.aum,
+            count,
+            repeats=BETA_REPEATS,
+            hard=HARD_WHEN["aum"],
+            ids=pool.ids,
+            seed=seed,
+            device=device,
+        ).chosen
+    except InvalidInput:
+        return np.nan
+
+
+def _measured(chosen, embeddings, labels, neighbors, order, seed, drawn, progress):
+    """coverage, queries, imbalance, near-duplicates, their similarity, overlap: as in :class:`MethodComparison`."""
+    shape = (len(chosen), len(chosen[0]), len(drawn))
+    sets = [rows for of_method in chosen for of_budget in of_method for rows in of_budget]
+    distances, queries = coverage(sets, embeddings, order, seed, progress)
+    similarity = float(np.quantile(neighbors.similarities[:, 0], DUPLICATE_QUANTILE))
+    near = np.array([near_duplicate_pairs(rows, neighbors, similarity) for rows in sets]).reshape(shape)
+    uneven = np.array([imbalance(rows, labels) for rows in sets]).reshape(shape)
+    overlap = np.array([[_overlap(of_budget) for of_budget in of_method] for of_method in chosen])
+    return distances[:, 0].reshape(shape), queries, uneven, near, similarity, overlap
+
+
+def _overlap(sets):
+    """Mean share that two of the sets have in common."""
+    shares = [len(np.intersect1d(a, b, assume_unique=True)) / len(a) for i, a in enumerate(sets) for b in sets[:i]]
+    return float(np.mean(shares)) if shares else np.nan
+
+
+def _named(progress, s, seeds):
+    def report(fraction, detail=""):
+        progress(fraction, f"seed {s + 1} of {seeds}: {detail}" if detail else f"seed {s + 1} of {seeds}")
+
+    return report

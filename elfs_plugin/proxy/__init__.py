@@ -1,0 +1,11 @@
+"""Pseudo-labels → training dynamics of a proxy, on embeddings or on images."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "dynamics": ["Dynamics"],
+        "train": ["ProxyConfig", "train_proxy"],
+    },
+)

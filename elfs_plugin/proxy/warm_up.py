@@ -1,0 +1,129 @@
+"""A short training on labels that may be wrong: probabilities, loss and gradient norm of every sample.
+
+Ten small MLPs are trained in five pairs, the two of a pair on complementary halves. A sample is looked at by the five
+that have not trained on it: a network that has seen a sample soon fits its label, right or wrong.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..arrays import as_array, as_matrix
+from ..devices import one_thread, resolve_device
+from ..errors import InvalidInput
+from ..progress import part, silent
+from .mlp import SCORED_ROWS, EnsembleConfig, Standardised, fit_subsets
+
+PAIRS = 5
+_HALVES = 41
+"""Stream of the halves."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Of N samples, each the mean over the networks that did not train on it.
+
+    * ``probabilities`` (N, C) float32
+    * ``loss`` (N,) float64: cross-entropy of the given label, in nats
+    * ``grand`` (N,) float64: norm of the gradient of that loss with respect to the last layer, weights and bias. With
+      g = p - onehot(y) and the hidden layer h it is ||g|| sqrt(1 + ||h||²) (GraNd: Paul et al. 2021)
+    """
+
+    probabilities: np.ndarray
+    loss: np.ndarray
+    grand: np.ndarray
+
+    @property
+    def confidence(self):
+        """(N,) the highest probability."""
+        return self.probabilities.max(axis=1).astype(np.float64)
+
+
+def train_outputs(
+    embeddings, labels, num_classes=None, *, ids=None, config=None, seed=0, device="auto", progress=silent
+):
+    """Trains on all samples and returns their :class:`Outputs`.
+
+    Args:
+        embeddings: (N, D) finite, N >= 2
+        labels: (N,) int from 0, given ones or pseudo-labels
+        ids: (N,) distinct and sortable; they take the place of positions in everything random
+        config: :class:`~.mlp.EnsembleConfig`; its ``members`` and ``left_out`` do not matter
+
+    Memory: 4 N C bytes for the probabilities.
+    """
+    embeddings, labels = as_matrix(embeddings, "The embeddings", "embeddings"), as_array(labels, "Labels", "labels")
+    n = np.size(labels)
+    if n < 2 or len(embeddings) != n:
+        raise InvalidInput(
+            f"A warm-up needs two samples at least, and as many labels as embeddings; there are {n} and "
+            f"{len(embeddings)}."
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise InvalidInput("Labels are whole numbers from 0 in one row.")
+    num_classes = num_classes or int(labels.max()) + 1
+    if num_classes < 2 or labels.max() >= num_classes:
+        raise InvalidInput(f"Labels must be from 0 to {num_classes - 1}, of two classes at least.")
+    device = resolve_device(device)
+    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
+    data = Standardised(embeddings, device, order)
+    rng = np.random.default_rng([seed, _HALVES])
+    mixed = [order[rng.permutation(n)] for _ in range(PAIRS)]
+    halves = np.stack([half for rows in mixed for half in (rows[: n // 2], rows[n - n // 2 :])])
+    trained = fit_subsets(
+        data,
+        labels,
+        halves,
+        num_classes,
+        config or EnsembleConfig(),
+        [seed + 7919 * member for member in range(len(halves))],
+        part(progress, 0, 0.9),
+    )
+    with one_thread(device):
+        return _look(trained, data, halves, labels, num_classes, part(progress, 0.9, 1.0))
+
+
+@torch.no_grad()
+def _look(trained, data, halves, labels, num_classes, progress):
+    n = len(labels)
+    unseen = torch.ones((len(halves), n), dtype=torch.bool)
+    for member, rows in enumerate(halves):
+        unseen[member, rows] = False
+    unseen = unseen.to(data.device)
+    count = unseen.sum(dim=0).to(torch.float64)
+    targets = torch.as_tensor(labels.astype(np.int64), device=data.device)
+    probabilities = np.empty((n, num_classes), dtype=np.float32)
+    loss, grand = np.empty(n), np.empty(n)
+    for rows in torch.arange(n, device=data.device).split(SCORED_ROWS):
+        x, y = data.take(rows), targets[rows]
+        sums = torch.zeros((len(rows), num_classes), dtype=torch.float64, device=data.device)
+        losses, norms = (torch.zeros(len(rows), dtype=torch.float64, device=data.device) for _ in range(2))
+        for members, networks in trained.groups:
+            h = networks.hidden(x)
+            log_p = networks.logits(h).double().log_softmax(dim=-1)
+            counted = unseen[members][:, rows]
+            p = log_p.exp()
+            own = y.expand(len(members), -1)[..., None]
+            error = p.scatter_add(-1, own, torch.full_like(own, -1, dtype=p.dtype))
+            norm = error.norm(dim=-1) * (1 + h.double().square().sum(dim=-1)).sqrt()
+            sums += torch.where(counted[..., None], p, 0.0).sum(dim=0)
+            losses += torch.where(counted, -log_p.gather(-1, own)[..., 0], 0.0).sum(dim=0)
+            norms += torch.where(counted, norm, 0.0).sum(dim=0)
+        here = slice(int(rows[0]), int(rows[-1]) + 1)
+        probabilities[here] = (sums / count[rows, None]).float().cpu().numpy()
+        loss[here], grand[here] = ((values / count[rows]).cpu().numpy() for values in (losses, norms))
+        progress(here.stop / n, "scoring")
+    return Outputs(probabilities, loss, grand)
+
+
+def with_outputs(pool, *, config=None, seed=0, device="auto", progress=silent):
+    """A :class:`~..selectors.Pool` with ``probabilities`` and ``grand``, of the given labels where it has them, else of
+    its pseudo-labels."""
+    labels = pool.pseudo_labels if pool.labels is None else pool.labels
+    if labels is None or pool.embeddings is None:
+        raise InvalidInput("A warm-up needs embeddings, and labels or pseudo-labels.", "method")
+    found = train_outputs(
+        pool.embeddings, labels, ids=pool.ids, config=config, seed=seed, device=device, progress=progress
+    )
+    return replace(pool, probabilities=found.probabilities, grand=found.grand)

@@ -1,0 +1,126 @@
+"""A finished run as arrays: everything that an analysis takes, bound to sample ids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InvalidInput
+from ..neighbors.graph import NeighborGraph
+from ..selectors import Pool
+from . import fields, graph, ranking, record, samples
+from . import vectors as vector_files
+
+
+@dataclass(frozen=True)
+class RunPool:
+    """The N samples of a run that have a score, a pseudo-label and a vector, in the order of their ids.
+
+    ``ids`` (N,) str, ``scores`` (N,) of the score ``score``, ``labels`` (N,) int with their ``names``, ``vectors``
+    (N, D) float32. ``without_vector`` scored samples have none any more; ``deleted`` are gone from the dataset.
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: list
+    vectors: np.ndarray
+    score: str
+    without_vector: int
+    deleted: int
+
+    def __len__(self):
+        return len(self.ids)
+
+    @property
+    def num_classes(self):
+        return max(len(self.names), 2)
+
+    @property
+    def counts(self):
+        """What is said beside every result."""
+        return {"samples": len(self), "without_vector": self.without_vector, "deleted": self.deleted}
+
+    def as_pool(self, neighbors=None):
+        return Pool(self.ids, embeddings=self.vectors, neighbors=neighbors, pseudo_labels=self.labels)
+
+    def places(self, ids):
+        """Sorted indices (b,) of those of the ids that are in the pool."""
+        wanted = np.unique(np.array(list(ids), dtype=self.ids.dtype))
+        at = np.searchsorted(self.ids, wanted)
+        inside = at < len(self.ids)
+        return at[inside][self.ids[at[inside]] == wanted[inside]]
+
+    def only(self, rows):
+        """The pool of some of its samples, ``rows`` indices or (N,) bool; no copy when that is all."""
+        if np.asarray(rows).dtype == bool and np.all(rows):
+            return self
+        return RunPool(
+            self.ids[rows],
+            self.scores[rows],
+            self.labels[rows],
+            self.names,
+            self.vectors[rows],
+            self.score,
+            self.without_vector,
+            self.deleted,
+        )
+
+
+def read_pool(dataset, key):
+    """The :class:`RunPool` of a run with scores.
+
+    Raises:
+        InvalidInput: when the run has no scores, or no sample has a vector any more
+    """
+    run = record.require_record(dataset, key, "scores", "an analysis")
+    ids, scores, labels, names = ranking.read_ranking(dataset, key)
+    order = np.argsort(ids, kind="stable")
+    ids, scores, labels = ids[order], scores[order], labels[order]
+    vectors, ok = _vectors(dataset, run, ids)
+    if not ok.any():
+        raise InvalidInput(
+            f"No sample of the run '{key}' has a usable vector in '{run.embeddings_field}' any more. Compute the "
+            "embeddings and pseudo-labels again.",
+            "key",
+        )
+    scored = run.stages["scores"]["scored"]
+    return RunPool(
+        ids[ok],
+        scores[ok],
+        labels[ok],
+        names,
+        vectors,
+        run.stages["scores"]["score"],
+        int((~ok).sum()),
+        max(0, scored - len(ids)),
+    )
+
+
+def _vectors(dataset, run, ids):
+    """Vectors (M, D) float32 of those of the sorted ids that have one, and (N,) bool which."""
+    folder = record.run_folder(dataset, run.key)
+    if vector_files.has_file(folder, run.vectors):
+        vectors, known = vector_files.load(folder, run.vectors)
+    else:
+        scored = fields.writable(dataset).match({f"{run.key}.rank": {"$gte": 0}})
+        found, embeddings = samples.read_vectors(scored, run.embeddings_field)
+        known = np.array([i for i, ok in zip(found.ids, embeddings.ok) if ok], dtype=ids.dtype)
+        vectors = embeddings.vectors
+    by_id = np.argsort(known, kind="stable")
+    at = np.searchsorted(known, ids, sorter=by_id).clip(max=max(len(known) - 1, 0))
+    if len(known) == 0:
+        return np.empty((0, 0), dtype=np.float32), np.zeros(len(ids), dtype=bool)
+    rows = by_id[at]
+    ok = known[rows] == ids
+    return np.asarray(vectors[rows[ok]], dtype=np.float32), ok
+
+
+def kept_graph(dataset, key, pool):
+    """The run's own :class:`~..neighbors.graph.NeighborGraph` when it is of exactly these samples, else None."""
+    run = record.load_record(dataset, key)
+    kept = graph.load(record.run_folder(dataset, key), run.graph)
+    if kept is None or len(kept.ids) != len(pool) or not np.array_equal(kept.ids, pool.ids.astype(kept.ids.dtype)):
+        return None
+    if (kept.neighbors[:] < 0).any():
+        return None
+    return NeighborGraph(np.asarray(kept.neighbors), np.asarray(kept.similarities, dtype=np.float32))

@@ -1,0 +1,201 @@
+"""Coresets by any method of :mod:`..selectors`, from what a finished run has: a tag and a saved view."""
+
+import functools
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from .. import selectors
+from ..errors import InvalidInput
+from ..neighbors import near_duplicates
+from ..neighbors.graph import NeighborGraph, knn_graph, suggest_k
+from ..progress import part
+from ..proxy.dynamics import Dynamics
+from ..proxy.warm_up import with_outputs
+from ..validation import validate_seed
+from . import coverage, fields, graph, jobs, journal, own, ranking, record, repair
+from . import saving as selection
+from .arrays import kept_graph, read_pool
+from .truth import truth_path
+
+READING = "Reading the run"
+CHOOSING = "Choosing the coreset"
+WRITING = "Writing to the dataset"
+
+
+def choose_coreset(
+    dataset,
+    key="elfs",
+    *,
+    method,
+    budget,
+    tag,
+    view_name=None,
+    seed=0,
+    quota="none",
+    veto=None,
+    params=None,
+    labels_field=None,
+    locked_tag=None,
+    device="auto",
+    sinks=(),
+):
+    """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
+
+    Args:
+        method: one of :func:`~..selectors.available`
+        params: its parameters
+        budget, quota, veto, seed: as for :func:`~..selectors.select`
+        tag: names the coreset; ``view_name`` a saved view of the tag
+        labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels
+        locked_tag: images with this tag are labelled already: the budget counts on top of them
+
+    Raises:
+        InvalidInput, NameTaken
+    """
+    shared = dataset._dataset
+    dataset = own.own_dataset(shared)
+    run = record.require_record(dataset, key, "scores", "choosing a coreset")
+    record.check_format(run)
+    seed = validate_seed(seed)
+    selectors.required(method, **(params or {}))  # refuses unknown methods and parameters before anything is read
+    if not tag:
+        raise InvalidInput("Name the tag for the coreset.", "tag")
+    selection.check_names(dataset, run, tag, view_name)
+    with jobs.job(dataset, key, "Choosing a coreset", {READING: 2, CHOOSING: 8, WRITING: 1}, sinks) as reporter:
+        start = time.monotonic()
+        repair.settle(dataset, key, reporter.verify)
+        run = record.require_record(dataset, key, "scores", "choosing a coreset")
+        record.check_there(dataset, key, "scores")
+        selection.check_names(dataset, run, tag, view_name)
+        reporter.stage(READING)
+        found = read_pool(dataset, key)
+        progress = reporter.stage(CHOOSING)
+        pool = as_pool(dataset, key, found, labels_field, locked_tag)
+        pool = _complete(pool, method, params or {}, veto, seed, device, part(progress, 0.0, 0.5))
+        chosen = selectors.select(
+            method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **(params or {})
+        )
+        warnings = [*chosen.warnings, *_left_out(found, chosen.indices)]
+        for warning in warnings:
+            reporter.warn(warning)
+        ids = found.ids[chosen.indices].tolist()
+        details = {
+            "method": method,
+            "budget": len(ids),
+            "seed": seed,
+            "quota": quota,
+            "veto": veto,
+            "params": params or {},
+            "labels_field": labels_field,
+            "locked_tag": locked_tag,
+            "warnings": warnings,
+            "notes": list(chosen.notes),
+        }
+        draft = journal.Draft()
+        selection.save_ids(draft, run, ids, tag, view_name, details)
+        journal.publish(dataset, run, draft, reporter.verify, reporter.stage(WRITING))
+        own.refresh(shared)
+        return {
+            "key": key,
+            "method": method,
+            "coreset": len(ids),
+            "tag": tag,
+            **found.counts,
+            "threshold": chosen.threshold,
+            "warnings": warnings,
+            "notes": list(chosen.notes),
+            "seconds": round(time.monotonic() - start, 3),
+        }
+
+
+def _left_out(found, indices):
+    """A sentence about the clusters that have no image in a coreset, if there are any."""
+    sizes = np.bincount(found.labels, minlength=len(found.names))
+    chosen = np.bincount(found.labels[indices], minlength=len(found.names))
+    missing = np.flatnonzero((sizes > 0) & (chosen == 0))
+    largest_first = missing[np.argsort(-sizes[missing], kind="stable")].tolist()
+    return (
+        [coverage.sentence({found.names[label]: int(sizes[label]) for label in largest_first})] if len(missing) else []
+    )
+
+
+def preview_veto(dataset, key, veto):
+    """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that the run keeps, if it does."""
+    run = record.require_record(dataset, key, "scores", "a preview")
+    return _preview(
+        record.run_folder(dataset, key), run.graph, ranking.ranking_version(run), *near_duplicates.check_veto(veto)
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _preview(folder, token, version, kind, value):
+    """Cached: a form is made anew at every key that is pressed in it."""
+    kept = graph.load(folder, token)
+    if kept is None or (kept.neighbors[:] < 0).any():
+        return None
+    known = NeighborGraph(np.asarray(kept.neighbors), np.asarray(kept.similarities, dtype=np.float32))
+    return near_duplicates.preview(known, {kind: value} if kind == "quantile" else value)
+
+
+def as_pool(dataset, key, found, labels_field=None, locked_tag=None):
+    """What the run's fields hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
+    names = [*fields.SCORES, "pseudo_label.confidence"]
+    ids, *columns = fields.writable(dataset).values(["id", *(f"{key}.{name}" for name in names)])
+    place = {i: at for at, i in enumerate(ids)}
+    rows = [place[i] for i in found.ids.tolist()]
+    values = {name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)}
+    confidence = values.pop("pseudo_label.confidence")
+    # Scores that are not kept on samples are unknown: a method that asks for one is told so.
+    unknown = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
+    dynamics = Dynamics(**values, **unknown, epochs=1)
+    return selectors.Pool(
+        found.ids,
+        embeddings=found.vectors,
+        pseudo_labels=found.labels,
+        confidence=confidence,
+        dynamics=dynamics,
+        labels=_given_labels(dataset, labels_field, found),
+        locked=_locked(dataset, locked_tag, found),
+        neighbors=kept_graph(dataset, key, found),
+    )
+
+
+def _given_labels(dataset, field, found):
+    """(N,) int of the labels in a field, which may be wrong; every image needs one."""
+    if not field:
+        return None
+    ids, values = fields.writable(dataset).values(["id", truth_path(dataset, field)])
+    known = {i: value for i, value in zip(ids, values) if value is not None}
+    missing = sum(i not in known for i in found.ids.tolist())
+    if missing:
+        raise InvalidInput(
+            f"{missing:,} images of the run have no value in '{field}'. Choose a field that all have, or none: the "
+            "pseudo-labels are used then.",
+            "labels_field",
+        )
+    return np.unique([known[i] for i in found.ids.tolist()], return_inverse=True)[1]
+
+
+def _locked(dataset, tag, found):
+    if not tag:
+        return None
+    tagged = set(fields.writable(dataset).match_tags(tag).values("id"))
+    locked = np.array([i in tagged for i in found.ids.tolist()], dtype=bool)
+    if not locked.any():
+        raise InvalidInput(f"No image of the run has the tag '{tag}'.", "locked_tag")
+    return locked
+
+
+def _complete(pool, method, params, veto, seed, device, progress):
+    """Adds what the method needs and no field holds: neighbours, and the outputs of a short training."""
+    needs = {*selectors.required(method, **params), *(["neighbors"] if veto is not None else [])}
+    if pool.labels is not None:  # given labels may be wrong; a training says how likely each is
+        needs |= {"probabilities"} & set(selectors.available()[method]["optional"])
+    if "neighbors" in needs and pool.neighbors is None:
+        k = suggest_k(len(pool), int(pool.pseudo_labels.max()) + 1)
+        pool = replace(pool, neighbors=knn_graph(pool.embeddings, k, seed=seed, progress=progress))
+    if needs & {"probabilities", "grand"}:
+        pool = with_outputs(pool, seed=seed, device=device, progress=progress)
+    return pool

@@ -1,0 +1,1 @@
+"""The searches behind selectors whose choices depend on each other."""

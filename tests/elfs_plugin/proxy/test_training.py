@@ -1,0 +1,314 @@
+import logging
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from elfs_plugin.errors import Cancelled, ElfsError
+from elfs_plugin.proxy import train as proxy
+from elfs_plugin.proxy import training as proxy_training
+from elfs_plugin.proxy.train import ProxyConfig, fit, train_proxy
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6)
+LABELS = np.arange(13) % 3
+
+
+def random_images(n=13, size=16, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+
+
+def same(one, other):
+    return all(np.array_equal(value, vars(other)[name]) for name, value in vars(one).items())
+
+
+class CancelAt:
+    """A progress callable that cancels at its ``call``-th report."""
+
+    def __init__(self, call):
+        self.left = call
+        self.details = []
+
+    def __call__(self, fraction, detail=""):
+        self.details.append(detail)
+        self.left -= 1
+        if self.left == 0:
+            raise Cancelled()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
+
+
+def test_cancelled_anywhere_and_resumed_gives_the_same_dynamics(tmp_path, uninterrupted):
+    # 13 samples in batches of 6: three steps an epoch, the last with a lone sample; nine steps.
+    path = tmp_path / "training"
+    for step in (1, 2, 3, 5, 6, 8, 9):
+        with pytest.raises(Cancelled):
+            train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(step))
+        assert path.is_file()
+        rest = CancelAt(0)
+        resumed = train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=rest)
+        assert same(resumed, uninterrupted), step
+        assert len(rest.details) == 1 + 9 - step and rest.details[0].startswith("resumed at epoch")
+        assert not path.exists()
+
+
+def test_cancelled_again_and_again(tmp_path, uninterrupted):
+    path, cancelled = tmp_path / "training", 0
+    while True:
+        try:
+            result = train_proxy(
+                random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(3)
+            )
+            break
+        except Cancelled:
+            cancelled += 1
+    assert cancelled == 4 and same(result, uninterrupted)
+
+
+def test_killed_training_goes_on_from_the_last_timed_write(tmp_path, uninterrupted, monkeypatch):
+    path, updates = tmp_path / "training", []
+    update = proxy.Recorder.update
+
+    def dies(self, *batch):
+        updates.append(batch)
+        if len(updates) == 5:
+            raise KeyboardInterrupt
+        update(self, *batch)
+
+    monkeypatch.setattr(proxy.Recorder, "update", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, checkpoint_seconds=0)
+    assert torch.load(path, weights_only=True)["state"]["step"] == 4
+    resumed = train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path)
+    assert same(resumed, uninterrupted) and len(updates) == 5 + 5
+
+
+@pytest.mark.parametrize("change", ["images", "labels", "seed", "config"])
+def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
+    path = tmp_path / "training"
+    with pytest.raises(Cancelled):
+        train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(4))
+    arguments = {"inputs": random_images(), "labels": LABELS, "seed": 0, "config": SMALL}
+    arguments |= {
+        "images": {"inputs": random_images(seed=1)},
+        "labels": {"labels": LABELS[::-1].copy()},
+        "seed": {"seed": 1},
+        "config": {"config": ProxyConfig.timm("test_vit", image_size=16, epochs=3, batch_size=6)},
+    }[change]
+    steps = CancelAt(0)
+    fresh = train_proxy(**arguments, device="cpu", checkpoint=path, progress=steps)
+    assert len(steps.details) == 9 and same(fresh, train_proxy(**arguments, device="cpu"))
+
+
+def test_small_resnets_resume_to_the_same_scores(tmp_path):
+    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6)
+    with pytest.raises(Cancelled):
+        train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(4))
+    assert (tmp_path / "t").exists()
+    resumed = train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t")
+    assert same(resumed, train_proxy(images, LABELS, config=config, device="cpu"))
+
+
+def test_a_resumed_classifier_predicts_the_same(tmp_path):
+    images, config = random_images(), ProxyConfig.resnet18(steps=4, batch_size=6)
+    whole = fit(images, LABELS, config=config, device="cpu")
+    with pytest.raises(Cancelled):
+        fit(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "training", progress=CancelAt(3))
+    resumed = fit(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "training")
+    for name, value in whole._model.state_dict().items():
+        assert torch.equal(value, resumed._model.state_dict()[name]), name
+
+
+def test_a_classifier_on_embeddings_resumes_too(tmp_path):
+    vectors = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
+    labels, config = np.arange(50) % 2, ProxyConfig.mlp(epochs=4, batch_size=16)
+    with pytest.raises(Cancelled):
+        fit(vectors, labels, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(7))
+    assert (tmp_path / "t").exists()
+    resumed = fit(vectors, labels, config=config, device="cpu", checkpoint=tmp_path / "t")
+    whole = fit(vectors, labels, config=config, device="cpu")
+    for one, other in zip(resumed._model.parameters(), whole._model.parameters()):
+        assert torch.equal(one, other)
+
+
+def test_the_learning_rate_follows_a_cosine():
+    rates = []
+    step = torch.optim.SGD.step
+
+    def watched(self, *arguments):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", watched)
+        fit(np.eye(8), np.arange(8) % 2, config=ProxyConfig.mlp(steps=4, learning_rate=0.1), device="cpu")
+    expected = [1e-4 + (0.1 - 1e-4) * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    assert rates == pytest.approx(expected) and rates[0] == pytest.approx(0.1)
+
+
+# A full GPU, played by a network that refuses large batches
+
+
+def limit_memory(monkeypatch, rows, sizes):
+    """Every pass of more than ``rows(…)`` images fails as on a full GPU; ``sizes`` gets those that went through."""
+    network = proxy.Images.network
+
+    def limited(self, *arguments):
+        model = network(self, *arguments)
+        forward = model.forward
+
+        def check(x):
+            if model.training and len(x) > rows():
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            sizes.append(len(x))
+            return forward(x)
+
+        model.forward = check
+        return model
+
+    monkeypatch.setattr(proxy.Images, "network", limited)
+
+
+def test_out_of_memory_halves_what_passes_at_once(monkeypatch, caplog):
+    sizes, batches, details = [], [], CancelAt(0)
+    limit_memory(monkeypatch, lambda: 3, sizes)
+    config = ProxyConfig.timm("test_resnet", image_size=16, epochs=2, batch_size=8)
+    with caplog.at_level(logging.WARNING):
+        fit(
+            random_images(17),
+            np.arange(17) % 3,
+            config=config,
+            device="cpu",
+            progress=details,
+            on_batch=lambda i, z, y: batches.append((i.tolist(), len(z), y.tolist())),
+        )
+    # Batches of 8, 8 and 2 (the lone last image and the epoch's first), all in parts of two.
+    assert sizes == [2] * 18
+    assert [len(i) for i, _, _ in batches] == [8, 8, 1] * 2 == [n for _, n, _ in batches]
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(sum((i for i, _, _ in epoch), [])) == list(range(17))
+        assert all(y == [k % 3 for k in i] for i, _, y in epoch)
+    assert caplog.text.count("Out of memory on cpu (CUDA out of memory.") == 1
+    assert all("in parts of 2: memory is short" in detail for detail in details.details)
+
+
+def test_the_gradient_of_parts_is_the_batchs():
+    """Without batch normalisation parts change nothing but rounding."""
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    labels, config = np.arange(30) % 3, ProxyConfig.mlp(epochs=2, batch_size=10)
+    whole = fit(vectors, labels, config=config, device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        init = proxy_training.Training.__init__
+
+        def in_parts(self, *arguments):
+            init(self, *arguments)
+            self.rows = 3
+
+        patch.setattr(proxy_training.Training, "__init__", in_parts)
+        parts = fit(vectors, labels, config=config, device="cpu")
+    for name, value in whole._model.state_dict().items():
+        torch.testing.assert_close(parts._model.state_dict()[name], value)
+
+
+def test_the_cpu_is_the_last_resort(monkeypatch, caplog):
+    # "cpu:0" plays the GPU: nothing fits on it until the training has moved to the CPU.
+    sizes, places = [], []
+    limit_memory(monkeypatch, lambda: 0 if not places else 99, sizes)
+    place = proxy_training.Training._place
+
+    def watched(self, device):
+        if device == torch.device("cpu"):
+            places.append(device)
+        return place(self, device)
+
+    monkeypatch.setattr(proxy_training.Training, "_place", watched)
+    details = CancelAt(0)
+    with caplog.at_level(logging.WARNING):
+        moved = train_proxy(random_images(), LABELS, config=SMALL, device="cpu:0", progress=details)
+    assert places == [torch.device("cpu")] and len(sizes) == 9 and moved.epochs == 3
+    assert caplog.text.count("it goes on on the CPU") == 1 and caplog.text.count("Out of memory") == 1
+    assert all("the GPU's memory is full" in detail for detail in details.details)
+
+
+def test_moving_to_the_cpu_half_way_keeps_the_training(monkeypatch, uninterrupted):
+    sizes = []
+    limit_memory(monkeypatch, lambda: 99 if len(sizes) != 4 or moved else 0, sizes)
+    moved = []
+    retreat = proxy_training.Training._retreat
+
+    def watched(self, device):
+        moved.append(device)
+        return retreat(self, device)
+
+    monkeypatch.setattr(proxy_training.Training, "_retreat", watched)
+    result = train_proxy(random_images(), LABELS, config=SMALL, device="cpu:0")
+    assert moved == [torch.device("cpu:0")] and same(result, uninterrupted)
+
+
+def test_out_of_memory_on_the_cpu_itself_is_an_error(monkeypatch):
+    limit_memory(monkeypatch, lambda: 0, [])
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
+
+
+def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog, uninterrupted):
+    def broken(*arguments):
+        raise RuntimeError("no compiler\nlong trace")
+
+    monkeypatch.setattr(proxy_training, "compiled", lambda model, device, mode, steps: broken)
+    with caplog.at_level(logging.WARNING):
+        result = train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
+    assert same(result, uninterrupted)
+    assert [r.message for r in caplog.records] == ["The network runs uncompiled: no compiler"]
+
+
+def test_a_gpu_takes_repeatable_kernels_only_when_asked_and_puts_the_settings_back():
+    def settings():
+        cudnn = torch.backends.cudnn
+        return cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
+
+    before, gpu = settings(), SimpleNamespace(type="cuda")
+    with proxy_training.kernels(gpu, False):
+        assert settings() == (True, False, False)
+    with proxy_training.kernels(gpu, True):
+        assert settings() == (False, True, True)
+    with proxy_training.kernels(torch.device("cpu"), True):
+        assert settings() == before
+    assert settings() == before
+
+
+# A loss that is not a number
+
+
+def test_a_diverging_training_says_where_and_why(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    config = ProxyConfig.mlp(epochs=50, batch_size=20, learning_rate=1e6)
+    path = tmp_path / "training"
+    with pytest.raises(ElfsError, match=r"failed at step [\d,]+ of 150 \(epoch \d+ of 50\).*learning rate of 1e\+06"):
+        fit(vectors, np.arange(60) % 3, config=config, device="cpu", checkpoint=path, checkpoint_seconds=0)
+    kept = torch.load(path, weights_only=True)["state"]
+    assert kept["step"] >= 1 and all(torch.isfinite(value).all() for value in kept["model"].values())
+
+
+def test_inputs_that_are_not_numbers():
+    vectors = np.ones((8, 2), dtype=np.float32)
+    vectors[3, 1] = np.nan
+    with pytest.raises(ElfsError, match="at step 1 of 10 .*the inputs hold NaN"):
+        fit(vectors, np.arange(8) % 2, config=ProxyConfig.mlp(), device="cpu")
+
+
+def test_the_bad_step_is_named_when_the_host_looks_rarely():
+    training = object.__new__(proxy_training.Training)
+    training.step, training.total, training.per_epoch, training.device = 70, 100, 10, torch.device("cpu")
+    training.source, training.config = proxy._Embeddings(np.ones((2, 2)), torch.device("cpu")), ProxyConfig.mlp()
+    losses = [torch.tensor(1.0)] * 64
+    training._require_finite(losses)
+    losses[60] = torch.tensor(float("inf"))  # steps 7 to 70: the 61st of them is 67
+    with pytest.raises(ElfsError, match=r"step 67 of 100 \(epoch 7 of 10\)"):
+        training._require_finite(losses)
