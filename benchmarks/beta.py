@@ -32,7 +32,7 @@ from .audit import Probe, random_rows, split
 from .common import add_data_options, audited_data, shape, synthetic, timed
 from .manifold import manifold
 from .reference import plain_beta_search
-from .results import Column, Table, mean_sd, percent, started
+from .results import Table, mean_sd, percent, started
 
 BUDGETS = (0.01, 0.1, 0.3)
 
@@ -92,7 +92,7 @@ def speed(vectors, labels, repeats, budget=0.1):
     jobs = [(double_end(scores, budget, beta).coreset, test) for test in held_out for beta in found.betas]
     with one_thread(torch.device("cpu")):  # quicker than several for networks this small
         _, plain, _ = timed(plain_beta_search, vectors, labels, *zip(*jobs))
-    table = Table([Column("candidates"), Column("as one model, s"), Column("plain MLPs, s"), Column("times faster")])
+    table = Table(["candidates", "as one model, s", "plain MLPs, s", "times faster"])
     table.add(len(jobs), batched, plain, plain / batched)
     return table
 
@@ -121,12 +121,12 @@ def audited(data, labels, options):
 def search_table():
     return Table(
         [
-            Column("budget"),
-            Column("β found"),
+            "budget",
+            "β found",
             percent("coreset"),
-            Column("best β"),
+            "best β",
             percent("coreset at it"),
-            Column("cost of choosing"),
+            "cost of choosing",
             percent("Random"),
         ]
     )
@@ -135,12 +135,12 @@ def search_table():
 def rules_table():
     return Table(
         [
-            Column("data"),
-            Column("budget"),
-            Column("as it is"),
-            Column("the best of the curve"),
-            Column("the smallest within one deviation"),
-            Column("the usual β, no search"),
+            "data",
+            "budget",
+            "as it is",
+            "the best of the curve",
+            "the smallest within one deviation",
+            "the usual β, no search",
         ]
     )
 
@@ -197,7 +197,7 @@ def main(arguments=None):
     data = audited_data(options, parser)
     labels = np.load(options.pseudo_labels) if options.pseudo_labels else clustered(data, options.clusters)
     rows, right = audited(data, labels, options)
-    around = Table([Column("seeds"), Column("held-out splits"), percent("pseudo-labels right")])
+    around = Table(["seeds", "held-out splits", percent("pseudo-labels right")])
     around.add(options.seeds, options.repeats, 100 * right)
     tables = {"search": search_table(), "rules": rules_table(), "pool": around}
     add_search(tables["search"], rows)

@@ -122,9 +122,9 @@ def main(arguments=None):
     found = runs(data, graph, clusters, quick, seeds)
     table = Table(
         [
-            Column("clustering"),
-            Column("seeds"),
-            Column("steps"),
+            "clustering",
+            "seeds",
+            "steps",
             Column("seconds", 0),
             percent("pseudo-labels right"),
             percent("worst"),
@@ -142,7 +142,7 @@ def main(arguments=None):
 
     step = Table(
         [
-            Column("a step of the published recipe (50 heads)"),
+            "a step of the published recipe (50 heads)",
             Column("seconds", 3),
             Column("all steps, hours", 2),
             Column("times as long as `quick`", 0),

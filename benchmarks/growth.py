@@ -74,9 +74,9 @@ def stages_table(results, stages):
     sizes = [result["samples"] for result in results]
     table = Table(
         [
-            Column("stage"),
-            *(Column(f"{n:,}: s") for n in sizes),
-            *(Column(f"{n:,}: CPU s") for n in sizes),
+            "stage",
+            *(f"{n:,}: s" for n in sizes),
+            *(f"{n:,}: CPU s" for n in sizes),
             *(Column(f"{n:,}: GB", 2) for n in sizes),
             *(Column(f"exponent {a:,} to {b:,}", 2) for a, b in zip(sizes, sizes[1:])),
         ]
@@ -93,11 +93,11 @@ def data_table(results):
     """What was measured on, and what the stages said of their work."""
     table = Table(
         [
-            Column("samples"),
+            "samples",
             Column("intrinsic dimension", 0),
             Column("embeddings, GB", 2),
             Column("seconds, all stages", 0),
-            Column("notes"),
+            "notes",
         ]
     )
     for result in results:

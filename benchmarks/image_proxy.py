@@ -88,7 +88,7 @@ class Results:
 
     def seconds(self):
         """A table of what each array took; a training that was interrupted counts from where it went on."""
-        table = Table([Column("made"), Column("seconds", 0)])
+        table = Table(["made", Column("seconds", 0)])
         for file in sorted(self.folder.glob("*.seconds")):
             table.add(file.stem, int(file.read_text()))
         return table
@@ -140,12 +140,7 @@ def trainings(options, results, names, vectors, rows, progress):
 def compare(aums):
     """The table from {proxy: [(n,) AUM of each seed]}: all pairs of proxies, each with its own seeds first."""
     table = Table(
-        [
-            Column("proxies"),
-            Column("pairs"),
-            Column("Spearman", 3),
-            percent(f"share of the {BUDGET:.0%} coreset at β = {BETA:g}"),
-        ]
+        ["proxies", "pairs", Column("Spearman", 3), percent(f"share of the {BUDGET:.0%} coreset at β = {BETA:g}")]
     )
     for one, other in itertools.combinations_with_replacement(aums, 2):
         pairs = itertools.combinations(aums[one], 2) if one == other else itertools.product(aums[one], aums[other])

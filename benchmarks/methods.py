@@ -50,7 +50,7 @@ def methods_table(found):
     """A row for each method, the best by true labels at the middle budget first."""
     budgets = found["budgets"]
     middle = budgets[len(budgets) // 2]
-    columns = [Column("method")]
+    columns = ["method"]
     for budget in budgets:
         columns += [
             percent(f"{budget:,}"),
@@ -74,7 +74,7 @@ def methods_table(found):
 
 def agreement_table(found):
     """How close the differences to Random by pseudo-labels are to those by true labels, over the other methods."""
-    table = Table([Column("images"), Column("methods"), Column("Spearman correlation of the two differences", 2)])
+    table = Table(["images", "methods", Column("Spearman correlation of the two differences", 2)])
     for budget in found["budgets"]:
         rows = [row for row in found["rows"] if row["budget"] == budget and row["method"] != RANDOM]
         pairs = [(row["minus_random"], row["true_accuracy_minus_random"]) for row in rows]

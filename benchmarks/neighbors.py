@@ -26,14 +26,7 @@ def main(arguments=None):
     data = manifold(options.samples, options.dimensions) if options.samples else chosen_data(options)
     print(f"{data.name}, {shape(data.vectors)}, k {options.k}")
     (exact, exact_seconds), (approximate, seconds) = (graph_of(data.vectors, options, m) for m in METHODS)
-    table = Table(
-        [
-            Column("method"),
-            Column("seconds"),
-            Column("recall it reports (a sample)", 3),
-            Column("recall over all points", 3),
-        ]
-    )
+    table = Table(["method", "seconds", Column("recall it reports (a sample)", 3), Column("recall over all points", 3)])
     table.add("exact", exact_seconds, 1, 1)
     table.add("approximate", seconds, approximate.recall, recall(approximate, exact))
     recording.finish({"methods": table})

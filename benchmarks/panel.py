@@ -84,7 +84,7 @@ def main(arguments=None):
 
 def report(values):
     """The table of ``{samples: {measure: values}}``."""
-    table = Table([Column("median (worst)"), Column("target"), *(Column(f"{n:,} samples", None) for n in values)])
+    table = Table(["median (worst)", "target", *(Column(f"{n:,} samples", None) for n in values)])
     for name, measure in MEASURES.items():
         title = f"{measure.title}, {measure.unit}" if measure.unit else measure.title
         table.add(title, measure.target, *(spread(found.get(name, []), measure) for found in values.values()))
@@ -93,14 +93,7 @@ def report(values):
 
 def recompute_report(seconds):
     """The table of the seconds of a cut's numbers."""
-    table = Table(
-        [
-            Column("ranks"),
-            Column("clusters"),
-            Column("the numbers of a cut, median (worst), ms", None),
-            Column("target"),
-        ]
-    )
+    table = Table(["ranks", "clusters", Column("the numbers of a cut, median (worst), ms", None), "target"])
     table.add(RANKS, CLUSTERS, spread([1000 * one for one in seconds], Measure("", "ms", "", 1)), "under 50")
     return table
 

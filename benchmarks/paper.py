@@ -322,7 +322,7 @@ def _wrong_label_ranking(aum, labels, truth):
 def accuracy_table(results):
     """Test accuracies of ELFS with each β search, and of Random, for every pruning rate."""
     searches = results["settings"]["searches"]
-    columns = [Column("images kept"), Column("pruned")]
+    columns = ["images kept", "pruned"]
     for name in searches:
         told = SEARCHED.get(name, name)
         columns += [Column(f"β {told}", 2), percent(f"ELFS, β {told}")]
@@ -337,13 +337,13 @@ def tables(results):
     """What is known so far, as {name: Table}."""
     found = {}
     if "audit" in results:
-        found["audit"] = Table([Column("audit against true labels"), Column("share", 3)])
+        found["audit"] = Table(["audit against true labels", Column("share", 3)])
         for name, value in results["audit"].items():
             found["audit"].add(name.replace("_", " "), value)
     if results["rates"]:
         found["accuracies"] = accuracy_table(results)
     if results["seconds"]:
-        found["seconds"] = Table([Column("stage"), Column("seconds")])
+        found["seconds"] = Table(["stage", "seconds"])
         for name, value in results["seconds"].items():
             found["seconds"].add(name, value)
     return found

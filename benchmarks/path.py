@@ -27,19 +27,11 @@ def main(arguments=None):
     print(f"{data.name}: {shape(data.vectors)}, {clusters} clusters", flush=True)
     reporter = Reporter({name: 1 for name in STAGES.values()}, [TerminalBar()])
     result, seconds, _ = timed(run_elfs, data.vectors, clusters, options.budget, proxy="mlp", reporter=reporter)
-    table = Table([Column("stage"), Column("seconds")])
+    table = Table(["stage", "seconds"])
     for stage, spent in result.seconds.items():
         table.add(STAGES[stage], spent)
     table.add("all", seconds)
-    around = Table(
-        [
-            Column("samples"),
-            Column("β", 2),
-            Column("coreset"),
-            percent("pseudo-labels right"),
-            Column("peak memory, GB", 2),
-        ]
-    )
+    around = Table(["samples", Column("β", 2), "coreset", percent("pseudo-labels right"), Column("peak memory, GB", 2)])
     right = None if data.truth is None else 100 * pseudo_label_accuracy(result.pseudo_labels.labels, data.truth)
     around.add(len(data.vectors), result.beta, len(result.zones.coreset), right, peak_gigabytes())
     recording.finish({"stages": table, "result": around})

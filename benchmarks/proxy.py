@@ -119,7 +119,7 @@ def speed(vectors, labels):
         "plain loop, one thread": single_threaded,
     }
     epochs = config.members * config.epochs
-    table = Table([Column("model"), Column("seconds"), Column("epochs of one member per second")])
+    table = Table(["model", "seconds", "epochs of one member per second"])
     for name, call in calls.items():
         seconds = timed(call)[1]
         table.add(name, seconds, epochs / seconds)
@@ -161,7 +161,7 @@ def quality(vectors, labels, references, seeds):
     """The table of all variants."""
     table = Table(
         [
-            Column("proxy"),
+            "proxy",
             Column("Spearman, two seeds", 3),
             percent(f"{BUDGET:.0%} coreset shared"),
             Column("Spearman, ResNet-18", 3),

@@ -23,7 +23,7 @@ from elfs_plugin.selectors import Pool, select
 
 from .audit import split
 from .common import add_data_options, audited_data, shape
-from .results import Column, Table, mean_sd, percent, started
+from .results import Table, mean_sd, percent, started
 
 METHODS = {
     "Random": ("random", {}),
@@ -118,7 +118,7 @@ def main(arguments=None):
     tables = {}
     for budget in options.budgets:
         columns = [column for share in options.noise for column in noise_columns(share)]
-        tables[f"budget_{budget:.0%}".rstrip("%")] = Table([Column("method"), *columns])
+        tables[f"budget_{budget:.0%}".rstrip("%")] = Table(["method", *columns])
     runs = {
         share: [run(data, share, options.budgets, options.methods, seed, config) for seed in range(options.seeds)]
         for share in options.noise

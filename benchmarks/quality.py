@@ -40,9 +40,9 @@ def run_seed(vectors, graph, clusters, budgets, probe, seed):
 
 def coresets(runs, budgets):
     columns = [
-        Column("budget"),
-        Column("images"),
-        Column("β found"),
+        "budget",
+        "images",
+        "β found",
         percent("coreset"),
         percent("Random"),
         Column("difference", signed=True),
@@ -81,7 +81,7 @@ def main(arguments=None):
     graph = knn_graph(vectors, suggest_k(len(vectors), clusters))
     runs = [run_seed(vectors, graph, clusters, options.budgets, probe, seed) for seed in range(options.seeds)]
 
-    around = Table([Column("pool"), Column("seeds"), percent("pseudo-labels right"), percent("all true labels")])
+    around = Table(["pool", "seeds", percent("pseudo-labels right"), percent("all true labels")])
     right = [pseudo_label_accuracy(labels, truth) for labels, _ in runs]
     around.add(len(pool), len(runs), mean_sd(right), 100 * probe.accuracy(np.arange(len(pool))))
     recording.finish({"coresets": coresets(runs, options.budgets), "pool": around})

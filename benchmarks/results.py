@@ -37,11 +37,14 @@ def percent(title, digits=1, signed=False):
 
 @dataclass
 class Table:
-    """Rows of cells: text, a number, None, a list of numbers, or a dict of numbers (:func:`mean_sd`, a median with the
-    worst)."""
+    """``columns``: :class:`Column`, or a title alone. Rows of cells: text, a number, None, a list of numbers, or a dict of
+    numbers (:func:`mean_sd`, a median with the worst)."""
 
     columns: list
     rows: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.columns = [Column(column) if isinstance(column, str) else column for column in self.columns]
 
     def add(self, *cells):
         """Appends a row, rounded to what the columns keep, and returns it as a line of Markdown."""

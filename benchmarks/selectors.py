@@ -40,9 +40,9 @@ def times(vectors, budget, chosen, clusters=10, seed=0):
     for method, params in chosen.values():
         own = {name: value for name, value in params.items() if name != "quota"}  # which every method takes
         needs.update(required(method, **own), available()[method]["optional"])
-    before = Table([Column("made before"), Column("seconds"), Column("CPU seconds")])
+    before = Table(["made before", "seconds", "CPU seconds"])
     pool = prepared(vectors, needs, clusters, seed, before)
-    table, total = Table([Column("method"), Column("seconds", 2), Column("CPU seconds", 2)]), np.zeros(2)
+    table, total = Table(["method", Column("seconds", 2), Column("CPU seconds", 2)]), np.zeros(2)
     for name, (method, params) in chosen.items():
         _, *spent = timed(select, method, pool, budget, seed=seed, **params)
         total += spent

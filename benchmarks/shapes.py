@@ -66,7 +66,7 @@ def main(arguments=None):
     config = ClusteringConfig.quick()
     table = Table(
         [
-            Column("data"),
+            "data",
             percent("neighbours' vote"),
             percent("`quick`"),
             percent("k-means"),

@@ -62,17 +62,17 @@ def main(arguments=None):
         rows = speeds(data.vectors, options.draws_per_sample, options)
     table = Table(
         [
-            Column("samples"),
+            "samples",
             Column("draws a sample", None),
-            Column("draws a pair of dimensions"),
+            "draws a pair of dimensions",
             Column("plain, ms a draw", 3),
             Column("CPU ms", 3),
             Column("here, ms a draw", 3),
             Column("CPU ms", 3),
             Column("times faster", 0),
             Column("by CPU", 0),
-            Column("columns prepared, s"),
-            Column("peak, GB"),
+            "columns prepared, s",
+            "peak, GB",
         ]
     )
     for row in rows:
@@ -158,7 +158,7 @@ def plain_scores(vectors, dimensions, places, neighbors, exponent):
 def convergence(vectors, options):
     """A table of the rounds up to the largest number of draws, with the agreement of the halves after each."""
     draws = round(max(options.draws_per_sample) * len(vectors))
-    table = Table([Column("draws"), Column("correlation of the halves", 2), percent("top 10% in common", 0)])
+    table = Table(["draws", Column("correlation of the halves", 2), percent("top 10% in common", 0)])
     for one in zcore_scores(vectors, max_draws=draws, seed=options.seed).history:
         table.add(one.draws, one.correlation, 100 * one.overlap)
     return table
