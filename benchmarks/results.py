@@ -37,8 +37,8 @@ def percent(title, digits=1, signed=False):
 
 @dataclass
 class Table:
-    """``columns``: :class:`Column`, or a title alone. Rows of cells: text, a number, None, a list of numbers, or a dict of
-    numbers (:func:`mean_sd`, a median with the worst)."""
+    """``columns``: :class:`Column`, or a title alone. Rows of cells: text, a number, None, a list of numbers, or a dict
+    of numbers (:func:`mean_sd`, a median with the worst)."""
 
     columns: list
     rows: list = field(default_factory=list)
