@@ -127,10 +127,11 @@ def _replace_samples(dataset, scores, labels, seed):
 
 def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
+    from elfs_plugin import runs
     from elfs_plugin.clustering.health import health, health_warnings, per_cluster
     from elfs_plugin.clustering.pseudo_labels import PseudoLabels
     from elfs_plugin.runs import changes, graph, journal, ranking, record, vectors, views
-    from elfs_plugin.runs.session import HISTOGRAM_BINS
+    from elfs_plugin.runs.keeping import HISTOGRAM_BINS
     from elfs_plugin.runs.vectors import LARGE
 
     n = len(ids)
@@ -188,7 +189,7 @@ def _finish_run(dataset, ids, scores, labels, since):
     run.tags, run.saved_views = [TAG], [TAG]
     run.saved[TAG] = {"beta": BETA, "hard": hard, "budget": budget, "when": run.stages["selection"]["when"]}
     record.save_record(dataset, run)
-    dataset.save_view(TAG, views.zone_view(dataset, KEY, "coreset", run), overwrite=True)
+    dataset.save_view(TAG, views.zone_view(runs.Run(dataset, KEY, run), "coreset"), overwrite=True)
     changes.count_changes(dataset, run)  # as a job does at its end
 
 

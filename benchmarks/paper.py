@@ -28,15 +28,18 @@ from pathlib import Path
 
 import numpy as np
 
+from elfs_plugin.beta_search.search import resolve_beta_proxy
 from elfs_plugin.checkpoints import StageStore, fingerprint
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from elfs_plugin.devices import resolve_device
 from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
-from elfs_plugin.pipeline import STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from elfs_plugin.progress import Reporter
+from elfs_plugin.proxy.kinds import resolve_proxy
 from elfs_plugin.proxy.train import ProxyConfig, fit
+from elfs_plugin.seeds import identity
+from elfs_plugin.stages import STAGES, Stages, stage_weights
 
 from .common import machine
 from .contrastive import ContrastiveConfig, embed, train_encoder
@@ -232,9 +235,7 @@ class Paper:
         self.results["finished"] = True
 
     def _pipeline(self, name):
-        return Pipeline(
-            seed=self.seeds[0], device=self.device, folder=self.folder / name, reporter=self.clock.reporter()
-        )
+        return Stages(seed=self.seeds[0], device=self.device, folder=self.folder / name, reporter=self.clock.reporter())
 
     def _embeddings(self, pixels):
         if self.vectors is not None:
@@ -287,7 +288,7 @@ class Paper:
 
     def _accuracy(self, name, subset, train, test, seed):
         config = replace(self.settings.final, steps=self.settings.iterations, epochs=1)
-        key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), seed)
+        key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), identity(seed))
         kept = self.store.load(name, key)
         if kept is None:
 

@@ -8,8 +8,9 @@ import argparse
 import numpy as np
 
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
-from elfs_plugin.pipeline import STAGES, run_elfs
+from elfs_plugin.pipeline import run_elfs
 from elfs_plugin.progress import Reporter, TerminalBar
+from elfs_plugin.stages import STAGES
 
 from .common import add_data_options, chosen_data, peak_gigabytes, shape, timed
 from .results import Column, Table, percent, started

@@ -25,6 +25,7 @@ from elfs_plugin.proxy.dynamics import Recorder
 from elfs_plugin.proxy.mlp import EnsembleConfig, train
 from elfs_plugin.proxy.train import ProxyConfig, train_proxy
 from elfs_plugin.pruning.zones import double_end
+from elfs_plugin.seeds import Stream, derived
 
 from .common import add_data_options, chosen_data, shape, timed
 from .results import Column, Table, mean_sd, percent, started
@@ -58,7 +59,7 @@ def plain_loop(vectors, labels, config, seed, on_batches=False):
     n, aum = len(x), 0.0
     per_epoch = math.ceil(n / config.batch_size)
     for member in range(config.members):
-        rng = generator(seed + 7919 * member)
+        rng = generator(derived(seed, Stream.MEMBER, member))
         model = torch.nn.Sequential(
             torch.nn.Linear(x.shape[1], config.hidden),
             torch.nn.ReLU(),

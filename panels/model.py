@@ -18,7 +18,7 @@ class Model:
         from ..elfs_plugin.runs.jobs import running_jobs
 
         self.dataset = ctx.dataset
-        self.message, self.keys, self.busy, self.record, self.job, self.findings = "", [], [], None, None, []
+        self.message, self.keys, self.busy, self.run, self.findings = "", [], [], None, []
         self.key = ctx.panel.state.key
         try:
             runs.check_collection(ctx.dataset)
@@ -33,8 +33,7 @@ class Model:
         if self.key is None:
             self.phase = "no_runs"
             return
-        self.job = runs.read_job(ctx.dataset, self.key)
-        self.record = runs.load_record(ctx.dataset, self.key)
+        self.run = runs.Run(ctx.dataset, self.key)
         self.phase = self._phase()
 
     lost = None
@@ -45,7 +44,7 @@ class Model:
 
         stages = self.record.stages if self.record else {}
         if not self.running:
-            health = runs.check_run(self.dataset, self.key)
+            health = runs.check_run(self.run)
             self.findings = health.findings
             if health.broken:
                 return "broken"
@@ -75,17 +74,23 @@ class Model:
         """Scored samples, deleted ones among them until the run is updated: its ranks count them too."""
         return len(self.ranking.scores)
 
-    @functools.cached_property
-    def results(self):
-        from ..elfs_plugin import runs
+    @property
+    def record(self):
+        return self.run and self.run.record
 
-        return runs.load_results(self.dataset, self.key) if self.key else {}
+    @property
+    def job(self):
+        return self.run and self.run.job
+
+    @property
+    def results(self):
+        return self.run.results if self.run else {}
 
     @functools.cached_property
     def ranking(self):
         from .cache import ranking
 
-        return ranking(self.dataset, self.record)
+        return ranking(self.run)
 
     @property
     def table(self):

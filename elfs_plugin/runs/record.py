@@ -243,8 +243,8 @@ def _plain(value):
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def require_record(dataset, key, stage, needed_by):
-    """The record of a run in which ``stage`` (None: any) is finished.
+def check_ready(dataset, key, record, stage, needed_by):
+    """Refuses what needs a finished ``stage`` (None: any) of a run when its ``record`` has none, or there is none.
 
     Raises:
         InvalidInput: naming the operator to run first
@@ -255,7 +255,6 @@ def require_record(dataset, key, stage, needed_by):
         "selection": "select_coreset",
         "embeddings": "compute_embeddings",
     }
-    record = load_record(dataset, key)
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(
@@ -272,7 +271,6 @@ def require_record(dataset, key, stage, needed_by):
         raise InvalidInput(
             f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
         )
-    return record
 
 
 def check_there(dataset, key, stage):

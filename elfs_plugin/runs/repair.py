@@ -2,6 +2,7 @@
 
 from . import graph, jobs, journal, own, record, unlinked, vectors
 from .deletion import resume_deletion
+from .run import Run
 
 FINISHING = "Finishing what was begun"
 
@@ -40,8 +41,8 @@ def repair_run(dataset, key="elfs", *, sinks=()):
         InvalidInput: when there is no such run
     """
     shared = dataset._dataset
-    run = record.require_record(shared, key, None, "a repair")
-    was_open = bool(run.pending)
+    run = Run(shared, key).require(None, "a repair")
+    was_open = bool(run.record.pending)
     with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks) as reporter:
         reporter.stage(FINISHING)
         settle(own.own_dataset(shared), key, reporter.verify)

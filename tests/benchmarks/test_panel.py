@@ -72,9 +72,9 @@ def test_the_report_has_a_line_for_each_measure():
 def test_the_panel_cannot_tell_the_dataset_from_a_real_one(digits):
     dataset = make_dataset("elfs-bench-test", [str(path) for path in digits[:10]], 500)
     try:
-        assert runs.check_run(dataset, KEY).findings == []
+        assert runs.check_run(runs.Run(dataset, KEY)).findings == []
         scores, labels = synthetic_scores(500)
-        ids, read, read_labels, names = runs.read_ranking(dataset, KEY)
+        ids, read, read_labels, names = runs.read_ranking(runs.Run(dataset, KEY))
         assert len(set(ids)) == dataset.count() == 500
         assert dataset.values("id") != ids.tolist()
         np.testing.assert_array_equal(read, scores)
@@ -85,7 +85,7 @@ def test_the_panel_cannot_tell_the_dataset_from_a_real_one(digits):
         assert cut_table(read, read_labels, names, hard="low", score_name="AUM")["n"] == 500
         assert dataset.count_values(f"{KEY}.zone") == {"hard": 50, "coreset": 50, "easy": 400}
         assert len(dataset.match_tags(TAG)) == len(dataset.load_saved_view(TAG)) == 50
-        assert runs.card(dataset, KEY, str(ids[60]), 50, 50)["zone"] == "coreset"
+        assert runs.card(runs.Run(dataset, KEY), str(ids[60]), 50, 50)["zone"] == "coreset"
         runs.delete_run(dataset, KEY)
         assert KEY not in dataset.get_field_schema()
     finally:
