@@ -154,7 +154,8 @@ def _finish_run(dataset, ids, scores, labels, since):
         },
     }
     record.save_record(dataset, run)
-    ranking.keep_ranking(dataset, run, ids, scores, labels, [f"cluster {label}" for label in range(CLUSTERS)])
+    names = [f"cluster {label}" for label in range(CLUSTERS)]
+    ranking.keep_ranking(runs.Run(dataset, KEY, run), ids, scores, labels, names)
     confidence = np.random.default_rng([0, 2]).uniform(0.5, 1, n)
     result = PseudoLabels(
         labels,
