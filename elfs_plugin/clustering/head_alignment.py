@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 
 from ..seeds import Stream, rng
+from .matching import matching
 
 BLOCK_ELEMENTS = 1 << 24
 """Probabilities that are held at once while all samples pass through all heads."""
@@ -37,21 +37,6 @@ def probabilities(heads, data, temperature, rows=None):
         block = slice(start, min(start + rows, len(data)))
         with torch.no_grad():
             yield block, F.softmax(heads(data[block]) / temperature, dim=2)
-
-
-def align(labels, reference, num_clusters):
-    """Renames the clusters of ``labels`` (N,) to overlap most with ``reference`` (N,) (Hungarian matching)."""
-    overlap = np.zeros((num_clusters, num_clusters), dtype=np.int64)
-    np.add.at(overlap, (reference, labels), 1)
-    return matching(overlap)[labels]
-
-
-def matching(overlap):
-    """The names (C,) int32 that clusters should take: ``overlap[r, c]`` is how often reference r meets cluster c."""
-    rows, columns = linear_sum_assignment(-np.asarray(overlap))
-    names = np.empty(len(overlap), dtype=np.int32)
-    names[columns] = rows
-    return names
 
 
 def head_labels(heads, data):
@@ -110,9 +95,8 @@ def vote(heads, data, temperature, best, combine="best"):
     overlap = torch.zeros(count, num_clusters, num_clusters, dtype=torch.float64, device=data.device)
     for _, p in probabilities(heads, data, temperature):
         overlap += torch.bmm(p[best].T.expand(count, -1, -1), p).double()
-    names = torch.from_numpy(np.stack([matching(one) for one in overlap.cpu().numpy()])).long().to(data.device)
     # column[h, c]: which cluster of head h is called c
-    column = torch.argsort(names, dim=1)
+    column = torch.from_numpy(np.stack([matching(of_head) for of_head in overlap.cpu().numpy()])).to(data.device)
 
     labels = np.empty(n, dtype=np.int32)
     confidence, agreement = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)

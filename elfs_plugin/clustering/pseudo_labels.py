@@ -13,6 +13,7 @@ import torch
 from ..arrays import as_matrix
 from ..devices import generator, matmul_dtype, resolve_device, reuse_heap
 from ..errors import InvalidInput
+from ..principal_components import principal_axes
 from ..progress import part, silent
 from ..seeds import Stream, derived, identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
@@ -264,14 +265,7 @@ def standardize(vectors):
 
 def principal_components(data, count):
     """The projection (N, count) of centred (N, D) ``data`` on its directions of largest variance."""
-    covariance = torch.zeros(data.shape[1], data.shape[1], dtype=torch.float64, device=data.device)
-    for block in data.split(1 << 16):
-        covariance += (block.T @ block).double()
-    directions = torch.linalg.eigh(covariance).eigenvectors[:, -count:].flip(1)
-    # The sign of an eigenvector is arbitrary; fixed, so that it is the same everywhere.
-    largest = directions.abs().argmax(dim=0)
-    directions *= directions.gather(0, largest[None, :]).sign()
-    return data @ directions.float()
+    return data @ principal_axes(data.split(1 << 16), data.shape[1], count, data.device).float()
 
 
 def _blocks(array, megabytes=64):

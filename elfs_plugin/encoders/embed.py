@@ -21,6 +21,7 @@ from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..progress import part, silent
 from ..text import first_line
 from .images import ImageError, decode
+from .timm_models import check_timm_model, load_timm_checkpoint, weights_unavailable
 
 THINNEST = 100
 """Of an image more than this many times as long as wide the middle is embedded. Models' own preprocessing scales the
@@ -137,68 +138,27 @@ def check_encoder(name, *, weights=None):
     """
     family, _, model = name.partition(":")
     if family == "timm" and model:
-        _check_timm(model)
+        check_timm_model(model)
     elif family == "open_clip" and model:
         _check_open_clip(model, weights)
     elif name != "pixels":
         load_encoder(name)  # which says what there is
 
 
-def _unavailable(name, source, error):
-    return MissingModel(
-        f"The weights of {name} could not be loaded from {source} ({type(error).__name__}: {first_line(error)}). "
-        "Without network access, download the checkpoint elsewhere and give its path as the local weights file."
-    )
-
-
-def _check_timm(model_name):
-    import timm
-
-    architecture = model_name.split(".")[0]
-    if not timm.is_model(architecture):
-        close = timm.list_models(f"*{architecture.split('_')[0]}*")[:5]
-        hint = f" Similar names: {', '.join(close)}." if close else ""
-        raise MissingModel(f"timm has no model named {model_name!r}.{hint} timm.list_models() lists them all.")
-
-
 def _load_timm(model_name, weights):
     import timm
 
-    _check_timm(model_name)
+    check_timm_model(model_name)
     try:
         model = timm.create_model(model_name, pretrained=weights is None, num_classes=0)
     except Exception as error:  # hub clients raise many kinds
         if is_out_of_memory(error):
             raise
-        raise _unavailable(f"timm:{model_name}", "the model hub", error) from error
+        raise weights_unavailable(f"timm:{model_name}", "the model hub", error) from error
     if weights is not None:
         load_timm_checkpoint(model, model_name, weights)
     config = timm.data.resolve_model_data_config(model)
     return model, timm.data.create_transform(**config, is_training=False)
-
-
-def load_timm_checkpoint(model, model_name, weights):
-    """Loads a checkpoint with or without its classifier; every weight of the feature extractor must be in it."""
-    import importlib
-
-    import timm
-
-    try:
-        state = timm.models.load_state_dict(weights)
-        convert = getattr(importlib.import_module(type(model).__module__), "checkpoint_filter_fn", None)
-        if convert is not None:
-            state = convert(state, model)
-        result = model.load_state_dict(state, strict=False)
-    except Exception as error:  # unpickling and key conversion raise many kinds on a foreign file
-        if is_out_of_memory(error):
-            raise
-        raise _unavailable(f"timm:{model_name}", weights, error) from error
-    if result.missing_keys:
-        names = ", ".join(result.missing_keys[:3])
-        raise MissingModel(
-            f"{weights} is not a checkpoint of timm:{model_name}: it lacks {len(result.missing_keys)} of the model's "
-            f"weights ({names}, …). Name the model the file was trained as."
-        )
 
 
 def _check_open_clip(spec, weights):
@@ -240,7 +200,7 @@ def _load_open_clip(spec, weights):
     except Exception as error:  # hub clients and checkpoint loaders raise many kinds
         if is_out_of_memory(error):
             raise
-        raise _unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
+        raise weights_unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
     return _ImageTower(model), transform
 
 

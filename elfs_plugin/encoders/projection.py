@@ -43,32 +43,37 @@ def check_size(n, method):
 
 
 def pca(vectors, dimensions=2, *, progress=silent):
-    """Principal components of (N, D) vectors, exact: the eigenvectors of their covariance, which is summed block by
-    block, so that beside the vectors only D x D numbers are held.
+    """Principal components of (N, D) vectors, which may lie on disk: they are read block by block.
 
     Returns:
-        (N, ``dimensions``) float32, centred, of largest variance first. The sign of each axis is fixed by its largest
-        weight being positive. Axes that D lacks are zero.
+        (N, ``dimensions``) float32, centred, of largest variance first; the signs are those of
+        :func:`~..principal_components.principal_axes`. Axes that D lacks are zero.
     """
+    import torch
+
+    from ..principal_components import principal_axes
+
     n, width = vectors.shape
-    mean = np.zeros(width)
-    for start in range(0, n, _ROWS):
-        mean += np.asarray(vectors[start : start + _ROWS], dtype=np.float64).sum(axis=0)
-    mean /= n
-    covariance = np.zeros((width, width))
-    for start in range(0, n, _ROWS):
-        block = np.asarray(vectors[start : start + _ROWS], dtype=np.float64) - mean
-        covariance += block.T @ block
-        progress(0.8 * min(start + _ROWS, n) / n, "summing the covariance")
-    _, axes = np.linalg.eigh(covariance)
-    axes = axes[:, ::-1][:, :dimensions]
-    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    mean = sum(block.sum(axis=0) for _, block in _blocks(vectors)) / n
+
+    def centred():
+        for rows, block in _blocks(vectors):
+            yield torch.from_numpy(block - mean)
+            progress(0.8 * rows.stop / n, "summing the covariance")
+
+    axes = principal_axes(centred(), width, dimensions).numpy()
     points = np.zeros((n, dimensions), dtype=np.float32)
-    for start in range(0, n, _ROWS):
-        block = np.asarray(vectors[start : start + _ROWS], dtype=np.float64) - mean
-        points[start : start + _ROWS, : axes.shape[1]] = block @ axes
+    for rows, block in _blocks(vectors):
+        points[rows, : axes.shape[1]] = (block - mean) @ axes
     progress(1.0, f"{n:,} points")
     return points
+
+
+def _blocks(vectors):
+    """(slice, (b, D) float64) over all rows."""
+    for start in range(0, len(vectors), _ROWS):
+        rows = slice(start, min(start + _ROWS, len(vectors)))
+        yield rows, np.asarray(vectors[rows], dtype=np.float64)
 
 
 def umap(vectors, *, seed=0, progress=silent):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elfs_plugin.clustering.head_alignment import align, head_labels, matching, neighbor_information, vote
+from elfs_plugin.clustering.head_alignment import head_labels, neighbor_information, vote
 
 
 class Table(torch.nn.Module):
@@ -25,20 +25,6 @@ ROWS = torch.arange(4.0)[:, None]
 FIRST = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]]
 RENAMED = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.9, 0.1]]  # the same clusters, called the other way round
 SECOND = [[0.6, 0.4], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]  # puts the third sample elsewhere
-
-
-def test_align_renames_the_clusters():
-    reference = np.array([0, 0, 0, 1, 1, 2, 2])
-    labels = np.array([2, 2, 0, 0, 0, 1, 1])
-    # 2 overlaps most with 0, 0 with 1, 1 with 2.
-    assert align(labels, reference, 3).tolist() == [0, 0, 1, 1, 1, 2, 2]
-    assert align(reference, reference, 3).tolist() == reference.tolist()
-
-
-def test_matching_takes_the_largest_total_overlap():
-    # Reference 0 meets cluster 1 most, but giving it cluster 0 leaves more in all: 4 + 5 > 6 + 1.
-    assert matching([[4, 6], [1, 5]]).tolist() == [0, 1]
-    assert matching([[1, 6], [5, 1]]).tolist() == [1, 0]
 
 
 def test_the_best_head_labels_and_renamed_clusters_agree():
