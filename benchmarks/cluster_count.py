@@ -8,7 +8,8 @@ import argparse
 
 import numpy as np
 
-from elfs_plugin.clustering.count import CRITERIA, estimate
+from elfs_plugin.clustering.count import estimate
+from elfs_plugin.clustering.count_choice import CRITERIA
 
 from .common import Data, add_data_options, chosen_data, synthetic
 from .results import Column, Table, started

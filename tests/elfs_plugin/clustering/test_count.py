@@ -3,16 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from elfs_plugin.clustering.count import (
-    CRITERIA,
-    ClusterCount,
-    choose,
-    conclude,
-    estimate,
-    modularity,
-    prediction_strength,
-    simplified_silhouette,
-)
+from elfs_plugin.clustering.count import ClusterCount, conclude, estimate
+from elfs_plugin.clustering.count_choice import CRITERIA, choose
+from elfs_plugin.clustering.count_criteria import modularity, prediction_strength, simplified_silhouette
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.neighbors.graph import knn_graph
 
