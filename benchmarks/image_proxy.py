@@ -27,8 +27,9 @@ from elfs_plugin.devices import resolve_device
 from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.mlp import train
-from elfs_plugin.proxy.train import ProxyConfig, train_proxy
+from elfs_plugin.proxy.train import train_proxy
 
 from .paper import SUFFIXES, Clock
 from .proxy import BETA, BUDGET, agreements, cells

@@ -36,8 +36,8 @@ from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.progress import Reporter
-from elfs_plugin.proxy.kinds import resolve_proxy
-from elfs_plugin.proxy.train import ProxyConfig, fit
+from elfs_plugin.proxy.config import ProxyConfig, resolve_proxy
+from elfs_plugin.proxy.train import fit
 from elfs_plugin.seeds import identity
 from elfs_plugin.stages import STAGES, Stages, stage_weights
 

@@ -21,9 +21,10 @@ from scipy.stats import spearmanr
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.devices import generator, one_thread, resolve_device
 from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.dynamics import Recorder
-from elfs_plugin.proxy.mlp import EnsembleConfig, train
-from elfs_plugin.proxy.train import ProxyConfig, train_proxy
+from elfs_plugin.proxy.mlp import train
+from elfs_plugin.proxy.train import train_proxy
 from elfs_plugin.pruning.zones import double_end
 from elfs_plugin.seeds import Stream, derived
 
@@ -35,7 +36,7 @@ BUDGET, BETA = 0.1, 0.2
 
 def variants():
     """Name -> configuration: the default and what stands near it."""
-    default = EnsembleConfig()
+    default = ProxyConfig.mlp()
     return {
         "default": default,
         "half as many members": replace(default, members=default.members // 2, left_out=default.left_out // 2),
@@ -104,7 +105,7 @@ def agreement(one, other):
 
 def speed(vectors, labels):
     """A table: the ensemble as one model beside the plain loop."""
-    config = EnsembleConfig()
+    config = ProxyConfig.mlp()
 
     def plain():
         plain_loop(vectors, labels, config, 0)
@@ -171,7 +172,7 @@ def quality(vectors, labels, references, seeds):
     )
     for name, config in variants().items():
         add_row(table, name, [train(vectors, labels, config=config, seed=s).aum for s in range(seeds)], references)
-    single = EnsembleConfig(members=1, left_out=0)
+    single = ProxyConfig.mlp(members=1, left_out=0)
     add_row(
         table,
         "single network, scored on its passing batches",

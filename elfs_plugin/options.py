@@ -10,7 +10,7 @@ from .beta_search.search import DEFAULT_REPEATS, resolve_beta_proxy, validate_se
 from .clustering.pseudo_labels import ClusteringConfig, validate_num_clusters
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
-from .proxy.kinds import resolve_proxy
+from .proxy.config import resolve_proxy
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import as_beta, resolve_beta, resolve_budget
 from .suggestions import did_you_mean
@@ -62,7 +62,7 @@ class ScoringOptions:
     """How samples are scored.
 
     Args:
-        proxy: see :func:`~.proxy.kinds.resolve_proxy`
+        proxy: see :func:`~.proxy.config.resolve_proxy`
         score: the difficulty score to rank by, one of :data:`~.pruning.scores.HARD_WHEN`
         epochs: of the training (default: the proxy's)
         image_size: side in pixels at which a proxy on images sees them, unless its configuration says so
@@ -85,7 +85,7 @@ class ScoringOptions:
         return HARD_WHEN[self.score]
 
     def config(self, images_available=True):
-        """The :class:`~.proxy.train.ProxyConfig` to be trained."""
+        """The :class:`~.proxy.config.ProxyConfig` to be trained."""
         config = resolve_proxy(self.proxy, images_available)
         return replace(config, epochs=self.epochs) if self.epochs else config
 
@@ -117,7 +117,7 @@ class SearchOptions:
             resolve_proxy(self.proxy, field=self.field)
 
     def config(self, scored_by, images_available=True):
-        """The :class:`~.proxy.train.ProxyConfig` of one candidate."""
+        """The :class:`~.proxy.config.ProxyConfig` of one candidate."""
         return resolve_beta_proxy(self.proxy, scored_by, images_available, self.field)
 
 

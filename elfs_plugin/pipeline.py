@@ -39,7 +39,7 @@ class WorkingSet:
         labels, num_clusters: (M,) pseudo-labels, and how many clusters there are
         scores, score: (M,) difficulty, and which score it is
         clustered_by: the :class:`~.clustering.pseudo_labels.ClusteringConfig` that made the labels
-        scored_by, scored_at: the :class:`~.proxy.train.ProxyConfig` that made the scores, and the side in pixels at
+        scored_by, scored_at: the :class:`~.proxy.config.ProxyConfig` that made the scores, and the side in pixels at
             which it saw the images (None: it saw embeddings)
 
     Args:

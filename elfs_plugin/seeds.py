@@ -13,7 +13,8 @@ VERSION = 1
 
 
 class Stream(IntEnum):
-    """Everything that is drawn. A number belongs to its stream for good: a new stream takes a new one."""
+    """Everything that is drawn. A number belongs to its stream for good: a new stream takes a new one (12, 25 and 26
+    belonged to streams of earlier versions)."""
 
     REPEATS = 0  # the seeds of a comparison
     NETWORK = 1  # first weights of a network that is trained by itself
@@ -27,7 +28,6 @@ class Stream(IntEnum):
     CELLS = 9  # cells of an approximate neighbour search
     RECALL = 10  # queries by which its recall is measured
     COUNT_ROWS = 11  # rows that an estimate of the number of clusters looks at
-    COUNT_COMPONENTS = 12  # their principal components
     COUNT_REFERENCE = 13  # the reference without clusters
     COUNT_HALVES = 14  # the halves that judge each other
     PLOT_ROWS = 15  # samples that UMAP is fitted to
@@ -40,8 +40,6 @@ class Stream(IntEnum):
     PROBE = 22  # the seeds of the probes; index: the repeat
     RANDOM_SETS = 23  # the random sets beside which coresets are measured; index: the set
     COVERAGE_ROWS = 24  # samples at which coverage is measured
-    AUDIT_SPLIT = 25  # the tenth that an audit holds out, and its random subset; index: the repeat
-    AUDIT = 26  # the seeds of an audit's classifiers; index: the repeat
     RELABEL = 27  # batches, noise and first parameters of the learner that mends labels
     RANDOM = 28  # the keys of the method Random
     CCS = 29  # order within a stratum of CCS

@@ -5,6 +5,7 @@ Started as ``python -m faults.nursery``: an action a line (JSON) on its input; o
 other side.
 """
 
+import dataclasses
 import importlib
 import json
 import os
@@ -168,7 +169,10 @@ def _prepare():
     few = config(heads=2, learning_rate=2e-4, min_steps=100, max_steps=100, warm_start_steps=50)
     for preset in ("quick", "default"):
         replace(config, preset, staticmethod(lambda: few))
-    replace(importlib.import_module(f"{PLUGIN}.beta_search.search"), "FAST_STEPS", 20)
+    kinds = importlib.import_module(f"{PLUGIN}.proxy.kinds")
+    mlp = kinds.KINDS["mlp"]
+    fewer = dataclasses.replace(mlp, candidate={**mlp.candidate, "steps": 20})
+    replace(kinds, "KINDS", {**kinds.KINDS, "mlp": fewer})
 
 
 def replace(owner, name, value):

@@ -7,26 +7,20 @@ import numpy as np
 from ..arrays import as_array, as_row
 from ..devices import has_gpu, resolve_device
 from ..errors import InvalidInput
+from ..order import Order
 from ..progress import silent
-from ..proxy.kinds import resolve_proxy
-from ..proxy.train import ProxyConfig, as_inputs
+from ..proxy import kinds
+from ..proxy.config import ProxyConfig, resolve_proxy
+from ..proxy.train import as_inputs
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import usual_beta
-from ..pruning.zones import double_end, resolve_budget
+from ..pruning.zones import resolve_budget
 from ..seeds import Stream, rng
 from ..validation import derived_seed, whole_number
-from .candidates import at_once, on_images
+from .candidates import Coresets, at_once, on_images
+from .splits import MIN_SAMPLES, coreset_of, split
 
-HELD_OUT = 0.1
 DEFAULT_REPEATS = 3
-MIN_SAMPLES = 20
-FAST_STEPS = 150
-"""Optimiser steps of one MLP candidate, equal for every β."""
-FAST_HIDDEN = 256
-IMAGE_STEPS = 500
-"""Optimiser steps of one small ResNet."""
-LARGE_STEPS = 2000
-"""Optimiser steps of a larger network on images."""
 
 DEVIATIONS = 2.0
 """A β is allowed while it is behind the best by no more than so many standard deviations."""
@@ -72,27 +66,24 @@ def validate_search(n, repeats):
 
 
 def candidate(config):
-    """``config``, a :class:`~..proxy.train.ProxyConfig` that is meant for all samples, as it is trained on one coreset
+    """``config``, a :class:`~..proxy.config.ProxyConfig` that is meant for all samples, as it is trained on one coreset
     of a search: by itself, and for a number of steps that is the same whatever the budget."""
-    if config.kind == "mlp":
-        return replace(config, steps=FAST_STEPS, hidden=FAST_HIDDEN)
-    if config.kind == "resnet8":
-        return replace(config, steps=IMAGE_STEPS, members=1)
-    return replace(config, steps=LARGE_STEPS)
+    return replace(config, **config.row.candidate)
 
 
 def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
-    """The :class:`~..proxy.train.ProxyConfig` of one candidate of a β search.
+    """The :class:`~..proxy.config.ProxyConfig` of one candidate of a β search.
 
     ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
     network when there is a GPU, else a small ResNet. Otherwise ``proxy`` is as for
-    :func:`~..proxy.kinds.resolve_proxy`, and a :class:`~..proxy.train.ProxyConfig` is taken as it is.
+    :func:`~..proxy.config.resolve_proxy`, and a :class:`~..proxy.config.ProxyConfig` is taken as it is.
     """
     if isinstance(proxy, ProxyConfig):
         return proxy
     if proxy != "auto":
         return candidate(resolve_proxy(proxy, images_available, field))
-    return candidate(ProxyConfig.resnet8() if scored_by.on_images and not has_gpu() else scored_by)
+    without_gpu = scored_by.on_images and not has_gpu()
+    return candidate(ProxyConfig.of(kinds.ON_IMAGES_WITHOUT_GPU) if without_gpu else scored_by)
 
 
 def search_beta(
@@ -148,35 +139,17 @@ def search_beta(
     if len(betas) == 0 or not np.isfinite(betas).all() or betas[0] < 0 or betas[-1] > limit + 1e-9:
         raise InvalidInput(f"With this budget every β of the grid must be between 0 and {limit:.4g}.", "grid")
     if config is None:
-        config = candidate(ProxyConfig.resnet8() if np.ndim(inputs) == 4 else ProxyConfig.mlp())
-    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    splits = [
-        _split(order, scores, budget, betas, hard, rng(seed, Stream.BETA_SPLIT, repeat))
-        for repeat in range(whole_number(repeats))
-    ]
-    given = (inputs, labels, splits, betas, config, order, seed, resolve_device(device))
+        config = candidate(ProxyConfig.of(kinds.ON_IMAGES_WITHOUT_GPU if np.ndim(inputs) == 4 else kinds.ON_EMBEDDINGS))
+    order, drawn = Order(n, ids), []
+    for repeat in range(whole_number(repeats)):
+        part = split(order, rng(seed, Stream.BETA_SPLIT, repeat))
+        train = order.sorted(part.train)
+        coresets = [coreset_of(train, scores, budget / n, beta, hard) for beta in betas]
+        drawn.append(Coresets(part.held_out, np.stack(coresets)))
+    given = (inputs, labels, drawn, betas, config, order, seed, resolve_device(device))
     accuracies = on_images(*given, checkpoint, progress) if config.on_images else at_once(*given, progress)
     chosen, reason = choose(betas, accuracies, budget / n)
     return BetaSearch(betas, accuracies, chosen, reason)
-
-
-@dataclass(frozen=True)
-class _Split:
-    """One repeat: the rows ``held_out`` (h,), and the ``coresets`` (B, b) of every β from the others."""
-
-    held_out: np.ndarray
-    coresets: np.ndarray
-
-
-def _split(order, scores, budget, betas, hard, numbers):
-    n = len(order)
-    places = numbers.permutation(n)
-    count = max(1, round(HELD_OUT * n))
-    train = order[np.sort(places[count:])]
-    size = max(1, min(len(train), round(budget / n * len(train))))
-    most = 1 - size / len(train)
-    coresets = [train[double_end(scores[train], size, min(beta, most), hard=hard).coreset] for beta in betas]
-    return _Split(order[places[:count]], np.stack(coresets))
 
 
 def choose(betas, accuracies, kept):

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from ..devices import generator
-from ..errors import Cancelled, ElfsError
 from ..progress import part
 from ..seeds import Stream, derived
+from ..training_loop import EpochDraws, TrainingLoop, set_rate
 from .temi import Teacher, temi_loss
 
 logger = logging.getLogger(__name__)
@@ -68,11 +68,8 @@ def warm_start(student, data, config, batch, seed, progress):
         progress(0.7 + 0.3 * (step + 1) / config.warm_start_steps, "fitting the heads to k-means")
 
 
-class Training:
-    """The student, its teacher, the optimiser and the position of one training.
-
-    Everything random is drawn from one CPU generator, so that a seed means the same on every device and a saved
-    generator state and step number are enough to go on.
+class Training(TrainingLoop):
+    """The student, its teacher, the optimiser and the position of one training; ``curve`` holds its (steps, H) losses.
 
     Args:
         student: :class:`~.temi.Heads` on the data's device
@@ -84,7 +81,8 @@ class Training:
     def __init__(self, student, data, neighbors, config, batch, per_epoch, total, seed):
         self.student, self.config = student, config
         self.teacher = Teacher(student, config.teacher_momentum)
-        self.step, self.total, self.stopped_early = 0, total, False
+        self.device, self.every = data.device, STEPS_BETWEEN_LOOKS
+        self.total, self.stopped_early = total, False
         self._data, self._neighbors = data, neighbors
         self._batch, self._per_epoch = batch, per_epoch
         self._rate = config.learning_rate * batch / 256
@@ -94,63 +92,41 @@ class Training:
         )
         heads, num_clusters = len(student.first), student.prototypes.shape[2]
         self._marginal = torch.full((heads, num_clusters), 1.0 / num_clusters, device=data.device)
-        self._rng = generator(derived(seed, Stream.PAIRS))
-        self._epoch_rng = None
-        self._order = None
-        self._losses = torch.zeros(STEPS_BETWEEN_LOOKS, heads, device=data.device)
+        self._epoch = EpochDraws(
+            generator(derived(seed, Stream.PAIRS)), lambda rng: torch.randperm(len(data), generator=rng)
+        )
         self.curve = np.empty((0, heads))
-        self._pair_losses = compiled(self._pair_losses, data.device)
+        self._pair_losses = fused_on_gpu(self._pair_losses, data.device)
+
+    @property
+    def finished(self):
+        return self.stopped_early or super().finished
 
     def run(self, checkpoint, progress):
-        """Trains to the end or until the loss stops falling, from the checkpoint's step when it has one.
-
-        ``curve`` then holds (steps, H) losses.
-        """
-        saved = checkpoint.load(self._data.device)
-        if saved is not None:
-            self._restore(saved)
-            progress(self.step / self.total, f"resumed at step {self.step:,}")
-        while self.step < self.total and not self.stopped_early:
-            self._advance()
-            self.step += 1
-            if self.step % STEPS_BETWEEN_LOOKS and self.step < self.total:
-                continue
-            self._look()
-            detail = f"step {self.step:,} of {self.total:,}, loss {self.curve[-1].min():.3f}"
-            try:
-                progress(1.0 if self.stopped_early else self.step / self.total, detail)
-            except Cancelled:
-                checkpoint.save(self._state())
-                raise
-            if checkpoint.due:
-                checkpoint.save(self._state())
+        """Trains to the end or until the loss stops falling, see :meth:`~..training_loop.TrainingLoop.run`."""
+        super().run(checkpoint, progress)
         # What is left to do with the heads can be interrupted too.
-        checkpoint.save(self._state())
+        self.save(checkpoint)
         return self
 
     def mean_losses(self, steps=PLATEAU_STEPS):
         """(H,) mean loss of every head over the last steps."""
         return self.curve[-steps:].mean(axis=0)
 
-    def _advance(self):
+    def advance(self):
         at = self.step % self._per_epoch
-        if at == 0 or self._order is None:
-            if at == 0:
-                self._epoch_rng = self._rng.get_state()
-            self._order = torch.randperm(len(self._data), generator=self._rng)
-        x = self._order[at * self._batch : (at + 1) * self._batch]
-        which = torch.randint(self._neighbors.shape[1], (len(x),), generator=self._rng)
+        x = self._epoch.take(at)[at * self._batch : (at + 1) * self._batch]
+        which = torch.randint(self._neighbors.shape[1], (len(x),), generator=self._epoch.rng)
         x, which = x.to(self._data.device), which.to(self._data.device)
         partner = self._neighbors[x, which].long()
         pairs = torch.cat([self._data[x], self._data[partner]])
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate * min(1.0, (self.step + 1) / self._warmup)
+        set_rate(self._optimizer, self._rate * min(1.0, (self.step + 1) / self._warmup))
         losses = self._pair_losses(pairs)
         self._optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         self._optimizer.step()
         self.teacher.update()
-        self._losses[self.step % STEPS_BETWEEN_LOOKS] = losses.detach()
+        return losses.detach()
 
     def _pair_losses(self, pairs):
         config = self.config
@@ -160,50 +136,46 @@ class Training:
             self._marginal.lerp_(teacher.exp().mean(dim=1), 1.0 - config.marginal_momentum)
         return temi_loss(*student.chunk(2, dim=1), *teacher.chunk(2, dim=1), self._marginal, beta=config.beta)
 
-    def _look(self):
-        """Takes the losses since the last look into the curve; stops a training that has come to nothing."""
-        count = (self.step - 1) % STEPS_BETWEEN_LOOKS + 1
-        fresh = self._losses[:count].double().cpu().numpy()
-        if not np.isfinite(fresh).all():
-            step = self.step - count + int(np.flatnonzero(~np.isfinite(fresh).all(axis=1))[0]) + 1
-            raise ElfsError(
-                f"Clustering (TEMI) failed at step {step:,} of {self.total:,}: the loss is not a number. The likely "
-                f"cause is a learning rate that is too high ({self._rate:.3g} here), or embeddings with enormous "
-                "values. Lower the learning rate or check the embeddings."
-            )
-        self.curve = np.concatenate([self.curve, fresh])
+    def detail(self):
+        loss = f", loss {self.curve[-1].min():.3f}" if len(self.curve) else ""
+        return f"{super().detail()}{loss}"
+
+    def failure(self, step):
+        return (
+            f"Clustering (TEMI) failed at step {step:,} of {self.total:,}: the loss is not a number. The likely cause "
+            f"is a learning rate that is too high ({self._rate:.3g} here), or embeddings with enormous values. Lower "
+            "the learning rate or check the embeddings."
+        )
+
+    def looked(self, losses):
+        """Takes the losses into the curve; stops a training that no longer gets anywhere."""
+        self.curve = np.concatenate([self.curve, losses.double().cpu().numpy()])
         if self.config.tolerance and self.step >= max(self.config.min_steps, 2 * PLATEAU_STEPS):
             before = self.curve[-2 * PLATEAU_STEPS : -PLATEAU_STEPS].mean(axis=0).min()
-            self.stopped_early = before - self.mean_losses().min() < self.config.tolerance * abs(before)
+            self.stopped_early = bool(before - self.mean_losses().min() < self.config.tolerance * abs(before))
 
-    def _state(self):
+    def state(self):
         return {
-            "step": self.step,
-            "stopped_early": bool(self.stopped_early),
+            "stopped_early": self.stopped_early,
             "student": self.student.state_dict(),
             "teacher": self.teacher.heads.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "marginal": self._marginal,
-            "rng": self._rng.get_state(),
-            "epoch_rng": self._epoch_rng,
             "curve": torch.from_numpy(self.curve),
+            **self._epoch.state(),
         }
 
-    def _restore(self, state):
-        self.step, self.stopped_early = state["step"], state["stopped_early"]
+    def restore(self, state):
+        self.stopped_early = state["stopped_early"]
         self.student.load_state_dict(state["student"])
         self.teacher.heads.load_state_dict(state["teacher"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._marginal.copy_(state["marginal"])
         self.curve = state["curve"].cpu().numpy()
-        # The order of the epoch under way is drawn again, then the generator goes on where it stood.
-        self._epoch_rng = state["epoch_rng"].cpu()
-        self._rng.set_state(self._epoch_rng)
-        self._order = torch.randperm(len(self._data), generator=self._rng)
-        self._rng.set_state(state["rng"].cpu())
+        self._epoch.restore(state)
 
 
-def compiled(function, device):
+def fused_on_gpu(function, device):
     """``function`` through torch.compile on a GPU (which fuses the loss's small kernels); as it is elsewhere, or when
     the compiler does not work there."""
     if device.type != "cuda":

@@ -1,30 +1,23 @@
-"""How good is it? The comparison of coresets, and the audit against true labels, apart from everything that selects."""
+"""How good is it, by true labels? Apart from everything that selects, which never sees them."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from ..clustering.matching import matching
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import silent
-from ..proxy.train import ProxyConfig, fit
 from ..pruning.zones import Zones
-from ..seeds import Stream, derived, rng
-from ..selectors.base import PROVIDERS
-from . import comparison
-from . import methods as method_comparison
-
-AUDIT_STEPS = 600
-"""Optimiser steps of an audit's classifier, equal for every training set."""
+from .probe import MIN_SAMPLES, beside_random, probe_accuracies
 
 
 @dataclass(frozen=True)
 class Audit:
     """Accuracies against true labels, each in [0, 1].
 
-    ``pseudo_label_accuracy`` after Hungarian matching; ``coreset`` and ``random`` (seeds,) of a classifier trained on
-    true labels of the coreset, and of random subsets of the same size, each tested on the same held-out tenth.
+    ``pseudo_label_accuracy`` after Hungarian matching; ``coreset`` and ``random`` (seeds,) of a probe trained on true
+    labels of the coreset, and of random subsets of the same size, each tested on the same held-out tenth.
     """
 
     pseudo_label_accuracy: float
@@ -44,56 +37,41 @@ def _right(pseudo_labels, true_labels):
     classes, b = np.unique(true_labels, return_inverse=True)
     overlap = np.zeros((len(clusters), len(classes)), dtype=np.int64)
     np.add.at(overlap, (a, b), 1)
-    rows, columns = linear_sum_assignment(-overlap)
-    matched = np.full(len(clusters), -1)
-    matched[rows] = columns
-    return matched[a] == b
+    return matching(overlap)[a] == b
 
 
-def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, device="auto", progress=silent):
+def audit(
+    embeddings, pseudo_labels, coreset, true_labels, *, ids=None, seeds=5, seed=0, device="auto", progress=silent
+):
     """Compares a coreset with random subsets of its size, using true labels. For reporting only.
 
-    For each seed a tenth of all samples is held out as the test set; the classifier (an MLP on the embeddings, same
-    steps for every set) is trained on the coreset without the test samples, and on as many random others.
+    For each seed a tenth of all samples is held out as the test set; the probe of all comparisons (an MLP on the
+    embeddings, as many steps for every set) is trained on the coreset without the test samples, and on as many random
+    others.
 
     Args:
         embeddings: (N, D); pseudo_labels: (N,); coreset: (b,) indices; true_labels: (N,) of any sortable type
+        ids: (N,) distinct and sortable; they take the place of positions in everything random
 
     Returns:
         :class:`Audit`
     """
     n = len(embeddings)
-    classes, y = np.unique(np.asarray(true_labels), return_inverse=True)
-    if n < 20 or len(classes) < 2:
-        raise InvalidInput("An audit needs at least 20 samples of at least two classes.")
-    config = ProxyConfig.mlp(steps=AUDIT_STEPS, hidden=256)
-    results = {"coreset": [], "random": []}
-    for repeat in range(seeds):
-        numbers, own = rng(seed, Stream.AUDIT_SPLIT, repeat), derived(seed, Stream.AUDIT, repeat)
-        order = numbers.permutation(n)
-        test = order[: n // 10]
-        pool = order[n // 10 :]
-        chosen = np.setdiff1d(coreset, test)
-        if len(chosen) == 0:
-            raise InvalidInput(f"A coreset of {len(coreset):,} is too small to audit. Use a larger budget.", "budget")
-        subsets = {"coreset": chosen, "random": numbers.choice(pool, size=len(chosen), replace=False)}
-        for name, subset in subsets.items():
-            model = fit(
-                embeddings[subset],
-                y[subset],
-                num_classes=len(classes),
-                config=config,
-                seed=own,
-                device=device,
-            )
-            results[name].append(float(np.mean(model.predict(embeddings[test]) == y[test])))
-        progress((repeat + 1) / seeds, f"seed {repeat + 1} of {seeds}")
-    return Audit(
-        pseudo_label_accuracy(pseudo_labels, y),
-        np.array(results["coreset"]),
-        np.array(results["random"]),
-        len(coreset),
+    y = _classes(true_labels)
+    if n < MIN_SAMPLES or y.max() < 1:
+        raise InvalidInput(f"An audit needs at least {MIN_SAMPLES} samples of at least two classes.")
+    coreset = np.asarray(coreset)
+    own, random = beside_random(
+        [coreset], embeddings, y, repeats=seeds, ids=ids, seed=seed, device=device, progress=progress
     )
+    if np.isnan(own).any():
+        raise InvalidInput(f"A coreset of {len(coreset):,} is too small to audit. Use a larger budget.", "budget")
+    return Audit(pseudo_label_accuracy(pseudo_labels, y), own[0], random[0], len(coreset))
+
+
+def _classes(true_labels):
+    """(N,) int: the number of each sample's class."""
+    return np.unique(np.asarray(true_labels), return_inverse=True)[1]
 
 
 ZONES = ("hard", "coreset", "easy")
@@ -140,33 +118,6 @@ def audit_zones(zones, pseudo_labels, true_labels):
     )
 
 
-def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent):
-    """Compares two to ten coresets of one pool, see :func:`~.comparison.compare`.
-
-    Args:
-        selections: name -> :class:`~..selectors.Selection`, or (b,) indices into the pool
-        pool: :class:`~..selectors.Pool` with embeddings and pseudo-labels; its neighbours are used when it has them
-
-    Returns:
-        :class:`~.comparison.Comparison`
-    """
-    for need in ("embeddings", "pseudo_labels"):
-        if getattr(pool, need) is None:
-            raise InvalidInput(f"A comparison needs {need}; the operator {PROVIDERS[need]} provides them.", "members")
-    chosen = {name: getattr(selection, "indices", selection) for name, selection in selections.items()}
-    return comparison.compare(
-        chosen,
-        pool.embeddings,
-        pool.pseudo_labels,
-        ids=pool.ids,
-        neighbors=pool.neighbors,
-        seeds=seeds,
-        seed=seed,
-        device=device,
-        progress=progress,
-    )
-
-
 def audit_methods(compared, embeddings, true_labels, *, ids=None, seed=0, device="auto", progress=silent):
     """(M, B, S) accuracies on true labels of what methods have chosen, in the splits of the comparison. For reporting
     only.
@@ -178,9 +129,7 @@ def audit_methods(compared, embeddings, true_labels, *, ids=None, seed=0, device
     """
     if len(true_labels) != compared.size_of_pool:
         raise InvalidInput(f"{compared.size_of_pool:,} samples need as many true labels, not {len(true_labels):,}.")
-    classes, y = np.unique(np.asarray(true_labels), return_inverse=True)
-    if len(classes) < 2:
+    y = _classes(true_labels)
+    if y.max() < 1:
         raise InvalidInput("An audit needs at least two classes.")
-    return method_comparison.probe_accuracies(
-        compared.chosen, embeddings, y, ids=ids, seed=seed, device=device, progress=progress
-    )
+    return probe_accuracies(compared.chosen, embeddings, y, ids=ids, seed=seed, device=device, progress=progress)

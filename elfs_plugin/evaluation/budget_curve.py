@@ -1,19 +1,19 @@
 """How many labels are enough? What a probe learns from coresets of growing size, beside Random."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..arrays import as_matrix, as_row
+from ..beta_search.splits import coreset_of
 from ..errors import InvalidInput
+from ..order import Order
 from ..plain import plain
 from ..progress import silent
-from ..proxy.train import ProxyConfig
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import prior_beta
-from ..pruning.zones import double_end, resolve_budget
-from ..seeds import Stream, derived
-from .probe import Task, accuracies, check_probe, probe_config, split
+from ..pruning.zones import resolve_budget
+from .probe import Repeat, accuracies, check_probe, probe_config
 
 LADDER = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 """Default budgets as fractions of the pool."""
@@ -125,23 +125,16 @@ def budget_curve(
     labels, scores = as_row(labels, n, "The labels", "labels"), as_row(scores, n, "The scores", "scores")
     check_probe(labels, repeats, "A budget curve")
     counts, betas = _settings(budgets, beta, n, len(np.unique(labels)))
-    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    place = np.empty(n, dtype=np.int64)
-    place[order] = np.arange(n)
-    tasks = []
-    for repeat in range(repeats):
-        here = split(order, seed, repeat)
-        train = order[np.sort(place[here.train])]
+    order, tasks = Order(n, ids), []
+    for number in range(repeats):
+        repeat = Repeat(order, seed, number)
+        train = order.sorted(repeat.train)
         for count, b in zip(counts.tolist(), betas.tolist()):
-            size = max(1, min(len(train), round(count / n * len(train))))
-            most = 1 - size / len(train)
-            coreset = train[double_end(scores[train], size, min(b, most), hard=hard).coreset]
-            for rows in (coreset, here.train[:size]):
-                tasks.append(Task(rows[np.argsort(place[rows])], here.held_out, derived(seed, Stream.PROBE, repeat)))
-    config = config or ProxyConfig.mlp(steps=STEPS, hidden=probe_config().hidden)
+            tasks += repeat.pair(coreset_of(train, scores, count / n, b, hard))
+    config = config or replace(probe_config(), steps=STEPS)
     found = accuracies(inputs, labels, tasks, order=order, config=config, device=device, progress=progress)
-    found = found.reshape(repeats, len(counts), 2).transpose(2, 1, 0)
-    return BudgetCurve(n, counts, betas, found[0], found[1])
+    coreset, random = found.reshape(repeats, len(counts), 2).transpose(2, 1, 0)
+    return BudgetCurve(n, counts, betas, coreset, random)
 
 
 def _settings(budgets, beta, n, num_clusters):

@@ -11,14 +11,13 @@ from ..arrays import as_array, as_matrix
 from ..errors import InvalidInput
 from ..neighbors.cells import normalize
 from ..neighbors.graph import knn_graph
+from ..order import Order
 from ..plain import plain
 from ..progress import part, silent
-from ..seeds import Stream, derived, rng
+from ..seeds import Stream, rng
+from ..selectors.base import PROVIDERS
 from ..validation import derived_seed
-from .probe import Task, accuracies, check_probe, split
-from .stability import Stability, stability
-
-__all__ = ["Comparison", "Stability", "compare", "stability"]
+from .probe import beside_random, check_probe
 
 MOST = 10
 DUPLICATE_QUANTILE = 0.95
@@ -86,7 +85,33 @@ class Comparison:
         return found
 
 
-def compare(
+def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent):
+    """Compares two to ten coresets of one pool, see :func:`compare_arrays`.
+
+    Args:
+        selections: name -> :class:`~..selectors.Selection`, or (b,) indices into the pool
+        pool: :class:`~..selectors.Pool` with embeddings and pseudo-labels; its neighbours are used when it has them
+
+    Returns:
+        :class:`Comparison`
+    """
+    for need in ("embeddings", "pseudo_labels"):
+        if getattr(pool, need) is None:
+            raise InvalidInput(f"A comparison needs {need}; the operator {PROVIDERS[need]} provides them.", "members")
+    return compare_arrays(
+        {name: getattr(selection, "indices", selection) for name, selection in selections.items()},
+        pool.embeddings,
+        pool.pseudo_labels,
+        ids=pool.ids,
+        neighbors=pool.neighbors,
+        seeds=seeds,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+
+
+def compare_arrays(
     selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, seeds=5, seed=0, device="auto", progress=silent
 ):
     """Compares two to ten coresets of one pool.
@@ -116,8 +141,8 @@ def compare(
         raise InvalidInput(f"There are {len(embeddings):,} embeddings and {n:,} pseudo-labels; they must be as many.")
     check_probe(labels, seeds, "A comparison")
     names, chosen = _checked(selections, n)
-    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    drawn = [order[rng(seed, Stream.RANDOM_SETS, s).permutation(n)] for s in range(seeds)]
+    order = Order(n, ids)
+    drawn = [order.rows[rng(seed, Stream.RANDOM_SETS, s).permutation(n)] for s in range(seeds)]
     sizes = np.array([len(rows) for rows in chosen])
     overlap = np.array([[len(np.intersect1d(a, b, assume_unique=True)) for b in chosen] for a in chosen])
     pool_counts, counts, imbalance, imbalance_random = _balance(chosen, drawn, labels)
@@ -127,8 +152,15 @@ def compare(
     similarity = float(np.quantile(neighbors.similarities[:, 0], DUPLICATE_QUANTILE))
     near = np.array([near_duplicate_pairs(rows, neighbors, similarity) for rows in chosen])
     by_size = {size: [near_duplicate_pairs(d[:size], neighbors, similarity) for d in drawn] for size in set(sizes)}
-    accuracy, accuracy_random = _probes(
-        chosen, embeddings, labels, order, seeds, seed, device, part(progress, 0.6, 1.0)
+    accuracy, accuracy_random = beside_random(
+        chosen,
+        embeddings,
+        labels,
+        repeats=seeds,
+        ids=ids,
+        seed=seed,
+        device=device,
+        progress=part(progress, 0.6, 1.0),
     )
     return Comparison(
         names=names,
@@ -186,8 +218,8 @@ def _balance(chosen, drawn, labels):
 def imbalance(rows, labels):
     """Total variation distance, in [0, 1], between the clusters' shares in ``rows`` (b,) and in all ``labels`` (N,)."""
     num_clusters = int(labels.max()) + 1
-    here, all_of_them = (np.bincount(values, minlength=num_clusters) / len(values) for values in (labels[rows], labels))
-    return float(np.abs(here - all_of_them).sum() / 2)
+    inside, overall = (np.bincount(values, minlength=num_clusters) / len(values) for values in (labels[rows], labels))
+    return float(np.abs(inside - overall).sum() / 2)
 
 
 def _coverage(chosen, drawn, embeddings, order, seed, progress):
@@ -208,14 +240,14 @@ def coverage(sets, embeddings, order, seed, progress=silent):
 
     Args:
         sets: S times (b,) rows
-        order: (N,) rows sorted by id
+        order: the :class:`~..order.Order` of the pool
     """
     n, dimensions = np.shape(embeddings)
     total = sum(len(rows) for rows in sets)
     queries = int(min(n, max(LEAST_QUERIES, COVERAGE_COST / (total * (75 + dimensions)))))
-    asked = order
+    asked = order.rows
     if queries < n:
-        asked = order[np.sort(rng(seed, Stream.COVERAGE_ROWS).choice(n, queries, replace=False))]
+        asked = asked[np.sort(rng(seed, Stream.COVERAGE_ROWS).choice(n, queries, replace=False))]
     unit = normalize(np.asarray(embeddings)[asked])
     found, done = [], 0
     for rows in sets:
@@ -243,28 +275,9 @@ def near_duplicate_pairs(rows, graph, similarity):
     member = np.zeros(len(graph.indices), dtype=bool)
     member[rows] = True
     near = graph.indices[rows]
-    here, column = np.nonzero((graph.similarities[rows] >= similarity) & member[near])
-    ends = np.stack([np.asarray(rows)[here], near[here, column]], axis=1)
+    at, column = np.nonzero((graph.similarities[rows] >= similarity) & member[near])
+    ends = np.stack([np.asarray(rows)[at], near[at, column]], axis=1)
     return len(np.unique(np.sort(ends, axis=1), axis=0))
-
-
-def _probes(chosen, embeddings, labels, order, seeds, seed, device, progress):
-    """(S, seeds) accuracies of the coresets and of random sets as large, in the same recipe and on the same splits."""
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    tasks = []
-    for repeat in range(seeds):
-        here = split(order, seed, repeat)
-        allowed = np.ones(len(order), dtype=bool)
-        allowed[here.held_out] = False
-        for rows in chosen:
-            kept = rows[allowed[rows]]
-            for trained_on in (kept, here.train[: len(kept)]):
-                in_order = trained_on[np.argsort(place[trained_on])]
-                tasks.append(Task(in_order, here.held_out, derived(seed, Stream.PROBE, repeat)))
-    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
-    found = found.reshape(seeds, len(chosen), 2).transpose(2, 1, 0)
-    return found[0], found[1]
 
 
 def _over_seeds(function, values):

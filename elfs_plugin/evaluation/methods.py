@@ -14,16 +14,17 @@ from ..arrays import as_array, as_matrix
 from ..beta_search.search import search_beta
 from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph, suggest_k
+from ..order import Order
 from ..plain import plain
 from ..progress import part, silent
 from ..proxy.train import train_proxy
 from ..proxy.warm_up import with_outputs
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import resolve_budget
-from ..seeds import Stream, derived, repeats
+from ..seeds import repeats
 from ..validation import derived_seed
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
-from .probe import Task, accuracies, check_probe, split
+from .probe import check_probe, probe_accuracies
 
 BASELINE = "random"
 MOST_SEEDS = 20
@@ -151,15 +152,15 @@ def compare_methods(
     betas = np.full((len(counts), seeds), np.nan)
     warnings = {}
     for s, own in enumerate(drawn):
-        here = _named(part(progress, 0.05 + 0.75 * s / seeds, 0.05 + 0.75 * (s + 1) / seeds), s, seeds)
-        ready = _trained(pool, names, dynamics, own, device, part(here, 0.0, 0.35))
+        of_seed = _named(part(progress, 0.05 + 0.75 * s / seeds, 0.05 + 0.75 * (s + 1) / seeds), s, seeds)
+        ready = _trained(pool, names, dynamics, own, device, part(of_seed, 0.0, 0.35))
         for m, name in enumerate(names):
-            step = part(here, 0.35 + 0.65 * m / len(names), 0.35 + 0.65 * (m + 1) / len(names))
+            step = part(of_seed, 0.35 + 0.65 * m / len(names), 0.35 + 0.65 * (m + 1) / len(names))
             step(0.0, name)
-            found, seconds[m, s] = _choose(name, ready, counts, own, device, betas[:, s], warnings, step)
-            for b, rows in enumerate(found):
+            rows_by_budget, seconds[m, s] = _choose(name, ready, counts, own, device, betas[:, s], warnings, step)
+            for b, rows in enumerate(rows_by_budget):
                 chosen[m][b][s] = rows
-    order = np.argsort(ids, kind="stable")
+    order = Order(n, ids)
     measured = _measured(chosen, embeddings, labels, neighbors, order, seed, drawn, part(progress, 0.8, 0.9))
     accuracy = probe_accuracies(
         chosen, embeddings, labels, ids=ids, seed=seed, device=device, progress=part(progress, 0.9, 1.0)
@@ -167,28 +168,6 @@ def compare_methods(
     return MethodComparison(
         names, counts, drawn, n, betas, accuracy, *measured, seconds, list(warnings.values()), left_out, chosen
     )
-
-
-def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="auto", progress=silent):
-    """(M, B, S) accuracies on a held-out tenth, another one for each seed, of an MLP trained on ``chosen[m][b][s]``
-    without it. ``labels`` (N,) int are learnt and tested."""
-    n = len(labels)
-    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    place = np.empty(n, dtype=np.int64)
-    place[order] = np.arange(n)
-    splits = [split(order, seed, repeat) for repeat in range(len(chosen[0][0]))]
-    tasks = []
-    for of_method in chosen:
-        for of_budget in of_method:
-            for repeat, (rows, here) in enumerate(zip(of_budget, splits)):
-                allowed = np.ones(n, dtype=bool)
-                allowed[here.held_out] = False
-                kept = rows[allowed[rows]]
-                # In the order of the ids, so that what was chosen decides and not when.
-                in_order = kept[np.argsort(place[kept])]
-                tasks.append(Task(in_order, here.held_out, derived(seed, Stream.PROBE, repeat)))
-    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
-    return found.reshape(len(chosen), len(chosen[0]), len(splits))
 
 
 def sentences(found, accuracy, what):

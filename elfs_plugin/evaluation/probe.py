@@ -1,25 +1,20 @@
-"""How well does a set of samples teach? A small MLP on its pseudo-labels, tested on pseudo-labels held out."""
+"""How well does a set of samples teach? A small MLP on labels of it, tested on labels held out."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..beta_search import search as beta_search
+from ..beta_search.search import candidate
+from ..beta_search.splits import MIN_SAMPLES, split
 from ..devices import resolve_device
 from ..errors import InvalidInput
+from ..order import Order
 from ..progress import part, silent
+from ..proxy import kinds
+from ..proxy.config import ProxyConfig
 from ..proxy.mlp import Standardised, fit_subsets
-from ..proxy.train import ProxyConfig
-from ..seeds import Stream, rng
+from ..seeds import Stream, derived, rng
 from ..validation import shown, whole_number
-
-
-@dataclass(frozen=True)
-class Split:
-    """One repeat: rows to ``train`` on, in the order in which Random takes them, and rows ``held_out``."""
-
-    train: np.ndarray
-    held_out: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -31,29 +26,81 @@ class Task:
     seed: int
 
 
+class Repeat:
+    """One repeat: a tenth that is held out, Random's order of the rest, and the seed that all its probes begin with.
+
+    Attributes:
+        train: (t,) rows to choose from. The first b of them are Random's choice of b, so that its larger choices
+            contain the smaller ones
+        held_out: (h,) rows to test on
+
+    Args:
+        order: the :class:`~..order.Order` of all samples
+        number: of the repeat, from 0
+    """
+
+    def __init__(self, order, seed, number):
+        drawn = split(order, rng(seed, Stream.PROBE_SPLIT, number))
+        self.train, self.held_out = drawn.train, drawn.held_out
+        self._order, self._seed = order, derived(seed, Stream.PROBE, number)
+
+    def task(self, rows):
+        """The :class:`Task` of some (b,) rows, without those that are held out. They are taken in the order of the ids,
+        so that what was chosen decides and not when."""
+        in_order = self._order.sorted(rows)
+        kept = in_order[~np.isin(in_order, self.held_out)]
+        return Task(kept, self.held_out, self._seed)
+
+    def random(self, size):
+        """The :class:`Task` of Random's choice of so many rows."""
+        return self.task(self.train[:size])
+
+    def pair(self, rows):
+        """The task of some rows, and that of as many of Random's."""
+        own = self.task(rows)
+        return [own, self.random(len(own.rows))]
+
+
 def probe_config():
     """The MLP of the β search: the same steps for every set, whatever its size."""
-    return ProxyConfig.mlp(steps=beta_search.FAST_STEPS, hidden=beta_search.FAST_HIDDEN)
+    return candidate(ProxyConfig.of(kinds.ON_EMBEDDINGS))
 
 
 def check_probe(labels, repeats, what):
     """Raises :class:`InvalidInput` unless there are samples and clusters enough for held-out accuracies."""
     n = len(labels)
-    if n < beta_search.MIN_SAMPLES:
-        raise InvalidInput(f"{what} needs at least {beta_search.MIN_SAMPLES} samples, there are {n}.")
+    if n < MIN_SAMPLES:
+        raise InvalidInput(f"{what} needs at least {MIN_SAMPLES} samples, there are {n}.")
     if len(np.unique(labels)) < 2:
         raise InvalidInput(f"{what} needs two clusters at least; all pseudo-labels are the same.")
     if (whole_number(repeats) or 0) < 1:
         raise InvalidInput(f"The number of repeats must be a whole number from 1, not {shown(repeats)}.", "seeds")
 
 
-def split(order, seed, repeat):
-    """Another tenth held out for each repeat; ``order`` (N,) are the rows sorted by id, so that positions do not
-    matter. The first b of ``train`` are Random's choice of b, so that its larger choices contain the smaller ones."""
-    n = len(order)
-    places = rng(seed, Stream.PROBE_SPLIT, repeat).permutation(n)
-    count = max(1, round(beta_search.HELD_OUT * n))
-    return Split(order[places[count:]], order[places[:count]])
+def beside_random(sets, embeddings, labels, *, repeats, ids=None, seed=0, device="auto", progress=silent):
+    """(S, repeats) accuracies of S sets of rows without the held-out tenth, and (S, repeats) of as many random rows
+    each, in the same splits; NaN where nothing of a set was left."""
+    order = Order(len(labels), ids)
+    tasks = []
+    for number in range(repeats):
+        repeat = Repeat(order, seed, number)
+        for rows in sets:
+            tasks += repeat.pair(rows)
+    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
+    own, random = found.reshape(repeats, len(sets), 2).transpose(2, 1, 0)
+    return own, random
+
+
+def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="auto", progress=silent):
+    """(M, B, S) accuracies on a held-out tenth, another one for each seed, of an MLP trained on ``chosen[m][b][s]``
+    without it. ``labels`` (N,) int are learnt and tested."""
+    order = Order(len(labels), ids)
+    repeats = [Repeat(order, seed, number) for number in range(len(chosen[0][0]))]
+    tasks = [
+        repeat.task(rows) for of_method in chosen for of_budget in of_method for repeat, rows in zip(repeats, of_budget)
+    ]
+    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
+    return found.reshape(len(chosen), len(chosen[0]), len(repeats))
 
 
 def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto", progress=silent):
@@ -61,17 +108,18 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
 
     Args:
         inputs: (N, D) embeddings
-        labels: (N,) int pseudo-labels
+        labels: (N,) int
+        order: the :class:`~..order.Order` of the samples
     """
     found = np.full(len(tasks), np.nan)
-    data = Standardised(inputs, resolve_device(device), order)
+    data = Standardised(inputs, resolve_device(device), None if order is None else order.rows)
     labels = np.asarray(labels)
     num_classes = int(labels.max()) + 1
     sizes = np.array([len(task.rows) for task in tasks])
     work = np.minimum(sizes, 256) + 16
     for size in np.unique(sizes[sizes > 0]):
         some = np.flatnonzero(sizes == size)
-        before, here = work[(sizes > 0) & (sizes < size)].sum(), work[some].sum()
+        before, own = work[(sizes > 0) & (sizes < size)].sum(), work[some].sum()
         total = work[sizes > 0].sum()
         rows = np.stack([tasks[t].rows for t in some])
         trained = fit_subsets(
@@ -81,7 +129,7 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
             num_classes,
             config or probe_config(),
             [tasks[t].seed for t in some],
-            part(progress, before / total, (before + here) / total),
+            part(progress, before / total, (before + own) / total),
         )
         _test(trained, labels, tasks, some, found)
     progress(1.0, f"{len(tasks):,} probes")

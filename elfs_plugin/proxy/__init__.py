@@ -5,7 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "config": ["ProxyConfig"],
         "dynamics": ["Dynamics"],
-        "train": ["ProxyConfig", "train_proxy"],
+        "train": ["train_proxy"],
     },
 )

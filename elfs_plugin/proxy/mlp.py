@@ -5,7 +5,6 @@ Two uses share it. :func:`train` watches an ensemble learn the pseudo-labels, wh
 """
 
 import math
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,9 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..devices import autocast, generator, matmul_dtype, one_thread, resolve_device
-from ..errors import ElfsError, InvalidInput
+from ..errors import InvalidInput
 from ..progress import part, silent
 from ..seeds import Stream, derived
+from ..training_checkpoint import TrainingCheckpoint
+from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
+from .config import ProxyConfig
 from .dynamics import Recorder
 
 GROUP_BYTES = 1 << 30
@@ -27,47 +29,8 @@ SCORED_ROWS = 2048
 READY_BYTES = 256 << 20
 """Inputs up to this size are standardised once and kept; larger ones each time they are taken."""
 
-
-@dataclass(frozen=True)
-class EnsembleConfig:
-    """How the fast proxy is trained: SGD with Nesterov momentum 0.9 and a cosine schedule.
-
-    Args:
-        members: M, the number of MLPs; every score is the mean over those that score a sample
-        left_out: so many of the members, drawn for each sample, do not train on it, and only these score it; 0: all
-            members train on all samples and score them all
-        hidden: units of the one hidden layer
-        steps: optimiser steps, in place of ``epochs``
-    """
-
-    members: int = 16
-    left_out: int = 12
-    epochs: int = 10
-    batch_size: int = 256
-    learning_rate: float = 0.02
-    final_learning_rate: float = 1e-4
-    weight_decay: float = 5e-4
-    hidden: int = 128
-    steps: int | None = None
-    kind: str = "mlp"
-
-    def __post_init__(self):
-        for name in ("members", "epochs", "batch_size", "hidden"):
-            if getattr(self, name) < 1:
-                raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}.", name)
-        check_left_out(self)
-
-    def to_dict(self):
-        return asdict(self)
-
-
-def check_left_out(config):
-    """Raises :class:`InvalidInput` unless some of the members train on a sample."""
-    if not 0 <= config.left_out < config.members:
-        raise InvalidInput(
-            f"left_out must be from 0 to {config.members - 1}, one less than the members, not {config.left_out}.",
-            "left_out",
-        )
+NOT_KEPT = TrainingCheckpoint(None, None)
+"""Seconds: nothing to resume."""
 
 
 class Networks(nn.Module):
@@ -168,7 +131,7 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
     Args:
         inputs: (N, D) float embeddings
         labels: (N,) int pseudo-labels in [0, num_classes)
-        config: :class:`EnsembleConfig`, or any object with its fields
+        config: :class:`~.config.ProxyConfig`
 
     Returns:
         :class:`~.dynamics.Dynamics`
@@ -177,7 +140,7 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
         InvalidInput: when inputs and labels do not fit together
         ElfsError: when the loss is no longer finite
     """
-    config = config or EnsembleConfig()
+    config = config or ProxyConfig.mlp()
     device = resolve_device(device)
     data = Standardised(inputs, device)
     n = len(data)
@@ -199,25 +162,24 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
     per_epoch = math.ceil(n / min(config.batch_size, n))
     total = config.steps or config.epochs * per_epoch
     epochs = math.ceil(total / per_epoch)
-    blocks = []
+    epoch = EpochDraws(rng, lambda rng: torch.randperm(n, generator=rng).tensor_split(per_epoch))
 
     def batch(step):
-        if step % per_epoch == 0:
-            blocks[:] = torch.randperm(n, generator=rng).tensor_split(per_epoch)
-        rows = blocks[step % per_epoch].to(device)
+        rows = epoch.take(step % per_epoch)[step % per_epoch].to(device)
         return data.take(rows), targets[rows].expand(config.members, -1), learns[rows].T
 
     def after(step):
-        progress((step + 0.5) / total, f"epoch {step // per_epoch + 1:,} of {epochs:,}")
         if (step + 1) % per_epoch == 0 or step + 1 == total:
             for rows in torch.arange(n, device=device).split(SCORED_ROWS):
                 with torch.no_grad():
                     logits = networks(data.take(rows))
                 recorder.update(rows, logits, targets[rows], scores[rows].T)
-            progress((step + 1) / total, f"epoch {step // per_epoch + 1:,} of {epochs:,}")
+
+    def detail(step):
+        return f"epoch {max(step - 1, 0) // per_epoch + 1:,} of {epochs:,}"
 
     with one_thread(device):
-        _descend(networks, batch, total, config, data.finite, after)
+        _Descent(networks, data, batch, total, config, detail, after).run(NOT_KEPT, progress)
         return recorder.finalize()
 
 
@@ -277,7 +239,7 @@ def fit_subsets(data, targets, subsets, num_classes, config, seeds, progress=sil
         data: :class:`Standardised` (N, D)
         targets: (N,) int64 labels
         subsets: (K, b) rows of the data
-        config: an object with the fields of :class:`EnsembleConfig`; ``members`` and ``left_out`` do not matter
+        config: :class:`~.config.ProxyConfig`; ``members`` and ``left_out`` do not matter
         seeds: (K,) ints
 
     Returns:
@@ -322,11 +284,11 @@ def _fit_group(data, targets, subsets, num_classes, config, seeds, progress):
         rows = blocks[step % per_epoch].to(data.device)
         return data.take(rows), targets[rows], None
 
-    def after(step):
-        progress((step + 1) / total, f"step {step + 1:,} of {total:,}, {len(seeds):,} proxies at once")
+    def detail(step):
+        return f"step {step:,} of {total:,}, {len(seeds):,} proxies at once"
 
     with one_thread(data.device):
-        _descend(networks, batch, total, config, data.finite, after)
+        _Descent(networks, data, batch, total, config, detail).run(NOT_KEPT, progress)
     return networks
 
 
@@ -337,42 +299,54 @@ def _bytes(dimensions, hidden, num_classes, batch):
     return 14 * weights + 4 * batch * (2 * dimensions + 4 * hidden + 4 * num_classes)
 
 
-def _descend(networks, batch, total, config, inputs_finite, after):
-    """``total`` optimiser steps; ``batch(step)`` is (x, (M, B) labels, (M, B) bool of the samples that count or None).
+class _Descent(TrainingLoop):
+    """``total`` optimiser steps of networks side by side.
 
     The loss is the sum over the networks of each one's mean, so that every network learns as if it were alone.
+
+    Args:
+        data: :class:`Standardised`
+        batch: ``batch(step)`` gives x, the (M, B) labels, and (M, B) bool of the samples that count or None
+        detail: ``detail(step)`` says where the training is, after so many steps
+        after: called as ``after(step)`` when a step, counted from 0, is done
     """
-    optimizer = torch.optim.SGD(
-        networks.parameters(),
-        lr=config.learning_rate,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-    for step in range(total):
-        rate = config.learning_rate - config.final_learning_rate
-        rate = config.final_learning_rate + rate * (1 + math.cos(math.pi * step / total)) / 2
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        x, labels, learns = batch(step)
-        logits = networks(x)
+
+    def __init__(self, networks, data, batch, total, config, detail, after=None):
+        self.device, self.total = data.device, total
+        self._networks, self._data, self._config = networks, data, config
+        self._batch, self._detail, self._after = batch, detail, after
+        self._optimizer = torch.optim.SGD(
+            networks.parameters(),
+            lr=config.learning_rate,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    def advance(self):
+        set_rate(self._optimizer, cosine_rate(self._config, self.step, self.total))
+        x, labels, learns = self._batch(self.step)
+        logits = self._networks(x)
         losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
         if learns is None:
             loss = losses.mean(dim=1).sum()
         else:
             loss = (torch.where(learns, losses, 0.0).sum(dim=1) / learns.sum(dim=1).clamp_min(1)).sum()
-        if not torch.isfinite(loss):
-            raise ElfsError(_diverged(step, total, config, inputs_finite()))
-        optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
-        after(step)
+        self._optimizer.step()
+        if self._after is not None:
+            self._after(self.step)
+        return loss.detach()
 
+    def detail(self):
+        return self._detail(self.step)
 
-def _diverged(step, total, config, inputs_finite):
-    if not inputs_finite:
-        cause = "Some embeddings are NaN or infinite: compute them again, or leave those samples out"
-    else:
-        cause = f"The learning rate ({config.learning_rate:g}) is probably too high: try {config.learning_rate / 10:g}"
-    return f"Training the proxy failed at step {step + 1:,} of {total:,}: the loss is no longer finite. {cause}."
+    def failure(self, step):
+        rate = self._config.learning_rate
+        if self._data.finite():
+            cause = f"The learning rate ({rate:g}) is probably too high: try {rate / 10:g}"
+        else:
+            cause = "Some embeddings are NaN or infinite: compute them again, or leave those samples out"
+        return f"Training the proxy failed at step {step:,} of {self.total:,}: the loss is no longer finite. {cause}."

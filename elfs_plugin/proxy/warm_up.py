@@ -12,9 +12,11 @@ import torch
 from ..arrays import as_array, as_matrix
 from ..devices import one_thread, resolve_device
 from ..errors import InvalidInput
+from ..order import Order
 from ..progress import part, silent
 from ..seeds import Stream, derived, rng
-from .mlp import SCORED_ROWS, EnsembleConfig, Standardised, fit_subsets
+from .config import ProxyConfig
+from .mlp import SCORED_ROWS, Standardised, fit_subsets
 
 PAIRS = 5
 
@@ -48,7 +50,7 @@ def train_outputs(
         embeddings: (N, D) finite, N >= 2
         labels: (N,) int from 0, given ones or pseudo-labels
         ids: (N,) distinct and sortable; they take the place of positions in everything random
-        config: :class:`~.mlp.EnsembleConfig`; its ``members`` and ``left_out`` do not matter
+        config: :class:`~.config.ProxyConfig`; its ``members`` and ``left_out`` do not matter
 
     Memory: 4 N C bytes for the probabilities.
     """
@@ -65,7 +67,7 @@ def train_outputs(
     if num_classes < 2 or labels.max() >= num_classes:
         raise InvalidInput(f"Labels must be from 0 to {num_classes - 1}, of two classes at least.")
     device = resolve_device(device)
-    order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
+    order = Order(n, ids).rows
     data = Standardised(embeddings, device, order)
     numbers = rng(seed, Stream.WARM_UP_HALVES)
     mixed = [order[numbers.permutation(n)] for _ in range(PAIRS)]
@@ -75,7 +77,7 @@ def train_outputs(
         labels,
         halves,
         num_classes,
-        config or EnsembleConfig(),
+        config or ProxyConfig.mlp(),
         [derived(seed, Stream.WARM_UP, member) for member in range(len(halves))],
         part(progress, 0, 0.9),
     )
@@ -109,10 +111,10 @@ def _look(trained, data, halves, labels, num_classes, progress):
             sums += torch.where(counted[..., None], p, 0.0).sum(dim=0)
             losses += torch.where(counted, -log_p.gather(-1, own)[..., 0], 0.0).sum(dim=0)
             norms += torch.where(counted, norm, 0.0).sum(dim=0)
-        here = slice(int(rows[0]), int(rows[-1]) + 1)
-        probabilities[here] = (sums / count[rows, None]).float().cpu().numpy()
-        loss[here], grand[here] = ((values / count[rows]).cpu().numpy() for values in (losses, norms))
-        progress(here.stop / n, "scoring")
+        block = slice(int(rows[0]), int(rows[-1]) + 1)
+        probabilities[block] = (sums / count[rows, None]).float().cpu().numpy()
+        loss[block], grand[block] = ((values / count[rows]).cpu().numpy() for values in (losses, norms))
+        progress(block.stop / n, "scoring")
     return Outputs(probabilities, loss, grand)
 
 
@@ -122,7 +124,7 @@ def with_outputs(pool, *, config=None, seed=0, device="auto", progress=silent):
     labels = pool.pseudo_labels if pool.labels is None else pool.labels
     if labels is None or pool.embeddings is None:
         raise InvalidInput("A warm-up needs embeddings, and labels or pseudo-labels.", "method")
-    found = train_outputs(
+    outputs = train_outputs(
         pool.embeddings, labels, ids=pool.ids, config=config, seed=seed, device=device, progress=progress
     )
-    return replace(pool, probabilities=found.probabilities, grand=found.grand)
+    return replace(pool, probabilities=outputs.probabilities, grand=outputs.grand)

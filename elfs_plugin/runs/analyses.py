@@ -13,9 +13,8 @@ from .. import files
 from ..encoders.decoded import DecodedImages
 from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
-from ..evaluation import audit as evaluation
 from ..evaluation import budget_curve as curves
-from ..evaluation.comparison import check_number
+from ..evaluation.comparison import check_number, compare
 from ..evaluation.stability import stability
 from ..progress import part
 from ..proxy.train import ProxyConfig
@@ -36,7 +35,7 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
 
     Args:
         members: see :mod:`.coresets`; samples that the run does not have are left out and counted for each
-        seeds: as for :func:`~..evaluation.comparison.compare`
+        seeds: as for :func:`~..evaluation.comparison.compare_arrays`
     """
     seeds, seed = whole_count(seeds, "seeds"), validate_seed(seed)
     wanted = parse_members(members)
@@ -63,7 +62,7 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
                     "missing": 0 if expected is None else max(0, expected - len(ids)),
                 }
             )
-        found = evaluation.compare(
+        found = compare(
             selections,
             pool.as_pool(kept_graph(job.run, pool)),
             seeds=seeds,

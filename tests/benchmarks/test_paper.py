@@ -7,6 +7,7 @@ from PIL import Image
 from benchmarks import paper
 from benchmarks.paper import Clock, find_images, main
 from elfs_plugin.errors import Cancelled
+from tests.few_steps import candidate_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,7 +22,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper, "machine", lambda: "a machine")
-        patch.setattr("elfs_plugin.beta_search.search.IMAGE_STEPS", 2)
+        candidate_steps(2, "resnet8", replace=patch.setattr)
         yield folder, main(["--tiny", "--folder", str(folder), "--device", "cpu"])
 
 
@@ -80,7 +81,7 @@ def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monke
     small = paper.Settings.small()
     clustering = paper.Settings.tiny().clustering
     monkeypatch.setattr(paper.Settings, "small", lambda: paper.replace(small, size=8, clustering=clustering))
-    monkeypatch.setattr("elfs_plugin.beta_search.search.IMAGE_STEPS", 1)
+    candidate_steps(1, "resnet8", replace=monkeypatch.setattr)
     results = main(arguments)
     assert results["finished"] and set(results["rates"]["80%"]["beta"]) == {"mlp", "resnet8"}
     assert "encoder (last sitting)" not in results["seconds"]

@@ -7,9 +7,10 @@ import torch
 from elfs_plugin.beta_search.search import search_beta
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.evaluation.comparison import compare
+from elfs_plugin.evaluation.comparison import compare_arrays
 from elfs_plugin.neighbors.graph import knn_graph
-from elfs_plugin.proxy.train import ProxyConfig, train_proxy
+from elfs_plugin.proxy.config import ProxyConfig
+from elfs_plugin.proxy.train import train_proxy
 from elfs_plugin.proxy.warm_up import train_outputs
 from elfs_plugin.pruning.zones import double_end
 from elfs_plugin.selectors import Pool, select
@@ -69,7 +70,7 @@ def test_other_functions_refuse_in_a_sentence_too():
     with pytest.raises(InvalidInput, match="The scores are not numbers|The scores must be real numbers"):
         double_end(["a"] * N, 10, 0.1)
     with pytest.raises(InvalidInput, match="The embeddings must form a matrix"):
-        compare({"a": [0], "b": [1]}, VECTORS[0], LABELS)
+        compare_arrays({"a": [0], "b": [1]}, VECTORS[0], LABELS)
     with pytest.raises(InvalidInput, match="The embeddings must form a matrix"):
         train_outputs(VECTORS[0], LABELS)
 
@@ -82,7 +83,7 @@ def test_other_functions_refuse_in_a_sentence_too():
         lambda seed: cluster(VECTORS, knn_graph(VECTORS, 5), 3, config=CLUSTERING, seed=seed),
         lambda seed: train_proxy(VECTORS, LABELS, config=PROXY, seed=seed),
         lambda seed: select("random", Pool(np.arange(N)), 10, seed=seed),
-        lambda seed: compare({"a": [0], "b": [1]}, VECTORS, LABELS, seed=seed),
+        lambda seed: compare_arrays({"a": [0], "b": [1]}, VECTORS, LABELS, seed=seed),
         lambda seed: zcore_scores(VECTORS, seed=seed),
     ],
     ids=["knn_graph", "cluster", "train_proxy", "select", "compare", "zcore_scores"],

@@ -14,14 +14,16 @@ from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.evaluation import methods as method_comparison
-from elfs_plugin.evaluation import stability
+from elfs_plugin.evaluation import probe, stability
 from elfs_plugin.evaluation.methods import compare_methods
 from elfs_plugin.neighbors.graph import knn_graph
 from elfs_plugin.proxy import mlp as mlp_ensemble
-from elfs_plugin.proxy.train import ProxyConfig, fit, train_proxy
+from elfs_plugin.proxy.config import ProxyConfig
+from elfs_plugin.proxy.train import fit, train_proxy
 from elfs_plugin.seeds import Stream, derived, repeats, rng
 from elfs_plugin.stages import Stages
 from elfs_plugin.validation import LARGEST_DERIVED_SEED, validate_seed
+from tests.few_steps import candidate_steps
 
 LIBRARY = Path(elfs_plugin.__file__).parent
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,7 +124,7 @@ def first_layers(monkeypatch):
     monkeypatch.setattr(mlp_ensemble, "Networks", Watched)
     monkeypatch.setattr(method_comparison, "_trained", trained)
     monkeypatch.setattr(method_comparison, "_measured", measured)
-    monkeypatch.setattr(beta_search, "FAST_STEPS", 3)
+    candidate_steps(3, replace=monkeypatch.setattr)
     return built
 
 
@@ -136,7 +138,7 @@ def test_seeds_of_a_comparison_share_no_network(first_layers):
 def test_probes_of_a_comparison_share_no_network_and_no_split(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        method_comparison,
+        probe,
         "accuracies",
         lambda inputs, labels, tasks, **rest: asked.extend(tasks) or np.zeros(len(tasks)),
     )
@@ -170,7 +172,7 @@ def test_finished_stages_of_other_streams_are_computed_anew(tmp_path, monkeypatc
         pipe.beta(vectors, labels, np.arange(60.0), 10, grid=[0.0], repeats=1)
         return pipe.resumed
 
-    monkeypatch.setattr(beta_search, "FAST_STEPS", 3)
+    candidate_steps(3, replace=monkeypatch.setattr)
     everything = ["cluster_count", "neighbors", "pseudo_labels", "dynamics", "beta"]
     assert resumed() == [] and resumed() == everything
     monkeypatch.setattr(seeds, "VERSION", seeds.VERSION + 1)

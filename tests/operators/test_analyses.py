@@ -21,7 +21,6 @@ def analysed(new_dataset, plugin):
     runs.run_elfs(dataset, num_clusters=4, budget=15, beta=0.1, tag="first")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugin("elfs_plugin.evaluation.budget_curve"), "STEPS", 20)
-        patch.setattr(plugin("elfs_plugin.evaluation.audit"), "AUDIT_STEPS", 20)
         yield dataset
 
 

@@ -4,6 +4,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
+from tests.few_steps import candidate_steps
 
 
 def test_embeddings(dataset, execute):
@@ -57,7 +58,8 @@ def test_beta(scored, execute):
 
 
 def test_beta_for_a_network_on_the_images(scored, execute, plugin, monkeypatch):
-    monkeypatch.setattr(plugin("elfs_plugin.beta_search.search"), "IMAGE_STEPS", 2)
+    package = plugin("elfs_plugin").__name__
+    candidate_steps(2, "resnet8", replace=monkeypatch.setattr, package=package)
     execute("search_beta", scored, budget=40, repeats=1, proxy="resnet8", image_size=8)
     stage = runs.load_record(scored, "elfs").stages["beta"]
     assert (stage["proxy"]["kind"], stage["proxy"]["members"], stage["proxy"]["steps"]) == ("resnet8", 1, 2)

@@ -7,7 +7,6 @@ from elfs_plugin.beta_search import candidates as beta_candidates
 from elfs_plugin.beta_search import search
 from elfs_plugin.beta_search.search import (
     BetaSearch,
-    _split,
     candidate,
     choose,
     default_grid,
@@ -17,7 +16,7 @@ from elfs_plugin.beta_search.search import (
 )
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.proxy import mlp as mlp_ensemble
-from elfs_plugin.proxy.train import ProxyConfig
+from elfs_plugin.proxy.config import ProxyConfig
 
 FAST = ProxyConfig.mlp(steps=8, hidden=16)
 
@@ -160,18 +159,6 @@ def test_candidates_in_groups_are_those_trained_at_once(monkeypatch):
     at_once = search_beta(vectors, labels, scores, 0.3, **options)
     monkeypatch.setattr(mlp_ensemble, "GROUP_BYTES", 1)
     assert np.array_equal(search_beta(vectors, labels, scores, 0.3, **options).accuracies, at_once.accuracies)
-
-
-def test_splits_share_nothing_and_coresets_have_one_size():
-    _, labels, scores = task()
-    split = _split(np.arange(60), scores, 6, np.array([0.0, 0.5, 0.9]), "low", np.random.default_rng([0, 1]))
-    train = np.setdiff1d(np.arange(60), split.held_out)
-    assert len(split.held_out) == 6 and split.coresets.shape == (3, 5)  # 6 / 60 of 54, rounded
-    assert np.isin(split.coresets, train).all()
-    ranked = train[np.argsort(scores[train])]
-    assert split.coresets[0].tolist() == ranked[:5].tolist()
-    assert split.coresets[1].tolist() == ranked[27:32].tolist()
-    assert split.coresets[2].tolist() == ranked[48:53].tolist()
 
 
 def test_same_seed_same_curve():

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from elfs_plugin import runs
-from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.cli import compare as cli_compare
 from elfs_plugin.cli.main import main
+from tests.few_steps import candidate_steps
 
 
 @pytest.fixture(autouse=True)
 def _quick(quick_clustering, monkeypatch):
-    monkeypatch.setattr(beta_search, "FAST_STEPS", 30)
+    candidate_steps(30, replace=monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -3,21 +3,21 @@ import json
 import numpy as np
 import pytest
 
-from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.errors import Cancelled, InvalidInput
-from elfs_plugin.evaluation import audit as evaluation
-from elfs_plugin.evaluation import comparison
-from elfs_plugin.evaluation.comparison import compare, near_duplicate_pairs
-from elfs_plugin.evaluation.probe import split
+from elfs_plugin.evaluation import comparison, probe
+from elfs_plugin.evaluation.comparison import compare, compare_arrays, near_duplicate_pairs
+from elfs_plugin.evaluation.probe import Repeat
 from elfs_plugin.evaluation.tables import coreset_rows, to_csv
 from elfs_plugin.neighbors.cells import normalize
 from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
+from elfs_plugin.order import Order
 from elfs_plugin.selectors import Pool, select
+from tests.few_steps import candidate_steps
 
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
-    monkeypatch.setattr(beta_search, "FAST_STEPS", 30)
+    candidate_steps(30, replace=monkeypatch.setattr)
 
 
 def blobs(n=80, clusters=4, seed=0, noise=0.2):
@@ -28,7 +28,9 @@ def blobs(n=80, clusters=4, seed=0, noise=0.2):
 
 def test_overlap_by_hand():
     vectors, labels = blobs()
-    found = compare({"a": np.arange(10), "b": np.arange(5, 25), "c": np.arange(40, 44)}, vectors, labels, seeds=1)
+    found = compare_arrays(
+        {"a": np.arange(10), "b": np.arange(5, 25), "c": np.arange(40, 44)}, vectors, labels, seeds=1
+    )
     assert found.names == ["a", "b", "c"] and found.sizes.tolist() == [10, 20, 4]
     assert found.overlap.tolist() == [[10, 5, 0], [5, 20, 0], [0, 0, 4]]
     assert found.overlap_share.tolist() == [[1, 0.5, 0], [0.25, 1, 0], [0, 0, 1]]
@@ -39,7 +41,7 @@ def test_coverage_by_hand():
     """Forty at 0°, twenty at 90°, twenty at 180°; one chosen at 0°, or one at 0° and one at 90°."""
     directions = np.repeat([[1.0, 0], [0, 1], [-1, 0]], [40, 20, 20], axis=0) * np.arange(1, 81)[:, None]
     labels = np.repeat([0, 1, 2], [40, 20, 20])
-    found = compare({"one": [7], "two": [7, 50], "all": np.arange(80)}, directions, labels, seeds=2)
+    found = compare_arrays({"one": [7], "two": [7, 50], "all": np.arange(80)}, directions, labels, seeds=2)
     assert found.coverage[0] == pytest.approx([(40 * 0 + 20 * 1 + 20 * 2) / 80, 2, 2])
     assert found.coverage[1] == pytest.approx([20 / 80, 1, 1])
     assert found.coverage[2] == pytest.approx([0, 0, 0])
@@ -51,7 +53,7 @@ def test_coverage_is_the_same_in_blocks_and_by_definition(monkeypatch):
     vectors, labels = blobs(120, noise=1.0)
     chosen = np.arange(0, 120, 9)
     monkeypatch.setattr(comparison, "QUERY_ROWS", 7)
-    found = compare({"a": chosen, "b": [1, 2]}, vectors, labels, seeds=1).coverage[0]
+    found = compare_arrays({"a": chosen, "b": [1, 2]}, vectors, labels, seeds=1).coverage[0]
     unit = normalize(vectors)
     nearest = (1 - (unit @ unit[chosen].T).max(axis=1)).clip(0)
     assert found == pytest.approx([nearest.mean(), np.quantile(nearest, 0.95), nearest.max()], abs=1e-6)
@@ -61,7 +63,7 @@ def test_coverage_of_a_large_pool_is_measured_on_a_sample(monkeypatch):
     vectors, labels = blobs(120)
     monkeypatch.setattr(comparison, "COVERAGE_COST", 1)
     monkeypatch.setattr(comparison, "LEAST_QUERIES", 50)
-    found = compare({"a": np.arange(30), "b": np.arange(30, 60)}, vectors, labels, seeds=1)
+    found = compare_arrays({"a": np.arange(30), "b": np.arange(30, 60)}, vectors, labels, seeds=1)
     assert found.coverage_queries == 50
     assert (found.coverage[:, 0] <= found.coverage[:, 2]).all()
 
@@ -70,7 +72,7 @@ def test_balance_by_hand():
     vectors, labels = blobs()  # 20 of each of four clusters
     one_cluster = np.flatnonzero(labels == 0)[:10]
     half = np.concatenate([np.flatnonzero(labels == 1)[:5], np.flatnonzero(labels == 2)[:5]])
-    found = compare({"one": one_cluster, "half": half, "even": np.arange(8)}, vectors, labels, seeds=2)
+    found = compare_arrays({"one": one_cluster, "half": half, "even": np.arange(8)}, vectors, labels, seeds=2)
     assert found.pool_counts.tolist() == [20, 20, 20, 20]
     assert found.cluster_counts.tolist() == [[10, 0, 0, 0], [0, 5, 5, 0], [2, 2, 2, 2]]
     assert found.imbalance == pytest.approx([0.75, 0.5, 0.0])
@@ -93,8 +95,8 @@ def test_near_duplicates_are_found_with_and_without_a_graph():
     vectors, labels = blobs(100, noise=1.0)
     vectors[1], vectors[3], vectors[5] = vectors[0], vectors[2], vectors[4]
     sets = {"pairs": np.arange(6), "none": np.arange(20, 26)}
-    with_graph = compare(sets, vectors, labels, neighbors=knn_graph(vectors, 5), seeds=1)
-    without = compare(sets, vectors, labels, seeds=1)
+    with_graph = compare_arrays(sets, vectors, labels, neighbors=knn_graph(vectors, 5), seeds=1)
+    without = compare_arrays(sets, vectors, labels, seeds=1)
     assert with_graph.near_duplicates.tolist() == without.near_duplicates.tolist() == [3, 0]
     assert with_graph.duplicate_similarity == pytest.approx(without.duplicate_similarity)
 
@@ -103,7 +105,7 @@ def test_the_probe_knows_what_its_coreset_shows():
     vectors, labels = blobs()
     good = np.arange(0, 40)
     one_cluster = np.flatnonzero(labels == 0)
-    found = compare({"good": good, "one": one_cluster}, vectors, labels, seeds=3)
+    found = compare_arrays({"good": good, "one": one_cluster}, vectors, labels, seeds=3)
     assert found.accuracy.shape == found.accuracy_random.shape == (2, 3)
     assert found.accuracy[0].mean() > 0.95
     assert found.accuracy[1].mean() < 0.6 < found.accuracy_random[1].mean()
@@ -113,14 +115,14 @@ def test_the_probe_knows_what_its_coreset_shows():
 def test_the_held_out_tenth_is_in_no_training_set(monkeypatch):
     vectors, labels = blobs()
     seen = []
-    real = comparison.accuracies
+    real = probe.accuracies
 
     def spy(inputs, labels, tasks, **options):
         seen.extend(tasks)
         return real(inputs, labels, tasks, **options)
 
-    monkeypatch.setattr(comparison, "accuracies", spy)
-    compare({"a": np.arange(30), "b": np.arange(20, 70)}, vectors, labels, seeds=3)
+    monkeypatch.setattr(probe, "accuracies", spy)
+    compare_arrays({"a": np.arange(30), "b": np.arange(20, 70)}, vectors, labels, seeds=3)
     assert len(seen) == 12
     for coreset, random in zip(seen[::2], seen[1::2]):
         assert len(coreset.held_out) == 8
@@ -132,7 +134,7 @@ def test_the_held_out_tenth_is_in_no_training_set(monkeypatch):
 
 def test_identical_coresets_give_identical_numbers():
     vectors, labels = blobs(noise=1.5)
-    found = compare({"a": np.arange(25), "again": np.arange(25)[::-1]}, vectors, labels, seeds=2)
+    found = compare_arrays({"a": np.arange(25), "again": np.arange(25)[::-1]}, vectors, labels, seeds=2)
     assert found.overlap_share.tolist() == [[1, 1], [1, 1]]
     for values in (found.accuracy, found.accuracy_random, found.coverage, found.imbalance, found.near_duplicates):
         assert np.array_equal(values[0], values[1])
@@ -144,8 +146,8 @@ def test_the_order_of_the_samples_does_not_matter():
     other = np.random.default_rng(3).permutation(80)
     place = np.argsort(other)
     sets = {"a": np.arange(20), "b": np.arange(30, 60)}
-    one = compare(sets, vectors, labels, ids=ids, seeds=2, seed=4)
-    two = compare(
+    one = compare_arrays(sets, vectors, labels, ids=ids, seeds=2, seed=4)
+    two = compare_arrays(
         {k: place[v] for k, v in sets.items()}, vectors[other], labels[other], ids=ids[other], seeds=2, seed=4
     )
     assert np.allclose(one.coverage_random, two.coverage_random, atol=1e-6)
@@ -156,8 +158,8 @@ def test_the_order_of_the_samples_does_not_matter():
 
 def test_a_coreset_of_one_sample():
     vectors, labels = blobs(20, clusters=2)
-    held_out = split(np.arange(20), 0, 0).held_out[:1]
-    found = compare({"one": held_out, "ten": np.arange(10)}, vectors, labels, seeds=8)
+    held_out = Repeat(Order(20), 0, 0).held_out[:1]
+    found = compare_arrays({"one": held_out, "ten": np.arange(10)}, vectors, labels, seeds=8)
     lost = np.isnan(found.accuracy[0])  # the splits that hold this very sample out, the first one among them
     assert 0 < lost.sum() < 8 and np.array_equal(lost, np.isnan(found.accuracy_random[0]))
     stored = json.loads(json.dumps(found.to_dict()))
@@ -168,7 +170,7 @@ def test_a_coreset_of_one_sample():
 
 def test_the_stored_form_is_plain_and_complete():
     vectors, labels = blobs(50)
-    found = compare({"a": np.arange(10), "b": np.arange(5, 15)}, vectors, labels, seeds=2)
+    found = compare_arrays({"a": np.arange(10), "b": np.arange(5, 15)}, vectors, labels, seeds=2)
     stored = json.loads(json.dumps(found.to_dict()))
     assert stored["sizes"] == [10, 10] and stored["size_of_pool"] == 50
     assert stored["coverage_random_mean"][0] == pytest.approx(found.coverage_random[0].mean(axis=0).tolist())
@@ -184,13 +186,13 @@ def test_cancelled_in_the_middle():
             raise Cancelled()
 
     with pytest.raises(Cancelled):
-        compare({"a": np.arange(10), "b": np.arange(5, 15)}, vectors, labels, seeds=2, progress=stop)
+        compare_arrays({"a": np.arange(10), "b": np.arange(5, 15)}, vectors, labels, seeds=2, progress=stop)
 
 
 def test_progress_is_monotone_and_ends_at_one():
     vectors, labels = blobs()
     seen = []
-    compare(
+    compare_arrays(
         {"a": np.arange(10), "b": np.arange(5, 35)},
         vectors,
         labels,
@@ -215,7 +217,7 @@ def test_progress_is_monotone_and_ends_at_one():
 def test_refused_selections(selections, words):
     vectors, labels = blobs()
     with pytest.raises(InvalidInput, match=words) as error:
-        compare(selections, vectors, labels)
+        compare_arrays(selections, vectors, labels)
     assert error.value.field == "members"
 
 
@@ -223,27 +225,27 @@ def test_refused_pools():
     vectors, labels = blobs()
     sets = {"a": [1], "b": [2]}
     with pytest.raises(InvalidInput, match="at least 20 samples, there are 19"):
-        compare(sets, vectors[:19], labels[:19])
+        compare_arrays(sets, vectors[:19], labels[:19])
     with pytest.raises(InvalidInput, match="two clusters at least"):
-        compare(sets, vectors, np.zeros(80, dtype=int))
+        compare_arrays(sets, vectors, np.zeros(80, dtype=int))
     with pytest.raises(InvalidInput, match="79 embeddings and 80 pseudo-labels"):
-        compare(sets, vectors[1:], labels)
+        compare_arrays(sets, vectors[1:], labels)
     with pytest.raises(InvalidInput, match="whole number from 1, not 0"):
-        compare(sets, vectors, labels, seeds=0)
+        compare_arrays(sets, vectors, labels, seeds=0)
 
 
 def test_by_a_pool():
     vectors, labels = blobs()
     pool = Pool(np.arange(80), embeddings=vectors, pseudo_labels=labels)
-    found = evaluation.compare({"r": select("random", pool, 10), "mine": np.arange(5)}, pool, seeds=1)
+    found = compare({"r": select("random", pool, 10), "mine": np.arange(5)}, pool, seeds=1)
     assert found.sizes.tolist() == [10, 5]
     with pytest.raises(InvalidInput, match="needs pseudo_labels; the operator compute_pseudo_labels"):
-        evaluation.compare({"a": [1], "b": [2]}, Pool(np.arange(80), embeddings=vectors))
+        compare({"a": [1], "b": [2]}, Pool(np.arange(80), embeddings=vectors))
 
 
 def test_rows_and_csv():
     vectors, labels = blobs()
-    found = compare({"a": np.arange(10), "b, c": np.arange(5, 25)}, vectors, labels, seeds=2)
+    found = compare_arrays({"a": np.arange(10), "b, c": np.arange(5, 25)}, vectors, labels, seeds=2)
     first, second = coreset_rows(json.loads(json.dumps(found.to_dict())))
     assert (first["coreset"], first["images"], first["pool"]) == ("a", 10, 80)
     assert (first["shared_with b, c"], second["shared_with a"], second["shared_by_chance"]) == (0.5, 0.25, 0.25)

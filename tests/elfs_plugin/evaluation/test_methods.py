@@ -3,19 +3,20 @@ import json
 import numpy as np
 import pytest
 
-from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.evaluation import audit as evaluation
 from elfs_plugin.evaluation import methods as method_comparison
-from elfs_plugin.evaluation.methods import compare_methods, probe_accuracies, sentences
+from elfs_plugin.evaluation.methods import compare_methods, sentences
+from elfs_plugin.evaluation.probe import probe_accuracies
 from elfs_plugin.evaluation.tables import method_rows, to_csv
+from tests.few_steps import candidate_steps
 
 QUICK = ["elfs", "k_center", "ccs"]
 
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
-    monkeypatch.setattr(beta_search, "FAST_STEPS", 30)
+    candidate_steps(30, replace=monkeypatch.setattr)
 
 
 def blobs(n=80, clusters=4, seed=0, noise=0.2):
@@ -28,7 +29,7 @@ def blobs(n=80, clusters=4, seed=0, noise=0.2):
 def compared():
     vectors, labels = blobs(noise=1.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beta_search, "FAST_STEPS", 30)
+        candidate_steps(30, replace=patch.setattr)
         return compare_methods(vectors, labels, [0.1, 20, 8], methods=QUICK, seeds=3)
 
 

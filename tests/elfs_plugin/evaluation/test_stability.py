@@ -7,8 +7,8 @@ import pytest
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.evaluation import stability as module
 from elfs_plugin.evaluation.stability import stability
+from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.dynamics import Dynamics
-from elfs_plugin.proxy.train import ProxyConfig
 from elfs_plugin.pruning.zones import double_end
 
 QUICK = ProxyConfig.mlp(epochs=2, members=3, left_out=1, hidden=8)

@@ -1,12 +1,12 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from elfs_plugin.errors import InvalidInput
+from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.dynamics import HARD_WHEN
-from elfs_plugin.proxy.train import ProxyConfig, default_config, fit, train_proxy
+from elfs_plugin.proxy.networks import SideBySide
+from elfs_plugin.proxy.train import default_config, fit, train_proxy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,14 +28,6 @@ def tinted_images(labels, size=16, seed=0):
     images = np.random.default_rng(seed).integers(0, 60, (len(labels), 3, size, size), dtype=np.uint8)
     images[:, 0] += (150 * np.asarray(labels)).astype(np.uint8)[:, None, None]
     return images
-
-
-def test_mlp_learns_blobs():
-    vectors, labels = blobs()
-    model = fit(vectors, labels, config=MLP, device="cpu")
-    assert (model.predict(vectors) == labels).all()
-    fresh, fresh_labels = blobs(30, seed=1)
-    assert (model.predict(fresh) == fresh_labels).all()
 
 
 def test_dynamics_have_one_score_per_sample():
@@ -73,10 +65,10 @@ def test_same_seed_same_dynamics_whatever_the_global_seed():
 
 
 def test_every_sample_is_seen_once_per_epoch():
-    vectors, labels = blobs(50)
+    images, labels = random_images(50, 8), np.arange(50) % 3
     seen = []
-    config = ProxyConfig.mlp(epochs=3, batch_size=16)
-    fit(vectors, labels, config=config, device="cpu", on_batch=lambda i, logits, y: seen.append((i.tolist(), y)))
+    config = ProxyConfig.timm("test_resnet", image_size=8, epochs=3, batch_size=16)
+    fit(images, labels, config=config, device="cpu", on_batch=lambda i, logits, y: seen.append((i.tolist(), y)))
     assert [len(i) for i, _ in seen] == [16, 16, 16, 2] * 3
     for epoch in range(3):
         batches = seen[4 * epoch : 4 * epoch + 4]
@@ -85,11 +77,11 @@ def test_every_sample_is_seen_once_per_epoch():
 
 
 def test_steps_replace_epochs():
-    vectors, labels = blobs(50)
+    images, labels = random_images(50, 8), np.arange(50) % 3
     calls, reports = [], []
-    config = ProxyConfig.mlp(steps=5, batch_size=16)
+    config = ProxyConfig.timm("test_resnet", image_size=8, steps=5, batch_size=16)
     fit(
-        vectors,
+        images,
         labels,
         config=config,
         device="cpu",
@@ -114,9 +106,9 @@ def test_a_constant_dimension_is_harmless():
 
 
 def test_more_classes_than_labels_seen():
-    vectors, labels = blobs(30)
-    widths = []
-    fit(vectors, labels, num_classes=5, config=MLP, device="cpu", on_batch=lambda i, z, y: widths.append(z.shape[1]))
+    images, labels = random_images(30, 8), np.arange(30) % 3
+    widths, config = [], ProxyConfig.timm("test_resnet", image_size=8, epochs=1)
+    fit(images, labels, num_classes=5, config=config, device="cpu", on_batch=lambda i, z, y: widths.append(z.shape[1]))
     assert set(widths) == {5}
 
 
@@ -193,41 +185,16 @@ def test_the_inputs_decide_the_form():
     assert default_config(random_images(2)) == ProxyConfig.resnet18()
 
 
-def test_the_papers_schedules():
-    paper = ProxyConfig.resnet18()
-    assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.weight_decay) == (200, 256, 0.1, 5e-4)
-    assert ProxyConfig(**paper.to_dict()) == paper
-    assert ProxyConfig.resnet18_fast() == replace(paper, epochs=30)
-    imagenet = ProxyConfig.timm()
-    assert (imagenet.model, imagenet.epochs, imagenet.image_size, imagenet.weights) == ("resnet34", 60, 224, None)
-    assert not ProxyConfig.mlp().on_images and paper.on_images and imagenet.on_images
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: ProxyConfig.mlp(epochs=0), "epochs must be 1 or more, not 0"),
-        (lambda: ProxyConfig.mlp(steps=0), "steps must be 1 or more"),
-        (lambda: ProxyConfig.resnet18(batch_size=1), "batches of two"),
-        (lambda: ProxyConfig.resnet18(kind="vgg"), "Unknown kind of proxy 'vgg'"),
-        (lambda: ProxyConfig.resnet18(model="resnet34"), "belong to proxies of the kind 'timm'"),
-        (lambda: ProxyConfig.resnet18(weights="a.pt"), "belong to proxies of the kind 'timm'"),
-        (lambda: ProxyConfig.resnet18(precision="half"), "'auto' or 'float32'"),
-    ],
-)
-def test_impossible_settings(make, message):
-    with pytest.raises(InvalidInput, match=message):
-        make()
-
-
 def test_wrong_inputs():
     vectors, labels = blobs(10)
     with pytest.raises(InvalidInput, match="as many labels as inputs; there are 10 and 9"):
         train_proxy(vectors[:9], labels, config=MLP)
     with pytest.raises(InvalidInput, match="there are 0 and 0"):
-        fit(vectors[:0], labels[:0], config=MLP)
+        fit(random_images(0), labels[:0])
     with pytest.raises(InvalidInput, match=r"takes an \(N, D\) matrix"):
-        fit(random_images(10), labels, config=MLP)
+        train_proxy(random_images(10), labels, config=MLP)
+    with pytest.raises(InvalidInput, match="'mlp' learns from embeddings, and not from images"):
+        fit(vectors, labels, config=MLP)
     for images in (random_images(10).astype(np.float32), random_images(10)[:, :1], vectors):
         with pytest.raises(InvalidInput, match=r"takes \(N, 3, S, S\) uint8 images, not shape .* of (float32|uint8)"):
             fit(images, labels, config=ProxyConfig.resnet18(epochs=1))
@@ -253,18 +220,24 @@ def test_wrong_labels(labels, num_classes, message):
         train_proxy(np.eye(4), labels, num_classes=num_classes, config=MLP)
 
 
-def test_predictions_in_small_blocks_and_of_nothing():
-    vectors, labels = blobs(50)
-    model = fit(vectors, labels, config=MLP, device="cpu")
-    assert (model.predict(vectors, rows=7) == model.predict(vectors)).all()
-    assert model.predict(vectors[:0]).shape == (0,)
+@pytest.fixture(scope="module")
+def classifier():
+    """A network that has learnt tinted images, and the images."""
+    labels = np.arange(50) % 2
+    images, config = tinted_images(labels, 8), ProxyConfig.resnet8(members=2, steps=20, batch_size=16)
+    return fit(images, labels, config=config, device="cpu"), images
 
 
-def test_prediction_halves_its_blocks_when_memory_is_full(monkeypatch):
-    vectors, labels = blobs(50)
-    model = fit(vectors, labels, config=MLP, device="cpu")
-    expected, sizes = model.predict(vectors), []
-    forward = torch.nn.Sequential.forward
+def test_predictions_in_small_blocks_and_of_nothing(classifier):
+    model, images = classifier
+    assert (model.predict(images, rows=7) == model.predict(images)).all()
+    assert model.predict(images[:0]).shape == (0,)
+
+
+def test_prediction_halves_its_blocks_when_memory_is_full(classifier, monkeypatch):
+    model, images = classifier
+    expected, sizes = model.predict(images), []
+    forward = SideBySide.forward
 
     def limited(self, x):
         sizes.append(len(x))
@@ -272,6 +245,6 @@ def test_prediction_halves_its_blocks_when_memory_is_full(monkeypatch):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return forward(self, x)
 
-    monkeypatch.setattr(torch.nn.Sequential, "forward", limited)
-    assert (model.predict(vectors, rows=50) == expected).all()
+    monkeypatch.setattr(SideBySide, "forward", limited)
+    assert (model.predict(images, rows=50) == expected).all()
     assert sizes == [50, 25, 12, 12, 12, 12, 2]

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.proxy.mlp import EnsembleConfig
+from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.warm_up import train_outputs, with_outputs
 from elfs_plugin.selectors import Pool, select
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CONFIG = EnsembleConfig(epochs=6, batch_size=32, hidden=16, learning_rate=0.1)
+CONFIG = ProxyConfig.mlp(epochs=6, batch_size=32, hidden=16, learning_rate=0.1)
 
 
 def blobs(n=301, seed=0):

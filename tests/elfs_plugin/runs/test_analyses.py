@@ -9,7 +9,6 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from elfs_plugin import runs
 from elfs_plugin.errors import Busy, Cancelled, InvalidInput, NameTaken
-from elfs_plugin.evaluation import audit as evaluation
 from elfs_plugin.evaluation import budget_curve as curves
 from elfs_plugin.runs import coresets as members
 from elfs_plugin.runs import jobs, record, staleness
@@ -20,7 +19,6 @@ from elfs_plugin.runs.arrays import kept_graph, read_pool
 def short_probes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "STEPS", 20)
-        patch.setattr(evaluation, "AUDIT_STEPS", 20)
         yield
 
 

@@ -11,11 +11,11 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from elfs_plugin import runs, stages
-from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.encoders import decoded
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
 from elfs_plugin.runs import carry, export, fields, jobs, journal, record, session, views
 from elfs_plugin.runs import vectors as vectors_of_runs
+from tests.few_steps import candidate_steps
 
 FIELDS = (
     "elfs.pseudo_label.label",
@@ -217,7 +217,7 @@ def test_the_resnet_proxy_excludes_files_that_have_gone(dataset, vectors, tmp_pa
 
 
 def test_the_search_on_images_leaves_out_files_that_have_gone(dataset, vectors, tmp_path, monkeypatch):
-    monkeypatch.setattr(beta_search, "IMAGE_STEPS", 2)
+    candidate_steps(2, "resnet8", replace=monkeypatch.setattr)
     first, gone = a_copied_image(dataset, tmp_path)
     runs.compute_pseudo_labels(dataset, num_clusters=5, embeddings_field="clip")
     runs.compute_scores(dataset, proxy="mlp")
@@ -236,7 +236,7 @@ def test_an_unknown_proxy_for_the_search_is_refused(finished):
 
 
 def test_the_search_follows_the_proxy_of_the_scores(dataset, vectors, monkeypatch):
-    monkeypatch.setattr(beta_search, "IMAGE_STEPS", 2)
+    candidate_steps(2, "resnet8", replace=monkeypatch.setattr)
     loaded, load = [], decoded.load_pixels
 
     def counted(paths, *rest, **options):
@@ -345,7 +345,7 @@ def test_bad_vectors_are_excluded_and_counted(dataset, vectors):
         ({"beta": float("nan")}, "beta", "it is nan"),
         ({"score": "luck"}, "score", "aum, forgetting, el2n"),
         ({"preset": "slow"}, "preset", "auto, quick, published"),
-        ({"proxy": "vgg"}, "proxy", "'auto', 'mlp', 'resnet8' or 'resnet18'"),
+        ({"proxy": "vgg"}, "proxy", "Use 'auto', 'mlp', 'resnet8', 'resnet18'"),
         ({"key": "not a key"}, "key", "cannot be a run key"),
         ({"embeddings_field": "not a field"}, "embeddings_field", "cannot be a field name"),
         ({"encoder": None}, "embeddings_field", "Name the vector field"),
