@@ -38,7 +38,7 @@ def seconds_per_step(data, graph, clusters, steps):
     training = Training(student, standardised, torch.from_numpy(graph.indices), config, batch, per_epoch, steps + 2, 0)
 
     def step():
-        training._advance()
+        training.advance()
         training.step += 1
 
     with reuse_heap(device):

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from elfs_plugin.devices import autocast, generator
-from elfs_plugin.errors import Cancelled, ElfsError
-from elfs_plugin.proxy.networks import Images, compiled, initialise, resnet18, seeded_construction
+from elfs_plugin.proxy.image_source import Images
+from elfs_plugin.proxy.networks import initialise, resnet18, seeded_construction, through_torch_compile
 from elfs_plugin.proxy.training import kernels
 from elfs_plugin.training_checkpoint import TrainingCheckpoint, training_fingerprint
+from elfs_plugin.training_loop import TrainingLoop, set_rate
 
 GREY = (0.299, 0.587, 0.114)
 """Luminance of red, green and blue (ITU-R BT.601)."""
@@ -122,7 +123,7 @@ def contrastive_loss(projections, temperature):
 
 
 def _networks(size, config, seed):
-    encoder = resnet18(2, size, seed)
+    encoder, _ = resnet18(2, size, seed)
     width = encoder.fc.in_features
     encoder.fc = nn.Identity()
     with seeded_construction(seed):
@@ -132,67 +133,78 @@ def _networks(size, config, seed):
     return encoder, initialise(projector, seed + 1)
 
 
+class _Learning(TrainingLoop):
+    """Encoder, projector, their optimiser and the position of one training."""
+
+    def __init__(self, images, config, seed, device):
+        self.device, self._config = device, config
+        self._source = Images(images, device)
+        self.encoder, projector = _networks(images.shape[2:], config, seed)
+        self._model = nn.Sequential(self.encoder, projector).to(device, memory_format=torch.channels_last).train()
+        self._n = len(images)
+        self._batch = min(config.batch_size, self._n)
+        per_epoch = max(1, self._n // self._batch)
+        self.total = config.epochs * per_epoch
+        self.every = 1 if device.type == "cpu" else 50
+        self._rate = config.learning_rate * self._batch / 128
+        self._warmup = max(1, min(config.warmup_epochs * per_epoch, self.total // 10))
+        self._optimizer = torch.optim.SGD(
+            self._model.parameters(), lr=self._rate, momentum=0.9, weight_decay=config.weight_decay
+        )
+        self._rng = generator(seed + 2, device)
+        self._network = through_torch_compile(self._model, device, config.compile, self.total)
+        self._loss = None
+
+    def advance(self):
+        cosine = (1 + math.cos(math.pi * self.step / self.total)) / 2
+        set_rate(self._optimizer, self._rate * min((self.step + 1) / self._warmup, cosine))
+        # Independent draws of batches, so that a step depends on the generator alone.
+        rows = torch.randperm(self._n, generator=self._rng, device=self.device)[: self._batch]
+        pixels = self._source.pixels(rows)
+        views = self._source.normalise(torch.cat([augment(pixels, self._rng, self._config) for _ in range(2)]))
+        with kernels(self.device, deterministic=False):
+            with autocast(self.device):
+                projections = self._network(views)
+            loss = contrastive_loss(projections, self._config.temperature)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def looked(self, losses):
+        self._loss = float(losses[-1])
+
+    def detail(self):
+        loss = "" if self._loss is None else f", loss {self._loss:.3f}"
+        return f"encoder: {super().detail()}{loss}"
+
+    def failure(self, step):
+        return f"The encoder's loss is not finite at step {step:,}; use a lower learning rate."
+
+    def state(self):
+        return {
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "rng": self._rng.get_state(),
+        }
+
+    def restore(self, state):
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rng.set_state(state["rng"].cpu())
+
+
 def train_encoder(images, *, config, seed, device, checkpoint, progress):
     """Trains the encoder on (N, 3, S, S) uint8 images and returns it, in evaluation mode.
 
     Resumes from ``checkpoint`` at the step where :class:`~elfs_plugin.errors.Cancelled` or a timed write left it; the
     file stays, so that a finished training is loaded from it.
     """
-    source = Images(images, device)
-    encoder, projector = _networks(images.shape[2:], config, seed)
-    model = nn.Sequential(encoder, projector).to(device, memory_format=torch.channels_last).train()
-    n = len(images)
-    batch = min(config.batch_size, n)
-    per_epoch = max(1, n // batch)
-    total = config.epochs * per_epoch
-    rate = config.learning_rate * batch / 128
-    warmup = max(1, min(config.warmup_epochs * per_epoch, total // 10))
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=config.weight_decay)
-    rng = generator(seed + 2, device)
-    key = training_fingerprint(images, config.recipe(), seed)
-    kept = TrainingCheckpoint(checkpoint, key)
-
-    def state():
-        return {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng.get_state()}
-
-    step = 0
-    saved = kept.load(device)
-    if saved is not None:
-        step = saved["step"]
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        rng.set_state(saved["rng"].cpu())
-    network = compiled(model, device, config.compile, total - step)
-    every = 1 if device.type == "cpu" else 50
-    while step < total:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min((step + 1) / warmup, (1 + math.cos(math.pi * step / total)) / 2)
-        # Independent draws of batches, so that a step depends on the generator alone.
-        pixels = source.pixels(torch.randperm(n, generator=rng, device=device)[:batch])
-        views = source.normalise(torch.cat([augment(pixels, rng, config) for _ in range(2)]))
-        with kernels(device, deterministic=False):
-            with autocast(device):
-                projections = network(views)
-            loss = contrastive_loss(projections, config.temperature)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        optimizer.step()
-        step += 1
-        if step % every and step < total:
-            continue
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ElfsError(f"The encoder's loss is not finite at step {step:,}; use a lower learning rate.")
-        try:
-            progress(step / total, f"encoder: step {step:,} of {total:,}, loss {value:.3f}")
-        except Cancelled:
-            kept.save(state())
-            raise
-        if kept.due:
-            kept.save(state())
-    if saved is None or saved["step"] < total:
-        kept.save(state())
-    return encoder.eval()
+    kept = TrainingCheckpoint(checkpoint, training_fingerprint(images, config.recipe(), seed))
+    learning = _Learning(images, config, seed, device)
+    learning.run(kept, progress)
+    learning.save(kept)
+    return learning.encoder.eval()
 
 
 @torch.no_grad()

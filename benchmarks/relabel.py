@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from elfs_plugin.devices import generator, one_thread, resolve_device
-from elfs_plugin.errors import ElfsError, InvalidInput
+from elfs_plugin.errors import InvalidInput
 from elfs_plugin.progress import silent
 from elfs_plugin.proxy.mlp import Networks, Standardised
 from elfs_plugin.seeds import Stream, derived
+from elfs_plugin.training_checkpoint import TrainingCheckpoint
+from elfs_plugin.training_loop import TrainingLoop
 
 _EPSILON = 1e-4
 _START = 1e-8
@@ -91,42 +93,58 @@ def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed
     if len(rows) == 0 or num_classes < 2 or given.min() < 0 or given.max() >= num_classes:
         raise InvalidInput(f"A re-labelling learner needs samples with labels from 0 to {num_classes - 1}.")
     data = Standardised(embeddings, device)
-    network = Networks(data.dimensions, config.hidden, num_classes, [derived(seed, Stream.NETWORK)], device)
-    rng = generator(derived(seed, Stream.RELABEL))
-    b, size = len(rows), min(config.batch_size, len(rows))
-    u = (torch.randn(b, 1, generator=rng) * _START).to(device).requires_grad_()
-    v = (torch.randn(b, num_classes, generator=rng) * _START).to(device).requires_grad_()
-    taken = torch.as_tensor(rows, device=device)
-    targets = F.one_hot(torch.as_tensor(given.astype(np.int64), device=device), num_classes).float()
-    own = [{"params": [u], "lr": config.rate_u}, {"params": [v], "lr": config.rate_v}]
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=config.learning_rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
-    )
-    noise = torch.optim.SGD(own, lr=config.rate_u)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    order = torch.empty(0, dtype=torch.long)
     with one_thread(device):
-        for step in range(config.steps):
-            if len(order) < size:
-                order = torch.randperm(b, generator=rng)
-            batch, order = order[:size].to(device), order[size:]
-            view = data.take(taken[batch])
-            logits = network(view)[0]
-            loss = sop_loss(logits, targets[batch], u[batch], v[batch], config)
-            if config.over_parameterised and config.consistency:
-                other = view + config.view_noise * torch.randn(view.shape, generator=rng).to(view)
-                loss = loss + config.consistency * consistency_loss(logits, network(other)[0])
-            if not torch.isfinite(loss):
-                raise ElfsError(f"The re-labelling learner failed at step {step + 1:,}: lower its learning rates.")
-            optimizer.zero_grad(set_to_none=True)
-            noise.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if config.over_parameterised:
-                noise.step()
-            schedule.step()
-            progress((step + 1) / config.steps, f"step {step + 1:,} of {config.steps:,}")
-        return Relabeller(network, data, rows)
+        learning = _Learning(data, rows, given, num_classes, config, seed)
+        learning.run(TrainingCheckpoint(None, None), progress)
+        return Relabeller(learning.network, data, rows)
+
+
+class _Learning(TrainingLoop):
+    """The network, the parameters u and v of every sample, and their optimisers."""
+
+    def __init__(self, data, rows, given, num_classes, config, seed):
+        device, b = data.device, len(rows)
+        self.device, self.total = device, config.steps
+        self.network = Networks(data.dimensions, config.hidden, num_classes, [derived(seed, Stream.NETWORK)], device)
+        self._data, self._config, self._rng = data, config, generator(derived(seed, Stream.RELABEL))
+        self._u = (torch.randn(b, 1, generator=self._rng) * _START).to(device).requires_grad_()
+        self._v = (torch.randn(b, num_classes, generator=self._rng) * _START).to(device).requires_grad_()
+        self._rows = torch.as_tensor(rows, device=device)
+        self._targets = F.one_hot(torch.as_tensor(given.astype(np.int64), device=device), num_classes).float()
+        own = [{"params": [self._u], "lr": config.rate_u}, {"params": [self._v], "lr": config.rate_v}]
+        self._optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=config.learning_rate,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=config.weight_decay,
+        )
+        self._noise = torch.optim.SGD(own, lr=config.rate_u)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, config.steps)
+        self._size, self._order = min(config.batch_size, b), torch.empty(0, dtype=torch.long)
+
+    def advance(self):
+        config = self._config
+        if len(self._order) < self._size:
+            self._order = torch.randperm(len(self._rows), generator=self._rng)
+        batch, self._order = self._order[: self._size].to(self.device), self._order[self._size :]
+        view = self._data.take(self._rows[batch])
+        logits = self.network(view)[0]
+        loss = sop_loss(logits, self._targets[batch], self._u[batch], self._v[batch], config)
+        if config.over_parameterised and config.consistency:
+            other = view + config.view_noise * torch.randn(view.shape, generator=self._rng).to(view)
+            loss = loss + config.consistency * consistency_loss(logits, self.network(other)[0])
+        self._optimizer.zero_grad(set_to_none=True)
+        self._noise.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimizer.step()
+        if config.over_parameterised:
+            self._noise.step()
+        self._schedule.step()
+        return loss.detach()
+
+    def failure(self, step):
+        return f"The re-labelling learner failed at step {step:,}: lower its learning rates."
 
 
 def sop_loss(logits, targets, u, v, config):

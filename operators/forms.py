@@ -277,12 +277,12 @@ def check_settings(params):
 
 
 def proxy_inputs(ctx, inputs):
+    from ..elfs_plugin.proxy.kinds import choices
+
     dropdown = types.DropdownView()
     dropdown.add_choice("auto", label="auto: ResNet-18 on a GPU, MLP on a CPU")
-    dropdown.add_choice("mlp", label="MLP on the embeddings: seconds")
-    dropdown.add_choice("resnet8", label="Small ResNets on the images: minutes, on a CPU too")
-    dropdown.add_choice("resnet18", label="ResNet-18 on the images, as in the paper: use a GPU")
-    dropdown.add_choice("resnet18_fast", label="ResNet-18 on the images, 30 epochs: use a GPU")
+    for name, label in choices().items():
+        dropdown.add_choice(name, label=label)
     prop = inputs.enum(
         "proxy",
         _with_timm(dropdown.values(), ctx.params.get("proxy")),
@@ -308,11 +308,12 @@ def proxy_inputs(ctx, inputs):
 
 def search_inputs(ctx, inputs, name="proxy"):
     """What a β search trains (the parameter ``name``), and how often."""
+    from ..elfs_plugin.proxy.kinds import learners
+
     proxies = types.DropdownView()
     proxies.add_choice("auto", label="auto: by what the scores were made from, embeddings or images")
-    proxies.add_choice("mlp", label="a model on these embeddings: seconds")
-    proxies.add_choice("resnet8", label="a network on the images, from scratch: minutes, on a CPU too")
-    proxies.add_choice("resnet18", label="the same, searched with ResNet-18 as in the paper: use a GPU")
+    for kind, label in learners().items():
+        proxies.add_choice(kind, label=label)
     prop = inputs.enum(
         name,
         _with_timm(proxies.values(), ctx.params.get(name)),
@@ -334,9 +335,9 @@ def _with_timm(choices, given):
 
 def _check_timm(prop, given):
     if str(given).startswith("timm:"):
-        from ..elfs_plugin.proxy.kinds import resolve_proxy
+        from ..elfs_plugin.proxy.kinds import check_proxy
 
-        check(prop, resolve_proxy, given)
+        check(prop, check_proxy, given)
 
 
 def repeats_input(ctx, inputs):

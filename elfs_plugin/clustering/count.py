@@ -147,15 +147,15 @@ def _gather(vectors, graph, candidates, seed, progress):
 def conclude(candidates, curves, reference, rows):
     """The :class:`ClusterCount` that (K,) ``candidates`` and their curves, ``{criterion: (K,)}``, amount to."""
     picks = choose(candidates, curves, reference)
-    found = sorted(pick for pick in picks.values() if pick > 1)
-    clear = 2 * len(found) > len(picks)
+    numbers = sorted(pick for pick in picks.values() if pick > 1)
+    clear = 2 * len(numbers) > len(picks)
     if clear:
-        suggested = found[len(found) // 2] if len(found) % 2 else round(math.sqrt(found[0] * found[-1]))
-        low, high = widened(found[0], found[-1], candidates[-1])
+        suggested = numbers[len(numbers) // 2] if len(numbers) % 2 else round(math.sqrt(numbers[0] * numbers[-1]))
+        low, high = widened(numbers[0], numbers[-1], candidates[-1])
     else:
         suggested = int(candidates[np.argmax(curves["modularity"])])
         low, high = int(candidates[0]), int(candidates[-1])
-    agree = clear and len(found) == len(picks) and near(found[0], found[-1])
+    agree = clear and len(numbers) == len(picks) and near(numbers[0], numbers[-1])
     return ClusterCount(
         suggested=suggested,
         low=low,

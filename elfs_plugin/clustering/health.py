@@ -71,7 +71,7 @@ def per_cluster(result, ids):
     ``agreement``, and ``id`` of the sample it is most certain of (ties by id)."""
     ids = np.asarray(ids)
     order = np.lexsort((ids, -result.confidence, result.labels))
-    found, first, sizes = np.unique(result.labels[order], return_index=True, return_counts=True)
+    clusters, first, sizes = np.unique(result.labels[order], return_index=True, return_counts=True)
     ends = np.append(first[1:], len(order))
     return [
         {
@@ -81,5 +81,5 @@ def per_cluster(result, ids):
             "agreement": float(result.agreement[order[start:end]].mean()),
             "id": str(ids[order[start]]),
         }
-        for cluster, start, end, size in zip(found, first, ends, sizes)
+        for cluster, start, end, size in zip(clusters, first, ends, sizes)
     ]

@@ -63,18 +63,18 @@ class BudgetCurve:
         best = int(mean.argmax())
         top = f"the best ({mean[best]:.1%} at {self.budgets[best]:,})"
         if at == len(self.budgets) - 1:
-            found = f"Every budget below {self.enough:,} images is clearly worse than {top}."
+            verdict = f"Every budget below {self.enough:,} images is clearly worse than {top}."
         else:
             share = self.enough / self.size_of_pool
-            found = f"{self.enough:,} images ({share:.1%}) are enough: {mean[at]:.1%}, not clearly worse than {top}."
-        return f"{found} Random needs {self.enough_random:,} by the same rule. {CAVEAT}"
+            verdict = f"{self.enough:,} images ({share:.1%}) are enough: {mean[at]:.1%}, not clearly worse than {top}."
+        return f"{verdict} Random needs {self.enough_random:,} by the same rule. {CAVEAT}"
 
     def to_dict(self):
-        found = {name: plain(value) for name, value in vars(self).items()}
+        result = {name: plain(value) for name, value in vars(self).items()}
         for name in ("coreset", "random"):
-            found[f"{name}_mean"] = getattr(self, name).mean(axis=1).tolist()
-            found[f"{name}_sd"] = getattr(self, name).std(axis=1).tolist()
-        return {**found, "enough": self.enough, "enough_random": self.enough_random, "sentence": self.sentence}
+            result[f"{name}_mean"] = getattr(self, name).mean(axis=1).tolist()
+            result[f"{name}_sd"] = getattr(self, name).std(axis=1).tolist()
+        return {**result, "enough": self.enough, "enough_random": self.enough_random, "sentence": self.sentence}
 
 
 def default_budgets(n, num_clusters):
@@ -132,8 +132,8 @@ def budget_curve(
         for count, b in zip(counts.tolist(), betas.tolist()):
             tasks += repeat.pair(coreset_of(train, scores, count / n, b, hard))
     config = config or replace(probe_config(), steps=STEPS)
-    found = accuracies(inputs, labels, tasks, order=order, config=config, device=device, progress=progress)
-    coreset, random = found.reshape(repeats, len(counts), 2).transpose(2, 1, 0)
+    reached = accuracies(inputs, labels, tasks, order=order, config=config, device=device, progress=progress)
+    coreset, random = reached.reshape(repeats, len(counts), 2).transpose(2, 1, 0)
     return BudgetCurve(n, counts, betas, coreset, random)
 
 

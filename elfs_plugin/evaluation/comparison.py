@@ -76,13 +76,13 @@ class Comparison:
 
     def to_dict(self):
         """Plain lists and numbers; NaN as None. Means and standard deviations (over the seeds) beside the values."""
-        found = {name: plain(value) for name, value in vars(self).items()}
+        result = {name: plain(value) for name, value in vars(self).items()}
         for name in ("coverage_random", "imbalance_random", "near_duplicates_random", "accuracy", "accuracy_random"):
             values = getattr(self, name)
-            found[f"{name}_mean"] = plain(_over_seeds(np.mean, values))
-            found[f"{name}_sd"] = plain(_over_seeds(np.std, values))
-        found["sentences"] = self.sentences
-        return found
+            result[f"{name}_mean"] = plain(_over_seeds(np.mean, values))
+            result[f"{name}_sd"] = plain(_over_seeds(np.std, values))
+        result["sentences"] = self.sentences
+        return result
 
 
 def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent):
@@ -229,9 +229,9 @@ def _coverage(chosen, drawn, embeddings, order, seed, progress):
     for size in sorted({len(rows) for rows in chosen}):
         place[size] = len(sets)
         sets.extend(d[:size] for d in drawn)
-    found, queries = coverage(sets, embeddings, order, seed, progress)
-    random = [found[place[len(rows)] : place[len(rows)] + len(drawn)] for rows in chosen]
-    return found[: len(chosen)], np.array(random), queries
+    distances, queries = coverage(sets, embeddings, order, seed, progress)
+    random = [distances[place[len(rows)] : place[len(rows)] + len(drawn)] for rows in chosen]
+    return distances[: len(chosen)], np.array(random), queries
 
 
 def coverage(sets, embeddings, order, seed, progress=silent):
@@ -249,12 +249,12 @@ def coverage(sets, embeddings, order, seed, progress=silent):
     if queries < n:
         asked = asked[np.sort(rng(seed, Stream.COVERAGE_ROWS).choice(n, queries, replace=False))]
     unit = normalize(np.asarray(embeddings)[asked])
-    found, done = [], 0
+    distances, done = [], 0
     for rows in sets:
         start, end = done / total, (done + len(rows)) / total
-        found.append(_distances(unit, normalize(np.asarray(embeddings)[rows]), part(progress, start, end)))
+        distances.append(_distances(unit, normalize(np.asarray(embeddings)[rows]), part(progress, start, end)))
         done += len(rows)
-    return np.array(found), queries
+    return np.array(distances), queries
 
 
 def _distances(queries, base, progress):

@@ -83,21 +83,21 @@ class MethodComparison:
 
     def to_dict(self):
         """Plain lists and numbers; NaN as None. Without the coresets themselves."""
-        found = {name: plain(value) for name, value in vars(self).items() if name != "chosen"}
+        result = {name: plain(value) for name, value in vars(self).items() if name != "chosen"}
         for name in ("accuracy", "coverage", "imbalance", "near_duplicates"):
             values = getattr(self, name).astype(np.float64)
-            found[f"{name}_mean"], found[f"{name}_sd"] = plain(values.mean(axis=2)), plain(values.std(axis=2))
+            result[f"{name}_mean"], result[f"{name}_sd"] = plain(values.mean(axis=2)), plain(values.std(axis=2))
         differences = self.difference()
-        found["difference_mean"], found["difference_sd"] = (
+        result["difference_mean"], result["difference_sd"] = (
             plain(differences.mean(axis=2)),
             plain(differences.std(axis=2)),
         )
-        found["verdicts"] = [
+        result["verdicts"] = [
             ["" if name == BASELINE or not np.isfinite(cell).all() else verdict(cell) for cell in row]
             for name, row in zip(self.methods, differences)
         ]
-        found["sentences"] = self.sentences
-        return found
+        result["sentences"] = self.sentences
+        return result
 
 
 def compare_methods(
@@ -170,24 +170,24 @@ def compare_methods(
     )
 
 
-def sentences(found, accuracy, what):
+def sentences(compared, accuracy, what):
     """One for each budget: which methods an accuracy (M, B, S) says are better and worse than Random."""
-    return [_sentence(found, accuracy, b, what) for b in range(len(found.budgets))]
+    return [_sentence(compared, accuracy, b, what) for b in range(len(compared.budgets))]
 
 
-def _sentence(found, accuracy, b, what):
-    differences = found.difference(accuracy)[:, b]
+def _sentence(compared, accuracy, b, what):
+    differences = compared.difference(accuracy)[:, b]
     order = np.argsort(-differences.mean(axis=1), kind="stable")
     groups = {"better than": [], "worse than": []}
     for m in order:
-        if found.methods[m] != BASELINE and np.isfinite(differences[m]).all():
+        if compared.methods[m] != BASELINE and np.isfinite(differences[m]).all():
             word = verdict(differences[m])
             if word in groups:
-                groups[word].append(f"{found.methods[m]} ({100 * differences[m].mean():+.1f})")
-    budget = found.budgets[b]
-    share = f"{budget:,} images ({budget / found.size_of_pool:.1%})"
-    if len(found.seeds) < 3:
-        return f"{share}: {len(found.seeds)} seed(s) are too few to say which method is better than Random."
+                groups[word].append(f"{compared.methods[m]} ({100 * differences[m].mean():+.1f})")
+    budget = compared.budgets[b]
+    share = f"{budget:,} images ({budget / compared.size_of_pool:.1%})"
+    if len(compared.seeds) < 3:
+        return f"{share}: {len(compared.seeds)} seed(s) are too few to say which method is better than Random."
     better, worse = ", ".join(groups["better than"]) or "none", ", ".join(groups["worse than"]) or "none"
     return f"{share}: on {what} better than Random, in points: {better}; worse: {worse}."
 
@@ -242,10 +242,10 @@ def _trained(pool, names, dynamics, seed, device, progress):
 def _choose(name, pool, counts, seed, device, betas, warnings, progress):
     """(coresets of all counts, ascending; seconds). ``betas`` (B,) and ``warnings`` are filled in."""
     start = time.perf_counter()
-    found = []
+    chosen = []
     if selectors.available()[name]["nested"]:
         largest = selectors.select(name, pool, counts[-1], seed=seed, progress=progress)
-        found = [largest.indices[:count] for count in counts]
+        chosen = [largest.indices[:count] for count in counts]
         if largest.warnings:
             warnings.setdefault(name, f"{name}: {' '.join(largest.warnings)}")
     else:
@@ -254,9 +254,9 @@ def _choose(name, pool, counts, seed, device, betas, warnings, progress):
             if name == "elfs":
                 betas[b] = _beta(pool, count, seed, device)
                 params = {} if np.isnan(betas[b]) else {"beta": float(betas[b])}
-            found.append(selectors.select(name, pool, count, seed=seed, **params).indices)
+            chosen.append(selectors.select(name, pool, count, seed=seed, **params).indices)
             progress((b + 1) / len(counts), name)
-    return found, time.perf_counter() - start
+    return chosen, time.perf_counter() - start
 
 
 def _beta(pool, count, seed, device):

@@ -86,8 +86,8 @@ def beside_random(sets, embeddings, labels, *, repeats, ids=None, seed=0, device
         repeat = Repeat(order, seed, number)
         for rows in sets:
             tasks += repeat.pair(rows)
-    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
-    own, random = found.reshape(repeats, len(sets), 2).transpose(2, 1, 0)
+    reached = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
+    own, random = reached.reshape(repeats, len(sets), 2).transpose(2, 1, 0)
     return own, random
 
 
@@ -99,8 +99,8 @@ def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="au
     tasks = [
         repeat.task(rows) for of_method in chosen for of_budget in of_method for repeat, rows in zip(repeats, of_budget)
     ]
-    found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
-    return found.reshape(len(chosen), len(chosen[0]), len(repeats))
+    reached = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
+    return reached.reshape(len(chosen), len(chosen[0]), len(repeats))
 
 
 def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto", progress=silent):
@@ -111,7 +111,7 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
         labels: (N,) int
         order: the :class:`~..order.Order` of the samples
     """
-    found = np.full(len(tasks), np.nan)
+    reached = np.full(len(tasks), np.nan)
     data = Standardised(inputs, resolve_device(device), None if order is None else order.rows)
     labels = np.asarray(labels)
     num_classes = int(labels.max()) + 1
@@ -131,16 +131,16 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
             [tasks[t].seed for t in some],
             part(progress, before / total, (before + own) / total),
         )
-        _test(trained, labels, tasks, some, found)
+        _test(trained, labels, tasks, some, reached)
     progress(1.0, f"{len(tasks):,} probes")
-    return found
+    return reached
 
 
-def _test(trained, labels, tasks, some, found):
+def _test(trained, labels, tasks, some, reached):
     by_split = {}
     for place, task in enumerate(some):
         by_split.setdefault(id(tasks[task].held_out), []).append(place)
     for places in by_split.values():
         held_out = tasks[some[places[0]]].held_out
         predicted = trained.predict(held_out, places)
-        found[some[places]] = (predicted == labels[held_out]).mean(axis=1)
+        reached[some[places]] = (predicted == labels[held_out]).mean(axis=1)

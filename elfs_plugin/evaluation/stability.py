@@ -66,11 +66,11 @@ class Stability:
 
     def to_dict(self):
         """Plain lists and numbers; ``chosen_by`` as ``chosen_by_counts`` (S + 1,), samples by number of seeds."""
-        found = {name: plain(value) for name, value in vars(self).items() if name != "chosen_by"}
+        result = {name: plain(value) for name, value in vars(self).items() if name != "chosen_by"}
         for name in ("chance", "overlap_mean", "overlap_sd", "correlation_mean", "always", "sentence"):
-            found[name] = plain(getattr(self, name))
-        found["chosen_by_counts"] = np.bincount(self.chosen_by, minlength=len(self.seeds) + 1).tolist()
-        return found
+            result[name] = plain(getattr(self, name))
+        result["chosen_by_counts"] = np.bincount(self.chosen_by, minlength=len(self.seeds) + 1).tolist()
+        return result
 
 
 def stability(
@@ -117,12 +117,12 @@ def stability(
     budget = resolve_budget(budget, n)
     resolve_beta(beta, budget, n)
     drawn = repeats(seed, seeds)
-    found = []
+    scores_by_seed = []
     for place, own in enumerate(drawn):
         if place == 0 and scores is not None:
-            found.append(np.asarray(scores, dtype=np.float64))
+            scores_by_seed.append(np.asarray(scores, dtype=np.float64))
             continue
-        here = part(progress, place / seeds, (place + 1) / seeds)
+        report = part(progress, place / seeds, (place + 1) / seeds)
         dynamics = train_proxy(
             inputs,
             labels,
@@ -130,15 +130,17 @@ def stability(
             config=config,
             seed=own,
             device=device,
-            progress=lambda f, detail="", here=here, place=place: here(f, f"seed {place + 1} of {seeds}: {detail}"),
+            progress=lambda f, detail="", report=report, place=place: report(
+                f, f"seed {place + 1} of {seeds}: {detail}"
+            ),
         )
-        found.append(getattr(dynamics, score))
+        scores_by_seed.append(getattr(dynamics, score))
     chosen = np.zeros((seeds, n), dtype=bool)
-    for row, values in zip(chosen, found):
+    for row, values in zip(chosen, scores_by_seed):
         row[double_end(values, budget, beta, hard=hard or HARD_WHEN[score], ids=ids).coreset] = True
     overlap = np.array([[(a & b).sum() for b in chosen] for a in chosen]) / budget
     progress(1.0, f"{seeds} coresets compared")
-    return Stability(drawn, budget, float(beta), score, overlap, _spearman(found), chosen.sum(axis=0))
+    return Stability(drawn, budget, float(beta), score, overlap, _spearman(scores_by_seed), chosen.sum(axis=0))
 
 
 def _spearman(scores):

@@ -6,45 +6,47 @@ import io
 from .. import csv_cells
 
 
-def coreset_rows(found):
+def coreset_rows(stored):
     """One dict for each coreset of a stored :class:`~.comparison.Comparison` (its ``to_dict``)."""
     rows = []
-    for at, name in enumerate(found["names"]):
-        row = {"coreset": name, "images": found["sizes"][at], "pool": found["size_of_pool"]}
+    for at, name in enumerate(stored["names"]):
+        row = {"coreset": name, "images": stored["sizes"][at], "pool": stored["size_of_pool"]}
         for key in ("accuracy", "accuracy_random"):
-            row[key], row[f"{key}_sd"] = found[f"{key}_mean"][at], found[f"{key}_sd"][at]
+            row[key], row[f"{key}_sd"] = stored[f"{key}_mean"][at], stored[f"{key}_sd"][at]
         for place, statistic in enumerate(("mean", "p95", "max")):
-            row[f"coverage_{statistic}"] = found["coverage"][at][place]
-            row[f"coverage_{statistic}_random"] = found["coverage_random_mean"][at][place]
+            row[f"coverage_{statistic}"] = stored["coverage"][at][place]
+            row[f"coverage_{statistic}_random"] = stored["coverage_random_mean"][at][place]
         for key in ("imbalance", "near_duplicates"):
-            row[key], row[f"{key}_random"] = found[key][at], found[f"{key}_random_mean"][at]
-        row["shared_by_chance"] = found["chance"][at]
-        row.update({f"shared_with {other}": share for other, share in zip(found["names"], found["overlap_share"][at])})
+            row[key], row[f"{key}_random"] = stored[key][at], stored[f"{key}_random_mean"][at]
+        row["shared_by_chance"] = stored["chance"][at]
+        row.update(
+            {f"shared_with {other}": share for other, share in zip(stored["names"], stored["overlap_share"][at])}
+        )
         rows.append(row)
     return rows
 
 
-def method_rows(found, **more):
+def method_rows(stored, **more):
     """One dict for each method and budget of a stored :class:`~.methods.MethodComparison`.
 
     Args:
         more: name -> (M, B, S) array of another accuracy in the same splits
     """
     rows = []
-    for b, budget in enumerate(found["budgets"]):
-        for m, method in enumerate(found["methods"]):
-            row = {"budget": budget, "method": method, "pool": found["size_of_pool"], "seeds": len(found["seeds"])}
-            row["accuracy"], row["accuracy_sd"] = found["accuracy_mean"][m][b], found["accuracy_sd"][m][b]
-            row["minus_random"], row["verdict"] = found["difference_mean"][m][b], found["verdicts"][m][b]
+    for b, budget in enumerate(stored["budgets"]):
+        for m, method in enumerate(stored["methods"]):
+            row = {"budget": budget, "method": method, "pool": stored["size_of_pool"], "seeds": len(stored["seeds"])}
+            row["accuracy"], row["accuracy_sd"] = stored["accuracy_mean"][m][b], stored["accuracy_sd"][m][b]
+            row["minus_random"], row["verdict"] = stored["difference_mean"][m][b], stored["verdicts"][m][b]
             for name, values in more.items():
-                random = values[found["methods"].index("random")]
+                random = values[stored["methods"].index("random")]
                 row[name], row[f"{name}_sd"] = float(values[m][b].mean()), float(values[m][b].std())
                 row[f"{name}_minus_random"] = float((values[m] - random)[b].mean())
             for key in ("coverage", "imbalance", "near_duplicates"):
-                row[key] = found[f"{key}_mean"][m][b]
-            row["overlap_of_seeds"] = found["overlap"][m][b]
-            row["overlap_by_chance"] = budget / found["size_of_pool"]
-            row["seconds_all_budgets"] = sum(found["seconds"][m]) / len(found["seconds"][m])
+                row[key] = stored[f"{key}_mean"][m][b]
+            row["overlap_of_seeds"] = stored["overlap"][m][b]
+            row["overlap_by_chance"] = budget / stored["size_of_pool"]
+            row["seconds_all_budgets"] = sum(stored["seconds"][m]) / len(stored["seconds"][m])
             rows.append(row)
     return rows
 

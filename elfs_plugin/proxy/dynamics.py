@@ -136,8 +136,8 @@ class Recorder:
         early = counted & (seen < DUAL_EPOCHS)
         window = self._window[rows]
         place = (seen % DUAL_WINDOW).long()[..., None]
-        here = window.gather(-1, place)[..., 0]
-        window.scatter_(-1, place, torch.where(early, own.to(window.dtype), here)[..., None])
+        before = window.gather(-1, place)[..., 0]
+        window.scatter_(-1, place, torch.where(early, own.to(window.dtype), before)[..., None])
         self._window[rows] = window
         full = early & (seen + 1 >= DUAL_WINDOW)
         self._dual[rows] += torch.where(full, _dual(window), 0.0)

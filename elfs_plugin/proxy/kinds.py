@@ -31,6 +31,7 @@ class Kind:
     Args:
         name: as users write it
         label: what it is, for forms
+        learner: what somebody will train on the coreset who searches β with it, for forms
         cost: what it takes, for forms
         settings: fields of :class:`~.config.ProxyConfig` that it begins with
         candidate: the fields in which a candidate of a β search differs. It is trained on one coreset, and for a number
@@ -41,11 +42,12 @@ class Kind:
             learns from embeddings, as :mod:`.mlp` trains it
         side_by_side: whether the ``members`` are trained side by side on the same images
         small: whether a CPU trains several at once, each on a thread of its own
-        variants: further names -> (label, cost, fields in which they differ)
+        variants: further names -> (label, fields in which they differ)
     """
 
     name: str
     label: str
+    learner: str
     cost: str
     settings: dict
     candidate: dict
@@ -80,16 +82,18 @@ KINDS = {
         # nearly every pseudo-label, which leaves the easy half of the AUMs in an arbitrary order.
         Kind(
             "mlp",
-            "MLP on the embeddings",
-            "seconds",
+            label="MLP on the embeddings",
+            learner="a model on these embeddings",
+            cost="seconds",
             settings={**_PAPER, "epochs": 10, "learning_rate": 0.02, "members": 16, "left_out": 12, "hidden": 128},
             candidate={"steps": 150, "hidden": 256},
         ),
         # Chosen because the mean of four ranks as ResNet-18 does; benchmarks/image_proxy.py measures how closely.
         Kind(
             "resnet8",
-            "Small ResNets on the images",
-            "minutes, on a CPU too",
+            label="Small ResNets on the images",
+            learner="a network on the images, from scratch",
+            cost="minutes, on a CPU too",
             settings={**_PAPER, "epochs": 10, "members": 4},
             candidate={"steps": 500, "members": 1},
             network="networks:resnet8",
@@ -99,18 +103,20 @@ KINDS = {
         # The paper's. Its 30 epochs are as many as DUAL (ICML 2025) takes: a seventh of the time.
         Kind(
             "resnet18",
-            "ResNet-18 on the images, as in the paper",
-            "use a GPU",
+            label="ResNet-18 on the images, as in the paper",
+            learner="the same, searched with ResNet-18 as in the paper",
+            cost="use a GPU",
             settings=_PAPER,
             candidate={"steps": 2000},
             network="networks:resnet18",
-            variants={"resnet18_fast": ("ResNet-18 on the images, 30 epochs", "use a GPU", {"epochs": 30})},
+            variants={"resnet18_fast": ("ResNet-18 on the images, 30 epochs", {"epochs": 30})},
         ),
         # Any model of timm. The default is the paper's for ImageNet: ResNet-34 for 60 epochs.
         Kind(
             "timm",
-            "a timm model on the images",
-            "use a GPU",
+            label="a timm model on the images",
+            learner="a timm model on the images",
+            cost="use a GPU",
             settings={**_PAPER, "epochs": 60, "model": "resnet34", "image_size": 224},
             candidate={"steps": 2000},
             network="networks:timm_network",
@@ -121,12 +127,17 @@ KINDS = {
 
 def choices():
     """{name: label} of the proxies that need no more than their name, for forms."""
-    found = {}
+    labels = {}
     for kind in KINDS.values():
         if kind.name != NAMED_MODEL:
-            found[kind.name] = f"{kind.label}: {kind.cost}"
-            found.update({name: f"{label}: {cost}" for name, (label, cost, _) in kind.variants.items()})
-    return found
+            labels[kind.name] = f"{kind.label}: {kind.cost}"
+            labels.update({name: f"{label}: {kind.cost}" for name, (label, _) in kind.variants.items()})
+    return labels
+
+
+def learners():
+    """{name: learner} of the kinds that need no more than their name, for forms of a β search."""
+    return {kind.name: f"{kind.learner}: {kind.cost}" for kind in KINDS.values() if kind.name != NAMED_MODEL}
 
 
 def settings_of(name):
@@ -140,7 +151,7 @@ def settings_of(name):
         if name == kind.name != NAMED_MODEL:
             return {**kind.settings, "kind": kind.name}
         if name in kind.variants:
-            return {**kind.settings, "kind": kind.name, **kind.variants[name][2]}
+            return {**kind.settings, "kind": kind.name, **kind.variants[name][1]}
     return None
 
 

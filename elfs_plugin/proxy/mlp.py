@@ -205,18 +205,18 @@ class Subsets:
     def predict(self, rows, which):
         """Classes of some rows by some of the networks: (R,) and (k,) indices -> (k, R) int64 array."""
         position = {k: (networks, at) for members, networks in self._groups for at, k in enumerate(members)}
-        found = np.empty((len(which), len(rows)), dtype=np.int64)
+        predicted = np.empty((len(which), len(rows)), dtype=np.int64)
         rows = torch.as_tensor(rows).long()
         for networks in dict.fromkeys(position[k][0] for k in which):
-            here = [(line, position[k][1]) for line, k in enumerate(which) if position[k][0] is networks]
-            lines, members = (list(values) for values in zip(*here))
+            asked = [(line, position[k][1]) for line, k in enumerate(which) if position[k][0] is networks]
+            lines, members = (list(values) for values in zip(*asked))
             chosen = _chosen(networks, members)
             start = 0
             for block in rows.to(self._data.device).split(max(1, SCORED_ROWS * 8 // len(members))):
                 classes = chosen(self._data.take(block)).argmax(dim=-1)
-                found[lines, start : start + len(block)] = classes.cpu().numpy()
+                predicted[lines, start : start + len(block)] = classes.cpu().numpy()
                 start += len(block)
-        return found
+        return predicted
 
 
 def _chosen(networks, members):

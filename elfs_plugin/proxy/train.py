@@ -167,7 +167,7 @@ class Classifier:
         """(N,) int64 classes of (N, 3, S, S) images, ``rows`` at once."""
         source = self._source.like(inputs)
         rows = rows or source.predict_rows
-        found, start = [], 0
+        classes, start = [], 0
         while start < len(inputs):
             block = torch.arange(start, min(start + rows, len(inputs)))
             try:
@@ -175,11 +175,11 @@ class Classifier:
                     logits = self._model(source.batch(block))
                 if logits.ndim == 3:  # networks side by side answer together
                     logits = logits.float().softmax(dim=2).mean(dim=1)
-                found.append(logits.argmax(dim=1))
+                classes.append(logits.argmax(dim=1))
             except OUT_OF_MEMORY:
                 if rows == 1:
                     raise
                 rows = max(1, rows // 2)
                 continue
             start += len(block)
-        return torch.cat(found).cpu().numpy() if found else np.empty(0, dtype=np.int64)
+        return torch.cat(classes).cpu().numpy() if classes else np.empty(0, dtype=np.int64)

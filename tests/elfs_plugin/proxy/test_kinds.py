@@ -7,7 +7,7 @@ import pytest
 from elfs_plugin.errors import InvalidInput, MissingModel
 from elfs_plugin.proxy import kinds
 from elfs_plugin.proxy.config import ProxyConfig
-from elfs_plugin.proxy.kinds import KINDS, Kind, check_proxy, choices, settings_of
+from elfs_plugin.proxy.kinds import KINDS, Kind, check_proxy, choices, learners, settings_of
 
 
 def test_every_name_makes_a_configuration_of_its_kind():
@@ -22,6 +22,8 @@ def test_every_name_makes_a_configuration_of_its_kind():
 def test_labels_say_what_it_is_and_what_it_takes():
     assert choices()["mlp"] == "MLP on the embeddings: seconds"
     assert choices()["resnet18_fast"] == "ResNet-18 on the images, 30 epochs: use a GPU"
+    assert learners()["resnet8"] == "a network on the images, from scratch: minutes, on a CPU too"
+    assert list(learners()) == ["mlp", "resnet8", "resnet18"]
 
 
 @pytest.mark.parametrize("name", ["timm:", "timm", "resnet34", "MLP", "", None, 18, ["mlp"]])
@@ -69,4 +71,4 @@ def test_a_row_is_all_that_a_kind_needs(monkeypatch):
 
 
 def test_a_kind_without_a_network_learns_from_embeddings():
-    assert not Kind("plain", "", "", settings={}, candidate={}).on_images
+    assert not Kind("plain", "", "", "", settings={}, candidate={}).on_images
