@@ -153,7 +153,6 @@ class _Learning(TrainingLoop):
         )
         self._rng = generator(seed + 2, device)
         self._network = through_torch_compile(self._model, device, config.compile, self.total)
-        self._loss = None
 
     def advance(self):
         cosine = (1 + math.cos(math.pi * self.step / self.total)) / 2
@@ -175,8 +174,7 @@ class _Learning(TrainingLoop):
         self._loss = float(losses[-1])
 
     def detail(self):
-        loss = "" if self._loss is None else f", loss {self._loss:.3f}"
-        return f"encoder: {super().detail()}{loss}"
+        return f"encoder: {super().detail()}, loss {self._loss:.3f}"
 
     def failure(self, step):
         return f"The encoder's loss is not finite at step {step:,}; use a lower learning rate."

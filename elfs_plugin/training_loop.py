@@ -27,8 +27,12 @@ class TrainingLoop:
         """One optimiser step. Returns the loss, a tensor of any shape, still on the device."""
         raise NotImplementedError
 
+    def position(self):
+        """Where a resumed training goes on, in words."""
+        return f"step {self.step:,}"
+
     def detail(self):
-        """Where the training is, in words."""
+        """What the last step was, in words."""
         return f"step {self.step:,} of {self.total:,}"
 
     def failure(self, step):
@@ -61,7 +65,7 @@ class TrainingLoop:
         if saved is not None:
             self.step = saved["step"]
             self.restore(saved)
-            progress(self.step / self.total, f"resumed at {self.detail()}")
+            progress(self.step / self.total, f"resumed at {self.position()}")
         losses = []
         while not self.finished:
             losses.append(self.advance())

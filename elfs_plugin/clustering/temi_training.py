@@ -137,8 +137,7 @@ class Training(TrainingLoop):
         return temi_loss(*student.chunk(2, dim=1), *teacher.chunk(2, dim=1), self._marginal, beta=config.beta)
 
     def detail(self):
-        loss = f", loss {self.curve[-1].min():.3f}" if len(self.curve) else ""
-        return f"{super().detail()}{loss}"
+        return f"{super().detail()}, loss {self.curve[-1].min():.3f}"
 
     def failure(self, step):
         return (

@@ -176,7 +176,7 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
                 recorder.update(rows, logits, targets[rows], scores[rows].T)
 
     def detail(step):
-        return f"epoch {max(step - 1, 0) // per_epoch + 1:,} of {epochs:,}"
+        return f"epoch {(step - 1) // per_epoch + 1:,} of {epochs:,}"
 
     with one_thread(device):
         _Descent(networks, data, batch, total, config, detail, after).run(NOT_KEPT, progress)

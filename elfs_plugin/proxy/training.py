@@ -214,8 +214,11 @@ class Training(TrainingLoop):
         if self._recorder is not None:
             restore_recorder(self._recorder, state["recorder"])
 
+    def position(self):
+        return self._where(self.step + 1)
+
     def detail(self):
-        return self._where(max(1, self.step)) + self._note()
+        return self._where(self.step) + self._note()
 
     def _where(self, step):
         """The epoch of a step, counted from 1."""

@@ -62,7 +62,7 @@ def test_stopped_anywhere_it_comes_to_the_same(tmp_path, stop):
         Sum().run(checkpoint, cancel_at(stop)[0])
     progress, calls = cancel_at(0)
     assert Sum().run(checkpoint, progress).value == whole
-    assert calls[0] == (stop / 12, f"resumed at step {stop} of 12") and len(calls) == 1 + 12 - stop
+    assert calls[0] == (stop / 12, f"resumed at step {stop}") and len(calls) == 1 + 12 - stop
 
 
 def test_looks_come_every_so_many_steps_and_at_the_end():
