@@ -14,6 +14,7 @@ import numpy as np
 from ..arrays import as_matrix
 from ..errors import InvalidInput
 from ..neighbors.cells import normalize
+from ..plain import plain
 from ..progress import part, silent
 from ..seeds import Stream, rng
 from .count_choice import CRITERIA, choose, explain, near, widened
@@ -58,23 +59,7 @@ class ClusterCount:
 
     def to_dict(self):
         """Plain numbers, lists, dicts and strings, for JSON."""
-
-        def plain(curves):
-            return {name: np.asarray(curve).tolist() for name, curve in curves.items()}
-
-        return {
-            "suggested": self.suggested,
-            "low": self.low,
-            "high": self.high,
-            "agree": self.agree,
-            "clear": self.clear,
-            "picks": dict(self.picks),
-            "explanation": self.explanation,
-            "rows": self.rows,
-            "candidates": self.candidates.tolist(),
-            "curves": plain(self.curves),
-            "reference": plain(self.reference),
-        }
+        return {name: plain(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values):
