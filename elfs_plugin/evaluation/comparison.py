@@ -10,8 +10,8 @@ import numpy as np
 from ..arrays import as_array, as_matrix
 from ..beta_search.candidates import REPEAT_SEEDS
 from ..errors import InvalidInput
-from ..neighbors.cells import normalize
 from ..neighbors.graph import knn_graph
+from ..neighbors.vectors import normalize
 from ..plain import plain
 from ..progress import part, silent
 from ..validation import derived_seed

@@ -8,7 +8,6 @@ import pytest
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.graph import NeighborGraph
 from elfs_plugin.selectors import DIRECTIONS, Parameter, Pool, Selector, available, select
-from elfs_plugin.selectors.pool import _rows
 
 from .conftest import make_pool
 
@@ -24,8 +23,9 @@ def shuffled(pool, seed=3):
     """The same pool with its samples in another order."""
     order = np.random.default_rng(seed).permutation(len(pool))
     by_id = {"locked": pool.locked, "excluded": pool.excluded}
-    arrays = {name: value for name, value in vars(pool).items() if value is not None and name not in by_id}
-    return Pool(**{name: _rows(value, order) for name, value in arrays.items()}, **by_id)
+    given = {name: value for name, value in vars(pool).items() if value is not None and name not in by_id}
+    turned = {name: v[order] if isinstance(v, np.ndarray) else v.reordered(order) for name, v in given.items()}
+    return Pool(**turned, **by_id)
 
 
 def with_copies(pool, copies):
@@ -237,7 +237,7 @@ def test_a_method_without_choose_says_so(pool):
 
 def test_a_graph_keeps_its_meaning_in_another_order(pool):
     order = np.random.default_rng(0).permutation(N)
-    turned = _rows(pool.neighbors, order)
+    turned = pool.neighbors.reordered(order)
     assert isinstance(turned, NeighborGraph)
     for place, i in enumerate(order):
         assert order[turned.indices[place]].tolist() == pool.neighbors.indices[i].tolist()
