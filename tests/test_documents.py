@@ -55,7 +55,7 @@ def code(text, language=""):
 
 
 def commands(start):
-    """(document, rest of the line) of every command that begins so, but those below tables: they are of older commits."""
+    """(document, rest of the line) of every such command, but those below tables: they are of older commits."""
     found = [
         (name, match)
         for name, text in documents().items()
