@@ -12,6 +12,7 @@ from elfs_plugin import __version__
 from elfs_plugin.cli.main import main
 from elfs_plugin.clustering import ClusteringConfig
 from elfs_plugin.encoders import images
+from elfs_plugin.encoders.embed import check_encoder
 from elfs_plugin.neighbors.graph import exact_is_quick
 from elfs_plugin.proxy import ProxyConfig
 from elfs_plugin.pruning.usual_beta import BETAS, KEPT
@@ -163,6 +164,14 @@ def test_the_operators_are_those_of_the_manifest():
     assert sorted(first_column(text_of("docs/reference.md"), "`@elfs/coreset/…` | what it does")) == sorted(
         MANIFEST["operators"]
     )
+
+
+def test_encoders_of_the_examples_exist():
+    read = "".join(text_of(name) for name in ("README.md", "docs/reference.md"))
+    encoders = set(re.findall(r"\btimm:[\w.]+", read))
+    assert encoders
+    for name in encoders | {"pixels"}:
+        check_encoder(name)
 
 
 def constant(file, name):
