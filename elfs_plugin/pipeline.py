@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from .errors import InvalidInput
 from .neighbors.graph import NeighborGraph, exact_is_quick, knn_graph, suggest_k
 from .progress import Reporter, part
 from .proxy.dynamics import Dynamics
+from .proxy.kinds import TIMM, check_proxy
 from .proxy.train import ProxyConfig, train_proxy
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import Zones, double_end, resolve_beta, resolve_budget
@@ -268,21 +268,14 @@ def resolve_proxy(proxy, images_available=True, field="proxy"):
         return proxy
     if proxy == "auto":
         return ProxyConfig.resnet18() if has_gpu() and images_available else ProxyConfig.mlp()
+    check_proxy(proxy, field)
     if proxy == "mlp":
         return ProxyConfig.mlp()
-    family, _, model = proxy.partition(":") if isinstance(proxy, str) else (None, "", "")
-    makers = {name: getattr(ProxyConfig, name) for name in ("resnet8", "resnet18", "resnet18_fast")}
-    if model and family == "timm":
-        makers[proxy] = partial(ProxyConfig.timm, model)
-    if proxy not in makers:
-        raise InvalidInput(
-            f"Unknown proxy {proxy!r}. Use 'auto', 'mlp', 'resnet8' or 'resnet18' (or 'resnet18_fast', "
-            "'timm:<model>').",
-            field,
-        )
     if not images_available:
         raise InvalidInput(f"The proxy {proxy} needs the image files. Use the MLP on embeddings.", field)
-    return makers[proxy]()
+    if proxy.startswith(TIMM):
+        return ProxyConfig.timm(proxy.removeprefix(TIMM))
+    return getattr(ProxyConfig, proxy)()
 
 
 def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):

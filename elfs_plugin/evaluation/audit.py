@@ -9,7 +9,7 @@ from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import silent
 from ..proxy.train import ProxyConfig, fit
-from ..pruning.zones import Zones
+from ..pruning.zones import ZONES, Zones
 from ..selectors.base import PROVIDERS
 from . import comparison
 from . import methods as method_comparison
@@ -93,9 +93,6 @@ def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, d
         np.array(results["random"]),
         len(coreset),
     )
-
-
-ZONES = ("hard", "coreset", "easy")
 
 
 @dataclass(frozen=True)

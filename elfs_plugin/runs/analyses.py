@@ -15,7 +15,8 @@ from .. import __version__, files
 from ..errors import InvalidInput
 from ..evaluation import audit as evaluation
 from ..evaluation import budget_curve as curves
-from ..evaluation.comparison import check_number, verdict
+from ..evaluation.comparison import verdict
+from ..evaluation.limits import check_number
 from ..evaluation.stability import stability
 from ..plain import plain
 from ..progress import part
@@ -52,7 +53,7 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
     seeds, seed = _whole(seeds, "seeds"), validate_seed(seed)
     wanted = parse_members(members)
     check_number(len(wanted))
-    with analysis_job(dataset, key, "Comparing coresets", sinks) as job:
+    with analysis_job(dataset, key, "Comparing coresets", sinks, kind="comparison") as job:
         chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
         pool = job.read()
         selections, listed = {}, []
@@ -103,7 +104,7 @@ def measure_stability(
     if not isinstance(proxy, str) or proxy not in ("run", "mlp"):
         raise InvalidInput(f"Unknown proxy {shown(proxy)} for stability. Use 'run' or 'mlp'.", "proxy")
     seeds, seed = _whole(seeds, "seeds"), seed if seed is None else validate_seed(seed)
-    with analysis_job(dataset, key, "Measuring stability", sinks) as job:
+    with analysis_job(dataset, key, "Measuring stability", sinks, kind="stability") as job:
         stage = job.run.stages["scores"]
         budget, beta = _settings(job.run, budget, beta)
         config = ProxyConfig.from_dict(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
@@ -159,7 +160,7 @@ def budget_curve(
     repeats, seed = _whole(repeats, "repeats"), validate_seed(seed)
     if isinstance(beta, (str, np.generic)):
         beta = as_beta(beta)
-    with analysis_job(dataset, key, "Measuring the budget curve", sinks) as job:
+    with analysis_job(dataset, key, "Measuring the budget curve", sinks, kind="budget_curve") as job:
         pool = job.read()
         found = curves.budget_curve(
             pool.vectors,
@@ -188,7 +189,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
         truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
     """
     seeds, seed = _whole(seeds, "seeds"), validate_seed(seed)
-    with analysis_job(dataset, key, "Auditing", sinks, needs="selection") as job:
+    with analysis_job(dataset, key, "Auditing", sinks, needs="selection", kind="audit") as job:
         path = truth_path(job.dataset, truth_field)
         pool = job.read()
         ids, values = fields.writable(job.dataset).values(["id", path])
@@ -277,14 +278,14 @@ class _Job:
 
 
 @contextlib.contextmanager
-def analysis_job(dataset, key, operation, sinks, needs="scores"):
+def analysis_job(dataset, key, operation, sinks, needs="scores", kind=None):
     """A :class:`_Job` of an analysis, which needs a finished stage of the run."""
     if dataset is None:
         raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
     dataset = own.own_dataset(dataset._dataset)
     record.check_key(dataset, key)
     record.require_record(dataset, key, needs, operation.lower())
-    with jobs.job(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks) as reporter:
+    with jobs.job(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks, kind) as reporter:
         settle(dataset, key, reporter.verify)
         record.check_there(dataset, key, needs)
         # Another process may have worked on this run between the form and the lock.

@@ -63,7 +63,9 @@ def choose_coreset(
     if not tag:
         raise InvalidInput("Name the tag for the coreset.", "tag")
     selection.check_names(dataset, run, tag, view_name)
-    with jobs.job(dataset, key, "Choosing a coreset", {READING: 2, CHOOSING: 8, WRITING: 1}, sinks) as reporter:
+    with jobs.job(
+        dataset, key, "Choosing a coreset", {READING: 2, CHOOSING: 8, WRITING: 1}, sinks, "choice"
+    ) as reporter:
         start = time.monotonic()
         repair.settle(dataset, key, reporter.verify)
         run = record.require_record(dataset, key, "scores", "choosing a coreset")

@@ -43,7 +43,7 @@ def compare_methods(
     Returns:
         a summary; its ``rows`` are the table
     """
-    with analysis_job(dataset, key, "Comparing methods", sinks) as job:
+    with analysis_job(dataset, key, "Comparing methods", sinks, kind="methods") as job:
         found = job.read()
         truth = _truth(job.dataset, truth_field, found.ids) if truth_field else None
         pool = as_pool(job.dataset, key, found)

@@ -42,7 +42,7 @@ def repair_run(dataset, key="elfs", *, sinks=()):
     shared = dataset._dataset
     run = record.require_record(shared, key, None, "a repair")
     was_open = bool(run.pending)
-    with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks) as reporter:
+    with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks, "repair") as reporter:
         reporter.stage(FINISHING)
         settle(own.own_dataset(shared), key, reporter.verify)
         own.refresh(shared)

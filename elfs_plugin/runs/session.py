@@ -79,6 +79,7 @@ class Session:
         whole=False,
         stage_folder="stages",
         on_images=(),
+        kind=None,
     ):
         if not whole:
             samples.check_collection(collection)
@@ -93,7 +94,7 @@ class Session:
         self.folder = record.run_folder(self.dataset, key)
         self.record = record.load_record(self.dataset, key) or record.RunRecord(key)
         weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
-        self._job = jobs.job(self.dataset, key, operation, weights, sinks)
+        self._job = jobs.job(self.dataset, key, operation, weights, sinks, kind)
         self._needs, self._operation = needs, operation
         self._seed, self._device, self._stage_folder = validate_seed(seed), device, stage_folder
         self.ids = self.vectors = self.labels = self.names = self.rank_scores = None

@@ -5,7 +5,7 @@ All take ``collection`` (a dataset or view) and ``key`` (the run), return a smal
 """
 
 from ..beta_search.search import DEFAULT_REPEATS, validate_search
-from ..clustering.pseudo_labels import validate_num_clusters
+from ..clustering.limits import validate_num_clusters
 from ..errors import InvalidInput
 from ..pipeline import resolve_beta_proxy, resolve_proxy
 from ..pruning.zones import as_beta, resolve_beta, resolve_budget
@@ -20,7 +20,9 @@ def compute_embeddings(
     collection, key="elfs", *, encoder="pixels", weights=None, embeddings_field=None, seed=0, device="auto", sinks=()
 ):
     """Embeds the images of ``collection`` into a vector field (default ``<key>_embeddings``)."""
-    with Session(collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device) as run:
+    with Session(
+        collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device, kind="embeddings"
+    ) as run:
         run.embed(encoder, weights, embeddings_field)
         return run.summary("embeddings")
 
@@ -46,7 +48,7 @@ def compute_pseudo_labels(
     if num_clusters != "auto":
         validate_num_clusters(num_clusters, collection.count())
     stages = [*_counting(num_clusters), "neighbors", "pseudo_labels"]
-    with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device) as run:
+    with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device, kind="pseudo_labels") as run:
         run.use_vectors(embeddings_field)
         run.cluster(num_clusters, neighbors, preset)
         return run.summary("pseudo_labels")
@@ -68,7 +70,9 @@ def compute_scores(
     _check_score(score)
     resolve_proxy(proxy)
     epochs, image_size = validate_epochs(epochs), validate_image_size(image_size)
-    with Session(collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels") as run:
+    with Session(
+        collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels", kind="scores"
+    ) as run:
         run.use_labels()
         run.score(proxy, score, epochs, image_size)
         return run.summary("scores")
@@ -99,7 +103,9 @@ def search_beta(
     if proxy != "auto":
         resolve_proxy(proxy)
     image_size = validate_image_size(image_size)
-    with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True) as run:
+    with Session(
+        collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True, kind="beta"
+    ) as run:
         run.use_scores()
         run.search(budget, grid, repeats, proxy, image_size)
         return run.summary("beta")
@@ -117,7 +123,9 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
         NameTaken: when the tag or the view exists and is not the run's
         Changed: when something else than ``expected`` has been saved under the tag
     """
-    with Session(collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True) as run:
+    with Session(
+        collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True, kind="selection"
+    ) as run:
         run.select(budget, beta, tag, view_name, expected)
         return run.summary("selection")
 
@@ -171,7 +179,7 @@ def run_elfs(
     stages += [*_counting(num_clusters), "neighbors", "pseudo_labels", "dynamics"]
     stages += (["beta"] if beta == "auto" else []) + ["selection"]
     on_images = [stage for stage, config in configs.items() if config.on_images]
-    with Session(collection, key, "Running ELFS", stages, sinks, seed, device, on_images=on_images) as run:
+    with Session(collection, key, "Running ELFS", stages, sinks, seed, device, on_images=on_images, kind="run") as run:
         run.check_names(tag, view_name)
         if encoder:
             run.embed(encoder, weights, embeddings_field)
@@ -194,8 +202,3 @@ def _counting(num_clusters):
 def _check_score(score):
     if score not in SCORES:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(SCORES)}.", "score")
-
-
-def suggested_clusters(collection):
-    """A starting value for the form: 10, or fewer for a tiny view."""
-    return max(2, min(10, collection.count() // 5))
