@@ -2,9 +2,8 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, value, wrapping
-
-FACTS = ("rank", "AUM", "forgetting", "EL2N", "cluster", "confidence", "heads agree")
+from .base import guarded, value, wrapping
+from .part import Part
 
 
 class Card(Part):
@@ -33,7 +32,7 @@ class Card(Part):
         if card:
             ids = [card["id"], *(neighbor["id"] for neighbor in card["neighbors"])]
             ctx.panel.state.shown = None
-            ctx.ops.set_view(view=runs.fields.writable(ctx.dataset).select(ids, ordered=True))
+            ctx.ops.set_view(view=runs.writable(ctx.dataset).select(ids, ordered=True))
 
     def _read_card(self, ctx, sample_id):
         from ..elfs_plugin import runs

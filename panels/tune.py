@@ -3,23 +3,22 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from .base import ZONES, Part, guarded, needs_run, plot, set_new, value, wrapping
-from .figures import curve_figure, curve_layout, histogram_figure, histogram_layout
+from ..elfs_plugin.pruning.zones import ZONES, count_hard
+from .base import choice, guarded, needs_run, plot, set_new, value, wrapping
+from .card import Card
+from .cuts import ALL_CLUSTERS, Cuts, clip, default_tag
+from .figures import ZONE_NAMES, curve_figure, curve_layout, histogram_figure, histogram_layout
+from .part import Tab
 from .told import telling
 
-DEFAULT_BUDGET = 0.1
-BORDER = 50
-"""Images shown on each side of each cut by *Borderline*."""
 ORDERS = {"hardest": "Hardest first", "easiest": "Easiest first", "dataset": "As in the dataset"}
-SHOWN = {"hard": "Too hard", "coreset": "Coreset", "easy": "Too easy", "border": "Borderline", "all": "All"}
-METRICS = {"scored": "scored", "hard": "too hard", "coreset": "coreset", "easy": "too easy"}
-ALL_CLUSTERS = "all"
+METRICS = {"scored": "scored", **ZONE_NAMES}
 NAMED = 5
 """Clusters without an image in the coreset that are named; of more only the number is told."""
 ON_EMBEDDINGS, ON_IMAGES = "for a model on these embeddings", "for a network that learns from the images alone"
 
 
-class Tune(Part):
+class Tune(Cuts, Card):
     # The cuts
 
     @guarded
@@ -39,8 +38,8 @@ class Tune(Part):
         """The sliders, which stand in for the live histogram. One moves its own cut alone."""
         state = ctx.panel.state
         n = state.n
-        hard = int(float(state.beta_percent) / 100 * n + 1e-9)
-        budget = _clip(round(float(state.budget_percent) / 100 * n), 1, n)
+        hard = count_hard(float(state.beta_percent) / 100, n)
+        budget = clip(round(float(state.budget_percent) / 100 * n), 1, n)
         if str(ctx.params.get("path", "")).endswith("budget_percent"):
             self.set_budget(ctx, budget)
         else:
@@ -59,7 +58,7 @@ class Tune(Part):
         """A budget beside the β that is set, which stays."""
         state = ctx.panel.state
         most = state.n - state.hard
-        self.apply_cut(ctx, state.hard, _clip(images, 1, most))
+        self.apply_cut(ctx, state.hard, clip(images, 1, most))
         if not 1 <= images <= most:
             self._say_limit(ctx, f"The budget can be 1 to {most:,} images beside this β; it is {state.budget:,} now.")
 
@@ -91,36 +90,7 @@ class Tune(Part):
 
     def set_beta(self, ctx, beta):
         state = ctx.panel.state
-        self.apply_cut(ctx, int(beta * state.n + 1e-9), state.budget)
-
-    def apply_cut(self, ctx, hard, budget, *, answer=False):
-        """Takes a cut: into the valid range, to the histogram, and to the grid, which shows the coreset until another
-        zone, or all, was asked for. Idempotent."""
-        self.take_cut(ctx, hard, budget, answer=answer)
-        state = ctx.panel.state
-        if state.shown != "all":
-            self._show(ctx, state.shown or "coreset")
-
-    def take_cut(self, ctx, hard, budget, *, answer=False):
-        """``answer``: the live histogram has made this cut itself. Any other has a serial of its own, so that the
-        browser can tell which is newer."""
-        state = ctx.panel.state
-        n = state.n
-        budget = _clip(budget, 1, n)
-        hard = _clip(hard, 0, n - budget)
-        if not answer and (hard, budget) != (state.hard, state.budget):
-            state.serial = (state.serial or 0) + 1
-        if (hard, budget) != (state.hard, state.budget):
-            set_new(state, limit=None)
-        # With the sliders' numbers.
-        set_new(
-            state,
-            hard=hard,
-            budget=budget,
-            beta_percent=round(100 * hard / n, 4),
-            budget_percent=round(100 * budget / n, 4),
-            images=budget,
-        )
+        self.apply_cut(ctx, count_hard(beta, state.n), state.budget)
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
@@ -137,67 +107,33 @@ class Tune(Part):
             "prior_beta": prior_beta(state.budget / state.n),
         }
 
-    # The run's data
-
-    def load_tune(self, ctx, model):
-        """Sets the cuts, where another run or somebody else's selection asks for it, and the tab's figures."""
-        state = ctx.panel.state
-        curve = model.results.get("beta")
-        set_new(state, n=model.n, chosen_beta=curve["chosen"] if curve else None)
-        if curve:
-            set_new(state, searched=True)
-        if state.loaded != model.stamp:
-            self._start_cut(ctx, model)
-            set_new(state, loaded=model.stamp)
-        elif state.hard is None:
-            self._start_cut(ctx, model)
-        else:
-            self.take_cut(ctx, state.hard, state.budget)
-
-    def _start_cut(self, ctx, model):
-        """The applied selection, else the β found by the search, else what is usual for the budget."""
-        from ..elfs_plugin.pruning.usual_beta import prior_beta
-
-        state, n, selection = ctx.panel.state, model.n, model.selection
-        if selection:
-            hard, budget = selection["hard"], selection["coreset"]
-        else:
-            searched = model.record.stages.get("beta", {})
-            budget = searched.get("budget") or max(1, int(DEFAULT_BUDGET * n))
-            beta = searched.get("chosen")
-            hard = int((prior_beta(budget / n) if beta is None else beta) * n + 1e-9)
-        # Never the tag of another method's coreset: saving would replace it.
-        own = [tag for tag in model.record.tags if "method" not in model.record.saved.get(tag, {})]
-        set_new(state, tag=own[-1] if own else default_tag(model.key), tag_problem=None)
-        self.take_cut(ctx, hard, budget)
-
     # Pictures
 
     @needs_run
     def on_pick_zone(self, ctx):
         """A zone's name was clicked in the live histogram."""
         if ctx.params.get("zone") in ZONES:
-            self._show(ctx, ctx.params["zone"])
+            self.show(ctx, ctx.params["zone"])
 
     @needs_run
     def on_show_hard(self, ctx):
-        self._show(ctx, "hard")
+        self.show(ctx, "hard")
 
     @needs_run
     def on_show_coreset(self, ctx):
-        self._show(ctx, "coreset")
+        self.show(ctx, "coreset")
 
     @needs_run
     def on_show_easy(self, ctx):
-        self._show(ctx, "easy")
+        self.show(ctx, "easy")
 
     @needs_run
     def on_show_border(self, ctx):
-        self._show(ctx, "border")
+        self.show(ctx, "border")
 
     @needs_run
     def on_show_all(self, ctx):
-        self._show(ctx, "all")
+        self.show(ctx, "all")
 
     @needs_run
     def on_order(self, ctx):
@@ -212,38 +148,21 @@ class Tune(Part):
         state = ctx.panel.state
         if value and value != (getattr(state, name) or default):
             setattr(state, name, value)
-            self._show(ctx, state.shown or "all")
-
-    def _show(self, ctx, shown):
-        from ..elfs_plugin import runs
-
-        state = ctx.panel.state
-        hard, budget, n = state.hard, state.budget, state.n
-        clusters = None if state.cluster in (None, ALL_CLUSTERS) else [state.cluster]
-        order = state.order or "hardest"
-        order = None if order == "dataset" else order
-        if shown == "all" and clusters is None and order is None:
-            view = ctx.dataset.view()
-        elif shown == "border":
-            view = runs.borderline_view(ctx.dataset, state.key, hard, budget, BORDER)
-        else:
-            intervals = {"hard": (0, hard), "coreset": (hard, hard + budget), "easy": (hard + budget, n), "all": (0, n)}
-            view = runs.rank_view(ctx.dataset, state.key, *intervals[shown], order=order, clusters=clusters)
-        state.shown = shown
-        ctx.ops.set_view(view=view)
+            self.show(ctx, state.shown or "all")
 
     @needs_run
     def on_plot(self, ctx):
         """Opens FiftyOne's Embeddings panel on the run's plot; where there is none, the form that makes it."""
         record = self.model(ctx).record
         if record.brain_keys:
-            self.open_plot(ctx, record)
+            self.open_plot(ctx)
         else:
             self.prompt(ctx, "visualize")
 
-    def open_plot(self, ctx, record):
+    def open_plot(self, ctx):
         from ..elfs_plugin import runs
 
+        record = self.model(ctx).record
         key = record.key
         color = f"{key}.zone" if "selection" in record.stages else f"{key}.pseudo_label.label"
         plot = record.brain_keys[-1]
@@ -265,6 +184,16 @@ class Tune(Part):
         self.start(ctx, "search_beta", budget=ctx.panel.state.budget, budget_unit="images", proxy=proxy)
         ctx.ops.notify(message, variant="info")
 
+    def take_searched(self, ctx):
+        """The β that a search has found becomes the cut."""
+        from ..elfs_plugin import runs
+
+        state = ctx.panel.state
+        curve = runs.load_results(ctx.dataset, state.key).get("beta")
+        if curve and state.n:
+            state.chosen_beta = curve["chosen"]
+            self.take_cut(ctx, count_hard(curve["chosen"], state.n), state.budget)
+
     @guarded
     def on_tag(self, ctx):
         """A name was typed: what speaks against it is told beside it, before anything is written."""
@@ -283,11 +212,11 @@ class Tune(Part):
 
     def _names(self, ctx, tag):
         """(tag, name of the view) to save under; raises an error for a name that cannot be taken."""
-        from ..elfs_plugin.runs import names
+        from ..elfs_plugin.runs import names, saving
 
         record, key = self.model(ctx).record, ctx.panel.state.key
         tag = (tag or "").strip() or default_tag(key)
-        names.check_tag(ctx.dataset, tag, mine=record.own_tags)
+        saving.check_names(ctx.dataset, record, tag, None)
         return tag, names.free_view_name(ctx.dataset, tag, key, mine=record.own_views(ctx.dataset))
 
     @needs_run
@@ -402,34 +331,25 @@ class Tune(Part):
 
     def _render_show(self, panel, state, model, seen):
         show = wrapping(panel, "show")
-        for zone, label in SHOWN.items():
-            variant = "contained" if state.shown == zone else "outlined"
-            show.btn(
-                f"show_{zone}", label=label, variant=variant, on_click=getattr(self, f"on_show_{zone}"), params=seen
-            )
+        shown = {
+            "hard": ("Too hard", self.on_show_hard),
+            "coreset": ("Coreset", self.on_show_coreset),
+            "easy": ("Too easy", self.on_show_easy),
+            "border": ("Borderline", self.on_show_border),
+            "all": ("All", self.on_show_all),
+        }
+        for name, (label, handler) in shown.items():
+            variant = "contained" if state.shown == name else "outlined"
+            show.btn(f"show_{name}", label=label, variant=variant, on_click=handler, params=seen)
         show.btn("plot", label="Embedding plot", icon="scatter_plot", variant="outlined", on_click=self.on_plot)
         how = wrapping(panel, "how")
-        orders = types.DropdownView()
-        for name, label in ORDERS.items():
-            orders.add_choice(name, label=label)
-        how.enum(
-            "order",
-            orders.values(),
-            default=state.order or "hardest",
-            label="Order",
-            view=orders,
-            on_change=self.on_order,
-        )
-        clusters = types.DropdownView()
-        clusters.add_choice(ALL_CLUSTERS, label="All clusters")
-        for name in model.cluster_names:
-            clusters.add_choice(name, label=name)
-        how.enum(
+        choice(how, "order", ORDERS, default=state.order or "hardest", label="Order", on_change=self.on_order)
+        choice(
+            how,
             "cluster",
-            clusters.values(),
+            {ALL_CLUSTERS: "All clusters", **{name: name for name in model.cluster_names}},
             default=state.cluster or ALL_CLUSTERS,
             label="Cluster",
-            view=clusters,
             on_change=self.on_cluster,
         )
 
@@ -465,7 +385,7 @@ class Tune(Part):
                 on_click=self.on_back,
             )
         if not curve:
-            updated = bool(model.job and model.job["operation"] == "Updating the run")
+            updated = bool(model.job and model.job.get("kind") == "update")
             older = "No β has been searched yet."
             if state.searched or updated:
                 older = (
@@ -518,9 +438,7 @@ class Tune(Part):
             save.btn("annotate", label="Label …", icon="edit", variant="outlined", on_click=self.on_annotate)
             save.btn("export", label="Export …", icon="download", variant="outlined", on_click=self.on_export)
 
-
-def default_tag(key):
-    return f"{key}_coreset"
+    tab = Tab("tune", "Tune", render_tune, after={"beta": take_searched, "visualization": open_plot})
 
 
 def _no_image_of(clusters):
@@ -533,11 +451,7 @@ def _no_image_of(clusters):
 def _somebody_else(selection):
     what = "something else"
     if selection:
-        scored = sum(selection.get(name) or 0 for name in ("hard", "coreset", "easy"))
+        scored = sum(selection.get(zone) or 0 for zone in ZONES)
         share = f", β = {selection['hard'] / scored:.1%}" if selection.get("easy") is not None and scored else ""
         what = f"another coreset ({selection['coreset']:,} images{share})"
     return f"Somebody else has saved {what} since you last looked, or you have in another place."
-
-
-def _clip(value, low, high):
-    return int(min(max(value, low), high))

@@ -23,7 +23,7 @@ _MODULES = {
     "cards": ("card",),
     "changes": ("Changes", "count_changes"),
     "cluster_samples": ("cluster_samples",),
-    "deletion": ("delete_run", "has_traces"),
+    "deletion": ("check_deletable", "delete_run", "has_traces"),
     "export": ("export_coreset",),
     "fields": ("writable",),
     "integrity": ("check_run", "Finding", "RunHealth"),
