@@ -1,24 +1,21 @@
 """The tab *Tune*: the cuts on the live histogram, the β curve, the pictures of each zone, saving the coreset."""
 
-import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from ..elfs_plugin.pruning.zones import ZONES, count_hard
 from .base import choice, guarded, needs_run, plot, set_new, value, wrapping
 from .card import Card
-from .cuts import ALL_CLUSTERS, Cuts, clip, default_tag
-from .figures import ZONE_NAMES, curve_figure, curve_layout, histogram_figure, histogram_layout
+from .cuts import ALL_CLUSTERS, clip
+from .figures import ZONE_NAMES, histogram_figure, histogram_layout
 from .part import Tab
-from .told import telling
+from .save import Save
+from .search_beta import SearchBeta
 
 ORDERS = {"hardest": "Hardest first", "easiest": "Easiest first", "dataset": "As in the dataset"}
 METRICS = {"scored": "scored", **ZONE_NAMES}
-NAMED = 5
-"""Clusters without an image in the coreset that are named; of more only the number is told."""
-ON_EMBEDDINGS, ON_IMAGES = "for a model on these embeddings", "for a network that learns from the images alone"
 
 
-class Tune(Cuts, Card):
+class Tune(SearchBeta, Save, Card):
     # The cuts
 
     @guarded
@@ -68,29 +65,6 @@ class Tune(Cuts, Card):
         state.images, state.beta_percent = state.budget, round(100 * state.hard / state.n, 4)
         state.budget_percent = round(100 * state.budget / state.n, 4)
         state.limit = text
-
-    @needs_run
-    def on_curve_click(self, ctx):
-        if ctx.params.get("x") is not None:
-            self.set_beta(ctx, float(ctx.params["x"]))
-
-    @needs_run
-    def on_back(self, ctx):
-        """Back to the cuts that were saved last."""
-        selection = self.model(ctx).selection
-        if selection:
-            self.apply_cut(ctx, selection["hard"], selection["coreset"])
-
-    @needs_run
-    def on_use_usual(self, ctx):
-        from ..elfs_plugin.pruning.usual_beta import prior_beta
-
-        state = ctx.panel.state
-        self.set_beta(ctx, prior_beta(state.budget / state.n))
-
-    def set_beta(self, ctx, beta):
-        state = ctx.panel.state
-        self.apply_cut(ctx, count_hard(beta, state.n), state.budget)
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
@@ -170,114 +144,6 @@ class Tune(Cuts, Card):
         ctx.ops.open_panel("Embeddings", layout="horizontal", data=runs.embeddings_panel_state(plot, color))
         ctx.ops.notify(f"Choose the plot '{plot}', and colour it by {color}.", variant="info")
 
-    # Operators
-
-    @needs_run
-    def on_find_beta(self, ctx):
-        self._search(ctx, "mlp", "Searching β …")
-
-    @needs_run
-    def on_find_beta_on_images(self, ctx):
-        self._search(ctx, "resnet8", "Searching β on the images: this takes minutes, and can be cancelled.")
-
-    def _search(self, ctx, proxy, message):
-        self.start(ctx, "search_beta", budget=ctx.panel.state.budget, budget_unit="images", proxy=proxy)
-        ctx.ops.notify(message, variant="info")
-
-    def take_searched(self, ctx):
-        """The β that a search has found becomes the cut."""
-        from ..elfs_plugin import runs
-
-        state = ctx.panel.state
-        curve = runs.load_results(ctx.dataset, state.key).get("beta")
-        if curve and state.n:
-            state.chosen_beta = curve["chosen"]
-            self.take_cut(ctx, count_hard(curve["chosen"], state.n), state.budget)
-
-    @guarded
-    def on_tag(self, ctx):
-        """A name was typed: what speaks against it is told beside it, before anything is written."""
-        state = ctx.panel.state
-        set_new(state, tag=ctx.params.get("value"))
-        set_new(state, tag_problem=self._tag_problem(ctx, state.tag))
-
-    def _tag_problem(self, ctx, tag):
-        from ..elfs_plugin.errors import ElfsError
-
-        try:
-            self._names(ctx, tag)
-        except ElfsError as error:
-            return str(error)
-        return None
-
-    def _names(self, ctx, tag):
-        """(tag, name of the view) to save under; raises an error for a name that cannot be taken."""
-        from ..elfs_plugin.runs import names, saving
-
-        record, key = self.model(ctx).record, ctx.panel.state.key
-        tag = (tag or "").strip() or default_tag(key)
-        saving.check_names(ctx.dataset, record, tag, None)
-        return tag, names.free_view_name(ctx.dataset, tag, key, mine=record.own_views(ctx.dataset))
-
-    @needs_run
-    def on_save(self, ctx):
-        """Applies the selection that the page shows: zones, tag and saved view."""
-        from ..elfs_plugin import runs
-
-        state, model = ctx.panel.state, self.model(ctx)
-        if model.stamp != state.loaded or model.stamp != self.stamp(ctx, model):
-            self._look_again(ctx)
-            raise runs.Changed(
-                f"{_somebody_else(self.model(ctx).selection)} It is shown now: set your cuts again and "
-                "save, or save under another name."
-            )
-        tag, view_name = self._names(ctx, state.tag)
-        hard, budget = int(ctx.params.get("hard", state.hard)), int(ctx.params.get("budget", state.budget))
-        left_out = model.ranking.left_out(hard, budget)
-        with telling(ctx.dataset, state.key):
-            runs.select_coreset(
-                ctx.dataset,
-                state.key,
-                budget=budget,
-                beta=hard / state.n,
-                tag=tag,
-                view_name=view_name,
-                expected=runs.saved_token(model.record, tag),
-            )
-        self._look_again(ctx)
-        ctx.ops.reload_dataset()
-        said = f"{budget:,} images tagged '{tag}' and saved as the view '{view_name}'"
-        if left_out:
-            ctx.ops.notify(f"{said}. {_no_image_of(left_out)}", variant="warning")
-        else:
-            ctx.ops.notify(said, variant="success")
-
-    def _look_again(self, ctx):
-        """The page shows what is saved now."""
-        ctx.params.pop("stamp", None)
-        ctx.panel.state.loaded = None
-        self.refresh(ctx)
-
-    @guarded
-    def on_export(self, ctx):
-        self.prompt(ctx, "export_coreset")
-
-    @needs_run
-    def on_annotate(self, ctx):
-        """Hands the coreset to FiftyOne's annotation plugin; without it, says where to get it."""
-        from ..elfs_plugin import runs
-
-        ctx.panel.state.shown = None  # the grid shows the saved coreset, not a zone of the cuts
-        ctx.ops.set_view(view=runs.zone_view(ctx.dataset, ctx.panel.state.key, "coreset"))
-        if foo.operator_exists("@voxel51/annotation/request_annotations"):
-            ctx.prompt("@voxel51/annotation/request_annotations")
-        else:
-            ctx.ops.notify(
-                "The grid shows the saved coreset. Install the plugin @voxel51/annotation to send it to a "
-                "labelling tool from here; Export writes files for any tool.",
-                variant="info",
-            )
-
     # Layout
 
     def render_tune(self, panel, ctx, model):
@@ -302,8 +168,8 @@ class Tune(Cuts, Card):
             self._render_sliders(panel, state, model)
         self._render_show(panel, state, model, seen)
         self.render_card(panel, ctx, model)
-        self._render_beta(panel, state, model, seen)
-        self._render_save(panel, state, model, seen)
+        self.render_beta(panel, state, model, seen)
+        self.render_save(panel, state, model, seen)
 
     def _render_sliders(self, panel, state, model):
         # The values live in the state alone, so that an older answer of the server cannot be drawn over newer numbers;
@@ -353,105 +219,4 @@ class Tune(Cuts, Card):
             on_change=self.on_cluster,
         )
 
-    def _render_beta(self, panel, state, model, seen):
-        curve = model.results.get("beta")
-        buttons = wrapping(panel, "beta_buttons")
-        buttons.btn(
-            "find_beta",
-            label="Find β",
-            icon="search",
-            variant="outlined",
-            disabled=model.running,
-            on_click=self.on_find_beta,
-        )
-        buttons.btn(
-            "find_beta_on_images",
-            label="Find β on the images",
-            icon="image_search",
-            variant="outlined",
-            disabled=model.running,
-            on_click=self.on_find_beta_on_images,
-        )
-        buttons.btn("use_usual", label="Use the usual β", variant="outlined", on_click=self.on_use_usual, params=seen)
-        if model.selection:
-            saved = (model.selection["hard"], model.selection["coreset"])
-            buttons.btn(
-                "back",
-                label="Back to the saved cuts",
-                icon="undo",
-                variant="outlined",
-                params=seen,
-                disabled=saved == (state.hard, state.budget),
-                on_click=self.on_back,
-            )
-        if not curve:
-            updated = bool(model.job and model.job.get("kind") == "update")
-            older = "No β has been searched yet."
-            if state.searched or updated:
-                older = (
-                    "No β has been searched for the scores as they are now: a curve from before they changed was "
-                    "for the older ones, and is gone."
-                )
-            panel.md(
-                f"{older} *Find β* tries several with small models on the embeddings, in seconds: "
-                "for whoever will train a model on embeddings like these. *Find β on the images* tries them with small "
-                "ResNets, in minutes: for a network that will learn from the images alone. *The usual β* is what "
-                "published runs of the method, which trained such networks, used at such a budget.",
-                name="no_curve",
-            )
-            return
-        plot(panel, "curve", curve_figure(curve, state.hard / state.n), curve_layout(), on_click=self.on_curve_click)
-        note = "Click a point to take its β."
-        if curve.get("smallest", curve["chosen"]) != curve["chosen"]:
-            note = f"The smallest within one standard deviation of the best is {curve['smallest']:.2g}. {note}"
-        if abs(curve["budget"] - state.budget) > 0.1 * curve["budget"]:
-            note = (
-                f"**Searched for {curve['budget']:,} images; the budget is {state.budget:,} now.** Find β again. {note}"
-            )
-        purpose = ON_EMBEDDINGS if curve.get("proxy", "mlp") == "mlp" else ON_IMAGES
-        panel.md(f"Searched {purpose}. {curve['reason']} {note}", name="reason")
-
-    def _render_save(self, panel, state, model, seen):
-        panel.str("tag", default=state.tag, label="Save as tag and view", on_change=self.on_tag)
-        if state.tag_problem:
-            panel.view("tag_problem", types.AlertView(severity="error", label=state.tag_problem))
-        left_out = model.ranking.left_out(state.hard, state.budget)
-        if left_out:
-            panel.view("left_out", types.AlertView(severity="warning", label=_no_image_of(left_out)))
-        if seen["stamp"] != model.stamp:
-            text = f"{_somebody_else(model.selection)} *Save coreset* shows it first."
-            panel.view("somebody_else", types.AlertView(severity="warning", label=text))
-        if model.running:
-            text = f"{model.job['operation']} is at work on this run: saving waits until it is done."
-            panel.view("waits", types.AlertView(severity="info", label=text))
-        save = wrapping(panel, "save")
-        save.btn(
-            "save_coreset",
-            label="Save coreset",
-            icon="bookmark",
-            variant="contained",
-            disabled=model.running,
-            params={**seen, "hard": state.hard, "budget": state.budget},
-            on_click=self.on_save,
-        )
-        if model.selection:
-            save.btn("annotate", label="Label …", icon="edit", variant="outlined", on_click=self.on_annotate)
-            save.btn("export", label="Export …", icon="download", variant="outlined", on_click=self.on_export)
-
-    tab = Tab("tune", "Tune", render_tune, after={"beta": take_searched, "visualization": open_plot})
-
-
-def _no_image_of(clusters):
-    """What a coreset lacks, in a sentence; ``clusters``: [(name, size)]."""
-    listed = ", ".join(f"{name} ({size:,} images)" for name, size in clusters[:NAMED])
-    more = f", and of {len(clusters) - NAMED} more clusters" if len(clusters) > NAMED else ""
-    return f"The coreset has no image of {listed}{more}. A smaller β or a larger budget may bring some in."
-
-
-def _somebody_else(selection):
-    what = "something else"
-    if selection:
-        scored = sum(selection.get(zone) or 0 for zone in ZONES)
-        share = f", β = {selection['hard'] / scored:.1%}" if selection.get("easy") is not None and scored else ""
-        what = f"another coreset ({selection['coreset']:,} images{share})"
-    return f"Somebody else has saved {what} since you last looked, or you have in another place."
+    tab = Tab("tune", "Tune", render_tune, after={"beta": SearchBeta.take_searched, "visualization": open_plot})

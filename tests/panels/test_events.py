@@ -678,7 +678,7 @@ class TestWhatCanHappenToARun:
         def broken(*_):
             raise RuntimeError("disk on fire")
 
-        monkeypatch.setattr(plugin("panels.tune").Tune, "_render_beta", broken)
+        monkeypatch.setattr(plugin("panels.tune").Tune, "_render_show", broken)
         panel.fire("on_load")
         assert panel.alerts == ["This cannot be shown"]
         assert "disk on fire" in panel.text
