@@ -7,7 +7,8 @@ Each part checks its own values when it is made; what needs the number of sample
 from dataclasses import dataclass, field, fields, replace
 
 from .beta_search.search import DEFAULT_REPEATS, resolve_beta_proxy, validate_search
-from .clustering.pseudo_labels import ClusteringConfig, validate_num_clusters
+from .clustering.limits import validate_num_clusters
+from .clustering.pseudo_labels import ClusteringConfig
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
 from .proxy.kinds import resolve_proxy

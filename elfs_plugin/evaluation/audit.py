@@ -10,7 +10,7 @@ from ..plain import plain
 from ..progress import silent
 from ..providers import how_to_get
 from ..proxy.train import ProxyConfig, fit
-from ..pruning.zones import Zones
+from ..pruning.zones import ZONES, Zones
 from ..seeds import Stream, derived, rng
 from . import comparison
 from . import methods as method_comparison
@@ -94,9 +94,6 @@ def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, d
         np.array(results["random"]),
         len(coreset),
     )
-
-
-ZONES = ("hard", "coreset", "easy")
 
 
 @dataclass(frozen=True)

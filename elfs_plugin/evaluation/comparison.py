@@ -15,12 +15,12 @@ from ..plain import plain
 from ..progress import part, silent
 from ..seeds import Stream, derived, rng
 from ..validation import derived_seed
+from .limits import check_number
 from .probe import Task, accuracies, check_probe, split
 from .stability import Stability, stability
 
 __all__ = ["Comparison", "Stability", "compare", "stability"]
 
-MOST = 10
 DUPLICATE_QUANTILE = 0.95
 GRAPH_K = 10
 QUERY_ROWS = 8192
@@ -150,12 +150,6 @@ def compare(
         accuracy=accuracy,
         accuracy_random=accuracy_random,
     )
-
-
-def check_number(count):
-    """Raises :class:`InvalidInput` unless so many coresets can be compared."""
-    if not 2 <= count <= MOST:
-        raise InvalidInput(f"Choose two to {MOST} coresets to compare, not {count}.", "members")
 
 
 def _checked(selections, n):

@@ -65,7 +65,7 @@ SCORES = {
     "dual": Score(
         "DUAL",
         hard="high",
-        text="How uncertain and hard a sample was early in training, yet learnt in the end.",
+        text="How uncertain and hard a sample was early in training, yet learnt in the end. Meant for β = 0.",
         stored=True,
     ),
 }

@@ -15,11 +15,12 @@ WRITING = "Writing the results"
 
 class Analysis(RunJob):
     """See :class:`~.run_job.RunJob`. It has three stages: reading, the work, which is called ``operation``, and
-    writing."""
+    writing. ``kind`` is the name of its result."""
 
-    def __init__(self, dataset, key, operation, sinks, needs="scores"):
-        super().__init__(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks, needs=needs)
-        self._operation, self._progress = operation, None
+    def __init__(self, dataset, key, operation, sinks, kind, needs="scores"):
+        stages = {READING: 1, operation: 10, WRITING: 1}
+        super().__init__(dataset, key, operation, stages, sinks, kind=kind, needs=needs)
+        self._kind, self._progress = kind, None
         self._start = time.time()
 
     def read(self):
@@ -34,8 +35,8 @@ class Analysis(RunJob):
             self._progress = self.reporter.stage(self._operation)
         return self._progress
 
-    def save(self, name, result, settings, of_selection=False):
-        """Keeps a result (dict) under a name with its settings, time, and what it was made from, see
+    def save(self, result, settings, of_selection=False):
+        """Keeps the result (dict) with its settings, time, and what it was made from, see
         :func:`~.staleness.stale`."""
         self.reporter.stage(WRITING)
         selection = self.run.stages.get("selection") if of_selection else None
@@ -47,5 +48,5 @@ class Analysis(RunJob):
             "selection": selection and cut_of(selection),
             "settings": settings,
         }
-        self.draft.results[name] = plain({**result, "key": self.key, "made": made})
+        self.draft.results[self._kind] = plain({**result, "key": self.key, "made": made})
         self.publish()

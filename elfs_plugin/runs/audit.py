@@ -24,7 +24,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
         truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
     """
     seeds, seed = whole_count(seeds, "seeds"), validate_seed(seed)
-    with Analysis(dataset, key, "Auditing", sinks, needs="selection") as job:
+    with Analysis(dataset, key, "Auditing", sinks, "audit", needs="selection") as job:
         true_labels = truth.read(job.dataset, truth_field)
         pool = job.read()
         known = np.array([i in true_labels for i in pool.ids.tolist()], dtype=bool)
@@ -64,7 +64,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
             "warnings": warnings,
             "sentence": sentence,
         }
-        job.save("audit", result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
+        job.save(result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
         return {
             "key": key,
             "stage": "audit",

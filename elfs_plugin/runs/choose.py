@@ -105,7 +105,7 @@ class _Choice(RunJob):
     def __init__(self, dataset, key, tag, view_name, sinks):
         self._names = tag, view_name
         stages = {READING: 2, CHOOSING: 8, WRITING: 1}
-        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, needs="scores")
+        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, kind="choice", needs="scores")
         self.begin()
 
     def begin(self):

@@ -25,6 +25,7 @@ class RunJob:
     Args:
         operation: what the user is told that it does
         stages: shown name -> share of the work
+        kind: what others know the job by, see :func:`~.jobs.job`
         needs: a stage that the run must have finished (None: it need not even be there)
 
     Raises:
@@ -33,7 +34,7 @@ class RunJob:
         Busy: on entering, when another job is at work on the run
     """
 
-    def __init__(self, collection, key, operation, stages, sinks=(), *, needs=None):
+    def __init__(self, collection, key, operation, stages, sinks=(), *, kind=None, needs=None):
         if collection is None:
             raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
         self.key = key
@@ -42,7 +43,7 @@ class RunJob:
         self._needs, self._operation = needs, operation
         self._take(record.check_key(self.dataset, key))
         fields.check_not_read_only(self.dataset, key)
-        self._job = jobs.job(self.dataset, key, operation, stages, sinks)
+        self._job = jobs.job(self.dataset, key, operation, stages, sinks, kind)
         self.draft = journal.Draft()
 
     @property

@@ -38,6 +38,7 @@ class Session(RunJob):
         whole: work on all samples of the dataset, whatever the view is
         stage_folder: where finished stages are kept, in the run's folder
         on_images: those stages that train on images
+        kind: see :class:`~.run_job.RunJob`
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class Session(RunJob):
         whole=False,
         stage_folder="stages",
         on_images=(),
+        kind=None,
     ):
         if not whole:
             samples.check_collection(collection)
         weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
-        super().__init__(collection, key, operation, weights, sinks, needs=needs)
+        super().__init__(collection, key, operation, weights, sinks, kind=kind, needs=needs)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         self.seed, self._device, self._stage_folder = seed, device, stage_folder
         self.names = self._paths = self._ranking = None

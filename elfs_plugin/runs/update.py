@@ -67,6 +67,7 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         needs="scores",
         whole=True,
         stage_folder=_FOLDER,
+        kind="update",
     ) as job:
         collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")

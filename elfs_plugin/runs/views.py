@@ -4,10 +4,9 @@ Two indexes serve them: ``<key>.rank``, and (``<key>.pseudo_label.label``, ``<ke
 """
 
 from ..errors import InvalidInput
+from ..pruning.zones import ZONES
 from ..validation import shown, whole_number
 from . import fields
-
-ZONES = ("hard", "coreset", "easy")
 
 ORDERS = (None, "hardest", "easiest")
 
