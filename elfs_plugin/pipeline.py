@@ -15,7 +15,7 @@ from .encoders.decoded import DecodedImages
 from .encoders.embed import Embeddings, validate_vectors
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
-from .neighbors.graph import NeighborGraph
+from .neighbors.neighbor_graph import NeighborGraph
 from .options import ElfsOptions
 from .progress import Reporter, part
 from .proxy.dynamics import Dynamics

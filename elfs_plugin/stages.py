@@ -13,7 +13,8 @@ from .clustering.limits import validate_num_clusters
 from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster
 from .devices import resolve_device
 from .encoders.embed import Embeddings, embed_images
-from .neighbors.graph import NeighborGraph, exact_is_quick, knn_graph, suggest_k
+from .neighbors.graph import exact_is_quick, knn_graph, suggest_k
+from .neighbors.neighbor_graph import NeighborGraph
 from .progress import Reporter
 from .proxy.dynamics import Dynamics
 from .proxy.train import train_proxy

@@ -11,7 +11,7 @@ BUDGETS = "1%, 10%, 30%"
 class CompareMethods(ElfsOperator):
     operator = "compare_methods"
     title = "Compare methods"
-    description = "Every selection method beside Random at several budgets: which one to trust on this data"
+    description = "Every selection method next to Random at several budgets: which of them to trust on your data"
     takes = ("budgets", "methods", "seeds", "seed", "device")
     uses_view = False
     risk = "LOW"

@@ -1,7 +1,6 @@
 """Embeddings to a cosine k-nearest-neighbour graph, exact or with a measured recall."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from ..progress import part, silent
 from ..seeds import Stream, derived
 from ..validation import derived_seed, validate_neighbors
 from .cells import partition
+from .neighbor_graph import NeighborGraph
 from .vectors import normalize
 
 DEFAULT_K = 50
@@ -27,30 +27,6 @@ _CELLS_PER_TASK = 8
 _RECALL_QUERIES = 512
 _EXACT_COST = 7.5e12
 _TIE = 1e-6
-
-
-@dataclass(frozen=True)
-class NeighborGraph:
-    """``indices`` (N, k) int32, nearest first, never a point itself; ``similarities`` (N, k) float32, cosine.
-
-    ``method`` is ``"exact"`` or ``"approximate"``; ``recall`` the share of the true k nearest neighbours that were
-    found (measured on a sample of the points).
-    """
-
-    indices: np.ndarray
-    similarities: np.ndarray
-    method: str = "exact"
-    recall: float = 1.0
-
-    @property
-    def k(self):
-        return self.indices.shape[1]
-
-    def reordered(self, order):
-        """The same graph with its points in the order ``order`` (N,), a permutation."""
-        place = np.empty(len(order), dtype=np.int32)
-        place[order] = np.arange(len(order), dtype=np.int32)
-        return replace(self, indices=place[self.indices[order]], similarities=self.similarities[order])
 
 
 def suggest_k(n, num_clusters):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InvalidInput
-from ..neighbors.graph import NeighborGraph
+from ..neighbors.neighbor_graph import NeighborGraph
 from ..selectors import Pool
 from . import ranking, vectors
 

@@ -1,6 +1,5 @@
 """Coresets by any method of :mod:`..selectors`, from what a finished run has: a tag and a saved view."""
 
-import functools
 import time
 from dataclasses import replace
 
@@ -8,14 +7,13 @@ import numpy as np
 
 from .. import selectors
 from ..errors import InvalidInput
-from ..neighbors import near_duplicates
-from ..neighbors.graph import NeighborGraph, knn_graph, suggest_k
+from ..neighbors.graph import knn_graph, suggest_k
 from ..progress import part
 from ..proxy.dynamics import Dynamics
 from ..proxy.warm_up import with_outputs
 from ..pruning.scores import SCORES
 from ..validation import validate_seed
-from . import coverage, fields, graph, ranking, saving, truth
+from . import coverage, fields, saving, truth
 from .arrays import kept_graph, read_pool
 from .run_job import RunJob
 
@@ -121,24 +119,6 @@ def _left_out(found, indices):
     return (
         [coverage.sentence({found.names[label]: int(sizes[label]) for label in largest_first})] if len(missing) else []
     )
-
-
-def preview_veto(run, veto):
-    """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that a :class:`~.run.Run` keeps, if it
-    does."""
-    run.require("scores", "a preview")
-    token, version = run.record.graph, ranking.ranking_version(run.record)
-    return _preview(run.folder, token, version, *near_duplicates.check_veto(veto))
-
-
-@functools.lru_cache(maxsize=32)
-def _preview(folder, token, version, kind, value):
-    """Cached: a form is made anew at every key that is pressed in it."""
-    kept = graph.load(folder, token)
-    if kept is None or (kept.neighbors[:] < 0).any():
-        return None
-    known = NeighborGraph(np.asarray(kept.neighbors), np.asarray(kept.similarities, dtype=np.float32))
-    return near_duplicates.preview(known, {kind: value} if kind == "quantile" else value)
 
 
 def as_pool(run, found, labels_field=None, locked_tag=None):

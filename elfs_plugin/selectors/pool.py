@@ -11,7 +11,7 @@ from ..arrays import as_array
 from ..errors import InvalidInput
 
 if TYPE_CHECKING:
-    from ..neighbors.graph import NeighborGraph
+    from ..neighbors.neighbor_graph import NeighborGraph
     from ..proxy.dynamics import Dynamics
 
 _STRUCTURES = ("dynamics", "neighbors")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors.graph import NeighborGraph
+from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
 from elfs_plugin.selectors import DIRECTIONS, Cost, Parameter, Pool, Selector, available, select
 from elfs_plugin.selectors.registry import selectors
 
