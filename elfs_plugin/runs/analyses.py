@@ -1,8 +1,8 @@
 """Analyses of a run as jobs: comparison, stability, budget curve. Nothing that selects reads their results.
 
 Each writes one entry of the run's results (``comparison``, ``stability``, ``budget_curve``; that of ``methods`` is
-:mod:`.compare_methods`, that of ``audit`` :mod:`.audit`), a plain dict with its settings, counts, time, and what it was
-made from, see :func:`~.staleness.stale`. None of these reads true labels.
+:mod:`.comparing_methods`, that of ``audit`` :mod:`.auditing`), a plain dict with its settings, counts, time, and what
+it was made from, see :func:`~.staleness.stale`. None of these reads true labels.
 """
 
 import logging
