@@ -4,7 +4,11 @@ A :class:`WorkingSet` holds the samples that take part and what the stages have 
 the one order in which they are run, for arrays here and for datasets in :mod:`.runs`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +20,17 @@ from .encoders.embed import Embeddings, validate_vectors
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
 from .neighbors.graph import NeighborGraph
-from .options import ElfsOptions
+from .options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
 from .progress import Reporter, part
 from .proxy.dynamics import Dynamics
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import Zones, resolve_budget
 from .source import as_paths, as_source
 from .stages import STAGES, Stages, stage_weights
+from .types import AnyPath, Budget, Progress, Vectors
+
+if TYPE_CHECKING:
+    from .proxy.train import ProxyConfig
 
 DECODING_SHARE = 0.05
 """Share of a stage that trains on images which decoding them takes, for its progress."""
@@ -48,7 +56,12 @@ class WorkingSet:
         read_vectors: gives the (M, D) vectors of M ids, where a stage needs them and none were made or taken
     """
 
-    def __init__(self, stages, read_paths, read_vectors=None):
+    def __init__(
+        self,
+        stages: Stages,
+        read_paths: Callable[[], Mapping[str | int, str]],
+        read_vectors: Callable[[list[Any]], Vectors] | None = None,
+    ) -> None:
         self.stages = stages
         self.ids, self.failures = None, {}
         self.vectors = self.labels = self.num_clusters = self.scores = self.score = None
@@ -56,7 +69,7 @@ class WorkingSet:
         self._read_vectors = read_vectors
         self._decoded = DecodedImages(read_paths)
 
-    def take(self, ids, embeddings, known_reasons=None):
+    def take(self, ids: Sequence[Any], embeddings: Embeddings, known_reasons: Mapping[Any, str] | None = None) -> None:
         """Takes those of N samples that have a usable vector (:class:`~.encoders.embed.Embeddings` of all of them);
         why the others have none may be known better, {id: reason}."""
         self.ids = [i for i, ok in zip(ids, embeddings.ok) if ok]
@@ -64,13 +77,20 @@ class WorkingSet:
         reasons = {ids[index]: reason for index, reason in embeddings.failures.items()}
         self.failures = {i: (known_reasons or {}).get(i, reason) for i, reason in reasons.items()}
 
-    def embed(self, ids, paths, encoder, weights=None, compute=None):
+    def embed(
+        self,
+        ids: Sequence[Any],
+        paths: Sequence[AnyPath],
+        encoder: Any,
+        weights: str | None = None,
+        compute: Callable[[Progress], Embeddings] | None = None,
+    ) -> Embeddings:
         """Embeds N image files, see :meth:`~.stages.Stages.embed`."""
         result = self.stages.embed(paths, encoder, weights=weights, compute=compute)
         self.take(ids, result)
         return result
 
-    def cluster(self, options):
+    def cluster(self, options: ClusteringOptions) -> tuple[ClusterCount | None, NeighborGraph, PseudoLabels]:
         """Gives the samples pseudo-labels by :class:`~.options.ClusteringOptions`.
 
         Returns:
@@ -87,7 +107,7 @@ class WorkingSet:
         self.labels, self.num_clusters = result.labels, clusters
         return count, graph, result
 
-    def train(self, options, images_available=True):
+    def train(self, options: ScoringOptions, images_available: bool = True) -> Dynamics:
         """Trains a proxy on the pseudo-labels by :class:`~.options.ScoringOptions`. Returns its
         :class:`~.proxy.dynamics.Dynamics`."""
         config = options.config(images_available)
@@ -103,7 +123,9 @@ class WorkingSet:
         self.scored_by, self.scored_at = config, size
         return result
 
-    def search_beta(self, budget, options, images_available=True):
+    def search_beta(
+        self, budget: Budget | str, options: SearchOptions, images_available: bool = True
+    ) -> tuple[BetaSearch, int, ProxyConfig, dict[Any, str]]:
         """Searches β for a budget (a count or a fraction) by :class:`~.options.SearchOptions`.
 
         Returns:
@@ -139,7 +161,7 @@ class WorkingSet:
         )
         return result, budget, config, unread
 
-    def forget_images(self):
+    def forget_images(self) -> None:
         """Gives the memory of decoded images back."""
         self._decoded.forget()
 
@@ -169,7 +191,7 @@ class WorkingSet:
             self.vectors = self.vectors[rest]
 
 
-def follow(working, options, images_available=True):
+def follow(working: WorkingSet, options: ElfsOptions, images_available: bool = True) -> Iterator[tuple[str, Any]]:
     """Runs the stages after the embedding in their order, and yields (name, result) after each: ``pseudo_labels`` and
     ``scores`` as :meth:`WorkingSet.cluster` and :meth:`WorkingSet.train` return them, and ``beta`` where it is
     searched."""
@@ -200,18 +222,18 @@ class ElfsResult:
 
 
 def run_elfs(
-    source,
-    num_clusters,
-    budget,
+    source: Any,
+    num_clusters: int | str,
+    budget: Budget | str,
     *,
-    proxy_images=None,
-    ids=None,
-    device="auto",
-    folder=None,
-    reporter=None,
-    on_stage=None,
-    **options,
-):
+    proxy_images: Sequence[AnyPath] | None = None,
+    ids: Iterable[Any] | None = None,
+    device: str = "auto",
+    folder: AnyPath | None = None,
+    reporter: Reporter | None = None,
+    on_stage: Callable[[str, Any, float], None] | None = None,
+    **options: Any,
+) -> ElfsResult:
     """The whole of ELFS, stage by stage.
 
     Args:

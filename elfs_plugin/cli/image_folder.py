@@ -2,11 +2,13 @@
 
 import os
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from PIL import Image
 
 from ..text import is_text, printable
+from ..types import AnyPath
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jfi .jif .png .apng .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2 .j2k .j2c "
@@ -53,7 +55,7 @@ class PassedOver:
     examples: list = field(default_factory=list)
     suffixes: Counter = field(default_factory=Counter)
 
-    def add(self, path):
+    def add(self, path: str) -> None:
         self.count += 1
         self.suffixes[os.path.splitext(path)[1].lower() or "no suffix"] += 1
         if len(self.examples) < EXAMPLES:
@@ -68,7 +70,7 @@ class FoundImages:
     paths: list
     passed_over: dict
 
-    def sentences(self):
+    def sentences(self) -> list[str]:
         """What was passed over, a sentence for each reason; the user can mend those that come first."""
         reasons = sorted(self.passed_over, key=lambda reason: (reason in _FOR_GOOD, reason))
         return [self._sentence(reason, self.passed_over[reason]) for reason in reasons]
@@ -86,7 +88,7 @@ class FoundImages:
         return f"Passed over {passed.count:,}: {reason} ({', '.join(listed)}{rest}).{advice}"
 
 
-def find_images(folder):
+def find_images(folder: AnyPath) -> FoundImages:
     """The :class:`FoundImages` of ``folder`` and the folders in it.
 
     Linked folders are followed, each real folder once, so that links in a circle end; a link to a folder above the
@@ -175,7 +177,7 @@ class _Walk:
         self._passed.setdefault(reason, PassedOver()).add(path)
 
 
-def readable_suffixes():
+def readable_suffixes() -> Set[str]:
     """Those of :data:`IMAGE_SUFFIXES` that this installation of Pillow reads."""
     Image.init()
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}

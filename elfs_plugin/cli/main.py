@@ -5,9 +5,12 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 from .. import __version__
 from ..errors import ElfsError, InvalidInput, explain
+from ..runs.fiftyone_types import Dataset
 from . import arguments as cli_arguments
 from . import compare as cli_compare
 from . import signals as cli_signals
@@ -33,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {_one_line(message)}. See {self.prog} --help.\n")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 failed, 2 wrong arguments, 130 interrupted by Ctrl-C,
     143 by SIGTERM."""
     with contextlib.suppress(AttributeError, ValueError):  # a stream that somebody put in its place
@@ -202,7 +205,9 @@ def _run(options):
     return 0 if options.no_app else open_app(dataset, options.port, sys.stderr if options.json else sys.stdout)
 
 
-def print_summary(dataset, summary, *, tag=None, view=None):
+def print_summary(
+    dataset: Dataset, summary: Mapping[str, Any], *, tag: str | None = None, view: str | None = None
+) -> None:
     """Prints what a run did, and under which names its coreset was saved."""
     zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
     counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
@@ -220,7 +225,7 @@ def print_summary(dataset, summary, *, tag=None, view=None):
     print(f"  Time: {times}")
 
 
-def open_app(dataset, port, stream=None):
+def open_app(dataset: Dataset, port: int, stream: TextIO | None = None) -> int:
     """Opens the App with the grid and the panel side by side and waits until it is ended. Returns the exit code."""
     import fiftyone as fo
 

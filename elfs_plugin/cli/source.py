@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInput, MissingModel, NameTaken
+from ..runs.fiftyone_types import Dataset
 from ..text import is_text, printable
 from .image_folder import IMAGE_SUFFIXES, find_images
 
@@ -21,7 +23,7 @@ class Source:
 
 
 @contextlib.contextmanager
-def opened(text, name=None):
+def opened(text: str, name: str | None = None) -> Iterator[Source]:
     """The :class:`Source` that ``text`` names: the dataset of that name, or a persistent one made of (or topped up
     with) the images of a folder.
 
@@ -45,7 +47,7 @@ def opened(text, name=None):
         raise
 
 
-def open_source(text, name=None):
+def open_source(text: str, name: str | None = None) -> Dataset:
     """As :func:`opened`, for good: the dataset alone."""
     return _open(text, name).dataset
 
@@ -153,7 +155,7 @@ def _check_dataset(dataset, paths):
         raise InvalidInput(f"A dataset '{dataset.name}' exists and holds other images. Give another name with --name.")
 
 
-def add_images(dataset, paths):
+def add_images(dataset: Dataset, paths: Iterable[str]) -> None:
     """Adds those image files that the dataset does not hold yet."""
     import fiftyone as fo
 

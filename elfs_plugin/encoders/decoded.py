@@ -1,6 +1,10 @@
 """Images as pixels, for proxies that learn from images."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from ..errors import InvalidInput
+from ..types import AnyPath, Images, Progress
 from .images import load_pixels
 
 
@@ -11,15 +15,15 @@ class DecodedImages:
         paths: a function that gives the path of each image by its id, asked once
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: Callable[[], Mapping[Any, AnyPath]]) -> None:
         self._read_paths = paths
         self._paths = self._wanted = self._values = None
 
-    def forget(self):
+    def forget(self) -> None:
         """Gives the memory back."""
         self._wanted = self._values = None
 
-    def get(self, ids, size, progress):
+    def get(self, ids: list[Any], size: int, progress: Progress) -> tuple[Images, dict[Any, str]]:
         """The images of N samples.
 
         Returns:

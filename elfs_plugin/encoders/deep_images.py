@@ -10,9 +10,12 @@
 
 import re
 import sys
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
+
+from ..types import Floats
 
 BEYOND = 1e30
 """Values at least this large mark what is missing."""
@@ -29,11 +32,11 @@ _COLOUR = re.compile("^(RGB|RGBX|RGBA|RGBa|CMYK|LA);16([BLN])$")
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
-def is_deep_grey(image):
+def is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def grey(image):
+def grey(image: Image.Image) -> Image.Image | None:
     """An 8-bit grey image of a deep grey one, or None where not one value is a number."""
     values, no_data = _values(image), _no_data(image)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -65,7 +68,7 @@ def _no_data(image):
         return np.nan
 
 
-def value_range(values):
+def value_range(values: Floats) -> tuple[float, float]:
     """(lowest, highest) of finite values (V,), markers left out."""
     low, high = float(values.min()), float(values.max())
     beside = values[(values > low) & (values < high)]
@@ -84,7 +87,7 @@ def _some(values):
     return values[:: -(-len(values) // _SAMPLE)]
 
 
-def deep_colour(image):
+def deep_colour(image: Image.Image) -> str | None:
     """The raw mode of a 16-bit colour image that is not loaded yet, for :func:`colour`; None for other images."""
     raw = {_raw_mode(tile) for tile in image.tile}
     tags = getattr(image, "tag_v2", {})
@@ -95,7 +98,7 @@ def deep_colour(image):
     return first if len(raw) == 1 and _COLOUR.match(first) else None
 
 
-def colour(open_image, raw):
+def colour(open_image: Callable[[], Image.Image], raw: str) -> Image.Image:
     """An 8-bit image of a 16-bit colour one. Pillow gives the high byte of every value; the low one comes from reading
     the file a second time in the other byte order.
 

@@ -9,17 +9,20 @@ An encoder is named by a string:
 The last two take ``weights``, the path of a local checkpoint, and then need no network.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from ..devices import autocast, resolve_device
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..progress import part, silent
 from ..text import first_line
+from ..types import AnyPath, Array, Floats, Progress, Vectors
 from .images import ImageError, decode
 
 THINNEST = 100
@@ -43,17 +46,29 @@ class Embeddings:
     failures: dict = field(default_factory=dict)
 
 
+class Encoder(Protocol):
+    """What turns images into vectors; ``batch_size`` images at a time suit it."""
+
+    batch_size: int
+
+    def transform(self, image: Image.Image) -> Any:
+        """An image as :meth:`encode` takes it; called in several threads."""
+
+    def encode(self, batch: list[Any]) -> Vectors:
+        """(B, D) of B transformed images."""
+
+
 class PixelsEncoder:
     """Thumbnails of ``PIXELS_SIZE`` pixels, flattened, in [0, 1]. Grey images give three equal channels."""
 
     name = "pixels"
     batch_size = 1024
 
-    def transform(self, image):
+    def transform(self, image: Image.Image) -> Floats:
         small = ImageOps.fit(image, (PIXELS_SIZE, PIXELS_SIZE))
         return np.asarray(small, dtype=np.float32).ravel() / 255.0
 
-    def encode(self, batch):
+    def encode(self, batch: list[Floats]) -> Vectors:
         return np.stack(batch)
 
 
@@ -62,16 +77,18 @@ class TorchEncoder:
 
     batch_size = 64
 
-    def __init__(self, name, model, transform, device):
+    def __init__(
+        self, name: str, model: torch.nn.Module, transform: Callable[[Image.Image], torch.Tensor], device: torch.device
+    ) -> None:
         self.name = name
         self._transform = transform
         self._device = device
         self._model = model.eval().requires_grad_(False).to(device)
 
-    def transform(self, image):
+    def transform(self, image: Image.Image) -> torch.Tensor:
         return self._transform(_middle(image))
 
-    def encode(self, batch):
+    def encode(self, batch: list[torch.Tensor]) -> Vectors:
         return self._in_parts(torch.stack(batch))
 
     @torch.inference_mode()
@@ -103,7 +120,7 @@ def _middle(image):
     return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
-def load_encoder(name, *, weights=None, device="auto"):
+def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "auto") -> Encoder:
     """Loads the encoder of that name.
 
     Args:
@@ -129,7 +146,7 @@ def load_encoder(name, *, weights=None, device="auto"):
     )
 
 
-def check_encoder(name, *, weights=None):
+def check_encoder(name: str, *, weights: AnyPath | None = None) -> None:
     """Refuses the name of an encoder that does not exist, without loading one.
 
     Raises:
@@ -177,7 +194,7 @@ def _load_timm(model_name, weights):
     return model, timm.data.create_transform(**config, is_training=False)
 
 
-def load_timm_checkpoint(model, model_name, weights):
+def load_timm_checkpoint(model: torch.nn.Module, model_name: str, weights: AnyPath) -> None:
     """Loads a checkpoint with or without its classifier; every weight of the feature extractor must be in it."""
     import importlib
 
@@ -254,7 +271,16 @@ class _ImageTower(torch.nn.Module):
         return features[0] if isinstance(features, tuple) else features
 
 
-def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None, threads=None, progress=silent):
+def embed_images(
+    paths: Iterable[AnyPath],
+    encoder: str | Encoder,
+    *,
+    weights: AnyPath | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Embeddings:
     """Embeds image files.
 
     Args:
@@ -365,7 +391,7 @@ def _finite(array):
         return np.isfinite(array.astype(np.float32)).all()
 
 
-def validate_vectors(values, *, expected_dim=None):
+def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
     Args:

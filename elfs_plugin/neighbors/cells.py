@@ -9,6 +9,7 @@ import torch
 from ..devices import generator
 from ..progress import silent
 from ..seeds import Stream, derived
+from ..types import Integers, Progress, Vectors
 
 _BRANCHES = 64
 _LEVELS = 12
@@ -26,15 +27,15 @@ class Cells:
     order: np.ndarray
     limits: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.limits) - 1
 
     @property
-    def sizes(self):
+    def sizes(self) -> Integers:
         return np.diff(self.limits)
 
 
-def normalize(vectors):
+def normalize(vectors: Vectors) -> Vectors:
     """Rows scaled to unit length, float32; rows of zeros stay zero (similarity 0 to everything)."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     # Summed in double precision: the square of a large or tiny float32 would be infinite or zero.
@@ -42,7 +43,7 @@ def normalize(vectors):
     return vectors / np.where(norms > 0, norms, np.float32(1))
 
 
-def partition(vectors, size, *, seed=0, progress=silent):
+def partition(vectors: Vectors, size: int, *, seed: int = 0, progress: Progress = silent) -> Cells:
     """Divides N rows into cells of about ``size`` rows, at most 1.5 times that.
 
     Spherical k-means with at most 64 centroids, then the same within each of its clusters until all are small: the work

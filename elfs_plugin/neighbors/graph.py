@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..arrays import as_matrix
 from ..devices import generator
 from ..errors import InvalidInput
 from ..progress import part, silent
 from ..seeds import Stream, derived
+from ..types import Progress
 from ..validation import derived_seed, validate_neighbors
 from .cells import normalize, partition
 
@@ -42,16 +44,16 @@ class NeighborGraph:
     recall: float = 1.0
 
     @property
-    def k(self):
+    def k(self) -> int:
         return self.indices.shape[1]
 
 
-def suggest_k(n, num_clusters):
+def suggest_k(n: int, num_clusters: int) -> int:
     """Neighbours for TEMI: the published 50, fewer where a cluster has few members (a tenth of an even share)."""
     return int(min(DEFAULT_K, max(5, n // (10 * num_clusters)), max(n - 1, 1)))
 
 
-def exact_is_quick(n, dimensions):
+def exact_is_quick(n: int, dimensions: int) -> bool:
     """Whether comparing all pairs takes about a minute or less on two cores (113,000 points of 512 dimensions).
 
     Measured: a similarity costs 1.2 ns and 0.016 ns per dimension on one core (AVX2 kernels, 2.6 GHz).
@@ -59,7 +61,16 @@ def exact_is_quick(n, dimensions):
     return n * n * (75 + dimensions) <= _EXACT_COST
 
 
-def knn_graph(vectors, k=DEFAULT_K, *, metric="cosine", method="auto", recall=0.95, seed=0, progress=silent):
+def knn_graph(
+    vectors: ArrayLike,
+    k: int | None = DEFAULT_K,
+    *,
+    metric: str = "cosine",
+    method: str = "auto",
+    recall: float = 0.95,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> NeighborGraph:
     """The k nearest neighbours of every row.
 
     The approximate method divides the points into cells of about 256 (:func:`~.cells.partition`) and compares the

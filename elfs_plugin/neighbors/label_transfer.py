@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..progress import silent
+from ..types import Floats, Integers, Progress, Vectors
 from .cells import normalize
 
 DEFAULT_K = 10
@@ -22,7 +23,9 @@ class Transferred:
     confidence: np.ndarray
 
 
-def cross_neighbors(queries, base, k=DEFAULT_K, *, progress=silent):
+def cross_neighbors(
+    queries: Vectors, base: Vectors, k: int = DEFAULT_K, *, progress: Progress = silent
+) -> tuple[Integers, Floats]:
     """The k rows of ``base`` most similar to each query, exactly, by cosine similarity.
 
     Args:
@@ -56,7 +59,7 @@ def cross_neighbors(queries, base, k=DEFAULT_K, *, progress=silent):
     return indices, similarities.clip(-1.0, 1.0)
 
 
-def vote(labels, similarities, num_classes):
+def vote(labels: Integers, similarities: Floats, num_classes: int) -> Transferred:
     """A vote weighted by similarity.
 
     Args:

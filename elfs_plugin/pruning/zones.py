@@ -1,11 +1,15 @@
 """Double-end pruning: drop the hardest by β, keep the budget, drop the easiest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import as_array
 from ..errors import InvalidInput
+from ..types import Array, Budget, Integers
 from ..validation import plain_number, shown
 
 _EPSILON = 1e-9
@@ -21,13 +25,13 @@ class Zones:
     budget: int
 
     @property
-    def coreset(self):
+    def coreset(self) -> Integers:
         """Indices of the coreset, hardest first."""
         order = np.argsort(self.rank)
         return order[self.hard_count : self.hard_count + self.budget]
 
     @property
-    def zone(self):
+    def zone(self) -> Array:
         """(N,) array of ``"hard"``, ``"coreset"`` and ``"easy"``."""
         names = np.full(len(self.rank), "coreset", dtype="<U7")
         names[self.rank < self.hard_count] = "hard"
@@ -35,7 +39,7 @@ class Zones:
         return names
 
 
-def difficulty_rank(scores, *, hard="low", ids=None):
+def difficulty_rank(scores: ArrayLike, *, hard: str = "low", ids: Sequence[Any] | Array | None = None) -> Integers:
     """Dense ranks (N,), 0 = hardest.
 
     Args:
@@ -55,7 +59,7 @@ def difficulty_rank(scores, *, hard="low", ids=None):
     return rank
 
 
-def as_budget(budget):
+def as_budget(budget: Budget | str) -> Budget:
     """A budget as :func:`resolve_budget` takes it, an int (images) or a float (a fraction), of a number of any type or
     a text: ``"100"``, ``"0.1"``, ``"10%"``.
 
@@ -65,7 +69,7 @@ def as_budget(budget):
     return _parse_budget(budget, "budget") if isinstance(budget, str) else _number(budget, "The budget", "budget")
 
 
-def as_beta(beta):
+def as_beta(beta: float | str) -> float:
     """β as a float, of a number of any type or a text: ``"0.2"``, ``"20%"``.
 
     Raises:
@@ -88,7 +92,7 @@ def _number(value, what, field):
     return value
 
 
-def resolve_budget(budget, n):
+def resolve_budget(budget: Budget | str, n: int) -> int:
     """A budget as a number of images.
 
     A float in (0, 1] is a fraction of n (rounded down, at least 1); an int is a count. The integer 1 is one image, the
@@ -115,7 +119,7 @@ def resolve_budget(budget, n):
     return max(1, int(np.floor(budget * n + _EPSILON))) if fraction else budget
 
 
-def parse_budgets(text):
+def parse_budgets(text: str) -> list[Budget]:
     """Budgets of a text such as ``100, 500, 10%, 0.3``: counts, percentages up to 100, fractions with a point.
 
     Raises:
@@ -137,7 +141,7 @@ def _parse_budget(text, field):
     raise InvalidInput(f"'{item[:60]}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%.", field)
 
 
-def resolve_beta(beta, budget, n):
+def resolve_beta(beta: float | str, budget: int, n: int) -> int:
     """The number of hardest samples to drop, floor(beta n).
 
     Args:
@@ -161,7 +165,14 @@ def resolve_beta(beta, budget, n):
     return min(int(np.floor(value * n + _EPSILON)), n - budget)
 
 
-def double_end(scores, budget, beta, *, hard="low", ids=None):
+def double_end(
+    scores: ArrayLike,
+    budget: Budget | str,
+    beta: float | str,
+    *,
+    hard: str = "low",
+    ids: Sequence[Any] | Array | None = None,
+) -> Zones:
     """ELFS's double-end pruning (Zheng et al., ICLR 2025).
 
     Args:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
@@ -12,6 +13,8 @@ from bson import ObjectId
 
 from ..files import whole_file
 from . import record, roster
+from .fiftyone_types import Dataset, Query
+from .record import RunRecord
 from .versions import ranking_version
 
 _COUNTED = 20_000
@@ -35,15 +38,15 @@ class Changes:
     added: int
 
     @property
-    def deleted(self):
+    def deleted(self) -> int:
         return max(self.scored - self.present, 0)
 
     @property
-    def dense(self):
+    def dense(self) -> bool:
         return self.highest + 1 == self.present
 
 
-def count_changes(dataset, run):
+def count_changes(dataset: Dataset, run: RunRecord) -> Changes:
     """:class:`Changes` since a run with scores.
 
     Counting ranks takes half a second for a million; so a count is kept, in the process and in the run's folder, for
@@ -81,7 +84,7 @@ def count_changes(dataset, run):
     return found
 
 
-def lost_ids(dataset, run):
+def lost_ids(dataset: Dataset, run: RunRecord) -> tuple[list[str], list[str]]:
     """Ids of the samples that the run scored, that exist and that have lost their rank, and of those that have lost
     their score or pseudo-label alone: somebody emptied a field, say. They have not been deleted.
 
@@ -102,7 +105,7 @@ def lost_ids(dataset, run):
     return sorted(paths_of(dataset, [i for i in scored if i not in ranked])), partly
 
 
-def paths_of(dataset, ids):
+def paths_of(dataset: Dataset, ids: Iterable[str]) -> dict[str, str]:
     """id -> file path of those of the samples that exist, in queries of a bounded size."""
     found = {}
     for start in range(0, len(ids), _ASKED):
@@ -137,7 +140,7 @@ def _load(path):
         return None
 
 
-def run_time(dataset, run):
+def run_time(dataset: Dataset, run: RunRecord) -> datetime:
     """When the run's samples were read (a naive datetime, UTC), so that a later one was added since."""
     since = run.stages.get("pseudo_labels", {}).get("since")
     if isinstance(since, (int, float)):
@@ -145,7 +148,7 @@ def run_time(dataset, run):
     return record.run_document(dataset, run.key).timestamp
 
 
-def added_query(dataset, run):
+def added_query(dataset: Dataset, run: RunRecord) -> Query:
     """The MongoDB filter of samples that were added since the run and take no part in it."""
     query = {"created_at": {"$gt": run_time(dataset, run)}, f"{run.key}.rank": None}
     if dataset.media_type == fo.core.media.GROUP:
@@ -153,7 +156,7 @@ def added_query(dataset, run):
     return query
 
 
-def slices_of(dataset, run):
+def slices_of(dataset: Dataset, run: RunRecord) -> list[str]:
     """Names of the group slices that the run's samples are in."""
     name = f"{dataset.group_field}.name"
     return dataset._sample_collection.distinct(name, {f"{run.key}.rank": {"$gte": 0}})

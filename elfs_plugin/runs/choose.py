@@ -1,8 +1,12 @@
 """Coresets by any method of :mod:`..selectors`, from what a finished run has: a tag and a saved view."""
 
+from __future__ import annotations
+
 import functools
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +17,15 @@ from ..neighbors.graph import NeighborGraph, knn_graph, suggest_k
 from ..progress import part
 from ..proxy.dynamics import Dynamics
 from ..proxy.warm_up import with_outputs
+from ..types import Budget, Sink, Veto
 from ..validation import validate_seed
 from . import coverage, fields, graph, ranking, saving, truth
-from .arrays import kept_graph, read_pool
+from .arrays import RunPool, kept_graph, read_pool
+from .fiftyone_types import Dataset
 from .run_job import RunJob
+
+if TYPE_CHECKING:
+    from .run import Run
 
 READING = "Reading the run"
 CHOOSING = "Choosing the coreset"
@@ -24,22 +33,22 @@ WRITING = "Writing to the dataset"
 
 
 def choose_coreset(
-    dataset,
-    key="elfs",
+    dataset: Dataset,
+    key: str = "elfs",
     *,
-    method,
-    budget,
-    tag,
-    view_name=None,
-    seed=0,
-    quota="none",
-    veto=None,
-    params=None,
-    labels_field=None,
-    locked_tag=None,
-    device="auto",
-    sinks=(),
-):
+    method: str,
+    budget: Budget | str,
+    tag: str,
+    view_name: str | None = None,
+    seed: int = 0,
+    quota: str = "none",
+    veto: Veto | None = None,
+    params: Mapping[str, Any] | None = None,
+    labels_field: str | None = None,
+    locked_tag: str | None = None,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
 
     Args:
@@ -122,7 +131,7 @@ def _left_out(found, indices):
     )
 
 
-def preview_veto(run, veto):
+def preview_veto(run: Run, veto: Veto) -> near_duplicates.Preview | None:
     """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that a :class:`~.run.Run` keeps, if it
     does."""
     run.require("scores", "a preview")
@@ -140,7 +149,7 @@ def _preview(folder, token, version, kind, value):
     return near_duplicates.preview(known, {kind: value} if kind == "quantile" else value)
 
 
-def as_pool(run, found, labels_field=None, locked_tag=None):
+def as_pool(run: Run, found: RunPool, labels_field: str | None = None, locked_tag: str | None = None) -> selectors.Pool:
     """What the fields of a :class:`~.run.Run` hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
     names = [*fields.SCORES, "pseudo_label.confidence"]
     ids, *columns = fields.writable(run.dataset).values(["id", *(f"{run.key}.{name}" for name in names)])

@@ -11,9 +11,12 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import ElfsError
+from ..types import AnyPath
 from .export_receipt import read_receipt, receipt_path, remove_listed, strangers
 
 try:
@@ -37,15 +40,15 @@ class Staging:
         kept: the folder that stays because files of others are in it, or None
     """
 
-    def __init__(self, target):
+    def __init__(self, target: AnyPath) -> None:
         self.target = Path(target)
         self._folder, self._lock = _new_folder(self.target)
         self.new, self.missing, self.kept = self._folder / _NEW, self._folder / _MISSING, None
 
-    def __enter__(self):
+    def __enter__(self) -> "Staging":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         gone = False
         try:
             with contextlib.suppress(OSError):
@@ -55,7 +58,7 @@ class Staging:
         if not gone:
             self.kept = str(self._folder)
 
-    def place_file(self, path, target, replaces=None):
+    def place_file(self, path: Path, target: Path, replaces: Callable[[Path], bool] | None = None) -> None:
         """Moves a file to ``target``, where nothing may be that ``replaces(target)`` is not true of.
 
         Raises:
@@ -74,7 +77,7 @@ class Staging:
             raise _appeared(target)
         os.replace(path, target)
 
-    def place_folder(self, receipt, *, overwrite):
+    def place_folder(self, receipt: Mapping[str, Any], *, overwrite: bool) -> None:
         """Moves the new folder to the target, where an empty folder may be or, with ``overwrite``, an earlier export.
 
         Raises:
@@ -97,7 +100,7 @@ class Staging:
         _place_receipt(self._folder, self.target, receipt)
 
 
-def remove_dead(parent):
+def remove_dead(parent: Path) -> None:
     """Removes what dead writers of exports left in a folder, and ends those that were about to take their place."""
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         found = [Path(e.path) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]

@@ -8,6 +8,7 @@ results (``graph``, None for a run of an older version), so no other neighbours 
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from ..checkpoints import fingerprint
 from ..files import reserved_npy
 from ..partial_files import partial_path
+from ..types import AnyPath, Floats, Integers
 
 KEPT = 16
 """Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""
@@ -33,13 +35,13 @@ class KeptGraph:
     neighbors: np.ndarray
     similarities: np.ndarray
 
-    def row(self, sample_id):
+    def row(self, sample_id: str) -> int | None:
         """The row of an id, or None."""
         wanted = str(sample_id).encode()
         row = int(np.searchsorted(self.ids, np.array(wanted, dtype=self.ids.dtype)))
         return row if row < len(self.ids) and self.ids[row] == wanted else None
 
-    def neighbors_of(self, sample_id):
+    def neighbors_of(self, sample_id: str) -> list[tuple[str, float]] | None:
         """[(id, similarity)] of a sample, most similar first; None when the graph does not have it."""
         row = self.row(sample_id)
         if row is None:
@@ -48,7 +50,7 @@ class KeptGraph:
         return [(self.ids[other].decode(), similarity) for other, similarity in pairs if other >= 0]
 
 
-def save(folder, ids, neighbors, similarities):
+def save(folder: AnyPath, ids: Sequence[str], neighbors: Integers, similarities: Floats) -> str:
     """Writes the graph of M samples: ``ids`` in any order, (M, k) rows of their neighbours and (M, k) similarities.
 
     Returns:
@@ -93,7 +95,9 @@ def _folder(folder, token):
     return Path(folder, "graph" if token is None else f"graph-{token}")
 
 
-def extend(folder, token, ids, neighbors, similarities):
+def extend(
+    folder: AnyPath, token: str | None, ids: Sequence[str], neighbors: Sequence[Sequence[str]], similarities: Floats
+) -> str | None:
     """A copy of a stored graph with Q samples more: ``ids`` with, for each, ``neighbors`` (ids) and ``similarities``,
     (Q, k).
 
@@ -130,7 +134,7 @@ def extend(folder, token, ids, neighbors, similarities):
     return save(folder, together, lists, np.where(lists < 0, 0.0, values))
 
 
-def load(folder, token):
+def load(folder: AnyPath, token: str | None) -> KeptGraph | None:
     """The :class:`KeptGraph` of a run's folder, memory-mapped, or None when there is none that can be read."""
     folder = _folder(folder, token)
     try:
@@ -142,7 +146,7 @@ def load(folder, token):
     return KeptGraph(ids, neighbors, similarities) if whole else None
 
 
-def remove_others(folder, token):
+def remove_others(folder: AnyPath, token: str | None) -> None:
     """Removes the graphs that do not belong to the record any more."""
     for path in Path(folder).glob("graph*"):
         if _NAME.fullmatch(path.name) and path != _folder(folder, token):

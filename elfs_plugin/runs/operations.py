@@ -4,28 +4,33 @@ All take ``collection`` (a dataset or view) and ``key`` (the run), return a smal
 :class:`~..errors.ElfsError` with a message for the user. ``sinks`` receive the progress.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from ..beta_search.search import DEFAULT_REPEATS
 from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
 from ..options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
 from ..pipeline import follow
+from ..types import Budget, Sink
 from ..validation import validate_seed
 from . import keeping, samples
 from .fields import SCORES
+from .fiftyone_types import Collection
 from .session import Session
 
 
 def compute_embeddings(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    encoder="pixels",
-    weights=None,
-    embeddings_field=None,
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    encoder: str = "pixels",
+    weights: str | None = None,
+    embeddings_field: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Embeds the images of ``collection`` into a vector field (default ``<key>_embeddings``)."""
     seed = validate_seed(seed)
     with Session(collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device) as job:
@@ -34,17 +39,17 @@ def compute_embeddings(
 
 
 def compute_pseudo_labels(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    num_clusters,
-    embeddings_field=None,
-    neighbors=None,
-    preset="auto",
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    num_clusters: int | str,
+    embeddings_field: str | None = None,
+    neighbors: int | None = None,
+    preset: str = "auto",
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Clusters an existing vector field (default: the run's own) into pseudo-labels.
 
     ``num_clusters="auto"`` estimates their number first; the evidence is kept in the run. The others are those of
@@ -60,17 +65,17 @@ def compute_pseudo_labels(
 
 
 def compute_scores(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    proxy="auto",
-    score="aum",
-    epochs=None,
-    image_size=DEFAULT_IMAGE_SIZE,
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    proxy: Any = "auto",
+    score: str = "aum",
+    epochs: int | None = None,
+    image_size: int | None = DEFAULT_IMAGE_SIZE,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Trains a proxy on the run's pseudo-labels and writes its scores and the rank, see
     :class:`~..options.ScoringOptions`."""
     _check_score(score)
@@ -82,18 +87,18 @@ def compute_scores(
 
 
 def search_beta(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    budget,
-    grid=None,
-    repeats=DEFAULT_REPEATS,
-    proxy="auto",
-    image_size=None,
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    budget: Budget | str,
+    grid: Sequence[float] | None = None,
+    repeats: int = DEFAULT_REPEATS,
+    proxy: Any = "auto",
+    image_size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Searches β for a budget on the run's pseudo-labels; the curve is kept in the run.
 
     ``proxy``, ``repeats``, ``grid`` and ``image_size`` are those of :class:`~..options.SearchOptions`.
@@ -105,7 +110,17 @@ def search_beta(
         return job.summary("beta")
 
 
-def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, view_name=None, expected=None, sinks=()):
+def select_coreset(
+    collection: Collection,
+    key: str = "elfs",
+    *,
+    budget: Budget | str,
+    beta: float | str = "auto",
+    tag: str | None = None,
+    view_name: str | None = None,
+    expected: str | None = None,
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Applies double-end pruning to the run's ranks: writes zones, and a tag and a saved view when named.
 
     Args:
@@ -123,16 +138,16 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
 
 
 def run_elfs(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    embeddings_field=None,
-    tag=None,
-    view_name=None,
-    device="auto",
-    sinks=(),
-    **options,
-):
+    embeddings_field: str | None = None,
+    tag: str | None = None,
+    view_name: str | None = None,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+    **options: Any,
+) -> dict[str, Any]:
     """The whole of ELFS on ``collection``.
 
     Args:
@@ -174,6 +189,6 @@ def _check_score(score):
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(SCORES)}.", "score")
 
 
-def suggested_clusters(collection):
+def suggested_clusters(collection: Collection) -> int:
     """A starting value for the form: 10, or fewer for a tiny view."""
     return max(2, min(10, collection.count() // 5))

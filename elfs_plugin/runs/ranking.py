@@ -4,14 +4,22 @@ A million values take MongoDB seconds. So the run keeps them in a file as well, 
 of the record's current ranking, no scored sample has been deleted and the clusters have their names.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..files import whole_file
 from ..pruning.scores import HARD_WHEN
+from ..types import Array, Floats, Integers
 from . import fields
 from .versions import new_ranking, ranking_version  # noqa: F401 (handed on)
+
+if TYPE_CHECKING:
+    from .run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +28,9 @@ _GROUP = 20_000
 """Ranks per document that MongoDB sends: far below its 16 MB."""
 
 
-def read_ranking(run, *, deleted=False, with_ids=True):
+def read_ranking(
+    run: Run, *, deleted: bool = False, with_ids: bool = True
+) -> tuple[Array | None, Floats, Integers, list[str]]:
     """The scored samples of a :class:`~.run.Run` that exist, hardest first.
 
     Args:
@@ -46,7 +56,7 @@ def read_ranking(run, *, deleted=False, with_ids=True):
     return found if with_ids else (None, *found[1:])
 
 
-def keep_ranking(run, ids, scores, labels, names):
+def keep_ranking(run: Run, ids: Sequence[str], scores: Floats, labels: Integers, names: Sequence[str]) -> None:
     """Writes the file of the run's current ranking, of N samples in any order."""
     hardest = HARD_WHEN[run.stages["scores"]["score"]]
     ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float64)

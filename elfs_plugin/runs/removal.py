@@ -2,9 +2,10 @@
 :func:`~.jobs.changing`."""
 
 from . import fields, record
+from .fiftyone_types import Dataset
 
 
-def release_embeddings(dataset, key, field):
+def release_embeddings(dataset: Dataset, key: str, field: str | None) -> bool:
     """Deletes the vector field that a run wrote, or leaves it to another run that uses it. Returns whether deleted.
 
     A field that somebody else has put in its place stays.
@@ -19,7 +20,7 @@ def release_embeddings(dataset, key, field):
     return True
 
 
-def remove_brain_run(dataset, brain_key):
+def remove_brain_run(dataset: Dataset, brain_key: str) -> None:
     """Removes a brain run that ELFS made, with its field and index."""
     if dataset.has_brain_run(brain_key):
         dataset.delete_brain_run(brain_key)

@@ -5,12 +5,20 @@ writes first the one and then the other: killed in between, a document that no d
 to a document that is gone.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from fiftyone.core import odm
 
 from . import workspace
+from .fiftyone_types import Dataset
+
+if TYPE_CHECKING:
+    from .record import RunRecord
 
 
-def mend(dataset, run):
+def mend(dataset: Dataset, run: RunRecord) -> bool:
     """Removes such documents and links as far as they are the run's, or a job's that was interrupted: its views by
     name, its workspace, its record.
 

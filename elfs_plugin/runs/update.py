@@ -1,7 +1,9 @@
 """Bringing a run up to date with its dataset: samples added since take part, gaps of deleted ones close."""
 
 import shutil
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import fiftyone as fo
 import numpy as np
@@ -14,7 +16,9 @@ from ..progress import part
 from ..proxy.train import ProxyConfig
 from ..pruning.zones import resolve_budget
 from ..stages import STAGES, stage_weights
+from ..types import Sink
 from . import changes, fields, graph, keeping, own, samples, vectors
+from .fiftyone_types import Collection
 from .run import Run
 from .session import WRITING, Session
 
@@ -24,7 +28,9 @@ _ROWS = 50_000
 """Samples whose vectors are read at a time."""
 
 
-def update_run(collection, key="elfs", *, device="auto", sinks=()):
+def update_run(
+    collection: Collection, key: str = "elfs", *, device: str = "auto", sinks: Iterable[Sink] = ()
+) -> dict[str, Any]:
     """Takes new samples into a finished run and closes the gaps that deleted ones have left.
 
     New samples are embedded by the run's own encoder (or their vectors are read from the field that the run uses), get

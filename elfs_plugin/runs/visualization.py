@@ -1,6 +1,8 @@
 """A plot of the run's embeddings as a FiftyOne brain run, which FiftyOne's Embeddings panel shows."""
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import fiftyone as fo
 import fiftyone.brain as fob
@@ -9,19 +11,24 @@ import numpy as np
 from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
 from ..errors import InvalidInput, NameTaken
 from ..progress import part
+from ..types import Sink
 from ..validation import shown, validate_seed
 from . import fields, jobs, record, vectors
+from .fiftyone_types import Collection, Dataset
+from .record import RunRecord
 from .removal import remove_brain_run
 from .session import WRITING, Session
 
 PROJECTING = "Placing the images in the plane"
 
 
-def brain_key_of(key, method):
+def brain_key_of(key: str, method: str) -> str:
     return f"{key}_{method}"
 
 
-def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
+def visualize(
+    collection: Collection, key: str = "elfs", *, method: str = "auto", seed: int = 0, sinks: Iterable[Sink] = ()
+) -> dict[str, Any]:
     """Projects the embeddings of the run's images to the plane and registers the points as a brain run.
 
     Args:
@@ -86,7 +93,7 @@ def _only(view, ids, wanted):
     return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])
 
 
-def check_brain_key(dataset, run, brain_key):
+def check_brain_key(dataset: Dataset, run: RunRecord, brain_key: str) -> None:
     """Raises :class:`NameTaken` for a brain run, or a field for its index, that is not this run's."""
     if run is not None and brain_key in run.brain_keys:
         return
@@ -103,7 +110,7 @@ def check_brain_key(dataset, run, brain_key):
         )
 
 
-def embeddings_panel_state(brain_key, color_field=None):
+def embeddings_panel_state(brain_key: str, color_field: str | None = None) -> dict[str, Any]:
     """What FiftyOne's Embeddings panel keeps as its browser state for a brain run coloured by a field.
 
     For ``open_panel("Embeddings", data=...)``: ``data`` is the browser's state, ``state`` another one that this panel
