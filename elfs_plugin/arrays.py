@@ -26,7 +26,7 @@ def as_array(values: Any, what: str, field: str | None = None) -> Array:
     if is_tensor(values):
         values = _of_tensor(values)
     elif isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     elif isinstance(values, (list, tuple)):
         values = [_of_tensor(item) if is_tensor(item) else item for item in values]
     try:

@@ -55,7 +55,7 @@ class StageStore:
         self._folder = Path(folder) if folder is not None else None
         self._on_problem = on_problem
         self._lock = threading.Lock()
-        self.problems = []
+        self.problems: list[str] = []
 
     def file(self, name: str) -> KeptFile | None:
         """A file beside the stages, for a :class:`~.training_checkpoint.TrainingCheckpoint`; None without a folder."""
@@ -88,8 +88,9 @@ class StageStore:
             return
         with self.optional():
             self._folder.mkdir(parents=True, exist_ok=True)
+            contents: dict[str, Any] = {**arrays, "fingerprint": np.array(key)}
             with whole_file(self._folder / f"{stage}.npz") as file:
-                np.savez(file, fingerprint=np.array(key), **arrays)
+                np.savez(file, **contents)
 
     @contextlib.contextmanager
     def optional(self) -> Iterator[None]:
@@ -127,7 +128,7 @@ class KeptFile(os.PathLike):
         return KeptFile(f"{self._path}.{suffix}", self.report)
 
 
-def cannot_keep(folder: AnyPath, error: BaseException) -> str:
+def cannot_keep(folder: AnyPath | None, error: BaseException) -> str:
     """A sentence for the user: why nothing can be kept in ``folder``, what follows from it, and what to do."""
     found = disk_error(error)
     number = None if found is None else found.errno

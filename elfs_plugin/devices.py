@@ -58,7 +58,7 @@ def reuse_heap(device: torch.device) -> Iterator[None]:
     on one machine, a third of the time of a clustering step. Afterwards glibc's largest automatic thresholds hold and
     free memory goes back to the system. Elsewhere than on a CPU with glibc it does nothing.
     """
-    libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
+    libc: Any = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
         yield
         return

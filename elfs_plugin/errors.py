@@ -137,7 +137,7 @@ def explain(error: BaseException, resumes: bool = True) -> str:
 
 def _chain(error, implied=True, most=10):
     """The error, then what it came from, outermost first; with ``implied`` also what was being handled then."""
-    found = []
+    found: list[BaseException] = []
     while error is not None and len(found) < most:
         found.append(error)
         context = error.__context__ if implied and not error.__suppress_context__ else None

@@ -6,6 +6,7 @@ Each part checks its own values when it is made; what needs the number of sample
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ class ScoringOptions:
         image_size: side in pixels at which a proxy on images sees them, unless its configuration says so
     """
 
-    proxy: object = "auto"
+    proxy: Any = "auto"
     score: str = "aum"
     epochs: int | None = None
     image_size: int | None = DEFAULT_IMAGE_SIZE
@@ -112,9 +113,9 @@ class SearchOptions:
         field: the name of ``proxy`` in messages
     """
 
-    proxy: object = "auto"
+    proxy: Any = "auto"
     repeats: int = DEFAULT_REPEATS
-    grid: object = None
+    grid: Sequence[float] | None = None
     image_size: int | None = None
     field: str = "proxy"
 
@@ -167,7 +168,8 @@ class ElfsOptions:
         Raises:
             InvalidInput: for a name that there is not, a value that cannot be, or no budget
         """
-        parts, own = {name: {} for name in _PARTS}, {}
+        parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
+        own: dict[str, Any] = {}
         for name, value in given.items():
             part, inside = _place(name)
             (own if part is None else parts[part])[inside] = value

@@ -27,9 +27,10 @@ from .pruning.scores import HARD_WHEN
 from .pruning.zones import Zones, resolve_budget
 from .source import as_paths, as_source
 from .stages import STAGES, Stages, stage_weights
-from .types import AnyPath, Budget, Progress, Vectors
+from .types import AnyPath, Budget, Floats, Integers, Mask, Progress, Vectors
 
 if TYPE_CHECKING:
+    from .clustering.pseudo_labels import ClusteringConfig
     from .proxy.train import ProxyConfig
 
 DECODING_SHARE = 0.05
@@ -55,6 +56,17 @@ class WorkingSet:
         read_paths: gives {id: path} of the images, asked for once and only by proxies on images
         read_vectors: gives the (M, D) vectors of M ids, where a stage needs them and none were made or taken
     """
+
+    ids: list[Any]
+    failures: dict[Any, str]
+    vectors: Vectors
+    labels: Integers
+    num_clusters: int
+    scores: Floats
+    score: str
+    clustered_by: ClusteringConfig
+    scored_by: ProxyConfig
+    scored_at: int | None
 
     def __init__(
         self,
@@ -97,10 +109,8 @@ class WorkingSet:
             (:class:`~.clustering.count.ClusterCount` or None, :class:`~.neighbors.graph.NeighborGraph`,
             :class:`~.clustering.pseudo_labels.PseudoLabels`)
         """
-        count, clusters = None, options.num_clusters
-        if options.estimated:
-            count = self.stages.count_clusters(self.vectors)
-            clusters = count.suggested
+        count = self.stages.count_clusters(self.vectors) if options.estimated else None
+        clusters: Any = options.num_clusters if count is None else count.suggested
         config = options.config
         graph, result = self.stages.pseudo_labels(self.vectors, clusters, k=options.neighbors, config=config)
         self.clustered_by = config
@@ -216,9 +226,9 @@ class ElfsResult:
     beta_search: BetaSearch | None
     beta: float
     zones: Zones
-    scored: np.ndarray
-    failures: dict
-    seconds: dict
+    scored: Mask
+    failures: dict[int, str]
+    seconds: dict[str, float]
 
 
 def run_elfs(
@@ -253,32 +263,32 @@ def run_elfs(
         InvalidInput: before any work, for what can be seen to be wrong then; after the embedding, where too few of the
             samples can be used
     """
-    options = ElfsOptions.of(num_clusters=num_clusters, budget=budget, **options)
+    asked = ElfsOptions.of(num_clusters=num_clusters, budget=budget, **options)
     paths, source = as_source(source)
     n = len(source)
     images = paths if paths is not None else proxy_images
     has_images = images is not None
-    options.check(n)
-    on_images = options.on_images(has_images)
+    asked.check(n)
+    on_images = asked.on_images(has_images)
     images = as_paths(images, n, "proxy_images") if has_images else None
     names = list(range(n)) if ids is None else _names(ids, n)
-    wanted = [stage for stage in options.stages if stage != "embeddings" or paths is not None]
+    wanted = [stage for stage in asked.stages if stage != "embeddings" or paths is not None]
     reporter = reporter or Reporter(stage_weights(*wanted, on_images=on_images))
-    stages = Stages(seed=options.seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
+    stages = Stages(seed=asked.seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 
     working = WorkingSet(stages, lambda: dict(zip(names, images)))
     if paths is not None:
-        embeddings = working.embed(names, paths, options.encoder, options.weights)
+        embeddings = working.embed(names, paths, asked.encoder, asked.weights)
     else:
         embeddings = validate_vectors(source)
         working.take(names, embeddings)
-    options.check(len(working.ids), n)
-    made = dict(follow(working, options, has_images))
+    asked.check(len(working.ids), n)
+    made = dict(follow(working, asked, has_images))
     count, graph, labels = made["pseudo_labels"]
-    search = made["beta"][0] if options.searches else None
-    beta = search.chosen if options.searches else options.beta
-    final = options.check(len(working.ids), n)
-    zones = stages.select(working.scores, final, beta, hard=options.scoring.hard, ids=working.ids)
+    search = made["beta"][0] if asked.searches else None
+    beta = search.chosen if asked.searches else asked.beta
+    final = asked.check(len(working.ids), n)
+    zones = stages.select(working.scores, final, beta, hard=asked.scoring.hard, ids=working.ids)
     reporter.done()
     taken, place = set(working.ids), {name: index for index, name in enumerate(names)}
     return ElfsResult(

@@ -79,7 +79,7 @@ class Reporter:
         self._start = time.monotonic()
         self._last_emit = float("-inf")
         self._overall = 0.0
-        self.warnings = []
+        self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
         """Keeps a sentence that the user must see when the job is done."""
@@ -128,7 +128,7 @@ class TerminalBar:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._stage = None
+        self._stage: str | None = None
         self._width = 0
 
     def __call__(self, event: Event) -> None:

@@ -80,8 +80,8 @@ class Stages:
         self.device = device
         self.reporter = reporter or Reporter(stage_weights(*STAGES))
         self.store = StageStore(folder, on_problem=self.reporter.warn)
-        self.seconds = {}
-        self.resumed = []
+        self.seconds: dict[str, float] = {}
+        self.resumed: list[str] = []
         self._on_stage = on_stage
 
     def _run(self, stage, key, compute, pack, unpack, progress=None):
@@ -246,7 +246,7 @@ class Stages:
         )
 
     def select(
-        self, scores: Floats, budget: Budget, beta: float, *, hard: str = "low", ids: Sequence[Any] | None = None
+        self, scores: Floats, budget: Budget, beta: float | str, *, hard: str = "low", ids: Sequence[Any] | None = None
     ) -> Zones:
         """Double-end pruning."""
         return self._run(

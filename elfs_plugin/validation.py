@@ -72,7 +72,7 @@ def plain_number(value: Any) -> Any:
     if isinstance(value, Decimal):
         if not value.is_finite():
             return float("nan") if value.is_nan() else float(value)
-        return int(value) if value.as_tuple().exponent >= 0 else float(value)
+        return int(value) if int(value.as_tuple().exponent) >= 0 else float(value)
     if isinstance(value, Fraction):
         return value.numerator if value.denominator == 1 else float(value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):

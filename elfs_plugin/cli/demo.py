@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..runs.fiftyone_types import Dataset
 from .main import add_images, open_app, print_summary
 
 DATASET = "elfs-digits"
-PARAMETERS = {
+PARAMETERS: dict[str, Any] = {
     "num_clusters": 10,
     "budget": 0.1,
     "encoder": "pixels",

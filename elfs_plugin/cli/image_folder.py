@@ -52,8 +52,8 @@ class PassedOver:
     """How many entries of a folder were passed over for one reason, the first few of them, and their suffixes."""
 
     count: int = 0
-    examples: list = field(default_factory=list)
-    suffixes: Counter = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    suffixes: Counter[str] = field(default_factory=Counter)
 
     def add(self, path: str) -> None:
         self.count += 1
@@ -67,8 +67,8 @@ class FoundImages:
     """``paths`` of the images, absolute and sorted; ``passed_over`` reason -> :class:`PassedOver`."""
 
     folder: str
-    paths: list
-    passed_over: dict
+    paths: list[str]
+    passed_over: dict[str, PassedOver]
 
     def sentences(self) -> list[str]:
         """What was passed over, a sentence for each reason; the user can mend those that come first."""
@@ -112,7 +112,8 @@ class _Walk:
 
     def found(self):
         # Links last: what is in the folder itself goes by its own name.
-        seen, folders, linked = set(), [self._folder], []
+        seen, folders = set(), [self._folder]
+        linked: list[str] = []
         while folders or linked:
             place = folders.pop() if folders else linked.pop(0)
             try:

@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 failed, 2 wrong arguments, 130 interrupted by Ctrl-C,
     143 by SIGTERM."""
     with contextlib.suppress(AttributeError, ValueError):  # a stream that somebody put in its place
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks 'β' costs no result
+        stream: Any = sys.stdout
+        stream.reconfigure(errors="backslashreplace")  # a terminal that lacks 'β' costs no result
     options = _parser().parse_args(arguments)
     os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")  # a notice about MongoDB 6 at every start
     try:

@@ -17,9 +17,9 @@ from .image_folder import IMAGE_SUFFIXES, find_images
 class Source:
     """``dataset`` to work on; ``made`` whether it was made just now; ``passed_over`` reason -> number of files."""
 
-    dataset: object
+    dataset: Dataset
     made: bool = False
-    passed_over: dict = field(default_factory=dict)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def _of_folder(folder, name):
         raise InvalidInput(f"There are no images in {printable(folder)} that can be read. {told}")
     for sentence in sentences:
         _say(sentence)
-    dataset = fo.load_dataset(name) if exists else None
+    dataset: Dataset = fo.load_dataset(name) if exists else None
     if dataset is not None:
         _check_dataset(dataset, found.paths)
     made = dataset is None

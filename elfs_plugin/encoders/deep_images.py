@@ -11,9 +11,10 @@
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ..types import Floats
 
@@ -80,21 +81,22 @@ def value_range(values: Floats) -> tuple[float, float]:
         low, high = first if first - low > far else low, last if high - last > far else high
     # Where nearly all values would fall into half a grey level, the range is theirs.
     bulk = np.percentile(_some(values), (0.5, 99.5))
-    return tuple(map(float, bulk)) if 0 < bulk[1] - bulk[0] < (high - low) / _FINEST else (low, high)
+    inner, outer = map(float, bulk)
+    return (inner, outer) if 0 < outer - inner < (high - low) / _FINEST else (low, high)
 
 
 def _some(values):
     return values[:: -(-len(values) // _SAMPLE)]
 
 
-def deep_colour(image: Image.Image) -> str | None:
+def deep_colour(image: ImageFile.ImageFile) -> str | None:
     """The raw mode of a 16-bit colour image that is not loaded yet, for :func:`colour`; None for other images."""
     raw = {_raw_mode(tile) for tile in image.tile}
-    tags = getattr(image, "tag_v2", {})
+    tags: Any = getattr(image, "tag_v2", {})
     if raw and raw <= set("RGBA") and image.mode in ("RGB", "RGBA") and set(tags.get(_BITS, ())) == {16}:
         # Channels one after the other: Pillow takes them for 8-bit ones.
         return f"{image.mode};16{'L' if tags.prefix == b'II' else 'B'}"
-    first = next(iter(raw), None)
+    first = next(iter(raw), "")
     return first if len(raw) == 1 and _COLOUR.match(first) else None
 
 
@@ -106,7 +108,9 @@ def colour(open_image: Callable[[], Image.Image], raw: str) -> Image.Image:
         open_image: opens the file, unloaded, with Pillow
         raw: as of :func:`deep_colour`
     """
-    bands, order = _COLOUR.match(raw).groups()
+    match = _COLOUR.match(raw)
+    assert match is not None
+    bands, order = match.groups()
     if bands == "LA":  # four bytes a pixel: both of the grey value, both of its alpha
         parts = np.asarray(_read(open_image, "RGBA")).astype(np.uint16)
         values = parts[..., ::2] << 8 | parts[..., 1::2]

@@ -22,7 +22,7 @@ from ..devices import autocast, resolve_device
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..progress import part, silent
 from ..text import first_line
-from ..types import AnyPath, Array, Floats, Progress, Vectors
+from ..types import AnyPath, Array, Floats, Mask, Progress, Vectors
 from .images import ImageError, decode
 
 THINNEST = 100
@@ -41,9 +41,9 @@ class Embeddings:
     excluded image to the reason.
     """
 
-    vectors: np.ndarray
-    ok: np.ndarray
-    failures: dict = field(default_factory=dict)
+    vectors: Vectors
+    ok: Mask
+    failures: dict[int, str] = field(default_factory=dict)
 
 
 class Encoder(Protocol):
@@ -137,9 +137,11 @@ def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "au
         return PixelsEncoder()
     family, _, model = name.partition(":")
     if family == "timm" and model:
-        return TorchEncoder(name, *_load_timm(model, weights), resolve_device(device))
+        network, transform = _load_timm(model, weights)
+        return TorchEncoder(name, network, transform, resolve_device(device))
     if family == "open_clip" and model:
-        return TorchEncoder(name, *_load_open_clip(model, weights), resolve_device(device))
+        network, transform = _load_open_clip(model, weights)
+        return TorchEncoder(name, network, transform, resolve_device(device))
     raise MissingModel(
         f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino), "
         "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai) or, on a FiftyOne dataset, 'zoo:<model>'."
@@ -201,7 +203,7 @@ def load_timm_checkpoint(model: torch.nn.Module, model_name: str, weights: AnyPa
     import timm
 
     try:
-        state = timm.models.load_state_dict(weights)
+        state = timm.models.load_state_dict(str(weights))
         convert = getattr(importlib.import_module(type(model).__module__), "checkpoint_filter_fn", None)
         if convert is not None:
             state = convert(state, model)
@@ -309,7 +311,8 @@ def embed_images(
     failures = {}
     vectors = None
     filled = 0
-    batch, indices = [], []
+    batch: list[Any] = []
+    indices: list[int] = []
 
     def flush():
         nonlocal vectors, filled
@@ -342,7 +345,7 @@ def embed_images(
                 flush()
         report((index + 1) / n, f"{index + 1:,} of {n:,} images" + (f", {len(failures):,} failed" if failures else ""))
     flush()
-    if filled == 0:
+    if vectors is None or filled == 0:
         first = failures[min(failures)].rstrip(".")
         raise InvalidInput(f"None of the {n:,} images could be embedded. The first failed because: {first}.")
     return Embeddings(vectors[:filled], ok, failures)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -26,7 +27,8 @@ def orientation(image: Image.Image) -> Image.Transpose | None:
     """How an image is turned upright, as a ``PIL.Image.Transpose``, or None where it is upright or nothing says."""
     try:
         tags = getattr(image, "tag_v2", None)  # a TIFF's own; its file may be closed by now
-        return _TURNS.get((image.getexif() if tags is None else tags).get(ExifTags.Base.Orientation))
+        turn: Any = (image.getexif() if tags is None else tags).get(ExifTags.Base.Orientation)
+        return _TURNS.get(turn)
     except MemoryError:
         raise
     except Exception:  # parsers raise nearly anything on damaged data

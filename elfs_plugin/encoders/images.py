@@ -8,7 +8,7 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..errors import ElfsError, InvalidInput, is_out_of_memory
 from ..files import reserved_temporary
 from ..progress import silent
 from ..text import first_line
-from ..types import AnyPath, Progress
+from ..types import AnyPath, Images, Mask, Progress
 from . import deep_images
 from .image_metadata import orientation, png_without_metadata
 
@@ -102,7 +102,7 @@ def _reasons():
     except Exception as error:  # decoders raise nearly anything on corrupt data
         if is_out_of_memory(error):
             raise
-        if getattr(error, "errno", None) is not None:
+        if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(f"cannot be opened: {error.strerror}") from None
         if "embedded null" in str(error):
             raise ImageError("cannot be opened: there is a NUL in its name") from None
@@ -299,7 +299,7 @@ def decode(
             return ImageError("it needs more memory than there is")
 
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        window = deque()
+        window: deque[tuple[int, Future[Any]]] = deque()
         try:
             for index, path in enumerate(paths):
                 window.append((index, pool.submit(work, path)))
@@ -329,9 +329,9 @@ class Pixels:
     ``values`` (M, 3, S, S) uint8 for the M readable images, ``ok`` (N,) bool, ``failures`` index -> reason.
     """
 
-    values: np.ndarray
-    ok: np.ndarray
-    failures: dict = field(default_factory=dict)
+    values: Images
+    ok: Mask
+    failures: dict[int, str] = field(default_factory=dict)
 
 
 def load_pixels(

@@ -24,8 +24,8 @@ class Cells:
     Cells that follow each other tend to be neighbours in space as well.
     """
 
-    order: np.ndarray
-    limits: np.ndarray
+    order: Integers
+    limits: Integers
 
     def __len__(self) -> int:
         return len(self.limits) - 1

@@ -12,7 +12,7 @@ from ..devices import generator
 from ..errors import InvalidInput
 from ..progress import part, silent
 from ..seeds import Stream, derived
-from ..types import Progress
+from ..types import Floats, Integers, Progress
 from ..validation import derived_seed, validate_neighbors
 from .cells import normalize, partition
 
@@ -38,8 +38,8 @@ class NeighborGraph:
     found (measured on a sample of the points).
     """
 
-    indices: np.ndarray
-    similarities: np.ndarray
+    indices: Integers
+    similarities: Floats
     method: str = "exact"
     recall: float = 1.0
 

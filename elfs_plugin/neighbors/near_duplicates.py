@@ -8,7 +8,7 @@ More than k exact copies of one image may fall into several groups.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,9 +59,11 @@ def resolve_threshold(veto: Veto, graph: NeighborGraph) -> float:
     return float(value)
 
 
-def check_veto(veto: Veto) -> tuple[str, float]:
+def check_veto(veto: Any) -> tuple[str, float]:
     """("similarity" or "quantile", its value), or :class:`InvalidInput`."""
-    kind, value = next(iter(veto.items())) if isinstance(veto, dict) and len(veto) == 1 else ("similarity", veto)
+    kind, value = "similarity", veto
+    if isinstance(veto, dict) and len(veto) == 1:
+        kind, value = next(iter(veto.items()))
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if kind not in ("similarity", "quantile") or not number or not np.isfinite(value):
         raise InvalidInput(
@@ -99,8 +101,8 @@ def groups(graph: NeighborGraph, threshold: float, among: Mask | None = None) ->
             rows, found = rows[inside], found[inside]
         starts.append(rows.astype(np.int32))
         ends.append(found.astype(np.int32))
-    starts, ends = np.concatenate(starts or [[]]), np.concatenate(ends or [[]])
-    links = coo_matrix((np.ones(len(starts), dtype=bool), (starts, ends)), shape=(n, n))
+    one, other = (np.concatenate(rows or [np.empty(0, dtype=np.int32)]) for rows in (starts, ends))
+    links = coo_matrix((np.ones(len(one), dtype=bool), (one, other)), shape=(n, n))
     return connected_components(links, directed=False)[1]
 
 

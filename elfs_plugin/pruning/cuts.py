@@ -58,14 +58,14 @@ def cut_table(
     Raises:
         InvalidInput: for no scores, NaN, a wrong order, labels that do not fit
     """
-    scores, labels, names = _checked(scores_by_rank, labels_by_rank, names, hard)
+    scores, labels, listed = _checked(scores_by_rank, labels_by_rank, names, hard)
     n = len(scores)
     edges, ranks = _histogram(scores, hard, bins)
     marks = np.unique(np.linspace(0, n - 1, min(n, QUANTILES)).round().astype(np.int64))
     points = np.unique(np.linspace(0, n, min(n, grid) + 1).round().astype(np.int64))
-    sizes = np.bincount(labels, minlength=len(names))
+    sizes = np.bincount(labels, minlength=len(listed))
     shown = [int(label) for label in np.argsort(-sizes, kind="stable")[:CLUSTERS] if sizes[label] > 0]
-    members = _members(labels, shown, len(names), points)
+    members = _members(labels, shown, len(listed), points)
     rest = np.setdiff1d(np.flatnonzero(sizes), shown)
     return {
         "n": n,
@@ -77,7 +77,7 @@ def cut_table(
         "quantiles": {"ranks": marks.tolist(), "scores": scores[marks].tolist()},
         "grid": points.tolist(),
         "clusters": [
-            {"label": label, "name": names[label], "size": int(sizes[label]), "members": members[:, at].tolist()}
+            {"label": label, "name": listed[label], "size": int(sizes[label]), "members": members[:, at].tolist()}
             for at, label in enumerate(shown)
         ],
         "more": {"clusters": len(rest), "size": int(sizes[rest].sum())},

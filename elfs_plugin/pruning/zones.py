@@ -20,7 +20,7 @@ _EPSILON = 1e-9
 class Zones:
     """``rank`` (N,) int64, 0 = hardest, dense; hard [0, m), coreset [m, m + b), easy [m + b, N)."""
 
-    rank: np.ndarray
+    rank: Integers
     hard_count: int
     budget: int
 
@@ -116,7 +116,7 @@ def resolve_budget(budget: Budget | str, n: int) -> int:
         if fraction and 1 < budget <= n and budget == int(budget):
             text += f" Write {int(budget)} for so many images, or a percentage as '2%'."
         raise InvalidInput(text, "budget")
-    return max(1, int(np.floor(budget * n + _EPSILON))) if fraction else budget
+    return max(1, int(np.floor(budget * n + _EPSILON))) if fraction else int(budget)
 
 
 def parse_budgets(text: str) -> list[Budget]:

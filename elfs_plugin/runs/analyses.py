@@ -23,7 +23,7 @@ from ..progress import part
 from ..proxy.train import ProxyConfig
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import as_beta, as_budget, resolve_beta, resolve_budget
-from ..types import Array, Budget, Integers, Sink
+from ..types import Array, Budget, Images, Integers, Sink, Vectors
 from ..validation import shown, validate_seed, whole_number
 from . import changes
 from .analysis import Analysis
@@ -121,7 +121,7 @@ def measure_stability(
         same = ProxyConfig.from_dict(stage.get("proxy")) == config
         pool, progress = job.read(), job.progress
         _check_settings(budget, beta, len(pool))
-        inputs = pool.vectors
+        inputs: Vectors | Images = pool.vectors
         unreadable = 0
         if config.on_images:
             size = int(config.image_size or stage.get("image_size") or DEFAULT_IMAGE_SIZE)

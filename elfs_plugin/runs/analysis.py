@@ -25,7 +25,8 @@ class Analysis(RunJob):
         self, dataset: Dataset, key: str, operation: str, sinks: Iterable[Sink], needs: str | None = "scores"
     ) -> None:
         super().__init__(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks, needs=needs)
-        self._operation, self._progress = operation, None
+        self._operation = operation
+        self._progress: Progress | None = None
         self._start = time.time()
 
     def read(self) -> RunPool:

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..neighbors.graph import NeighborGraph
 from ..selectors import Pool
-from ..types import Integers, Mask
+from ..types import Array, Floats, Integers, Mask, Vectors
 from . import ranking, vectors
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ class RunPool:
     (N, D) float32. ``without_vector`` scored samples have none any more; ``deleted`` are gone from the dataset.
     """
 
-    ids: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    names: list
-    vectors: np.ndarray
+    ids: Array
+    scores: Floats
+    labels: Integers
+    names: list[str]
+    vectors: Vectors
     score: str
     without_vector: int
     deleted: int

@@ -4,9 +4,10 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import fiftyone as fo
 from bson import ObjectId
@@ -23,7 +24,7 @@ _COUNTED = 20_000
 _ASKED = 50_000
 _FILE = "changes.json"
 _KEPT = 64
-_counted = {}
+_counted: dict[tuple[str, str], tuple[str, Any]] = {}
 _lock = threading.Lock()
 
 
@@ -64,10 +65,10 @@ def count_changes(dataset: Dataset, run: RunRecord) -> Changes:
     scored = run.stages["scores"]["scored"]
     state = _digest(total, last.get("_id"), last.get("last_modified_at"), *ends, since, scored)
     name = (str(dataset._doc.id), run.key)
-    path = record.run_folder(dataset, run.key) / _FILE
+    file = record.run_folder(dataset, run.key) / _FILE
     known = _counted.get(name)
     if known is None or known[0] != state:
-        known = _load(path)
+        known = _load(file)
     if known is not None and known[0] == state:
         _keep(name, known)
         return known[1]
@@ -80,7 +81,7 @@ def count_changes(dataset: Dataset, run: RunRecord) -> Changes:
             added = collection.count_documents({**newer, **added_query(dataset, run)})
     found = Changes(scored, present, ends[1], added)
     _keep(name, (state, found))
-    _save(path, state, found)
+    _save(file, state, found)
     return found
 
 
@@ -92,8 +93,8 @@ def lost_ids(dataset: Dataset, run: RunRecord) -> tuple[list[str], list[str]]:
     """
     collection, key = dataset._sample_collection, run.key
     path, needed = f"{key}.rank", (f"{key}.{run.stages['scores']['score']}", f"{key}.pseudo_label.label")
-    partly = {path: {"$gte": 0}, "$or": [{name: None} for name in needed]}
-    partly = sorted(str(sample["_id"]) for sample in collection.find(partly, {"_id": 1}))
+    emptied: Query = {path: {"$gte": 0}, "$or": [{name: None} for name in needed]}
+    partly = sorted(str(sample["_id"]) for sample in collection.find(emptied, {"_id": 1}))
     scored = roster.load(dataset, key, ranking_version(run))
     if scored is None:
         others = [{f"{key}.{name}": {"$ne": None}} for name in ("pseudo_label", "aum", "el2n", "forgetting")]
@@ -105,7 +106,7 @@ def lost_ids(dataset: Dataset, run: RunRecord) -> tuple[list[str], list[str]]:
     return sorted(paths_of(dataset, [i for i in scored if i not in ranked])), partly
 
 
-def paths_of(dataset: Dataset, ids: Iterable[str]) -> dict[str, str]:
+def paths_of(dataset: Dataset, ids: Sequence[str]) -> dict[str, str]:
     """id -> file path of those of the samples that exist, in queries of a bounded size."""
     found = {}
     for start in range(0, len(ids), _ASKED):
@@ -150,7 +151,7 @@ def run_time(dataset: Dataset, run: RunRecord) -> datetime:
 
 def added_query(dataset: Dataset, run: RunRecord) -> Query:
     """The MongoDB filter of samples that were added since the run and take no part in it."""
-    query = {"created_at": {"$gt": run_time(dataset, run)}, f"{run.key}.rank": None}
+    query: Query = {"created_at": {"$gt": run_time(dataset, run)}, f"{run.key}.rank": None}
     if dataset.media_type == fo.core.media.GROUP:
         query[f"{dataset.group_field}.name"] = {"$in": slices_of(dataset, run)}
     return query

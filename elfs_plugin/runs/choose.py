@@ -155,10 +155,12 @@ def as_pool(run: Run, found: RunPool, labels_field: str | None = None, locked_ta
     ids, *columns = fields.writable(run.dataset).values(["id", *(f"{run.key}.{name}" for name in names)])
     place = {i: at for at, i in enumerate(ids)}
     rows = [place[i] for i in found.ids.tolist()]
-    values = {name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)}
+    values: dict[str, Any] = {
+        name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)
+    }
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
-    unknown = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
+    unknown: dict[str, Any] = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
     dynamics = Dynamics(**values, **unknown, epochs=1)
     return selectors.Pool(
         found.ids,

@@ -4,7 +4,7 @@ They are checked when a job begins as well; but it may work for hours, while the
 the same name to something else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fiftyone.core.utils as fou
@@ -15,7 +15,7 @@ from .fiftyone_types import Dataset
 from .record import RunRecord
 
 
-def check(dataset: Dataset, before: RunRecord | None, coming: RunRecord, steps: Iterable[Mapping[str, Any]]) -> None:
+def check(dataset: Dataset, before: RunRecord, coming: RunRecord, steps: Sequence[dict[str, Any]]) -> None:
     """Refuses to commit what would overwrite something that is not the run's. The caller is changing the dataset, see
     :func:`~.jobs.changing`.
 
@@ -44,7 +44,7 @@ def check(dataset: Dataset, before: RunRecord | None, coming: RunRecord, steps: 
             record.check_embeddings_field(dataset, before, field)
 
 
-def check_others(dataset: Dataset, run: RunRecord, tags: Iterable[str], views: Iterable[str]) -> None:
+def check_others(dataset: Dataset, run: RunRecord, tags: Sequence[str], views: Sequence[str]) -> None:
     """Refuses tags and names of saved views that another run has, or is about to save.
 
     Raises:

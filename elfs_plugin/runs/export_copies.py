@@ -7,6 +7,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 from ..types import AnyPath
 
@@ -55,8 +56,11 @@ class Copies:
 
     def __init__(self, folder: AnyPath, root: str | None = None) -> None:
         self._folder, self._root = os.fspath(folder), root
-        self._files, self._folders, self._numbers = set(), set(), {}
-        self.names, self.missing = {}, {}
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._numbers: dict[Any, int] = {}
+        self.names: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
 
     def copy(self, path: str) -> str | None:
         """The name of the path's copy, relative to the folder; None when the path cannot be read.

@@ -92,10 +92,10 @@ def _walk(folder):
     while todo:
         inner = todo.pop()
         with os.scandir(os.path.join(folder, inner)) as entries:
-            entries = list(entries)
-        if not entries and inner:
+            listed = list(entries)
+        if not listed and inner:
             others.append(inner)
-        for entry in entries:
+        for entry in listed:
             name = os.path.join(inner, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 todo.append(name)

@@ -27,7 +27,7 @@ except ImportError:  # Windows: what a killed export left there stays
 PREFIX = ".elfs-export-"
 _OWNER, _NEW, _OLD = "owner.json", "new", "old"
 _NEW_RECEIPT, _OLD_RECEIPT, _COPY, _MISSING = "new.json", "old.json", "receipt.json", "missing.csv"
-_NOTHING = {"files": {}}
+_NOTHING: dict[str, Any] = {"files": {}}
 _EXCHANGE = 2  # renameat2: both names change places at once
 
 
@@ -43,7 +43,8 @@ class Staging:
     def __init__(self, target: AnyPath) -> None:
         self.target = Path(target)
         self._folder, self._lock = _new_folder(self.target)
-        self.new, self.missing, self.kept = self._folder / _NEW, self._folder / _MISSING, None
+        self.new, self.missing = self._folder / _NEW, self._folder / _MISSING
+        self.kept: str | None = None
 
     def __enter__(self) -> "Staging":
         return self

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from ..errors import InvalidInput
 from ..types import AnyPath
@@ -150,14 +151,15 @@ def check_media(dataset: Dataset, target: Path, format: str) -> None:
     Raises:
         InvalidInput: which names one of the media files
     """
-    folders = {}  # folder -> one media file in it
+    folders: dict[str, str] = {}  # folder -> one media file in it
     for path in media_paths(dataset):
         if path == str(target):
             raise InvalidInput(f"{target} is an image of the dataset. Choose another path.", "path")
         folders.setdefault(os.path.dirname(path), path)
         if os.path.islink(path):
             folders.setdefault(os.path.dirname(os.path.realpath(path)), path)
-    above, direct = {}, {}  # by name, and by device and inode: links, mounts, disks that ignore case
+    above: dict[str, str] = {}
+    direct: dict[Any, str] = {}  # by name, and by device and inode: links, mounts, disks that ignore case
     for folder, path in folders.items():
         for place in {folder, os.path.realpath(folder)}:
             for key in _keys(place):

@@ -47,8 +47,8 @@ class Column:
     None for no value."""
 
     path: str
-    ids: list
-    encode: Callable
+    ids: Sequence[str]
+    encode: Callable[[int], Any]
 
 
 def writable(dataset: Dataset) -> Collection:
@@ -99,7 +99,7 @@ def check_not_read_only(dataset: Dataset, field: str) -> None:
     Raises:
         InvalidInput: which names it and says how it is made writable
     """
-    inside = getattr(dataset.get_field(field), "get_field_schema", dict)()
+    inside: dict[str, Any] = getattr(dataset.get_field(field), "get_field_schema", dict)()
     for path in (field, *(f"{field}.{name}" for name in inside)):
         found = dataset.get_field(path)
         if found is not None and found.read_only:
@@ -225,9 +225,7 @@ def untag(dataset: Dataset, tag: str) -> None:
     change_all(dataset, {"tags": tag}, {"$pull": {"tags": tag}})
 
 
-def change_all(
-    dataset: Dataset, wanted: Query, change: Mapping[str, Any] | list[Any], comment: str | None = None
-) -> None:
+def change_all(dataset: Dataset, wanted: Query, change: Mapping[str, Any], comment: str | None = None) -> None:
     """Changes all samples that match a MongoDB filter in one command."""
     change = {**change, "$currentDate": {"last_modified_at": True}}
     dataset._sample_collection.update_many(wanted, change, comment=comment)
@@ -248,7 +246,7 @@ def natural(names: Iterable[str]) -> list[str]:
     parts = {
         name: [(not p.isdecimal(), int(p) if p.isdecimal() else p) for p in re.split(r"(\d+)", name)] for name in names
     }
-    return sorted(parts, key=parts.get)
+    return sorted(parts, key=parts.__getitem__)
 
 
 def read_scores(collection: Collection, key: str, score: str) -> tuple[list[str], Floats]:

@@ -17,7 +17,7 @@ import numpy as np
 from ..checkpoints import fingerprint
 from ..files import reserved_npy
 from ..partial_files import partial_path
-from ..types import AnyPath, Floats, Integers
+from ..types import AnyPath, Array, Floats, Integers
 
 KEPT = 16
 """Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""
@@ -31,9 +31,9 @@ class KeptGraph:
     """``ids`` (M,) in order; ``neighbors`` (M, K) int32 rows, nearest first, -1 where there is none; ``similarities``
     (M, K) float16, cosine."""
 
-    ids: np.ndarray
-    neighbors: np.ndarray
-    similarities: np.ndarray
+    ids: Array
+    neighbors: Integers
+    similarities: Floats
 
     def row(self, sample_id: str) -> int | None:
         """The row of an id, or None."""
@@ -50,7 +50,7 @@ class KeptGraph:
         return [(self.ids[other].decode(), similarity) for other, similarity in pairs if other >= 0]
 
 
-def save(folder: AnyPath, ids: Sequence[str], neighbors: Integers, similarities: Floats) -> str:
+def save(folder: AnyPath, ids: Sequence[str] | Array, neighbors: Integers, similarities: Floats) -> str:
     """Writes the graph of M samples: ``ids`` in any order, (M, k) rows of their neighbours and (M, k) similarities.
 
     Returns:
@@ -96,7 +96,11 @@ def _folder(folder, token):
 
 
 def extend(
-    folder: AnyPath, token: str | None, ids: Sequence[str], neighbors: Sequence[Sequence[str]], similarities: Floats
+    folder: AnyPath,
+    token: str | None,
+    ids: Sequence[str],
+    neighbors: Sequence[Sequence[str]],
+    similarities: Sequence[Sequence[float]],
 ) -> str | None:
     """A copy of a stored graph with Q samples more: ``ids`` with, for each, ``neighbors`` (ids) and ``similarities``,
     (Q, k).
@@ -119,7 +123,7 @@ def extend(
     width = lists.shape[1]
     lists = np.concatenate([lists, np.full((len(ids), width), -1, dtype=np.int32)])
     values = np.concatenate([values, np.full((len(ids), width), -2.0, dtype=np.float32)])
-    arriving = {}
+    arriving: dict[int, dict[int, float]] = {}
     for row, (others, likeness) in enumerate(zip(neighbors, similarities), start=len(old)):
         for other, similarity in zip(others, likeness):
             if other in place and place[other] != row:
@@ -136,10 +140,10 @@ def extend(
 
 def load(folder: AnyPath, token: str | None) -> KeptGraph | None:
     """The :class:`KeptGraph` of a run's folder, memory-mapped, or None when there is none that can be read."""
-    folder = _folder(folder, token)
+    place = _folder(folder, token)
     try:
         names = ("ids", "neighbors", "similarities")
-        ids, neighbors, similarities = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+        ids, neighbors, similarities = (np.load(place / f"{name}.npy", mmap_mode="r") for name in names)
     except (OSError, ValueError):
         return None
     whole = neighbors.shape == similarities.shape and neighbors.ndim == 2 and len(ids) == len(neighbors)

@@ -34,7 +34,7 @@ class RunHealth:
     """The findings about a run. ``broken``: its ranks cannot be shown until a finding is mended."""
 
     key: str
-    findings: list
+    findings: list[Finding]
     broken: bool
 
     @property

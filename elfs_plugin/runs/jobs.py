@@ -207,7 +207,7 @@ class Lock:
         self._states = states
         self._name = f"lock_{key}"
         self._key = key
-        self._value = None
+        self._value: dict[str, Any] | None = None
         self._stop = threading.Event()
 
     def acquire(self, operation: str) -> None:
@@ -302,7 +302,7 @@ class _Turn:
         self.lock = None
 
 
-_turns = {}
+_turns: dict[Any, _Turn] = {}
 
 
 @contextlib.contextmanager

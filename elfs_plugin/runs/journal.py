@@ -50,12 +50,12 @@ class Draft:
     run's results. ``steps`` are further steps of :mod:`.carry`, in their order.
     """
 
-    columns: dict = field(default_factory=dict)
-    added: dict = field(default_factory=dict)
-    cleared: set = field(default_factory=set)
-    results: dict = field(default_factory=dict)
-    steps: list = field(default_factory=list)
-    tagged: dict = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    added: dict[str, Column] = field(default_factory=dict)
+    cleared: set[str] = field(default_factory=set)
+    results: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    tagged: dict[str, list[str]] = field(default_factory=dict)
 
     def put(self, *columns: Column) -> None:
         """Replaces the values of their paths."""
@@ -215,7 +215,8 @@ def sweep(dataset: Dataset, key: str) -> None:
 
 def _stage(dataset, run, draft, token, verify, progress):
     """Writes the values to collections of their own. Returns all steps, in order."""
-    key, steps = run.key, []
+    key = run.key
+    steps: list[dict[str, Any]] = []
     groups = [({**draft.columns, **dict.fromkeys(draft.cleared)}, True)] if draft.columns or draft.cleared else []
     groups += [({path: column}, False) for path, column in draft.added.items()]
     for at, (columns, whole) in enumerate(groups):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,7 +168,7 @@ def histogram(working: WorkingSet) -> dict[str, Any]:
     return {"score": score, "hard": HARD_WHEN[score], "counts": counts.tolist(), "edges": edges.tolist()}
 
 
-def keep_graph(job: Session, save: Callable[[Path], str | None]) -> None:
+def keep_graph(job: Session, save: Callable[[], str | None]) -> None:
     """Keeps neighbours for the panel and for other methods, by a function that saves them and returns their token; a
     run can do without."""
     try:

@@ -158,29 +158,29 @@ def run_elfs(
             ``encoder``, ``proxy``, ``score``, ``seed`` and so on
     """
     _check_score(options.get("score", "aum"))
-    options = ElfsOptions.of(**options)
+    asked = ElfsOptions.of(**options)
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
-    options.check(n)
+    asked.check(n)
     with Session(
         collection,
         key,
         "Running ELFS",
-        options.stages,
+        asked.stages,
         sinks,
-        options.seed,
+        asked.seed,
         device,
-        on_images=options.on_images(),
+        on_images=asked.on_images(),
     ) as job:
         job.check_names(tag, view_name)
-        if options.encoder:
-            keeping.embed(job, options.encoder, options.weights, embeddings_field)
+        if asked.encoder:
+            keeping.embed(job, asked.encoder, asked.weights, embeddings_field)
         else:
             job.use_vectors(embeddings_field)
-        options.check(len(job.working.ids), n)
-        for stage, result in follow(job.working, options):
+        asked.check(len(job.working.ids), n)
+        for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)
-        job.select(options.budget, options.beta, tag, view_name)
+        job.select(asked.budget, asked.beta, tag, view_name)
         return job.summary("selection")
 
 

@@ -1,7 +1,7 @@
 """What a run did, as a FiftyOne custom run: parameters, versions, counts, and everything it wrote."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,22 +50,22 @@ class RunRecord:
     """
 
     key: str
-    stages: dict = field(default_factory=dict)
+    stages: dict[str, Any] = field(default_factory=dict)
     embeddings_field: str | None = None
     owns_embeddings: bool = False
     owns_field: bool = False
-    tags: list = field(default_factory=list)
-    saved_views: list = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    saved_views: list[str] = field(default_factory=list)
     failed: int = 0
-    versions: dict = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     ranking: str | None = None
-    saved: dict = field(default_factory=dict)
-    brain_keys: list = field(default_factory=list)
+    saved: dict[str, dict[str, Any]] = field(default_factory=dict)
+    brain_keys: list[str] = field(default_factory=list)
     workspace: str | None = None
-    view_ids: list = field(default_factory=list)
+    view_ids: list[dict[str, str]] = field(default_factory=list)
     graph: str | None = None
     vectors: str | None = None
-    pending: dict | None = None
+    pending: dict[str, Any] | None = None
     format: int = FORMAT
 
     def set_view_id(self, name: str, view_id: str) -> None:
@@ -95,7 +95,7 @@ class RunRecord:
         """Whether a newer version of the plugin wrote it, so that this one must not change it."""
         return self.format > FORMAT
 
-    def drop_after(self, stage: str) -> list[str]:
+    def drop_after(self, stage: str) -> Sequence[str]:
         """Forgets the stages that were made from an older result of ``stage``. Returns their names."""
         # A new β search leaves an applied selection as it is.
         later = STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :] if stage != "beta" else ()
@@ -146,7 +146,7 @@ def check_group_field(dataset: Dataset, key: str, run: RunRecord | None) -> None
         )
 
 
-def check_format(record: RunRecord) -> None:
+def check_format(record: RunRecord | None) -> None:
     """Refuses to change the run of a newer version of the plugin, whose record this one would damage."""
     if record is not None and record.is_newer:
         raise InvalidInput(
@@ -156,7 +156,7 @@ def check_format(record: RunRecord) -> None:
         )
 
 
-def check_embeddings_field(dataset: Dataset, record: RunRecord, field: str) -> None:
+def check_embeddings_field(dataset: Dataset, record: RunRecord | None, field: str) -> None:
     """Refuses a field to write embeddings to that is no identifier, or that exists and is not the run's own.
 
     Raises:
@@ -186,7 +186,7 @@ def _is_nobodys(dataset, field):
     """Whether ELFS wrote the field for a run that the dataset does not have (any more), and no other run uses it."""
     if not fields.is_left_behind(dataset, field):
         return False
-    return all(load_record(dataset, key).embeddings_field != field for key in list_runs(dataset))
+    return all(run.embeddings_field != field for run in records(dataset).values())
 
 
 def list_runs(dataset: Dataset | None) -> list[str]:
@@ -199,6 +199,11 @@ def run_documents(dataset: Dataset) -> dict[str, Document]:
     found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": 1}) or {}
     documents = odm.RunDocument.objects(id__in=list((found.get("runs") or {}).values()))
     return {document.key: document for document in documents if document.config.get("method") == METHOD}
+
+
+def records(dataset: Dataset) -> dict[str, RunRecord]:
+    """{key: record} of the dataset's ELFS runs as they are in the database, read at once."""
+    return {key: restored(key, document.config) for key, document in run_documents(dataset).items()}
 
 
 def load_record(dataset: Dataset, key: str) -> RunRecord | None:

@@ -12,8 +12,8 @@ def release_embeddings(dataset: Dataset, key: str, field: str | None) -> bool:
     """
     if not fields.is_marked(dataset, field):
         return False
-    for other_key in record.list_runs(dataset):
-        if other_key != key and record.load_record(dataset, other_key).embeddings_field == field:
+    for other_key, other in record.records(dataset).items():
+        if other_key != key and other.embeddings_field == field:
             record.amend_record(dataset, other_key, owns_embeddings=True)
             return False
     dataset.delete_sample_field(field)

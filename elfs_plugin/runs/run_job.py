@@ -104,6 +104,7 @@ class RunJob:
                 with suppress(PyMongoError):  # kept for whoever opens the panel next, and not needed
                     _ = self.run.changes
             self.reporter.done()
+        return None
 
     def publish(self, progress: Callable[[float], None] = lambda fraction: None) -> None:
         """Writes what has been made since the last time, all of it or nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 import numpy as np
@@ -27,8 +27,8 @@ ZOO_PREFIX = "zoo:"
 class Samples:
     """``ids`` N distinct sample ids (str), sorted, and their ``paths``."""
 
-    ids: list
-    paths: list
+    ids: list[str]
+    paths: list[str]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -175,7 +175,7 @@ def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embedding
 
     check_vector_field(collection, field)
     ids, paths, vectors = _ids_paths_vectors(collection, field)
-    first = {}
+    first: dict[str, tuple[str, Any]] = {}
     for i, path, vector in zip(ids, paths, vectors):
         first.setdefault(i, (path, vector))
     order = sorted(first)
@@ -189,7 +189,7 @@ def _ids_paths_vectors(collection, field):
     if type(kind) is not fo.VectorField:
         return collection.values(["id", "filepath", field])
     ids, paths, values = collection.values(["id", "filepath", field], _raw=True)
-    heads = {}
+    heads: dict[Any, Any] = {}
     return [str(i) for i in ids], paths, [_stored_vector(value, heads, kind) for value in values]
 
 
@@ -232,7 +232,7 @@ def zoo_embeddings(collection: Collection, samples: Samples, encoder: str, progr
         ) from error
     if not getattr(model, "has_embeddings", False):
         raise MissingModel(f"The zoo model {name!r} gives no embeddings. Choose another one, for example a CLIP model.")
-    found = {}
+    found: dict[str, Any] = {}
     chunk = 512
     for batch_size, start, end in ((16, 0.0, 0.9), (1, 0.9, 1.0)):
         todo = [i for i in samples.ids if found.get(i) is None]

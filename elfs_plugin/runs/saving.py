@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Changed
@@ -50,7 +50,7 @@ def check_names(
 
 
 def save_ids(
-    draft: Draft, run: RunRecord, ids: Iterable[str], tag: str, view_name: str | None, details: Mapping[str, Any]
+    draft: Draft, run: RunRecord, ids: Sequence[str], tag: str, view_name: str | None, details: Mapping[str, Any]
 ) -> None:
     """Lets a draft tag the samples with these ids, and save a view of the tag; ``details`` says how they were
     chosen."""

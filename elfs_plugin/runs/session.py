@@ -64,7 +64,9 @@ class Session(RunJob):
         super().__init__(collection, key, operation, weights, sinks, needs=needs)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         self.seed, self._device, self._stage_folder = seed, device, stage_folder
-        self.names = self._paths = self._ranking = None
+        self.names: list[str] | None = None
+        self._paths: dict[str, str] | None = None
+        self._ranking: tuple[Any, ...] | None = None
         self.since = time.time()
 
     def begin(self) -> None:

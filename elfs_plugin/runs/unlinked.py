@@ -7,7 +7,7 @@ to a document that is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fiftyone.core import odm
 
@@ -38,7 +38,7 @@ def mend(dataset: Dataset, run: RunRecord) -> bool:
         _clear(database.runs, {**mine, "key": run.key, "config.method": "elfs"}, [own_link] if own_link else []),
     ]
     pulled = {name: {"$in": gone} for name, (gone, _) in zip(("saved_views", "workspaces"), found) if gone}
-    change = {"$pull": pulled} if pulled else {}
+    change: dict[str, Any] = {"$pull": pulled} if pulled else {}
     if found[2][0]:
         change["$unset"] = {f"runs.{run.key}": ""}
     if change:

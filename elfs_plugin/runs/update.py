@@ -235,7 +235,8 @@ def _nothing(count, dimensions, failures):
 
 
 def _read_vectors(job, new, dimensions):
-    view, place = fields.writable(job.dataset), {}
+    view = fields.writable(job.dataset)
+    place: dict[str, Any] = {}
     for start in range(0, len(new), _ROWS):
         some = view.select(new.ids[start : start + _ROWS])
         place.update(zip(*some.values(["id", job.record.embeddings_field])))

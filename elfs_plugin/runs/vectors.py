@@ -66,8 +66,8 @@ def read(run: Run, ids: Sequence[str]) -> tuple[Vectors, Mask]:
     """
     ids = list(ids)
     if has_file(run.folder, run.record.vectors):
-        found, known = load(run.folder, run.record.vectors)
-        known = known.tolist()
+        found, stored_ids = load(run.folder, run.record.vectors)
+        known = stored_ids.tolist()
     else:
         view = fields.writable(run.dataset)
         few = 2 * len(ids) <= view.count() and len(ids) <= _MOST_IN_A_QUERY

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInput
 from ..validation import shown, whole_number
 from . import fields
-from .fiftyone_types import View
+from .fiftyone_types import Query, View
 
 if TYPE_CHECKING:
     from .run import Run
@@ -68,7 +68,7 @@ def _view(run, intervals, order, clusters):
         raise InvalidInput(f"Unknown order {order!r}. Use 'hardest', 'easiest' or None.", "order")
     path = f"{run.key}.rank"
     ranges = [{path: {"$gte": int(low), "$lt": int(high)}} for low, high in intervals]
-    wanted = ranges[0] if len(ranges) == 1 else {"$or": ranges}
+    wanted: Query = ranges[0] if len(ranges) == 1 else {"$or": ranges}
     if clusters is not None:
         wanted = {**wanted, f"{run.key}.pseudo_label.label": {"$in": [str(name) for name in clusters]}}
     view = fields.writable(run.dataset).match(wanted)

@@ -87,7 +87,7 @@ def visualize(
 
 def _only(view, ids, wanted):
     """The view's samples at the places that are wanted, (N,) bool; of the ids those are listed that are fewer."""
-    listed = {True: [], False: []}
+    listed: dict[bool, list[str]] = {True: [], False: []}
     for i, ok in zip(ids, wanted.tolist()):
         listed[ok].append(i)
     return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])

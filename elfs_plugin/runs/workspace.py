@@ -36,8 +36,8 @@ def release(dataset: Dataset, run: RunRecord) -> None:
     """Removes the workspace when ``run``, about to be deleted, made it; another run of the dataset inherits it."""
     if not run.workspace:
         return
-    for key in record.list_runs(dataset):
-        if key != run.key and not record.load_record(dataset, key).is_newer:
+    for key, other in record.records(dataset).items():
+        if key != run.key and not other.is_newer:
             record.amend_record(dataset, key, workspace=run.workspace)
             return
     # One of that name may have been saved by somebody else since.
