@@ -41,7 +41,7 @@ class ClusteringOptions:
     neighbors: int | None = None
     preset: str | ClusteringConfig = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, neighbors=validate_neighbors(self.neighbors))
         if not isinstance(self.preset, ClusteringConfig) and self.preset not in PRESETS:
             raise InvalidInput(
@@ -81,7 +81,7 @@ class ScoringOptions:
     epochs: int | None = None
     image_size: int | None = DEFAULT_IMAGE_SIZE
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.score, str) or self.score not in HARD_WHEN:
             raise InvalidInput(f"Unknown score {self.score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
         _set(self, epochs=validate_epochs(self.epochs), image_size=validate_image_size(self.image_size))
@@ -119,7 +119,7 @@ class SearchOptions:
     image_size: int | None = None
     field: str = "proxy"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, image_size=validate_image_size(self.image_size))
         if not isinstance(self.proxy, str) or self.proxy != "auto":
             resolve_proxy(self.proxy, field=self.field)
@@ -155,7 +155,7 @@ class ElfsOptions:
     search: SearchOptions = field(default_factory=lambda: SearchOptions(field="beta_proxy"))
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, seed=validate_seed(self.seed))
         if not self.searches:
             _set(self, beta=as_beta(self.beta))

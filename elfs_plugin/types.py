@@ -68,29 +68,29 @@ class BatchSource(Protocol):
     """The N inputs of a training, and the network that learns from them."""
 
     device: torch.device
-    resident: bool
-    """Whether the inputs are on the device."""
-    batch_norm: bool
-    """Whether a batch needs two samples."""
 
-    def batch(self, indices: torch.Tensor, draws: torch.Tensor | None) -> torch.Tensor:
-        """The inputs of a batch on the device, augmented as drawn."""
+    @property
+    def resident(self) -> bool:
+        """Whether the inputs are kept on the device."""
+
+    def batch(self, indices: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, …): the inputs of a batch on the device, augmented as drawn."""
 
     def draw(self, n: int, rng: torch.Generator) -> torch.Tensor | None:
         """What is random about the n inputs of an epoch, (n, …), on the CPU; None where nothing is."""
 
-    def network(self, num_classes: int, config: ProxyConfig, seed: int) -> torch.nn.Module: ...
+    def network(self, num_classes: int, config: ProxyConfig, seed: int) -> torch.nn.Module:
+        """A fresh network for these inputs."""
 
-    def to(self, device: torch.device) -> BatchSource: ...
-
-    def finite(self) -> bool:
-        """Whether no input is NaN or infinite."""
+    def to(self, device: torch.device) -> BatchSource:
+        """The same inputs on another device."""
 
 
 class CandidateSource(Protocol):
     """The samples that a selection may still choose, see :class:`~.selectors.candidates.Candidates`."""
 
     open: Mask
+    """(N,) samples that may be chosen now."""
 
     @property
     def restricted(self) -> bool:

@@ -36,11 +36,11 @@ class Member:
     budget: float | int | None = None
     name: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", str(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.kind != "settings":
             return f"{self.kind}:{self.value}"
         return f"{self.value}@beta={self.beta or 0!r},budget={self.budget!r}"
