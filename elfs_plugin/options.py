@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .beta_search.search import DEFAULT_REPEATS, resolve_beta_proxy, validate_search
-from .clustering.pseudo_labels import ClusteringConfig, validate_num_clusters
+from .clustering.limits import validate_num_clusters
+from .clustering.pseudo_labels import ClusteringConfig
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
 from .proxy.kinds import resolve_proxy

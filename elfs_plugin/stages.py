@@ -11,7 +11,8 @@ import numpy as np
 from .beta_search.search import DEFAULT_REPEATS, BetaSearch, search_beta
 from .checkpoints import StageStore, fingerprint
 from .clustering.count import ClusterCount, estimate
-from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
+from .clustering.limits import validate_num_clusters
+from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster
 from .devices import resolve_device
 from .encoders.embed import Embeddings, embed_images
 from .neighbors.graph import NeighborGraph, exact_is_quick, knn_graph, suggest_k

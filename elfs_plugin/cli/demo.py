@@ -10,7 +10,8 @@ from ..errors import ElfsError
 from ..evaluation.audit import audit
 from ..files import whole_file
 from ..runs.fiftyone_types import Dataset
-from .main import add_images, open_app, print_summary
+from .app import open_app, print_summary
+from .source import add_images
 
 DATASET = "elfs-digits"
 PARAMETERS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from ..progress import silent
 from ..proxy.train import ProxyConfig
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import prior_beta
-from ..pruning.zones import double_end, resolve_budget
+from ..pruning.zones import check_beta, double_end, resolve_budget
 from ..seeds import Stream, derived
 from .probe import Task, accuracies, check_probe, probe_config, split
 
@@ -169,9 +169,7 @@ def _beta(beta, count, given, n):
             raise InvalidInput(f"β is missing for the budget {given}.", "beta")
     else:
         value = beta(count / n) if callable(beta) else beta
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
-        raise InvalidInput(f"β must be from 0 to below 1; it is {value}.", "beta")
-    return float(value)
+    return check_beta(value)
 
 
 def _first_near_best(values):

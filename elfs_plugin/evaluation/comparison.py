@@ -9,18 +9,18 @@ import numpy as np
 
 from ..arrays import as_array, as_matrix
 from ..errors import InvalidInput
-from ..neighbors.cells import normalize
 from ..neighbors.graph import knn_graph
+from ..neighbors.vectors import normalize
 from ..plain import plain
 from ..progress import part, silent
 from ..seeds import Stream, derived, rng
 from ..validation import derived_seed
+from .limits import check_number
 from .probe import Task, accuracies, check_probe, split
 from .stability import Stability, stability
 
 __all__ = ["Comparison", "Stability", "compare", "stability"]
 
-MOST = 10
 DUPLICATE_QUANTILE = 0.95
 GRAPH_K = 10
 QUERY_ROWS = 8192
@@ -150,12 +150,6 @@ def compare(
         accuracy=accuracy,
         accuracy_random=accuracy_random,
     )
-
-
-def check_number(count):
-    """Raises :class:`InvalidInput` unless so many coresets can be compared."""
-    if not 2 <= count <= MOST:
-        raise InvalidInput(f"Choose two to {MOST} coresets to compare, not {count}.", "members")
 
 
 def _checked(selections, n):

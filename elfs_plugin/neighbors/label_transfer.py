@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..progress import silent
 from ..types import Floats, Integers, Progress, Vectors
-from .cells import normalize
+from .vectors import normalize
 
 DEFAULT_K = 10
 

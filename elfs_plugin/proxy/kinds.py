@@ -1,35 +1,56 @@
-"""Proxies by name."""
+"""Proxies by name. Imports nothing heavy, for forms; whether timm has a model, timm itself is asked."""
 
-from functools import partial
-
-from ..devices import has_gpu
 from ..errors import InvalidInput
-from .train import ProxyConfig
+from ..validation import shown
+
+NAMES = ("auto", "mlp", "resnet8", "resnet18", "resnet18_fast")
+TIMM = "timm:"
+"""Before the name of a timm model."""
+
+
+def check_proxy(proxy, field="proxy"):
+    """Refuses what names no proxy: none of :data:`NAMES`, and no model of timm.
+
+    Args:
+        field: the parameter that the error names
+
+    Raises:
+        InvalidInput: for another name
+        MissingModel: for a model that timm does not have, with close names
+    """
+    if isinstance(proxy, str) and proxy in NAMES:
+        return
+    if not isinstance(proxy, str) or not proxy.startswith(TIMM) or proxy == TIMM:
+        raise InvalidInput(
+            f"Unknown proxy {shown(proxy)}. Use 'auto', 'mlp', 'resnet8' or 'resnet18' (or 'resnet18_fast', "
+            "'timm:<model>').",
+            field,
+        )
+    from .networks import check_timm_model
+
+    check_timm_model(proxy.removeprefix(TIMM))
 
 
 def resolve_proxy(proxy, images_available=True, field="proxy"):
-    """``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings.
+    """The :class:`~.train.ProxyConfig` of a name. ``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP
+    on embeddings.
 
-    ``proxy`` may also be ``"mlp"``, ``"resnet8"`` (small ones on images), ``"resnet18"``, ``"resnet18_fast"``
-    (30 epochs), ``"timm:<model>"`` or a :class:`~.train.ProxyConfig`. ``field`` is the parameter that errors
-    name.
+    Args:
+        proxy: one of :data:`NAMES`, ``"timm:<model>"``, or a :class:`~.train.ProxyConfig`, which is taken as it is
+        field: the parameter that the error names
     """
+    from ..devices import has_gpu
+    from .train import ProxyConfig
+
     if isinstance(proxy, ProxyConfig):
         return proxy
+    check_proxy(proxy, field)
     if proxy == "auto":
         return ProxyConfig.resnet18() if has_gpu() and images_available else ProxyConfig.mlp()
     if proxy == "mlp":
         return ProxyConfig.mlp()
-    family, _, model = proxy.partition(":") if isinstance(proxy, str) else (None, "", "")
-    makers = {name: getattr(ProxyConfig, name) for name in ("resnet8", "resnet18", "resnet18_fast")}
-    if model and family == "timm":
-        makers[proxy] = partial(ProxyConfig.timm, model)
-    if proxy not in makers:
-        raise InvalidInput(
-            f"Unknown proxy {proxy!r}. Use 'auto', 'mlp', 'resnet8' or 'resnet18' (or 'resnet18_fast', "
-            "'timm:<model>').",
-            field,
-        )
     if not images_available:
         raise InvalidInput(f"The proxy {proxy} needs the image files. Use the MLP on embeddings.", field)
-    return makers[proxy]()
+    if proxy.startswith(TIMM):
+        return ProxyConfig.timm(proxy.removeprefix(TIMM))
+    return getattr(ProxyConfig, proxy)()

@@ -12,6 +12,9 @@ from ..errors import InvalidInput
 from ..types import Array, Budget, Integers
 from ..validation import plain_number, shown
 
+ZONES = ("hard", "coreset", "easy")
+"""The zones in the order of the ranks, hardest first."""
+
 _EPSILON = 1e-9
 """Keeps 0.3 * 10 at 3 despite binary fractions; far below one sample for any N."""
 
@@ -33,10 +36,8 @@ class Zones:
     @property
     def zone(self) -> Array:
         """(N,) array of ``"hard"``, ``"coreset"`` and ``"easy"``."""
-        names = np.full(len(self.rank), "coreset", dtype="<U7")
-        names[self.rank < self.hard_count] = "hard"
-        names[self.rank >= self.hard_count + self.budget] = "easy"
-        return names
+        cuts = [self.hard_count, self.hard_count + self.budget]
+        return np.array(ZONES)[np.searchsorted(cuts, self.rank, side="right")]
 
 
 def difficulty_rank(scores: ArrayLike, *, hard: str = "low", ids: Sequence[Any] | Array | None = None) -> Integers:
@@ -82,6 +83,18 @@ def as_beta(beta: float | str) -> float:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         raise InvalidInput(f"β must be a number, not {shown(beta)}. Write it as 0.2 or 20%.", "beta") from None
+
+
+def check_beta(beta: float | str) -> float:
+    """β as a float, where no budget is known that would limit it further.
+
+    Raises:
+        InvalidInput: unless 0 <= beta < 1
+    """
+    value = as_beta(beta)
+    if not 0 <= value < 1:
+        raise InvalidInput(f"β must be from 0 to below 1; it is {shown(beta)}.", "beta")
+    return value
 
 
 def _number(value, what, field):
@@ -141,8 +154,14 @@ def _parse_budget(text, field):
     raise InvalidInput(f"'{item[:60]}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%.", field)
 
 
+def count_hard(beta: float, n: int) -> int:
+    """The number of hardest of n samples that β (a float) drops, floor(beta n); :func:`resolve_beta` refuses what a
+    budget has no room for."""
+    return int(np.floor(beta * n + _EPSILON))
+
+
 def resolve_beta(beta: float | str, budget: int, n: int) -> int:
-    """The number of hardest samples to drop, floor(beta n).
+    """The number of hardest samples to drop, :func:`count_hard`.
 
     Args:
         beta: β, as :func:`as_beta` takes it
@@ -162,7 +181,7 @@ def resolve_beta(beta: float | str, budget: int, n: int) -> int:
             f"it is {shown(beta)}.",
             "beta",
         )
-    return min(int(np.floor(value * n + _EPSILON)), n - budget)
+    return min(count_hard(value, n), n - budget)
 
 
 def double_end(

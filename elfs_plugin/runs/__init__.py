@@ -22,7 +22,7 @@ _MODULES = {
     "audit": ("audit",),
     "cards": ("card", "cluster_samples"),
     "changes": ("Changes", "count_changes"),
-    "deletion": ("delete_run", "has_traces"),
+    "deletion": ("check_deletable", "delete_run", "has_traces"),
     "export": ("export_coreset",),
     "fields": ("writable",),
     "integrity": ("check_run", "Finding", "RunHealth"),
@@ -39,6 +39,7 @@ _MODULES = {
     ),
     "compare_methods": ("compare_methods",),
     "choose": ("choose_coreset", "preview_veto"),
+    "plots": ("brain_key_of", "check_brain_key", "embeddings_panel_state"),
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
     "repair": ("repair_run",),
@@ -57,7 +58,7 @@ _MODULES = {
     "truth": ("truth_fields", "truth_path"),
     "update": ("update_run",),
     "views": ("borderline_view", "rank_view", "zone_view"),
-    "visualization": ("brain_key_of", "check_brain_key", "embeddings_panel_state", "visualize"),
+    "visualization": ("visualize",),
     "workspace": ("ensure_workspace",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

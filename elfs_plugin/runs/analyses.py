@@ -17,7 +17,7 @@ from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
 from ..evaluation import audit as evaluation
 from ..evaluation import budget_curve as curves
-from ..evaluation.comparison import check_number
+from ..evaluation.limits import check_number
 from ..evaluation.stability import stability
 from ..progress import part
 from ..proxy.train import ProxyConfig
@@ -54,7 +54,7 @@ def compare_coresets(
     seeds, seed = whole_count(seeds, "seeds"), validate_seed(seed)
     wanted = parse_members(members)
     check_number(len(wanted))
-    with Analysis(dataset, key, "Comparing coresets", sinks) as job:
+    with Analysis(dataset, key, "Comparing coresets", sinks, "comparison") as job:
         chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
         pool = job.read()
         selections, listed = {}, []
@@ -86,7 +86,7 @@ def compare_coresets(
         )
         result = {**found.to_dict(), "members": listed, "clusters": pool.names}
         its_own = any(member.kind == "run" and member.value == key for member in wanted)
-        job.save("comparison", result, {"seeds": seeds, "seed": seed}, of_selection=its_own)
+        job.save(result, {"seeds": seeds, "seed": seed}, of_selection=its_own)
         return {"key": key, "stage": "comparison", **pool.counts, "members": listed, "sentences": found.sentences}
 
 
@@ -114,7 +114,7 @@ def measure_stability(
     if not isinstance(proxy, str) or proxy not in ("run", "mlp"):
         raise InvalidInput(f"Unknown proxy {shown(proxy)} for stability. Use 'run' or 'mlp'.", "proxy")
     seeds, seed = whole_count(seeds, "seeds"), seed if seed is None else validate_seed(seed)
-    with Analysis(dataset, key, "Measuring stability", sinks) as job:
+    with Analysis(dataset, key, "Measuring stability", sinks, "stability") as job:
         stage = job.run.stages["scores"]
         budget, beta = _settings(job.run, budget, beta)
         config = ProxyConfig.from_dict(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
@@ -148,7 +148,7 @@ def measure_stability(
         )
         _keep_stability(job, pool, found)
         result = {**found.to_dict(), **pool.counts, "unreadable": unreadable}
-        job.save("stability", result, {"budget": found.budget, "beta": found.beta, "seeds": seeds, "proxy": proxy})
+        job.save(result, {"budget": found.budget, "beta": found.beta, "seeds": seeds, "proxy": proxy})
         return {
             "key": key,
             "stage": "stability",
@@ -178,7 +178,7 @@ def budget_curve(
     repeats, seed = whole_count(repeats, "repeats"), validate_seed(seed)
     if isinstance(beta, (str, np.generic)):
         beta = as_beta(beta)
-    with Analysis(dataset, key, "Measuring the budget curve", sinks) as job:
+    with Analysis(dataset, key, "Measuring the budget curve", sinks, "budget_curve") as job:
         pool = job.read()
         found = curves.budget_curve(
             pool.vectors,
@@ -194,7 +194,7 @@ def budget_curve(
             progress=job.progress,
         )
         settings = {"beta": beta if isinstance(beta, (int, float)) else None, "repeats": repeats, "seed": seed}
-        job.save("budget_curve", {**found.to_dict(), **pool.counts}, settings)
+        job.save({**found.to_dict(), **pool.counts}, settings)
         return {"key": key, "stage": "budget_curve", **pool.counts, "enough": found.enough, "sentence": found.sentence}
 
 

@@ -19,13 +19,14 @@ WRITING = "Writing the results"
 
 class Analysis(RunJob):
     """See :class:`~.run_job.RunJob`. It has three stages: reading, the work, which is called ``operation``, and
-    writing."""
+    writing. ``kind`` is the name of its result."""
 
     def __init__(
-        self, dataset: Dataset, key: str, operation: str, sinks: Iterable[Sink], needs: str | None = "scores"
+        self, dataset: Dataset, key: str, operation: str, sinks: Iterable[Sink], kind: str, needs: str | None = "scores"
     ) -> None:
-        super().__init__(dataset, key, operation, {READING: 1, operation: 10, WRITING: 1}, sinks, needs=needs)
-        self._operation = operation
+        stages = {READING: 1, operation: 10, WRITING: 1}
+        super().__init__(dataset, key, operation, stages, sinks, kind=kind, needs=needs)
+        self._kind = kind
         self._progress: Progress | None = None
         self._start = time.time()
 
@@ -41,8 +42,8 @@ class Analysis(RunJob):
             self._progress = self.reporter.stage(self._operation)
         return self._progress
 
-    def save(self, name: str, result: dict[str, Any], settings: dict[str, Any], of_selection: bool = False) -> None:
-        """Keeps a result (dict) under a name with its settings, time, and what it was made from, see
+    def save(self, result: dict[str, Any], settings: dict[str, Any], of_selection: bool = False) -> None:
+        """Keeps the result (dict) with its settings, time, and what it was made from, see
         :func:`~.staleness.stale`."""
         self.reporter.stage(WRITING)
         selection = self.run.stages.get("selection") if of_selection else None
@@ -54,5 +55,5 @@ class Analysis(RunJob):
             "selection": selection and cut_of(selection),
             "settings": settings,
         }
-        self.draft.results[name] = plain({**result, "key": self.key, "made": made})
+        self.draft.results[self._kind] = plain({**result, "key": self.key, "made": made})
         self.publish()

@@ -38,7 +38,7 @@ def audit(
         truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
     """
     seeds, seed = whole_count(seeds, "seeds"), validate_seed(seed)
-    with Analysis(dataset, key, "Auditing", sinks, needs="selection") as job:
+    with Analysis(dataset, key, "Auditing", sinks, "audit", needs="selection") as job:
         true_labels = truth.read(job.dataset, truth_field)
         pool = job.read()
         known = np.array([i in true_labels for i in pool.ids.tolist()], dtype=bool)
@@ -78,7 +78,7 @@ def audit(
             "warnings": warnings,
             "sentence": sentence,
         }
-        job.save("audit", result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
+        job.save(result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
         return {
             "key": key,
             "stage": "audit",

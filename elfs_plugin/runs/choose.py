@@ -17,6 +17,7 @@ from ..neighbors.graph import NeighborGraph, knn_graph, suggest_k
 from ..progress import part
 from ..proxy.dynamics import Dynamics
 from ..proxy.warm_up import with_outputs
+from ..pruning.scores import SCORES
 from ..types import Budget, Sink, Veto
 from ..validation import validate_seed
 from . import coverage, fields, graph, ranking, saving, truth
@@ -113,7 +114,7 @@ class _Choice(RunJob):
     def __init__(self, dataset, key, tag, view_name, sinks):
         self._names = tag, view_name
         stages = {READING: 2, CHOOSING: 8, WRITING: 1}
-        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, needs="scores")
+        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, kind="choice", needs="scores")
         self.begin()
 
     def begin(self):
@@ -160,7 +161,7 @@ def as_pool(run: Run, found: RunPool, labels_field: str | None = None, locked_ta
     }
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
-    unknown: dict[str, Any] = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
+    unknown: dict[str, Any] = dict.fromkeys(set(SCORES) - set(fields.SCORES), np.full(len(found), np.nan))
     dynamics = Dynamics(**values, **unknown, epochs=1)
     return selectors.Pool(
         found.ids,

@@ -44,7 +44,7 @@ def compare_methods(
     Returns:
         a summary; its ``rows`` are the table
     """
-    with Analysis(dataset, key, "Comparing methods", sinks) as job:
+    with Analysis(dataset, key, "Comparing methods", sinks, "methods") as job:
         found = job.read()
         true_labels = truth.read_all(job.dataset, truth_field, found.ids.tolist()) if truth_field else None
         pool = as_pool(job.run, found)
@@ -71,7 +71,7 @@ def compare_methods(
                 compared, found.vectors, true_labels, progress=part(job.progress, 0.9, 1.0), **options
             )
             audited, told = {"true_accuracy": right}, method_comparison.sentences(compared, right, "true labels")
-        job.save("methods", result, {"seeds": seeds, "seed": seed})
+        job.save(result, {"seeds": seeds, "seed": seed})
         kept = {name: result[name] for name in ("budgets", "sentences", "warnings", "left_out")}
         return {
             "key": key,

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from pymongo.errors import ConnectionFailure
 
 from ..errors import InvalidInput
+from ..evaluation.limits import check_number
 from ..pruning.zones import as_beta, as_budget, resolve_beta, resolve_budget
 from ..validation import shown
 from . import fields, record
@@ -140,8 +141,6 @@ def member_view(dataset: Dataset, member: Member) -> View:
 
 def check_members(dataset: Dataset, given: str | Iterable[Any]) -> None:
     """Raises :class:`InvalidInput` unless two to ten members are named that exist; lists no samples."""
-    from ..evaluation.comparison import check_number
-
     members = parse_members(given)
     check_number(len(members))
     for member in members:

@@ -22,10 +22,8 @@ def delete_run(dataset: Dataset, key: str = "elfs") -> dict[str, Any]:
     """
     shared = dataset._dataset
     dataset = own.own_dataset(shared)
+    check_deletable(dataset, key)
     found = record.load_record(dataset, key)
-    if found is None and not has_traces(dataset, key):
-        have = ", ".join(record.list_runs(dataset)) or "none"
-        raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
     record.check_format(found)
     for field in _fields_of(found, key):
         fields.check_not_read_only(dataset, field)
@@ -44,6 +42,13 @@ def delete_run(dataset: Dataset, key: str = "elfs") -> dict[str, Any]:
         return removed
     finally:
         lock.release()
+
+
+def check_deletable(dataset: Dataset, key: str) -> None:
+    """Raises :class:`InvalidInput` unless there is a run of that key, or something that one has left."""
+    if record.load_record(dataset, key) is None and not has_traces(dataset, key):
+        have = ", ".join(record.list_runs(dataset)) or "none"
+        raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
 
 
 def _fields_of(run, key):

@@ -15,6 +15,7 @@ import numpy as np
 from bson import ObjectId
 
 from ..errors import InvalidInput, NameTaken
+from ..pruning.scores import STORED
 from ..types import Floats, Integers, Vectors
 from .fiftyone_types import Collection, Dataset, Query
 
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
-    "scores": ("aum", "forgetting", "el2n", "dual", "rank"),
+    "scores": (*STORED, "rank"),
     "selection": ("zone",),
 }
 """Stage of the record -> the sub-fields it writes."""
 
-SCORES = ("aum", "forgetting", "el2n", "dual")
+SCORES = STORED
 """The scores that are written on samples and can be ranked by."""
 
 _NAMES = tuple(name for stage in PATHS.values() for name in stage)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import fiftyone as fo
 
+from ..providers import PROVIDERS
 from . import vectors
 from .deletion import is_half_deleted
 from .versions import ranking_version
@@ -43,9 +44,9 @@ class RunHealth:
 
 
 _RUN = ("run_elfs", "Run ELFS again")
-_EMBEDDINGS = ("compute_embeddings", "Compute embeddings again")
-_LABELS = ("compute_pseudo_labels", "Compute pseudo-labels again")
-_SCORES = ("compute_scores", "Compute scores again")
+_EMBEDDINGS = (PROVIDERS["embeddings"], "Compute embeddings again")
+_LABELS = (PROVIDERS["pseudo_labels"], "Compute pseudo-labels again")
+_SCORES = (PROVIDERS["scores"], "Compute scores again")
 _UPDATE = ("update_run", "Update run")
 _DELETE = ("delete_run", "Delete run")
 _REPAIR = ("repair_run", "Finish writing")

@@ -86,11 +86,20 @@ class JobReporter(Reporter):
 
 @contextlib.contextmanager
 def job(
-    dataset: Dataset, key: str, operation: str, stages: Mapping[str, float], sinks: Iterable[Sink] = ()
+    dataset: Dataset,
+    key: str,
+    operation: str,
+    stages: Mapping[str, float],
+    sinks: Iterable[Sink] = (),
+    kind: str | None = None,
 ) -> Iterator[JobReporter]:
     """Runs a job under the lock of (dataset, key) and yields its :class:`JobReporter`.
 
     The outcome is left in the store for the panel. Errors leave as :class:`ElfsError` with a message for the user.
+
+    Args:
+        operation: what the job does, in words for the user
+        kind: what others know the job by, whatever its words are, for example ``"beta"``
 
     Raises:
         Busy: when another job with this key is at work on the dataset
@@ -99,7 +108,7 @@ def job(
     states = store(dataset)
     lock = Lock(states, key)
     flag = f"cancel_{key}"
-    state = _State(states, key, operation, lock, flag)
+    state = _State(states, key, operation, kind, lock, flag)
 
     def verify():
         try:
@@ -150,11 +159,12 @@ def job(
 class _State:
     """What the panel is told about a job. It never replaces what a later job with the key has said."""
 
-    def __init__(self, states, key, operation, lock, flag):
+    def __init__(self, states, key, operation, kind, lock, flag):
         self._states, self._name, self._lock, self._flag = states, f"job_{key}", lock, flag
         self._value = {
             "key": key,
             "operation": operation,
+            "kind": kind,
             "state": "running",
             "started": time.time(),
             "message": "",

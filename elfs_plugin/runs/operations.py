@@ -33,7 +33,9 @@ def compute_embeddings(
 ) -> dict[str, Any]:
     """Embeds the images of ``collection`` into a vector field (default ``<key>_embeddings``)."""
     seed = validate_seed(seed)
-    with Session(collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device) as job:
+    with Session(
+        collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device, kind="embeddings"
+    ) as job:
         keeping.embed(job, encoder, weights, embeddings_field)
         return job.summary("embeddings")
 
@@ -58,7 +60,7 @@ def compute_pseudo_labels(
     options, seed = ClusteringOptions(num_clusters, neighbors, preset), validate_seed(seed)
     options.check(collection.count())
     stages = [*(["cluster_count"] if options.estimated else []), "neighbors", "pseudo_labels"]
-    with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device) as job:
+    with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device, kind="pseudo_labels") as job:
         job.use_vectors(embeddings_field)
         keeping.keep(job, "pseudo_labels", job.working.cluster(options))
         return job.summary("pseudo_labels")
@@ -80,7 +82,9 @@ def compute_scores(
     :class:`~..options.ScoringOptions`."""
     _check_score(score)
     options, seed = ScoringOptions(proxy, score, epochs, image_size), validate_seed(seed)
-    with Session(collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels") as job:
+    with Session(
+        collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels", kind="scores"
+    ) as job:
         job.use_labels()
         keeping.keep(job, "scores", job.working.train(options))
         return job.summary("scores")
@@ -104,7 +108,9 @@ def search_beta(
     ``proxy``, ``repeats``, ``grid`` and ``image_size`` are those of :class:`~..options.SearchOptions`.
     """
     options, seed = SearchOptions(proxy, repeats, grid, image_size), validate_seed(seed)
-    with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True) as job:
+    with Session(
+        collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True, kind="beta"
+    ) as job:
         job.use_scores()
         keeping.keep(job, "beta", job.working.search_beta(budget, options))
         return job.summary("beta")
@@ -132,7 +138,9 @@ def select_coreset(
         NameTaken: when the tag or the view exists and is not the run's
         Changed: when something else than ``expected`` has been saved under the tag
     """
-    with Session(collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True) as job:
+    with Session(
+        collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True, kind="selection"
+    ) as job:
         job.select(budget, beta, tag, view_name, expected)
         return job.summary("selection")
 
@@ -171,6 +179,7 @@ def run_elfs(
         asked.seed,
         device,
         on_images=asked.on_images(),
+        kind="run",
     ) as job:
         job.check_names(tag, view_name)
         if asked.encoder:
@@ -187,8 +196,3 @@ def run_elfs(
 def _check_score(score):
     if score not in SCORES:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(SCORES)}.", "score")
-
-
-def suggested_clusters(collection: Collection) -> int:
-    """A starting value for the form: 10, or fewer for a tiny view."""
-    return max(2, min(10, collection.count() // 5))

@@ -12,6 +12,7 @@ from fiftyone.core import odm
 
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
+from ..providers import PROVIDERS
 from ..validation import shown
 from . import fields, jobs, names
 from .fiftyone_types import Dataset, Document
@@ -272,12 +273,6 @@ def check_ready(dataset: Dataset, key: str, record: RunRecord | None, stage: str
     Raises:
         InvalidInput: naming the operator to run first
     """
-    operators = {
-        "pseudo_labels": "compute_pseudo_labels",
-        "scores": "compute_scores",
-        "selection": "select_coreset",
-        "embeddings": "compute_embeddings",
-    }
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(
@@ -292,7 +287,7 @@ def check_ready(dataset: Dataset, key: str, record: RunRecord | None, stage: str
                 "key",
             )
         raise InvalidInput(
-            f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
+            f"The run '{key}' is not ready for {needed_by}. Use {PROVIDERS[stage]} (or run_elfs) first.", "key"
         )
 
 

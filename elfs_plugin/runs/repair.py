@@ -49,7 +49,7 @@ def repair_run(dataset: Dataset, key: str = "elfs", *, sinks: Iterable[Sink] = (
     shared = dataset._dataset
     run = Run(shared, key).require(None, "a repair")
     was_open = bool(run.record.pending)
-    with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks) as reporter:
+    with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks, "repair") as reporter:
         reporter.stage(FINISHING)
         settle(own.own_dataset(shared), key, reporter.verify)
         own.refresh(shared)

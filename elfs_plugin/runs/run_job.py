@@ -32,6 +32,7 @@ class RunJob:
     Args:
         operation: what the user is told that it does
         stages: shown name -> share of the work
+        kind: what others know the job by, see :func:`~.jobs.job`
         needs: a stage that the run must have finished (None: it need not even be there)
 
     Raises:
@@ -48,6 +49,7 @@ class RunJob:
         stages: Mapping[str, float],
         sinks: Iterable[Sink] = (),
         *,
+        kind: str | None = None,
         needs: str | None = None,
     ) -> None:
         if collection is None:
@@ -58,7 +60,7 @@ class RunJob:
         self._needs, self._operation = needs, operation
         self._take(record.check_key(self.dataset, key))
         fields.check_not_read_only(self.dataset, key)
-        self._job = jobs.job(self.dataset, key, operation, stages, sinks)
+        self._job = jobs.job(self.dataset, key, operation, stages, sinks, kind)
         self.draft = journal.Draft()
 
     @property

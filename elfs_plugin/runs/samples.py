@@ -144,7 +144,7 @@ def check_usable(collection: Collection, field: str, budget: Budget | str, num_c
     if not 0 < usable < n:
         return
     missing = f" Of {n:,} images {n - usable:,} have no vector in '{field}'."
-    from ..clustering.pseudo_labels import validate_num_clusters
+    from ..clustering.limits import validate_num_clusters
 
     try:
         resolve_budget(budget, usable)

@@ -42,6 +42,7 @@ class Session(RunJob):
         whole: work on all samples of the dataset, whatever the view is
         stage_folder: where finished stages are kept, in the run's folder
         on_images: those stages that train on images
+        kind: see :class:`~.run_job.RunJob`
     """
 
     def __init__(
@@ -57,11 +58,12 @@ class Session(RunJob):
         whole: bool = False,
         stage_folder: str = "stages",
         on_images: Iterable[str] = (),
+        kind: str | None = None,
     ) -> None:
         if not whole:
             samples.check_collection(collection)
         weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
-        super().__init__(collection, key, operation, weights, sinks, needs=needs)
+        super().__init__(collection, key, operation, weights, sinks, kind=kind, needs=needs)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         self.seed, self._device, self._stage_folder = seed, device, stage_folder
         self.names: list[str] | None = None

@@ -73,6 +73,7 @@ def update_run(
         needs="scores",
         whole=True,
         stage_folder=_FOLDER,
+        kind="update",
     ) as job:
         collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")

@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput
+from ..pruning.zones import ZONES
 from ..validation import shown, whole_number
 from . import fields
 from .fiftyone_types import Query, View
 
 if TYPE_CHECKING:
     from .run import Run
-
-ZONES = ("hard", "coreset", "easy")
 
 ORDERS = (None, "hardest", "easiest")
 

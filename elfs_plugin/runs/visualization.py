@@ -9,21 +9,17 @@ import fiftyone.brain as fob
 import numpy as np
 
 from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
-from ..errors import InvalidInput, NameTaken
+from ..errors import InvalidInput
 from ..progress import part
 from ..types import Sink
 from ..validation import shown, validate_seed
 from . import fields, jobs, record, vectors
-from .fiftyone_types import Collection, Dataset
-from .record import RunRecord
+from .fiftyone_types import Collection
+from .plots import brain_key_of, check_brain_key
 from .removal import remove_brain_run
 from .session import WRITING, Session
 
 PROJECTING = "Placing the images in the plane"
-
-
-def brain_key_of(key: str, method: str) -> str:
-    return f"{key}_{method}"
 
 
 def visualize(
@@ -45,7 +41,9 @@ def visualize(
         raise InvalidInput(f"Unknown method {shown(method)}. Use one of: auto, {', '.join(METHODS)}.", "method")
     seed = validate_seed(seed)
     stages = {PROJECTING: 8, WRITING: 2}
-    with Session(collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True) as job:
+    with Session(
+        collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True, kind="visualization"
+    ) as job:
         dataset = job.dataset
         n = job.record.stages["pseudo_labels"].get("labelled", 0)
         method = method if method != "auto" else "umap" if n <= UMAP_LIMIT else "pca"
@@ -91,30 +89,3 @@ def _only(view, ids, wanted):
     for i, ok in zip(ids, wanted.tolist()):
         listed[ok].append(i)
     return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])
-
-
-def check_brain_key(dataset: Dataset, run: RunRecord, brain_key: str) -> None:
-    """Raises :class:`NameTaken` for a brain run, or a field for its index, that is not this run's."""
-    if run is not None and brain_key in run.brain_keys:
-        return
-    if dataset.has_brain_run(brain_key) or dataset.has_run(brain_key):
-        raise NameTaken(
-            f"The dataset already has a run '{brain_key}' that ELFS did not write. Rename it, or use another run key.",
-            "method",
-        )
-    if dataset.has_sample_field(brain_key):
-        raise NameTaken(
-            f"The dataset already has a field '{brain_key}' that ELFS did not write. Rename it, or use another "
-            "run key.",
-            "method",
-        )
-
-
-def embeddings_panel_state(brain_key: str, color_field: str | None = None) -> dict[str, Any]:
-    """What FiftyOne's Embeddings panel keeps as its browser state for a brain run coloured by a field.
-
-    For ``open_panel("Embeddings", data=...)``: ``data`` is the browser's state, ``state`` another one that this panel
-    does not read. FiftyOne 1.22 forgets both keys: a newly opened panel shows its list of plots whatever it was given,
-    and a click on one there clears the colour (tried in the App). So tell the user which plot and field to choose.
-    """
-    return {"openKey": brain_key, "colorField": color_field}
