@@ -37,7 +37,7 @@ def proxy_inputs(ctx, inputs):
 def search_inputs(ctx, inputs, name="proxy"):
     """What a β search trains (the parameter ``name``), and how often."""
     description = (
-        "β is searched for that: a network that learns from the images alone can need a far larger one than a model on "
+        "β is searched for that: a network that learns from the images alone can need another one than a model on "
         f"embeddings. {ANY}"
     )
     _proxy_input(ctx, inputs, name, SEARCHED_FOR, "What you will train on the labels", description)
