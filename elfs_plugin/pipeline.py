@@ -14,7 +14,7 @@ import numpy as np
 
 from .beta_search.search import BetaSearch, default_grid
 from .clustering.count import ClusterCount
-from .clustering.pseudo_labels import PseudoLabels
+from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels
 from .encoders.decoded import DecodedImages
 from .encoders.embed import Embeddings, validate_vectors
 from .encoders.images import DEFAULT_IMAGE_SIZE
@@ -30,7 +30,6 @@ from .stages import STAGES, Stages, stage_weights
 from .types import AnyPath, Budget, Floats, Integers, Mask, Progress, Vectors
 
 if TYPE_CHECKING:
-    from .clustering.pseudo_labels import ClusteringConfig
     from .proxy.train import ProxyConfig
 
 DECODING_SHARE = 0.05
@@ -57,6 +56,7 @@ class WorkingSet:
         read_vectors: gives the (M, D) vectors of M ids, where a stage needs them and none were made or taken
     """
 
+    # None until a stage has made them
     ids: list[Any]
     failures: dict[Any, str]
     vectors: Vectors
