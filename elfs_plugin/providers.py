@@ -18,6 +18,6 @@ _OTHERWISE = {
 }
 
 
-def how_to_get(need):
+def how_to_get(need: str) -> str:
     """Where a field of a pool comes from, as the end of a sentence."""
     return _OTHERWISE[need] if need in _OTHERWISE else f"the operator {PROVIDERS[need]} provides them"

@@ -2,15 +2,21 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from ..runs.fiftyone_types import Dataset
 
 
-def say(text):
+def say(text: str) -> None:
     """Prints a sentence for the user, who may have closed the terminal, to standard error."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
-def print_summary(dataset, summary, *, tag=None, view=None):
+def print_summary(
+    dataset: Dataset, summary: Mapping[str, Any], *, tag: str | None = None, view: str | None = None
+) -> None:
     """Prints what a run did, and under which names its coreset was saved."""
     zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
     counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
@@ -28,7 +34,7 @@ def print_summary(dataset, summary, *, tag=None, view=None):
     print(f"  Time: {times}")
 
 
-def open_app(dataset, port, stream=None):
+def open_app(dataset: Dataset, port: int, stream: TextIO | None = None) -> int:
     """Opens the App with the grid and the panel side by side and waits until it is ended. Returns the exit code."""
     import fiftyone as fo
 

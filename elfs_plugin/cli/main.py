@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from ..errors import ElfsError, InvalidInput, explain
@@ -34,11 +36,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {_one_line(message)}. See {self.prog} --help.\n")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 failed, 2 wrong arguments, 130 interrupted by Ctrl-C,
     143 by SIGTERM."""
     with contextlib.suppress(AttributeError, ValueError):  # a stream that somebody put in its place
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks 'β' costs no result
+        stream: Any = sys.stdout
+        stream.reconfigure(errors="backslashreplace")  # a terminal that lacks 'β' costs no result
     options = _parser().parse_args(arguments)
     os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")  # a notice about MongoDB 6 at every start
     try:

@@ -1,8 +1,12 @@
 """The k nearest neighbours of every sample, as arrays."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from ..contracts import Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -13,16 +17,16 @@ class NeighborGraph:
     found (measured on a sample of the points).
     """
 
-    indices: np.ndarray
-    similarities: np.ndarray
+    indices: Integers
+    similarities: Floats
     method: str = "exact"
     recall: float = 1.0
 
     @property
-    def k(self):
+    def k(self) -> int:
         return self.indices.shape[1]
 
-    def reordered(self, order):
+    def reordered(self, order: Integers) -> NeighborGraph:
         """The same graph with its points in the order ``order`` (N,), a permutation."""
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from ..contracts import Vectors
 
-def normalize(vectors):
+
+def normalize(vectors: Vectors) -> Vectors:
     """Rows scaled to unit length, float32; rows of zeros stay zero (similarity 0 to everything)."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     # Summed in double precision: the square of a large or tiny float32 would be infinite or zero.

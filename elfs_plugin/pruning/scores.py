@@ -21,7 +21,7 @@ class Score:
     stored: bool = False
     axis: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "axis", self.axis or self.label)
 
 
@@ -77,7 +77,7 @@ STORED = tuple(name for name, score in SCORES.items() if score.stored)
 """The scores that a run writes on its samples."""
 
 
-def zone_reason(rank, n, hard_count, budget, score="aum"):
+def zone_reason(rank: int, n: int, hard_count: int, budget: int, score: str = "aum") -> str:
     """Why a sample of that rank (0 = hardest of n) is in or out, as a sentence."""
     place = rank_text(rank, n, score)
     if rank < hard_count:
@@ -87,6 +87,6 @@ def zone_reason(rank, n, hard_count, budget, score="aum"):
     return f"too easy: {place} is at or above {(hard_count + budget) / n:.1%}"
 
 
-def rank_text(rank, n, score="aum"):
+def rank_text(rank: int, n: int, score: str = "aum") -> str:
     """A rank as its share of all, for example "AUM rank 3.0%"."""
     return f"{SCORES[score].label} rank {rank / n:.1%}"

@@ -6,10 +6,13 @@ it was made from, see :func:`~.staleness.stale`. None of these reads true labels
 """
 
 import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import files
+from ..contracts import Array, Budget, Images, Integers, Sink, Vectors
 from ..encoders.decoded import DecodedImages
 from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
@@ -26,12 +29,22 @@ from . import changes
 from .analysis import Analysis
 from .arrays import kept_graph
 from .coresets import expected_size, member_ids, parse_members
+from .fiftyone_types import Dataset
 from .folder import run_folder
 
 logger = logging.getLogger(__name__)
 
 
-def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="auto", sinks=()):
+def compare_coresets(
+    dataset: Dataset,
+    members: str | Sequence[Any],
+    *,
+    key: str = "elfs",
+    seeds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Compares two to ten coresets in the embeddings and pseudo-labels of the run ``key``; results: ``comparison``.
 
     Args:
@@ -78,8 +91,17 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
 
 
 def measure_stability(
-    dataset, key="elfs", *, budget=None, beta=None, seeds=3, proxy="run", seed=None, device="auto", sinks=()
-):
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    budget: Budget | str | None = None,
+    beta: float | str | None = None,
+    seeds: int = 3,
+    proxy: str = "run",
+    seed: int | None = None,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Trains the run's proxy with other seeds and chooses the same coreset again; results: ``stability``.
 
     How many of the seeds chose each sample is kept in a file, see :func:`read_stability`.
@@ -99,7 +121,7 @@ def measure_stability(
         same = ProxyConfig.from_dict(stage.get("proxy")) == config
         pool, progress = job.read(), job.progress
         _check_settings(budget, beta, len(pool))
-        inputs = pool.vectors
+        inputs: Vectors | Images = pool.vectors
         unreadable = 0
         if config.on_images:
             size = int(config.image_size or stage.get("image_size") or DEFAULT_IMAGE_SIZE)
@@ -138,8 +160,16 @@ def measure_stability(
 
 
 def budget_curve(
-    dataset, key="elfs", *, budgets=None, beta=None, repeats=curves.DEFAULT_REPEATS, seed=0, device="auto", sinks=()
-):
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    budgets: Sequence[Budget | str] | None = None,
+    beta: float | str | None = None,
+    repeats: int = curves.DEFAULT_REPEATS,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Measures what a probe learns from growing coresets, beside Random; results: ``budget_curve``.
 
     Args:
@@ -168,7 +198,7 @@ def budget_curve(
         return {"key": key, "stage": "budget_curve", **pool.counts, "enough": found.enough, "sentence": found.sentence}
 
 
-def read_stability(dataset, key="elfs"):
+def read_stability(dataset: Dataset, key: str = "elfs") -> tuple[Array, Integers] | None:
     """(ids (N,), chosen_by (N,) int) of the last stability measurement, or None."""
     path = run_folder(dataset._dataset, key) / "stability.npz"
     try:
@@ -204,7 +234,7 @@ def _settings(run, budget, beta):
     return as_budget(budget), as_beta(beta)
 
 
-def whole_count(value, name):
+def whole_count(value: Any, name: str) -> int:
     """A number of seeds or repeats as an int; how many are possible, the analysis says."""
     found = whole_number(value)
     if found is None or found < 1:

@@ -1,7 +1,11 @@
 """The audit of a run by true labels, as a job; results: ``audit``."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
+from ..contracts import Sink
 from ..errors import InvalidInput
 from ..evaluation import audit as evaluation
 from ..evaluation.comparison import verdict
@@ -9,13 +13,23 @@ from ..validation import validate_seed
 from . import truth
 from .analyses import whole_count
 from .analysis import Analysis
+from .fiftyone_types import Dataset
 from .views import zone_view
 
 FEW_WITH_TRUTH = 0.9
 """Below this share of known truths outside the coreset, relative to inside, Random is drawn from a biased rest."""
 
 
-def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", sinks=()):
+def audit(
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    truth_field: str,
+    seeds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Compares the applied coreset with Random, and counts classes per zone, by true labels; results: ``audit``.
 
     The only function that reads true labels. Samples without one are left out and counted.

@@ -3,7 +3,10 @@
 Cheap enough to be asked whenever the panel is drawn: counts come from indexes, nothing is read sample by sample.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import fiftyone as fo
 
@@ -11,6 +14,9 @@ from ..providers import PROVIDERS
 from . import vectors
 from .deletion import is_half_deleted
 from .versions import ranking_version
+
+if TYPE_CHECKING:
+    from .run import Run
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,11 @@ class RunHealth:
     """The findings about a run. ``broken``: its ranks cannot be shown until a finding is mended."""
 
     key: str
-    findings: list
+    findings: list[Finding]
     broken: bool
 
     @property
-    def codes(self):
+    def codes(self) -> list[str]:
         return [finding.code for finding in self.findings]
 
 
@@ -48,7 +54,7 @@ _REPAIR = ("repair_run", "Finish writing")
 _BROKEN = {"field_missing", "label_missing", "rank_missing", "samples_gone"}
 
 
-def check_run(run):
+def check_run(run: Run) -> RunHealth:
     """:class:`RunHealth` of a :class:`~.run.Run`; one that is fine has no findings.
 
     Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``, ``field_missing``,

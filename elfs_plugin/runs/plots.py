@@ -1,13 +1,21 @@
 """The names of a run's embedding plots, and how FiftyOne's panel is told of one. Imports nothing heavy, for forms."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..errors import NameTaken
+from .fiftyone_types import Dataset
+
+if TYPE_CHECKING:
+    from .record import RunRecord
 
 
-def brain_key_of(key, method):
+def brain_key_of(key: str, method: str) -> str:
     return f"{key}_{method}"
 
 
-def check_brain_key(dataset, run, brain_key):
+def check_brain_key(dataset: Dataset, run: RunRecord | None, brain_key: str) -> None:
     """Raises :class:`NameTaken` for a brain run, or a field for its index, that is not this run's."""
     if run is not None and brain_key in run.brain_keys:
         return
@@ -24,7 +32,7 @@ def check_brain_key(dataset, run, brain_key):
         )
 
 
-def embeddings_panel_state(brain_key, color_field=None):
+def embeddings_panel_state(brain_key: str, color_field: str | None = None) -> dict[str, Any]:
     """What FiftyOne's Embeddings panel keeps as its browser state for a brain run coloured by a field.
 
     For ``open_panel("Embeddings", data=...)``: ``data`` is the browser's state, ``state`` another one that this panel

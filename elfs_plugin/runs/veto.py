@@ -1,15 +1,19 @@
 """What a veto against near-duplicates would leave of a run. Imports nothing heavy, for forms."""
 
+from __future__ import annotations
+
 import functools
 
 import numpy as np
 
+from ..contracts import Veto
 from ..neighbors import near_duplicates
 from ..neighbors.neighbor_graph import NeighborGraph
 from . import graph, ranking
+from .run import Run
 
 
-def preview_veto(run, veto):
+def preview_veto(run: Run, veto: Veto) -> near_duplicates.Preview | None:
     """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that a :class:`~.run.Run` keeps, if it
     does."""
     run.require("scores", "a preview")

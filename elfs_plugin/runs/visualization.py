@@ -1,16 +1,20 @@
 """A plot of the run's embeddings as a FiftyOne brain run, which FiftyOne's Embeddings panel shows."""
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import fiftyone as fo
 import fiftyone.brain as fob
 import numpy as np
 
+from ..contracts import Sink
 from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
 from ..errors import InvalidInput
 from ..progress import part
 from ..validation import shown, validate_seed
 from . import fields, jobs, record, vectors
+from .fiftyone_types import Collection
 from .plots import brain_key_of, check_brain_key
 from .removal import remove_brain_run
 from .session import WRITING, Session
@@ -18,7 +22,9 @@ from .session import WRITING, Session
 PROJECTING = "Placing the images in the plane"
 
 
-def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
+def visualize(
+    collection: Collection, key: str = "elfs", *, method: str = "auto", seed: int = 0, sinks: Iterable[Sink] = ()
+) -> dict[str, Any]:
     """Projects the embeddings of the run's images to the plane and registers the points as a brain run.
 
     Args:
@@ -79,7 +85,7 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
 
 def _only(view, ids, wanted):
     """The view's samples at the places that are wanted, (N,) bool; of the ids those are listed that are fewer."""
-    listed = {True: [], False: []}
+    listed: dict[bool, list[str]] = {True: [], False: []}
     for i, ok in zip(ids, wanted.tolist()):
         listed[ok].append(i)
     return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])

@@ -3,7 +3,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput, NameTaken
-from elfs_plugin.runs import journal, record
+from elfs_plugin.runs import journal, own, record
 from elfs_plugin.runs.record import RunRecord
 
 
@@ -189,3 +189,14 @@ def test_only_the_folder_of_the_run_is_removed(dataset, monkeypatch, tmp_path):
     assert (folders[1] / "file").read_text() == "content"
     record.remove_run_folder(dataset, "two")
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_run_that_another_process_has_deleted_since_keeps_nobody_from_a_field(dataset):
+    runs.compute_embeddings(dataset, "one")
+    runs.compute_embeddings(dataset, "two")
+    before = own.own_dataset(dataset)
+    assert record.list_runs(before) == ["one", "two"]
+    runs.delete_run(dataset, "one")
+    with pytest.raises(NameTaken, match="'two_embeddings' that this run did not write"):
+        record.check_embeddings_field(before, RunRecord("three"), "two_embeddings")
+    assert list(record.records(before)) == ["two"]
