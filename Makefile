@@ -20,6 +20,8 @@ faults: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/oxlint --deny-warnings js tests/js
 
 bench: setup

@@ -145,7 +145,6 @@ class _Learning(TrainingLoop):
         self._batch = min(config.batch_size, self._n)
         per_epoch = max(1, self._n // self._batch)
         self.total = config.epochs * per_epoch
-        self.every = 1 if device.type == "cpu" else 50
         self._rate = config.learning_rate * self._batch / 128
         self._warmup = max(1, min(config.warmup_epochs * per_epoch, self.total // 10))
         self._optimizer = torch.optim.SGD(
@@ -153,6 +152,10 @@ class _Learning(TrainingLoop):
         )
         self._rng = generator(seed + 2, device)
         self._network = through_torch_compile(self._model, device, config.compile, self.total)
+
+    @property
+    def every(self):
+        return 1 if self.device.type == "cpu" else 50
 
     def advance(self):
         cosine = (1 + math.cos(math.pi * self.step / self.total)) / 2

@@ -18,7 +18,8 @@ import numpy as np
 
 from elfs_plugin.beta_search.search import search_beta
 from elfs_plugin.clustering.pseudo_labels import cluster
-from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph, suggest_k
+from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
 from elfs_plugin.progress import Reporter, TerminalBar
 from elfs_plugin.proxy.train import train_proxy
 from elfs_plugin.pruning.zones import double_end

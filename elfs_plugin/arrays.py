@@ -1,15 +1,17 @@
 """What callers hand over as numbers (lists, tensors, data frames, arrays of any kind) as arrays that all code takes."""
 
 import sys
+from typing import Any
 
 import numpy as np
 
+from .contracts import Array
 from .errors import InvalidInput
 
 _WANTED = "Give a NumPy array, a tensor or a list of numbers"
 
 
-def as_array(values, what, field=None):
+def as_array(values: Any, what: str, field: str | None = None) -> Array:
     """``values`` as a NumPy array of numbers that PyTorch takes too; an array that is one already is not copied.
 
     Tensors, lists, data frames and arrays of objects are converted, masked values become NaN, arrays with negative
@@ -24,7 +26,7 @@ def as_array(values, what, field=None):
     if is_tensor(values):
         values = _of_tensor(values)
     elif isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     elif isinstance(values, (list, tuple)):
         values = [_of_tensor(item) if is_tensor(item) else item for item in values]
     try:
@@ -43,7 +45,7 @@ def as_array(values, what, field=None):
     return np.ascontiguousarray(array) if any(stride < 0 for stride in array.strides) else array
 
 
-def as_matrix(values, what="The vectors", field=None):
+def as_matrix(values: Any, what: str = "The vectors", field: str | None = None) -> Array:
     """The same, and they must form a matrix (N, D)."""
     array = as_array(values, what, field)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -51,7 +53,7 @@ def as_matrix(values, what="The vectors", field=None):
     return array
 
 
-def as_row(values, n, what, field=None):
+def as_row(values: Any, n: int, what: str, field: str | None = None) -> Array:
     """The same, and they must be one number for each of ``n`` samples."""
     array = as_array(values, what, field)
     if array.shape != (n,):
@@ -59,7 +61,7 @@ def as_row(values, n, what, field=None):
     return array
 
 
-def is_tensor(values):
+def is_tensor(values: Any) -> bool:
     """Whether it is PyTorch's; asking does not import it."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(values, torch.Tensor)

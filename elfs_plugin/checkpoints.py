@@ -4,6 +4,8 @@ What is kept makes a rerun resume and is needed for nothing else: where it canno
 read-only or a full disk) the job says so once and goes on.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import hashlib
@@ -11,17 +13,20 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from .contracts import AnyPath, Array
 from .files import disk_error, whole_file
 from .text import first_line
 
 logger = logging.getLogger(__name__)
 
 
-def fingerprint(*parts):
+def fingerprint(*parts: Any) -> str:
     """A hex digest of arrays, strings, numbers and JSON-like structures: equal inputs, equal digest."""
     digest = hashlib.sha256()
     for item in parts:
@@ -46,17 +51,17 @@ class StageStore:
         on_problem: called with a sentence for the user, at most once
     """
 
-    def __init__(self, folder=None, on_problem=None):
+    def __init__(self, folder: AnyPath | None = None, on_problem: Callable[[str], None] | None = None) -> None:
         self._folder = Path(folder) if folder is not None else None
         self._on_problem = on_problem
         self._lock = threading.Lock()
-        self.problems = []
+        self.problems: list[str] = []
 
-    def file(self, name):
+    def file(self, name: str) -> KeptFile | None:
         """A file beside the stages, for a :class:`~.training_checkpoint.TrainingCheckpoint`; None without a folder."""
         return None if self._folder is None else KeptFile(self._folder / name, self.report)
 
-    def load(self, stage, key):
+    def load(self, stage: str, key: str) -> dict[str, Array] | None:
         """The arrays of a stage as a dict, or None when it is absent, of another fingerprint, or unreadable."""
         if self._folder is None:
             return None
@@ -77,17 +82,18 @@ class StageStore:
             logger.warning("%s cannot be read (%s); the stage is computed again.", path, error)
             return None
 
-    def save(self, stage, key, arrays):
+    def save(self, stage: str, key: str, arrays: Mapping[str, Array]) -> None:
         """Keeps the arrays of a finished stage, or reports that they cannot be kept."""
         if self._folder is None:
             return
         with self.optional():
             self._folder.mkdir(parents=True, exist_ok=True)
+            contents: dict[str, Any] = {**arrays, "fingerprint": np.array(key)}
             with whole_file(self._folder / f"{stage}.npz") as file:
-                np.savez(file, fingerprint=np.array(key), **arrays)
+                np.savez(file, **contents)
 
     @contextlib.contextmanager
-    def optional(self):
+    def optional(self) -> Iterator[None]:
         """A block that writes something the job can do without: what the disk refuses ends the block, not the job."""
         try:
             yield
@@ -96,7 +102,7 @@ class StageStore:
                 raise
             self.report(error)
 
-    def report(self, error):
+    def report(self, error: BaseException) -> None:
         """Says once, in a sentence, that nothing can be kept in the folder."""
         with self._lock:  # trainings side by side report from threads of their own
             if self.problems:
@@ -110,19 +116,19 @@ class StageStore:
 class KeptFile(os.PathLike):
     """The path of a file that a job can do without, and ``report(error)``, to be called where it cannot be written."""
 
-    def __init__(self, path, report):
+    def __init__(self, path: AnyPath, report: Callable[[BaseException], None]) -> None:
         self._path = Path(path)
         self.report = report
 
-    def __fspath__(self):
+    def __fspath__(self) -> str:
         return str(self._path)
 
-    def beside(self, suffix):
+    def beside(self, suffix: str) -> KeptFile:
         """The file of the same name with ``.suffix`` behind it."""
         return KeptFile(f"{self._path}.{suffix}", self.report)
 
 
-def cannot_keep(folder, error):
+def cannot_keep(folder: AnyPath | None, error: BaseException) -> str:
     """A sentence for the user: why nothing can be kept in ``folder``, what follows from it, and what to do."""
     found = disk_error(error)
     number = None if found is None else found.errno

@@ -5,6 +5,8 @@ plain number; numbers stay numbers. :func:`plain_text` takes the apostrophe away
 """
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 _START = "[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the wide ones are read as = + - @ in some languages
 _DANGEROUS = re.compile(f"'*{_START}")
@@ -12,18 +14,18 @@ _MARKED = re.compile(f"'+{_START}")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\Z", re.ASCII)
 
 
-def cell(value):
+def cell(value: Any) -> Any:
     """What to write for a value: text that could be a formula with an apostrophe before it, all else as it is."""
     if isinstance(value, str) and _DANGEROUS.match(value) and not _NUMBER.match(value):
         return "'" + value
     return value
 
 
-def row(values):
+def row(values: Iterable[Any]) -> list[Any]:
     """:func:`cell` of each value, as a list."""
     return [cell(value) for value in values]
 
 
-def plain_text(text):
+def plain_text(text: str) -> str:
     """The text that :func:`cell` was given, from what the file holds."""
     return text[1:] if _MARKED.match(text) else text

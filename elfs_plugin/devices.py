@@ -4,13 +4,15 @@ import contextlib
 import ctypes
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from .errors import InvalidInput
 
 
-def resolve_device(device="auto"):
+def resolve_device(device: str | torch.device | None = "auto") -> torch.device:
     """``"auto"`` is the GPU when there is one, else the CPU; otherwise what PyTorch makes of the name."""
     if device in (None, "auto"):
         if torch.cuda.is_available():
@@ -24,7 +26,7 @@ def resolve_device(device="auto"):
     return resolved
 
 
-def has_gpu():
+def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
@@ -35,12 +37,12 @@ def _quick_bfloat16(device):
     return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def autocast(device):
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """bfloat16 matrix products where the hardware is quicker at them, else a context that does nothing."""
     return torch.autocast(device.type, torch.bfloat16) if _quick_bfloat16(device) else contextlib.nullcontext()
 
 
-def matmul_dtype(device):
+def matmul_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where matrix products are quicker in it (see :func:`autocast`), else float32."""
     return torch.bfloat16 if _quick_bfloat16(device) else torch.float32
 
@@ -49,14 +51,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's mallopt
 
 
 @contextlib.contextmanager
-def reuse_heap(device):
+def reuse_heap(device: torch.device) -> Iterator[None]:
     """Lets glibc keep the memory of one training step for the next.
 
     By default every large tensor of a step is mapped and unmapped anew, and the kernel clears each page again: measured
     on one machine, a third of the time of a clustering step. Afterwards glibc's largest automatic thresholds hold and
     free memory goes back to the system. Elsewhere than on a CPU with glibc it does nothing.
     """
-    libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
+    libc: Any = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
         yield
         return
@@ -70,20 +72,20 @@ def reuse_heap(device):
         libc.malloc_trim(0)
 
 
-def generator(seed, device="cpu"):
+def generator(seed: int, device: str | torch.device = "cpu") -> torch.Generator:
     """A seeded random generator that touches no global state."""
     g = torch.Generator(device=device)
     g.manual_seed(int(seed) % (1 << 63))
     return g
 
 
-def cpu_threads():
+def cpu_threads() -> int:
     """How many threads PyTorch uses on the CPU."""
     return torch.get_num_threads()
 
 
 @contextlib.contextmanager
-def one_thread(device):
+def one_thread(device: torch.device) -> Iterator[None]:
     """One CPU thread for networks so small that threads would wait for each other longer than they compute (on a busy
     machine, many times longer). It concerns the calling thread alone; others keep theirs."""
     threads = torch.get_num_threads()

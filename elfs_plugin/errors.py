@@ -18,7 +18,7 @@ class InvalidInput(ElfsError, ValueError):
     ``field`` names the parameter, so that a form can show the message beside it.
     """
 
-    def __init__(self, message, field=None):
+    def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
 
@@ -30,7 +30,7 @@ class MissingModel(ElfsError):
 class NameTaken(ElfsError):
     """A field, tag, view or run of that name exists and was not written by this run."""
 
-    def __init__(self, message, field=None):
+    def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
 
@@ -50,7 +50,9 @@ class TakenOver(ElfsError):
 class Cancelled(ElfsError):
     """The user cancelled the job."""
 
-    def __init__(self, message="Cancelled. What was finished is kept; running it again resumes from there."):
+    def __init__(
+        self, message: str = "Cancelled. What was finished is kept; running it again resumes from there."
+    ) -> None:
         super().__init__(message)
 
 
@@ -101,7 +103,7 @@ _PATHS = {
 _SPARE = 32 << 20
 
 
-def is_out_of_memory(error):
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, of whatever type, says that there is not enough memory (of the machine or the GPU)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
@@ -112,7 +114,7 @@ def is_out_of_memory(error):
     return _MEMORY.search(str(error)) is not None
 
 
-def explain(error, resumes=True):
+def explain(error: BaseException, resumes: bool = True) -> str:
     """One or two sentences for the user about any exception: what happened and what to do next.
 
     Args:
@@ -135,7 +137,7 @@ def explain(error, resumes=True):
 
 def _chain(error, implied=True, most=10):
     """The error, then what it came from, outermost first; with ``implied`` also what was being handled then."""
-    found = []
+    found: list[BaseException] = []
     while error is not None and len(found) < most:
         found.append(error)
         context = error.__context__ if implied and not error.__suppress_context__ else None

@@ -5,10 +5,14 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from .contracts import AnyPath
 from .partial_files import partial_path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -19,7 +23,7 @@ _NOT_SUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @contextlib.contextmanager
-def whole_file(path, mode="w+b", *, flush=False, **options):
+def whole_file(path: AnyPath, mode: str = "w+b", *, flush: bool = False, **options: Any) -> Iterator[IO[Any]]:
     """A file object to write ``path`` with; the file appears, whole, when the block ends without an error.
 
     It is written beside ``path`` under a name of its own that nothing has (a link is never followed, a file never
@@ -66,7 +70,7 @@ def _create(path):
     return os.open(path, flags, 0o666)
 
 
-def keep(path, write, *, make_folder=True):
+def keep(path: AnyPath, write: Callable[[IO[Any]], object], *, make_folder: bool = True) -> bool:
     """Writes a file that one can do without: ``write(file)`` into ``path``. Returns whether it was kept; a disk that
     refuses, or a folder that is neither there nor to be made, is no error."""
     try:
@@ -81,14 +85,14 @@ def keep(path, write, *, make_folder=True):
     return True
 
 
-def check_writable(folder):
+def check_writable(folder: AnyPath) -> None:
     """Raises OSError unless a file can be made in ``folder``."""
     probe = partial_path(Path(folder, "writable"))
     os.close(_create(probe))
     probe.unlink()
 
 
-def disk_error(error):
+def disk_error(error: BaseException | None) -> OSError | None:
     """The OSError behind ``error``, or None: archives and PyTorch's writer raise errors of their own on a full disk."""
     seen = set()
     while error is not None and id(error) not in seen:
@@ -100,7 +104,7 @@ def disk_error(error):
 
 
 @contextlib.contextmanager
-def named(path):
+def named(path: AnyPath) -> Iterator[None]:
     """Lets an error that there is no room say for what: writing to an open file, it names none."""
     try:
         yield
@@ -110,7 +114,7 @@ def named(path):
         raise
 
 
-def reserved_npy(path, dtype, shape):
+def reserved_npy(path: AnyPath, dtype: DTypeLike, shape: Sequence[int]) -> np.memmap[Any, Any]:
     """A new ``.npy`` file, memory-mapped for writing, whose space is reserved.
 
     Without that a full disk would not be an error but end the process (SIGBUS) when the array is filled.
@@ -135,7 +139,7 @@ def reserved_npy(path, dtype, shape):
         raise
 
 
-def reserved_temporary(dtype, shape):
+def reserved_temporary(dtype: DTypeLike, shape: Sequence[int]) -> np.memmap[Any, Any]:
     """An array in a temporary file that the operating system removes with the process, its space reserved.
 
     Raises:
@@ -147,7 +151,7 @@ def reserved_temporary(dtype, shape):
         return array
 
 
-def reserve(file, size, start=0):
+def reserve(file: IO[bytes], size: int, start: int = 0) -> None:
     """Makes sure that there is room for the bytes from ``start`` to ``size`` of a new file. They are zeros.
 
     Raises:

@@ -4,10 +4,16 @@ Each part checks its own values when it is made; what needs the number of sample
 :meth:`ElfsOptions.check` before any work, and again when it is known how many of them can be used.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from .beta_search.search import DEFAULT_REPEATS, resolve_beta_proxy, validate_search
-from .clustering.pseudo_labels import ClusteringConfig, validate_num_clusters
+from .clustering.limits import validate_num_clusters
+from .clustering.pseudo_labels import ClusteringConfig
+from .contracts import Budget
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
 from .proxy.config import resolve_proxy
@@ -15,6 +21,9 @@ from .pruning.scores import HARD_WHEN
 from .pruning.zones import as_beta, resolve_beta, resolve_budget
 from .suggestions import did_you_mean
 from .validation import shown, validate_epochs, validate_image_size, validate_neighbors, validate_seed
+
+if TYPE_CHECKING:
+    from .proxy.train import ProxyConfig
 
 PRESETS = ("auto", "quick", "published")
 
@@ -33,7 +42,7 @@ class ClusteringOptions:
     neighbors: int | None = None
     preset: str | ClusteringConfig = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, neighbors=validate_neighbors(self.neighbors))
         if not isinstance(self.preset, ClusteringConfig) and self.preset not in PRESETS:
             raise InvalidInput(
@@ -41,17 +50,17 @@ class ClusteringOptions:
             )
 
     @property
-    def estimated(self):
+    def estimated(self) -> bool:
         """Whether the number of clusters is to be estimated."""
         return isinstance(self.num_clusters, str) and self.num_clusters == "auto"
 
     @property
-    def config(self):
+    def config(self) -> ClusteringConfig:
         if isinstance(self.preset, ClusteringConfig):
             return self.preset
         return getattr(ClusteringConfig, "default" if self.preset == "auto" else self.preset)()
 
-    def check(self, n):
+    def check(self, n: int) -> None:
         """Raises :class:`InvalidInput` where n samples are too few."""
         if not self.estimated:
             validate_num_clusters(self.num_clusters, n)
@@ -68,23 +77,23 @@ class ScoringOptions:
         image_size: side in pixels at which a proxy on images sees them, unless its configuration says so
     """
 
-    proxy: object = "auto"
+    proxy: Any = "auto"
     score: str = "aum"
     epochs: int | None = None
     image_size: int | None = DEFAULT_IMAGE_SIZE
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.score, str) or self.score not in HARD_WHEN:
             raise InvalidInput(f"Unknown score {self.score!r}. Use one of: {', '.join(HARD_WHEN)}.", "score")
         _set(self, epochs=validate_epochs(self.epochs), image_size=validate_image_size(self.image_size))
         resolve_proxy(self.proxy)
 
     @property
-    def hard(self):
+    def hard(self) -> str:
         """The hard end of the score."""
         return HARD_WHEN[self.score]
 
-    def config(self, images_available=True):
+    def config(self, images_available: bool = True) -> ProxyConfig:
         """The :class:`~.proxy.config.ProxyConfig` to be trained."""
         config = resolve_proxy(self.proxy, images_available)
         return replace(config, epochs=self.epochs) if self.epochs else config
@@ -105,18 +114,18 @@ class SearchOptions:
         field: the name of ``proxy`` in messages
     """
 
-    proxy: object = "auto"
+    proxy: Any = "auto"
     repeats: int = DEFAULT_REPEATS
-    grid: object = None
+    grid: Sequence[float] | None = None
     image_size: int | None = None
     field: str = "proxy"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, image_size=validate_image_size(self.image_size))
         if not isinstance(self.proxy, str) or self.proxy != "auto":
             resolve_proxy(self.proxy, field=self.field)
 
-    def config(self, scored_by, images_available=True):
+    def config(self, scored_by: ProxyConfig, images_available: bool = True) -> ProxyConfig:
         """The :class:`~.proxy.config.ProxyConfig` of one candidate."""
         return resolve_beta_proxy(self.proxy, scored_by, images_available, self.field)
 
@@ -147,20 +156,21 @@ class ElfsOptions:
     search: SearchOptions = field(default_factory=lambda: SearchOptions(field="beta_proxy"))
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, seed=validate_seed(self.seed))
         if not self.searches:
             _set(self, beta=as_beta(self.beta))
 
     @classmethod
-    def of(cls, **given):
+    def of(cls, **given: Any) -> ElfsOptions:
         """The options by their plain names, those of the stages too: ``num_clusters``, ``neighbors``, ``preset``;
         ``proxy``, ``score``, ``epochs``, ``image_size``; ``beta_proxy``, ``repeats``, ``grid``.
 
         Raises:
             InvalidInput: for a name that there is not, a value that cannot be, or no budget
         """
-        parts, own = {name: {} for name in _PARTS}, {}
+        parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
+        own: dict[str, Any] = {}
         for name, value in given.items():
             part, inside = _place(name)
             (own if part is None else parts[part])[inside] = value
@@ -170,25 +180,25 @@ class ElfsOptions:
         return cls(**own, **{name: kind(**parts[name]) for name, kind in _PARTS.items()})
 
     @property
-    def searches(self):
+    def searches(self) -> bool:
         """Whether β is to be searched."""
         return isinstance(self.beta, str) and self.beta == "auto"
 
-    def on_images(self, images_available=True):
+    def on_images(self, images_available: bool = True) -> list[str]:
         """The stages that train on images."""
         scored_by = self.scoring.config(images_available)
         configs = {"dynamics": scored_by, "beta": self.search.config(scored_by, images_available)}
         return [stage for stage, config in configs.items() if config.on_images]
 
     @property
-    def stages(self):
+    def stages(self) -> list[str]:
         """Keys of the stages of :data:`~.stages.STAGES` to be run, in order."""
         wanted = ["embeddings"] if self.encoder else []
         wanted += ["cluster_count"] if self.clustering.estimated else []
         wanted += ["neighbors", "pseudo_labels", "dynamics"]
         return [*wanted, *(["beta"] if self.searches else []), "selection"]
 
-    def check(self, n, given=None):
+    def check(self, n: int, given: int | None = None) -> int:
         """Refuses what n usable samples do not allow, of as many as were ``given`` (default: n).
 
         Returns:
@@ -208,7 +218,7 @@ class ElfsOptions:
         return count
 
 
-def resolve_usable(budget, usable, given):
+def resolve_usable(budget: Budget | str, usable: int, given: int) -> int:
     """A budget as a number of images, of the ``usable`` ones among the ``given``.
 
     Raises:

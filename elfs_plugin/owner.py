@@ -9,6 +9,8 @@ import hashlib
 import os
 import socket
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import psutil
 
@@ -18,7 +20,7 @@ _TOLERANCE = 2.0
 """Seconds between two readings of one start time, where the system does not count it in ticks since its start."""
 
 
-def this_process():
+def this_process() -> dict[str, Any]:
     """This process as a dict: ``host``, ``pid``, ``started``, and ``boot`` and ``namespace``, which are None where the
     system does not tell."""
     looked = _look(os.getpid())
@@ -31,7 +33,7 @@ def this_process():
     }
 
 
-def is_dead(owner):
+def is_dead(owner: Mapping[str, Any]) -> bool:
     """Whether the process that a dict of :func:`this_process` describes has certainly ended.
 
     False where that cannot be known from here: on another machine, in another container, or for a dict without the
@@ -52,14 +54,14 @@ def is_dead(owner):
     )
 
 
-def place():
+def place() -> str | None:
     """A short name of where process ids mean what they mean here; None where that is not known."""
     here = this_process()
     parts = [here[name] for name in _PLACE]
     return None if None in parts else hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def is_running(pid):
+def is_running(pid: int) -> bool:
     """Whether a process of this place runs; one that ended and that its parent has not asked for does not."""
     try:
         looked = _look(pid)

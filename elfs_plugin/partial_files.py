@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 from . import owner
+from .contracts import AnyPath
 
 PARTIAL = ".partial"
 """Files and folders in the making end like this."""
@@ -21,14 +22,14 @@ LEFT_SECONDS = 3600
 _UNKNOWN = "elsewhere"
 
 
-def partial_path(path):
+def partial_path(path: AnyPath) -> Path:
     """A name beside ``path`` that no other process writes to: ``<name>.<place>-<process>-<random>.partial``."""
     path = Path(path)
     name = os.fsencode(path.name)[:180].decode("utf-8", "ignore")  # file systems take 255 bytes
     return path.with_name(f"{name}.{owner.place() or _UNKNOWN}-{os.getpid()}-{uuid.uuid4().hex[:12]}{PARTIAL}")
 
 
-def sweep(folder, *, now=None):
+def sweep(folder: AnyPath, *, now: float | None = None) -> list[Path]:
     """Removes what killed processes left half-written in ``folder`` and below. Returns the paths removed.
 
     A partial file or folder goes when its writer is a process of this machine that is gone, or when its writer is

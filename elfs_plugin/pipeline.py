@@ -4,25 +4,33 @@ A :class:`WorkingSet` holds the samples that take part and what the stages have 
 the one order in which they are run, for arrays here and for datasets in :mod:`.runs`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .beta_search.search import BetaSearch, default_grid
 from .clustering.count import ClusterCount
-from .clustering.pseudo_labels import PseudoLabels
+from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels
+from .contracts import AnyPath, Budget, Floats, Integers, Mask, Progress, Vectors
 from .encoders.decoded import DecodedImages
 from .encoders.embed import Embeddings, validate_vectors
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
-from .neighbors.graph import NeighborGraph
-from .options import ElfsOptions
+from .neighbors.neighbor_graph import NeighborGraph
+from .options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
 from .progress import Reporter, part
 from .proxy.dynamics import Dynamics
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import Zones, resolve_budget
 from .source import as_paths, as_source
 from .stages import STAGES, Stages, stage_weights
+
+if TYPE_CHECKING:
+    from .proxy.train import ProxyConfig
 
 DECODING_SHARE = 0.05
 """Share of a stage that trains on images which decoding them takes, for its progress."""
@@ -48,7 +56,24 @@ class WorkingSet:
         read_vectors: gives the (M, D) vectors of M ids, where a stage needs them and none were made or taken
     """
 
-    def __init__(self, stages, read_paths, read_vectors=None):
+    # None until a stage has made them
+    ids: list[Any]
+    failures: dict[Any, str]
+    vectors: Vectors
+    labels: Integers
+    num_clusters: int
+    scores: Floats
+    score: str
+    clustered_by: ClusteringConfig
+    scored_by: ProxyConfig
+    scored_at: int | None
+
+    def __init__(
+        self,
+        stages: Stages,
+        read_paths: Callable[[], Mapping[str | int, str]],
+        read_vectors: Callable[[list[Any]], Vectors] | None = None,
+    ) -> None:
         self.stages = stages
         self.ids, self.failures = None, {}
         self.vectors = self.labels = self.num_clusters = self.scores = self.score = None
@@ -56,7 +81,7 @@ class WorkingSet:
         self._read_vectors = read_vectors
         self._decoded = DecodedImages(read_paths)
 
-    def take(self, ids, embeddings, known_reasons=None):
+    def take(self, ids: Sequence[Any], embeddings: Embeddings, known_reasons: Mapping[Any, str] | None = None) -> None:
         """Takes those of N samples that have a usable vector (:class:`~.encoders.embed.Embeddings` of all of them);
         why the others have none may be known better, {id: reason}."""
         self.ids = [i for i, ok in zip(ids, embeddings.ok) if ok]
@@ -64,30 +89,35 @@ class WorkingSet:
         reasons = {ids[index]: reason for index, reason in embeddings.failures.items()}
         self.failures = {i: (known_reasons or {}).get(i, reason) for i, reason in reasons.items()}
 
-    def embed(self, ids, paths, encoder, weights=None, compute=None):
+    def embed(
+        self,
+        ids: Sequence[Any],
+        paths: Sequence[AnyPath],
+        encoder: Any,
+        weights: str | None = None,
+        compute: Callable[[Progress], Embeddings] | None = None,
+    ) -> Embeddings:
         """Embeds N image files, see :meth:`~.stages.Stages.embed`."""
         result = self.stages.embed(paths, encoder, weights=weights, compute=compute)
         self.take(ids, result)
         return result
 
-    def cluster(self, options):
+    def cluster(self, options: ClusteringOptions) -> tuple[ClusterCount | None, NeighborGraph, PseudoLabels]:
         """Gives the samples pseudo-labels by :class:`~.options.ClusteringOptions`.
 
         Returns:
             (:class:`~.clustering.count.ClusterCount` or None, :class:`~.neighbors.graph.NeighborGraph`,
             :class:`~.clustering.pseudo_labels.PseudoLabels`)
         """
-        count, clusters = None, options.num_clusters
-        if options.estimated:
-            count = self.stages.count_clusters(self.vectors)
-            clusters = count.suggested
+        count = self.stages.count_clusters(self.vectors) if options.estimated else None
+        clusters: Any = options.num_clusters if count is None else count.suggested
         config = options.config
         graph, result = self.stages.pseudo_labels(self.vectors, clusters, k=options.neighbors, config=config)
         self.clustered_by = config
         self.labels, self.num_clusters = result.labels, clusters
         return count, graph, result
 
-    def train(self, options, images_available=True):
+    def train(self, options: ScoringOptions, images_available: bool = True) -> Dynamics:
         """Trains a proxy on the pseudo-labels by :class:`~.options.ScoringOptions`. Returns its
         :class:`~.proxy.dynamics.Dynamics`."""
         config = options.config(images_available)
@@ -103,7 +133,9 @@ class WorkingSet:
         self.scored_by, self.scored_at = config, size
         return result
 
-    def search_beta(self, budget, options, images_available=True):
+    def search_beta(
+        self, budget: Budget | str, options: SearchOptions, images_available: bool = True
+    ) -> tuple[BetaSearch, int, ProxyConfig, dict[Any, str]]:
         """Searches β for a budget (a count or a fraction) by :class:`~.options.SearchOptions`.
 
         Returns:
@@ -139,7 +171,7 @@ class WorkingSet:
         )
         return result, budget, config, unread
 
-    def forget_images(self):
+    def forget_images(self) -> None:
         """Gives the memory of decoded images back."""
         self._decoded.forget()
 
@@ -169,7 +201,7 @@ class WorkingSet:
             self.vectors = self.vectors[rest]
 
 
-def follow(working, options, images_available=True):
+def follow(working: WorkingSet, options: ElfsOptions, images_available: bool = True) -> Iterator[tuple[str, Any]]:
     """Runs the stages after the embedding in their order, and yields (name, result) after each: ``pseudo_labels`` and
     ``scores`` as :meth:`WorkingSet.cluster` and :meth:`WorkingSet.train` return them, and ``beta`` where it is
     searched."""
@@ -194,24 +226,24 @@ class ElfsResult:
     beta_search: BetaSearch | None
     beta: float
     zones: Zones
-    scored: np.ndarray
-    failures: dict
-    seconds: dict
+    scored: Mask
+    failures: dict[int, str]
+    seconds: dict[str, float]
 
 
 def run_elfs(
-    source,
-    num_clusters,
-    budget,
+    source: Any,
+    num_clusters: int | str,
+    budget: Budget | str,
     *,
-    proxy_images=None,
-    ids=None,
-    device="auto",
-    folder=None,
-    reporter=None,
-    on_stage=None,
-    **options,
-):
+    proxy_images: Sequence[AnyPath] | None = None,
+    ids: Iterable[Any] | None = None,
+    device: str = "auto",
+    folder: AnyPath | None = None,
+    reporter: Reporter | None = None,
+    on_stage: Callable[[str, Any, float], None] | None = None,
+    **options: Any,
+) -> ElfsResult:
     """The whole of ELFS, stage by stage.
 
     Args:
@@ -231,32 +263,32 @@ def run_elfs(
         InvalidInput: before any work, for what can be seen to be wrong then; after the embedding, where too few of the
             samples can be used
     """
-    options = ElfsOptions.of(num_clusters=num_clusters, budget=budget, **options)
+    asked = ElfsOptions.of(num_clusters=num_clusters, budget=budget, **options)
     paths, source = as_source(source)
     n = len(source)
     images = paths if paths is not None else proxy_images
     has_images = images is not None
-    options.check(n)
-    on_images = options.on_images(has_images)
+    asked.check(n)
+    on_images = asked.on_images(has_images)
     images = as_paths(images, n, "proxy_images") if has_images else None
     names = list(range(n)) if ids is None else _names(ids, n)
-    wanted = [stage for stage in options.stages if stage != "embeddings" or paths is not None]
+    wanted = [stage for stage in asked.stages if stage != "embeddings" or paths is not None]
     reporter = reporter or Reporter(stage_weights(*wanted, on_images=on_images))
-    stages = Stages(seed=options.seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
+    stages = Stages(seed=asked.seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 
     working = WorkingSet(stages, lambda: dict(zip(names, images)))
     if paths is not None:
-        embeddings = working.embed(names, paths, options.encoder, options.weights)
+        embeddings = working.embed(names, paths, asked.encoder, asked.weights)
     else:
         embeddings = validate_vectors(source)
         working.take(names, embeddings)
-    options.check(len(working.ids), n)
-    made = dict(follow(working, options, has_images))
+    asked.check(len(working.ids), n)
+    made = dict(follow(working, asked, has_images))
     count, graph, labels = made["pseudo_labels"]
-    search = made["beta"][0] if options.searches else None
-    beta = search.chosen if options.searches else options.beta
-    final = options.check(len(working.ids), n)
-    zones = stages.select(working.scores, final, beta, hard=options.scoring.hard, ids=working.ids)
+    search = made["beta"][0] if asked.searches else None
+    beta = search.chosen if asked.searches else asked.beta
+    final = asked.check(len(working.ids), n)
+    zones = stages.select(working.scores, final, beta, hard=asked.scoring.hard, ids=working.ids)
     reporter.done()
     taken, place = set(working.ids), {name: index for index, name in enumerate(names)}
     return ElfsResult(

@@ -1,9 +1,11 @@
 """Results as plain lists and numbers, for JSON and MongoDB."""
 
+from typing import Any
+
 import numpy as np
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Arrays and tuples as lists, NumPy's numbers as Python's, NaN as None."""
     if isinstance(value, np.ndarray):
         value = value.tolist()

@@ -1,10 +1,16 @@
 """Principal components, exact: the eigenvectors of a covariance that is summed block by block, so that beside the data
 only D x D numbers are held."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 import torch
 
 
-def principal_axes(blocks, width, count, device="cpu"):
+def principal_axes(
+    blocks: Iterable[torch.Tensor], width: int, count: int, device: str | torch.device = "cpu"
+) -> torch.Tensor:
     """The directions of largest variance.
 
     Args:

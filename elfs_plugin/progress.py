@@ -9,18 +9,21 @@ it has been cancelled, so a function that reports can be stopped.
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TextIO
 
+from .contracts import Progress, Sink
 from .errors import Cancelled
 
 logger = logging.getLogger(__name__)
 
 
-def silent(fraction, detail=""):
+def silent(fraction: float, detail: str = "") -> None:
     """A progress callable that does nothing."""
 
 
-def part(progress, start, end):
+def part(progress: Progress, start: float, end: float) -> Progress:
     """The piece [start, end] of ``progress`` as a progress callable of its own."""
 
     def report(fraction, detail=""):
@@ -46,7 +49,7 @@ class Event:
     elapsed: float
 
     @property
-    def label(self):
+    def label(self) -> str:
         text = f"{self.stage} ({self.step}/{self.steps})"
         return f"{text}: {self.detail}" if self.detail else text
 
@@ -61,7 +64,13 @@ class Reporter:
         interval: the least seconds between two reports of one stage (changes of stage are always reported)
     """
 
-    def __init__(self, stages, sinks=(), is_cancelled=None, interval=0.5):
+    def __init__(
+        self,
+        stages: Mapping[str, float],
+        sinks: Iterable[Sink] = (),
+        is_cancelled: Callable[[], bool] | None = None,
+        interval: float = 0.5,
+    ) -> None:
         self._weights = dict(stages)
         self._names = list(self._weights)
         self._sinks = list(sinks)
@@ -70,13 +79,13 @@ class Reporter:
         self._start = time.monotonic()
         self._last_emit = float("-inf")
         self._overall = 0.0
-        self.warnings = []
+        self.warnings: list[str] = []
 
-    def warn(self, text):
+    def warn(self, text: str) -> None:
         """Keeps a sentence that the user must see when the job is done."""
         self.warnings.append(text)
 
-    def stage(self, name):
+    def stage(self, name: str) -> Progress:
         """Enters a stage and returns its progress callable. Stages may be skipped, never repeated."""
         index = self._names.index(name)
         total = sum(self._weights.values())
@@ -91,7 +100,7 @@ class Reporter:
         report(0.0)
         return report
 
-    def done(self, detail=""):
+    def done(self, detail: str = "") -> None:
         """Reports the whole job as finished."""
         self._last_emit = float("-inf")
         self._emit(self._names[-1], len(self._names) - 1, 1.0, 1.0, detail, check=False)
@@ -116,13 +125,13 @@ class Reporter:
 class TerminalBar:
     """A sink for a terminal: one line that is redrawn, or one line per stage when the stream is not a terminal."""
 
-    def __init__(self, stream=None):
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._stage = None
+        self._stage: str | None = None
         self._width = 0
 
-    def __call__(self, event):
+    def __call__(self, event: Event) -> None:
         if event.overall >= 1.0:
             self._write(f"[100%] done in {event.elapsed:.0f} s", last=True)
         elif self._live:

@@ -55,7 +55,7 @@ def _sequence(seed, stream, indices):
     return np.random.SeedSequence(int(seed), spawn_key=(int(Stream(stream)), *map(int, indices)))
 
 
-def derived(seed, stream, *indices, bits=63):
+def derived(seed: int, stream: Stream, *indices: int, bits: int = 63) -> int:
     """A seed of its own for a :class:`Stream`: an int from 0 to below 2 ** ``bits``. 63 suit PyTorch; scikit-learn
     takes 32, Faiss 31.
 
@@ -66,17 +66,17 @@ def derived(seed, stream, *indices, bits=63):
     return int(_sequence(seed, stream, indices).generate_state(1, np.uint64)[0]) >> (64 - bits)
 
 
-def rng(seed, stream, *indices):
+def rng(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
     """A ``numpy.random.Generator`` of its own, as for :func:`derived`."""
     return np.random.default_rng(_sequence(seed, stream, indices))
 
 
-def repeats(seed, count):
+def repeats(seed: int, count: int) -> list[int]:
     """The ``count`` seeds of a comparison. The first is ``seed`` itself, so that what was made with it takes part; the
     others are derived, and small enough (32 bits) for a user to give them as a seed."""
     return [int(seed), *(derived(seed, Stream.REPEATS, repeat, bits=32) for repeat in range(1, count))]
 
 
-def identity(seed):
+def identity(seed: int) -> list[int]:
     """What stands for a seed in the fingerprint of kept work."""
     return [int(seed), VERSION]

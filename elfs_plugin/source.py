@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Set
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from .errors import InvalidInput
 from .validation import shown
 
 
-def as_source(source):
+def as_source(source: Any) -> tuple[list[str] | None, Any]:
     """What is given to :func:`run_elfs`, told apart: (N paths, the same), or (None, N vectors or an (N, D) matrix).
 
     Raises:
@@ -50,7 +51,7 @@ def as_source(source):
     return None, [np.asarray(as_array(item, "Embeddings")) if is_tensor(item) else item for item in items]
 
 
-def as_paths(values, n, field):
+def as_paths(values: Any, n: int, field: str) -> list[str]:
     """N paths as text.
 
     Raises:

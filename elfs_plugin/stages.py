@@ -3,19 +3,24 @@
 import json
 import os
 import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from .beta_search.search import DEFAULT_REPEATS, BetaSearch, search_beta
 from .checkpoints import StageStore, fingerprint
 from .clustering.count import ClusterCount, estimate
-from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster, validate_num_clusters
+from .clustering.limits import validate_num_clusters
+from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster
+from .contracts import AnyPath, Budget, Floats, Images, Integers, Progress, Vectors
 from .devices import resolve_device
 from .encoders.embed import Embeddings, embed_images
-from .neighbors.graph import NeighborGraph, exact_is_quick, knn_graph, suggest_k
+from .neighbors.graph import exact_is_quick, knn_graph, suggest_k
+from .neighbors.neighbor_graph import NeighborGraph
 from .progress import Reporter
 from .proxy.dynamics import Dynamics
-from .proxy.train import train_proxy
+from .proxy.train import ProxyConfig, train_proxy
 from .pruning.zones import Zones, double_end
 from .seeds import identity
 
@@ -47,7 +52,7 @@ DECODING_SHARE = 0.05
 """Share of the dynamics stage that decoding the images takes, for its progress."""
 
 
-def stage_weights(*stages, on_images=()):
+def stage_weights(*stages: str, on_images: Iterable[str] = ()) -> dict[str, float]:
     """Expected shares of the work for a :class:`~.progress.Reporter`, by shown name; the stages ``on_images`` train on
     images and not on embeddings."""
     weights = {**_WEIGHTS, **{stage: _WEIGHTS_ON_IMAGES[stage] for stage in on_images}}
@@ -63,14 +68,22 @@ class Stages:
         on_stage: called with (stage key, result, seconds) after each stage
     """
 
-    def __init__(self, *, seed=0, device="auto", folder=None, reporter=None, on_stage=None):
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        folder: AnyPath | None = None,
+        reporter: Reporter | None = None,
+        on_stage: Callable[[str, Any, float], None] | None = None,
+    ) -> None:
         self.seed = seed
         resolve_device(device)  # one that is not there is refused before anything is computed
         self.device = device
         self.reporter = reporter or Reporter(stage_weights(*STAGES))
         self.store = StageStore(folder, on_problem=self.reporter.warn)
-        self.seconds = {}
-        self.resumed = []
+        self.seconds: dict[str, float] = {}
+        self.resumed: list[str] = []
         self._on_stage = on_stage
 
     def _run(self, stage, key, compute, pack, unpack, progress=None):
@@ -89,7 +102,14 @@ class Stages:
             self._on_stage(stage, result, self.seconds[stage])
         return result
 
-    def embed(self, paths, encoder, *, weights=None, compute=None):
+    def embed(
+        self,
+        paths: Sequence[AnyPath],
+        encoder: Any,
+        *,
+        weights: str | None = None,
+        compute: Callable[[Progress], Embeddings] | None = None,
+    ) -> Embeddings:
         """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models."""
         files = [*paths, *([] if weights is None else [weights])]
         key = fingerprint("embeddings", [str(p) for p in paths], str(encoder), str(weights), _modified(files))
@@ -99,7 +119,7 @@ class Stages:
 
         return self._run("embeddings", key, compute or default, _pack_embeddings, _unpack_embeddings)
 
-    def count_clusters(self, vectors):
+    def count_clusters(self, vectors: Vectors) -> ClusterCount:
         """How many clusters (M, D) vectors seem to have, with the evidence."""
         return self._run(
             "cluster_count",
@@ -109,7 +129,9 @@ class Stages:
             lambda arrays: ClusterCount.from_dict(json.loads(str(arrays["json"]))),
         )
 
-    def pseudo_labels(self, vectors, num_clusters, *, k=None, config=None):
+    def pseudo_labels(
+        self, vectors: Vectors, num_clusters: int, *, k: int | None = None, config: ClusteringConfig | None = None
+    ) -> tuple[NeighborGraph, PseudoLabels]:
         """(neighbour graph, pseudo-labels) of (M, D) vectors; an interrupted clustering resumes in the middle."""
         config = config or ClusteringConfig.default()
         validate_num_clusters(num_clusters, len(vectors))
@@ -141,7 +163,15 @@ class Stages:
         )
         return graph, labels
 
-    def dynamics(self, inputs, labels, num_classes, *, config, progress=None):
+    def dynamics(
+        self,
+        inputs: Vectors | Images,
+        labels: Integers,
+        num_classes: int,
+        *,
+        config: ProxyConfig,
+        progress: Progress | None = None,
+    ) -> Dynamics:
         """Training dynamics of a proxy on (M,) pseudo-labels.
 
         A proxy on images keeps its training in the folder while it runs, and resumes in the middle. ``progress`` is
@@ -168,18 +198,18 @@ class Stages:
 
     def beta(
         self,
-        inputs,
-        labels,
-        scores,
-        budget,
+        inputs: Vectors | Images,
+        labels: Integers,
+        scores: Floats,
+        budget: Budget,
         *,
-        hard="low",
-        grid=None,
-        repeats=DEFAULT_REPEATS,
-        config=None,
-        ids=None,
-        progress=None,
-    ):
+        hard: str = "low",
+        grid: Sequence[float] | None = None,
+        repeats: int = DEFAULT_REPEATS,
+        config: ProxyConfig | None = None,
+        ids: Sequence[Any] | None = None,
+        progress: Progress | None = None,
+    ) -> BetaSearch:
         """The β search; ``config`` is the configuration of one candidate. One on images resumes in the middle."""
         checkpoint = self.store.file("beta.training") if np.ndim(inputs) == 4 else None
         parts = (
@@ -217,7 +247,9 @@ class Stages:
             progress,
         )
 
-    def select(self, scores, budget, beta, *, hard="low", ids=None):
+    def select(
+        self, scores: Floats, budget: Budget, beta: float | str, *, hard: str = "low", ids: Sequence[Any] | None = None
+    ) -> Zones:
         """Double-end pruning."""
         return self._run(
             "selection",

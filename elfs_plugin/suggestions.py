@@ -1,9 +1,11 @@
 """What a misspelt name was probably meant to be."""
 
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
 
-def did_you_mean(name, known):
+def did_you_mean(name: Any, known: Iterable[Any]) -> str:
     """`` Did you mean 'budget'?``, with a space before it, or an empty text when nothing is close."""
     if not isinstance(name, str):
         return ""

@@ -3,12 +3,15 @@
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from .checkpoints import KeptFile, fingerprint
+from .contracts import AnyPath
 from .errors import is_out_of_memory
 from .files import disk_error, whole_file
 
@@ -20,7 +23,7 @@ WHOLE_BYTES = 256 << 20
 SAMPLED_ROWS = 1024
 
 
-def training_fingerprint(inputs, *parts):
+def training_fingerprint(inputs: Any, *parts: Any) -> str:
     """A digest of what decides a training's result: its inputs, and ``parts`` (labels, configuration, seed, …)."""
     shape, dtype = np.shape(inputs), str(getattr(inputs, "dtype", ""))
     if getattr(inputs, "nbytes", 0) > WHOLE_BYTES:
@@ -38,7 +41,7 @@ class TrainingCheckpoint:
         seconds: the least time between two timed writes
     """
 
-    def __init__(self, path, key, seconds=60.0):
+    def __init__(self, path: AnyPath | None, key: str, seconds: float = 60.0) -> None:
         self._given = path
         self._path = None if path is None else Path(path)
         self._key = key
@@ -47,16 +50,16 @@ class TrainingCheckpoint:
         self._failed = False
 
     @property
-    def due(self):
+    def due(self) -> bool:
         return self._path is not None and time.monotonic() - self._written >= self._seconds
 
-    def beside(self, suffix):
+    def beside(self, suffix: str) -> AnyPath | None:
         """The path of a checkpoint with ``.suffix`` behind this one's name, or None."""
         if self._path is None:
             return None
         return self._given.beside(suffix) if isinstance(self._given, KeptFile) else f"{self._path}.{suffix}"
 
-    def load(self, device):
+    def load(self, device: str | torch.device) -> dict[str, Any] | None:
         """The saved state (a dict, tensors on ``device``), or None when there is none of this training."""
         if self._path is None:
             return None
@@ -71,7 +74,7 @@ class TrainingCheckpoint:
             logger.warning("%s is no usable checkpoint (%s); the training starts anew.", self._path, error)
             return None
 
-    def save(self, state):
+    def save(self, state: dict[str, Any]) -> None:
         """Writes ``state``: a dict of tensors, numbers, strings, lists and dicts. A file that cannot be written is
         reported once and does not stop the training."""
         if self._path is None:
@@ -91,7 +94,7 @@ class TrainingCheckpoint:
             logger.warning("No checkpoint can be written to %s (%s); the training goes on.", self._path, error)
         self._failed = True
 
-    def remove(self):
+    def remove(self) -> None:
         if self._path is not None:
             with contextlib.suppress(OSError):  # a folder that cannot be written; another training ignores the file
                 self._path.unlink()
@@ -100,14 +103,14 @@ class TrainingCheckpoint:
 _PLAIN = (torch.Tensor, int, float, str, list, tuple, dict, type(None))
 
 
-def recorder_state(recorder):
+def recorder_state(recorder: Any) -> dict[str, Any]:
     """What a recorder has gathered: its own ``state()``, else its tensors, numbers and containers by name."""
     if hasattr(recorder, "state"):
         return recorder.state()
     return {name: value for name, value in vars(recorder).items() if isinstance(value, _PLAIN)}
 
 
-def restore_recorder(recorder, state):
+def restore_recorder(recorder: Any, state: Mapping[str, Any]) -> None:
     """The opposite of :func:`recorder_state`."""
     if hasattr(recorder, "restore"):
         recorder.restore(state)
@@ -116,7 +119,7 @@ def restore_recorder(recorder, state):
         setattr(recorder, name, value)
 
 
-def moved(state, device):
+def moved(state: Any, device: str | torch.device) -> Any:
     """``state`` with every tensor in it on ``device``, and named devices replaced by it."""
     if isinstance(state, torch.Tensor):
         return state.to(device)

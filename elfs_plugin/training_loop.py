@@ -4,11 +4,20 @@ A training's position is one number, the step. What is random is drawn from CPU 
 the same batches on every device, and the generator's state and the step are all of it that a resumed training needs.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .contracts import Progress
 from .errors import Cancelled, ElfsError
+
+if TYPE_CHECKING:
+    from .proxy.config import ProxyConfig
+    from .training_checkpoint import TrainingCheckpoint
 
 
 class TrainingLoop:
@@ -20,41 +29,46 @@ class TrainingLoop:
         every: steps between two looks at the loss, which make a GPU wait
     """
 
+    device: torch.device
+    total: int
     step = 0
-    every = 1
 
-    def advance(self):
+    @property
+    def every(self) -> int:
+        return 1
+
+    def advance(self) -> torch.Tensor:
         """One optimiser step. Returns the loss, a tensor of any shape, still on the device."""
         raise NotImplementedError
 
-    def position(self):
+    def position(self) -> str:
         """Where a resumed training goes on, in words."""
         return f"step {self.step:,}"
 
-    def detail(self):
+    def detail(self) -> str:
         """What the last step was, in words."""
         return f"step {self.step:,} of {self.total:,}"
 
-    def failure(self, step):
+    def failure(self, step: int) -> str:
         """The sentences for a loss that was not finite at ``step``, counted from 1."""
         raise NotImplementedError
 
-    def looked(self, losses):
+    def looked(self, losses: torch.Tensor) -> None:
         """Takes the (k, ...) losses since the last look; all are finite."""
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What a resumed training needs beside the step: a dict as for
         :meth:`~.training_checkpoint.TrainingCheckpoint.save`."""
         return {}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """The opposite of :meth:`state`; ``step`` is set already."""
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         return self.step >= self.total
 
-    def run(self, checkpoint, progress):
+    def run(self, checkpoint: TrainingCheckpoint, progress: Progress) -> Any:
         """Trains to the end, from the checkpoint's step when it has one.
 
         Raises:
@@ -83,7 +97,7 @@ class TrainingLoop:
                 self.save(checkpoint)
         return self
 
-    def save(self, checkpoint):
+    def save(self, checkpoint: TrainingCheckpoint) -> None:
         checkpoint.save({"step": self.step, **self.state()})
 
     def _look(self, losses):
@@ -103,22 +117,23 @@ class EpochDraws:
         draw: called with it at the start of every epoch
     """
 
-    def __init__(self, rng, draw):
+    def __init__(self, rng: torch.Generator, draw: Callable[[torch.Generator], Any]) -> None:
         self.rng = rng
         self._draw = draw
-        self._start = self._drawn = None
+        self._start: torch.Tensor | None = None
+        self._drawn: Any = None
 
-    def take(self, at):
+    def take(self, at: int) -> Any:
         """What was drawn for the epoch of which this is step ``at``, counted from 0."""
         if at == 0 or self._drawn is None:
             self._start = self.rng.get_state()
             self._drawn = self._draw(self.rng)
         return self._drawn
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {"rng": self.rng.get_state(), "epoch_rng": self._start}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         self._start = self._drawn = None
         start = state.get("epoch_rng")  # earlier versions kept that of a proxy as "rng"
         if start is not None:
@@ -127,12 +142,12 @@ class EpochDraws:
         self.rng.set_state(state["rng"].cpu())
 
 
-def cosine_rate(config, step, total):
+def cosine_rate(config: ProxyConfig, step: int, total: int) -> float:
     """The learning rate of a step, counted from 0: a cosine from the first to the final one of ``config``."""
     low, high = config.final_learning_rate, config.learning_rate
     return low + (high - low) * (1 + math.cos(math.pi * step / total)) / 2
 
 
-def set_rate(optimizer, rate):
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate

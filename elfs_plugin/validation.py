@@ -4,6 +4,7 @@ import contextlib
 import operator
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ IMAGE_SIZES = (8, 1024)
 MOST_EPOCHS = 100_000
 
 
-def validate_seed(seed, largest=LARGEST_SEED):
+def validate_seed(seed: Any, largest: int = LARGEST_SEED) -> int:
     """The seed as an int.
 
     Raises:
@@ -29,12 +30,12 @@ def validate_seed(seed, largest=LARGEST_SEED):
     return _between(seed, 0, largest, "The seed", "seed")
 
 
-def derived_seed(seed):
+def derived_seed(seed: Any) -> int:
     """The same for a function that others call with seeds made from the user's, which may be larger."""
     return validate_seed(seed, LARGEST_DERIVED_SEED)
 
 
-def validate_neighbors(k, n=None):
+def validate_neighbors(k: Any, n: int | None = None) -> int | None:
     """The neighbours per sample as an int, of ``n`` samples at most n - 1; None, for a suggested number, stays None.
 
     Raises:
@@ -48,7 +49,7 @@ def validate_neighbors(k, n=None):
     return found if n is None else min(found, max(n - 1, 1))
 
 
-def validate_image_size(size):
+def validate_image_size(size: Any) -> int | None:
     """The side of decoded images in pixels as an int; None, for the default, stays None.
 
     Raises:
@@ -57,7 +58,7 @@ def validate_image_size(size):
     return None if size is None else _between(size, *IMAGE_SIZES, "The image size", "image_size", " pixels")
 
 
-def validate_epochs(epochs):
+def validate_epochs(epochs: Any) -> int | None:
     """The epochs of a training as an int; None, for the default, stays None.
 
     Raises:
@@ -66,12 +67,12 @@ def validate_epochs(epochs):
     return None if epochs is None else _between(epochs, 1, MOST_EPOCHS, "The number of epochs", "epochs")
 
 
-def plain_number(value):
+def plain_number(value: Any) -> Any:
     """A single number of NumPy, PyTorch, ``decimal`` or ``fractions`` as Python's own; anything else as it is."""
     if isinstance(value, Decimal):
         if not value.is_finite():
             return float("nan") if value.is_nan() else float(value)
-        return int(value) if value.as_tuple().exponent >= 0 else float(value)
+        return int(value) if int(value.as_tuple().exponent) >= 0 else float(value)
     if isinstance(value, Fraction):
         return value.numerator if value.denominator == 1 else float(value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
@@ -84,7 +85,7 @@ def plain_number(value):
     return value
 
 
-def whole_number(value):
+def whole_number(value: Any) -> int | None:
     """``value`` as an int where it is a whole number of any numeric type (5, 5.0, NumPy's), else None; True and False
     are no numbers."""
     value = plain_number(value)
@@ -98,7 +99,7 @@ def whole_number(value):
         return None
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """A value for a message: its ``repr``, shortened."""
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -1,37 +1,25 @@
-"""The operators: forms and wiring, no algorithms. One file each."""
+"""The operators: forms and wiring, no algorithms.
 
-from .audit import Audit
-from .budget_curve import BudgetCurve
-from .compare_coresets import CompareCoresets
-from .compare_methods import CompareMethods
-from .compute_embeddings import ComputeEmbeddings
-from .compute_pseudo_labels import ComputePseudoLabels
-from .compute_scores import ComputeScores
-from .delete_run import DeleteRun
-from .export_coreset import ExportCoreset
-from .measure_stability import MeasureStability
-from .repair_run import RepairRun
-from .run_elfs import RunElfs
-from .search_beta import SearchBeta
-from .select_coreset import SelectCoreset
-from .update_run import UpdateRun
-from .visualize import Visualize
+Each has a file of its own name, and ``fiftyone.yml`` lists them in the order of the App's list. This package is
+imported once in a process, however often FiftyOne registers.
+"""
 
-OPERATORS = (
-    ComputeEmbeddings,
-    ComputePseudoLabels,
-    ComputeScores,
-    SearchBeta,
-    SelectCoreset,
-    RunElfs,
-    BudgetCurve,
-    CompareCoresets,
-    CompareMethods,
-    MeasureStability,
-    Audit,
-    ExportCoreset,
-    UpdateRun,
-    RepairRun,
-    Visualize,
-    DeleteRun,
-)
+import importlib
+from pathlib import Path
+
+import yaml
+
+from .base import ElfsOperator
+
+MANIFEST = Path(__file__).resolve().parent.parent / "fiftyone.yml"
+
+
+def _operators():
+    names = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["operators"]
+    for name in names:
+        importlib.import_module(f".{name}", __name__)
+    by_name = {operator.operator: operator for operator in ElfsOperator.__subclasses__()}
+    return tuple(by_name[name] for name in names)
+
+
+OPERATORS = _operators()

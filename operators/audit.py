@@ -1,7 +1,6 @@
-import fiftyone.operators.types as types
-
-from .base import ElfsOperator, check
-from .forms import pick, run_input, seed_input, whole_number_input
+from .base import ElfsOperator
+from .forms import run_input
+from .inputs import check, pick, seed_input, suggestions_input, whole_number_input
 
 
 class Audit(ElfsOperator):
@@ -17,16 +16,13 @@ class Audit(ElfsOperator):
 
         run_input(ctx, inputs, "selection", "an audit")
         fields = runs.truth_fields(ctx.dataset)
-        view = types.AutocompleteView(allow_user_input=True)
-        for field in fields:
-            view.add_choice(field, label=field)
         default = "ground_truth" if "ground_truth" in fields else None
-        prop = inputs.str(
+        prop = suggestions_input(
+            inputs,
             "truth_field",
+            fields,
+            "True labels",
             default=default,
-            required=False,
-            label="True labels",
-            view=view,
             description="A Classification, or a field of texts, whole numbers or booleans",
         )
         check(prop, runs.truth_path, ctx.dataset, ctx.params.get("truth_field") or default)

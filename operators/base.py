@@ -19,10 +19,15 @@ import fiftyone.operators.types as types
 from fiftyone.operators.executor import ExecutionContext, ExecutionError, Executor, ValidationContext
 
 from . import parameters
+from .inputs import choices, refuse
 
 logger = logging.getLogger(__name__)
 
-PLUGIN = "@elfs/coreset"
+PROGRESS = {
+    "panel": "In the ELFS panel: the App stays usable, and the job can be cancelled",
+    "dialog": "In a dialog over the App",
+}
+
 DELEGATE_ABOVE = 10_000
 """Forms offer delegated execution first above this many samples, where the App has an orchestrator."""
 
@@ -132,10 +137,10 @@ class ElfsOperator(foo.Operator):
             add_progress_choice(inputs)
         for name, prop in inputs.properties.items():
             if isinstance(prop.type, types.Enum) and name in params and params[name] not in prop.type.values:
-                _refuse(prop, _not_one_of(name, params[name], prop.type.values))
+                refuse(prop, _not_one_of(name, params[name], prop.type.values))
         for name, message in refused.items():
             if name in inputs.properties:
-                _refuse(inputs.properties[name], message)
+                refuse(inputs.properties[name], message)
         others = [message for name, message in refused.items() if name not in inputs.properties]
         if others:
             _refused(inputs, " ".join(others))
@@ -305,37 +310,18 @@ def _not_one_of(name, value, choices):
     return f"Unknown {name} {shown(value)}. Use one of: {', '.join(map(str, choices))}.{did_you_mean(value, choices)}"
 
 
-def _refuse(prop, message):
-    prop.invalid = True
-    prop.error_message = message
-
-
 def _refused(inputs, message):
-    _refuse(inputs.str("refused", label="", view=types.Error(label=message)), message)
+    refuse(inputs.str("refused", label="", view=types.Error(label=message)), message)
     return inputs
 
 
-def check(prop, function, *args):
-    """Marks a property invalid with the message of the :class:`ElfsError` that ``function`` raises. Returns success."""
-    from ..elfs_plugin.errors import ElfsError
-
-    try:
-        function(*args)
-        return True
-    except ElfsError as error:
-        _refuse(prop, str(error))
-        return False
-
-
 def add_progress_choice(inputs):
-    choices = types.RadioGroup()
-    choices.add_choice("panel", label="In the ELFS panel: the App stays usable, and the job can be cancelled")
-    choices.add_choice("dialog", label="In a dialog over the App")
+    view = choices(types.RadioGroup(), PROGRESS)
     inputs.enum(
         "progress",
-        choices.values() + ["terminal"],
+        view.values() + ["terminal"],
         default="panel",
         required=False,
         label="Show progress",
-        view=choices,
+        view=view,
     )

@@ -1,7 +1,8 @@
 import fiftyone.operators.types as types
 
-from .base import ElfsOperator, check
-from .forms import pick, run_input, seed_input, whole_number_input
+from .base import ElfsOperator
+from .forms import run_input
+from .inputs import check, choices, pick, seed_input, whole_number_input
 
 
 class CompareCoresets(ElfsOperator):
@@ -16,9 +17,7 @@ class CompareCoresets(ElfsOperator):
         from ..elfs_plugin import runs
 
         run_input(ctx, inputs, "scores", "a comparison")
-        choices = types.AutocompleteView(allow_user_input=True, allow_duplicates=False)
-        for choice in runs.member_choices(ctx.dataset):
-            choices.add_choice(choice, label=choice)
+        view = types.AutocompleteView(allow_user_input=True, allow_duplicates=False)
         given = ctx.params.get("members") or []
         # The App's list holds texts; the panel and Python may name settings by a dict.
         kind = types.String() if all(isinstance(member, str) for member in given) else types.Object()
@@ -27,7 +26,7 @@ class CompareCoresets(ElfsOperator):
             kind,
             required=False,
             label="Coresets",
-            view=choices,
+            view=choices(view, runs.member_choices(ctx.dataset)),
             description="Choose two to ten, or type settings: <run>@beta=0.2,budget=100",
         )
         check(prop, runs.check_members, ctx.dataset, given)

@@ -1,48 +1,33 @@
 import fiftyone.operators.types as types
 
-from .base import ElfsOperator, check
-from .forms import pick, run_input, seed_input, whole_number_input
+from .base import ElfsOperator
+from .budget_forms import budgets_input, budgets_of, parsed
+from .forms import run_input
+from .inputs import check, choices, pick, seed_input, whole_number_input
 
-DEFAULT = "1%, 10%, 30%"
+BUDGETS = "1%, 10%, 30%"
 
 
 class CompareMethods(ElfsOperator):
     operator = "compare_methods"
     title = "Compare methods"
-    description = "Every selection method beside Random at several budgets: which one to trust on this data"
+    description = "Every selection method next to Random at several budgets: which of them to trust on your data"
     takes = ("budgets", "methods", "seeds", "seed", "device")
     uses_view = False
     risk = "LOW"
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin import runs, selectors
-        from ..elfs_plugin.pruning.zones import resolve_budget
+        from ..elfs_plugin import selectors
 
-        key, ready = run_input(ctx, inputs, "scores", "a comparison")
-        prop = inputs.str(
-            "budgets",
-            default=DEFAULT,
-            required=False,
-            label="Budgets",
-            description="Percentages or numbers of images, with commas between them",
-        )
-        if ready:
-            n = runs.load_record(ctx.dataset, key).stages["scores"]["scored"]
-
-            def valid():
-                for budget in budgets_of(ctx.params):
-                    resolve_budget(budget, n)
-
-            check(prop, valid)
-        choices = types.DropdownView(multiple=True)
-        for name, details in selectors.available().items():
-            choices.add_choice(name, label=name, description=details["purpose"])
+        run = run_input(ctx, inputs, "scores", "a comparison")
+        budgets_input(ctx, inputs, run, "Percentages or numbers of images, with commas between them", BUDGETS)
+        purposes = {name: details["purpose"] for name, details in selectors.available().items()}
         prop = inputs.list(
             "methods",
             types.String(),
             required=False,
             label="Methods",
-            view=choices,
+            view=choices(types.DropdownView(multiple=True), purposes, described=True),
             description="Empty: all that are quick enough for this many images",
         )
         check(prop, _check_methods, ctx.params.get("methods") or [])
@@ -54,12 +39,11 @@ class CompareMethods(ElfsOperator):
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
-        options = pick(ctx.params, "key", "seeds", "seed", "device")
         return runs.compare_methods(
             ctx.dataset,
-            budgets=budgets_of(ctx.params),
+            budgets=parsed(budgets_of(ctx.params, BUDGETS)),
             methods=ctx.params.get("methods") or None,
-            **options,
+            **pick(ctx.params, "key", "seeds", "seed", "device"),
             sinks=sinks,
         )
 
@@ -69,9 +53,3 @@ def _check_methods(names):
 
     for name in names:
         selectors.required(name)
-
-
-def budgets_of(params):
-    from ..elfs_plugin.pruning.zones import parse_budgets
-
-    return parse_budgets(params.get("budgets") or DEFAULT)

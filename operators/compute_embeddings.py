@@ -1,5 +1,7 @@
 from .base import ElfsOperator
-from .forms import embeddings_output_input, encoder_inputs, key_input, pick, seed_input
+from .encoder_forms import embeddings_output_input, encoder_inputs
+from .forms import key_input
+from .inputs import pick, seed_input
 
 
 class ComputeEmbeddings(ElfsOperator):

@@ -1,14 +1,7 @@
 from .base import ElfsOperator
-from .forms import (
-    check_settings,
-    clusters_input,
-    clusters_of,
-    key_input,
-    neighbors_input,
-    pick,
-    seed_input,
-    vector_field_input,
-)
+from .encoder_forms import vector_field_input
+from .forms import check_settings, clusters_input, clusters_of, key_input, neighbors_input
+from .inputs import pick, seed_input
 
 
 class ComputePseudoLabels(ElfsOperator):

@@ -1,5 +1,7 @@
 from .base import ElfsOperator
-from .forms import pick, proxy_inputs, run_input, seed_input
+from .forms import run_input
+from .inputs import pick, seed_input
+from .proxy_forms import proxy_inputs
 
 
 class ComputeScores(ElfsOperator):

@@ -1,7 +1,7 @@
 import fiftyone.operators.types as types
 
 from .base import ElfsOperator
-from .forms import check, pick
+from .inputs import check, choices, pick
 
 
 class DeleteRun(ElfsOperator):
@@ -16,40 +16,14 @@ class DeleteRun(ElfsOperator):
         from ..elfs_plugin import runs
 
         keys = runs.list_runs(ctx.dataset)
-        dropdown = types.DropdownView()
-        for key in keys:
-            dropdown.add_choice(key, label=key)
         # The run that is meant everywhere else without a key, and never just any other one.
         default = "elfs" if "elfs" in keys else None
+        dropdown = choices(types.DropdownView(), keys)
         prop = inputs.str("key", default=default, required=False, label="Run", view=dropdown)
-        record = None
-
-        def exists():
-            nonlocal record
-            from ..elfs_plugin.errors import InvalidInput
-
-            key = ctx.params.get("key") or default
-            record = runs.load_record(ctx.dataset, key) if key else None
-            if record is not None or (key and runs.has_traces(ctx.dataset, key)):
-                return
-            have = ", ".join(keys) or "none"
-            if key:
-                raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
-            raise InvalidInput(
-                f"Choose the run to delete (runs: {have})." if keys else "There are no ELFS runs on this dataset.",
-                "key",
-            )
-
-        if check(prop, exists) and record is None:
-            text = "The dataset has no record of this run; what the run has left on it is removed. It cannot be undone."
-            inputs.view("what", types.Warning(label=text))
-        elif record is not None:
-            removed = [f"field {record.key}"] if record.owns_field else []
-            removed += [f"field {record.embeddings_field}"] if record.owns_embeddings else []
-            removed += [f"tag {tag}" for tag in record.own_tags]
-            removed += [f"saved view {name}" for name in record.own_views(ctx.dataset)]
-            removed += ["the record"]
-            inputs.view("what", types.Warning(label="This removes: " + ", ".join(removed) + ". It cannot be undone."))
+        key = ctx.params.get("key") or default
+        if check(prop, _check_named, key, keys) and check(prop, runs.check_deletable, ctx.dataset, key):
+            text = _what_goes(ctx.dataset, runs.load_record(ctx.dataset, key))
+            inputs.view("what", types.Warning(label=f"{text} It cannot be undone."))
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
@@ -59,3 +33,23 @@ class DeleteRun(ElfsOperator):
     def after(self, ctx, summary):
         ctx.ops.reload_dataset()
         ctx.ops.notify(f"Run {summary['key']} deleted", variant="success")
+
+
+def _check_named(key, keys):
+    from ..elfs_plugin.errors import InvalidInput
+
+    if not keys and not key:
+        raise InvalidInput("There are no ELFS runs on this dataset.", "key")
+    if not key:
+        raise InvalidInput(f"Choose the run to delete (runs: {', '.join(keys)}).", "key")
+
+
+def _what_goes(dataset, run):
+    """What the deletion of a run removes, as a sentence; ``run``: its record, or None."""
+    if run is None:
+        return "The dataset has no record of this run; what the run has left on it is removed."
+    removed = [f"field {run.key}"] if run.owns_field else []
+    removed += [f"field {run.embeddings_field}"] if run.owns_embeddings else []
+    removed += [f"tag {tag}" for tag in run.own_tags]
+    removed += [f"saved view {name}" for name in run.own_views(dataset)]
+    return "This removes: " + ", ".join([*removed, "the record"]) + "."

@@ -1,7 +1,6 @@
-import fiftyone.operators.types as types
-
-from .base import ElfsOperator, check
-from .forms import pick, run_input
+from .base import ElfsOperator
+from .forms import run_input
+from .inputs import check, choice_input, pick
 
 CHECK_MEDIA_BELOW = 50_000
 """Up to that many samples the form itself compares the path with the paths of all images; the export always does."""
@@ -16,14 +15,11 @@ class ExportCoreset(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
+        from ..elfs_plugin.pruning.zones import ZONES
         from ..elfs_plugin.runs.export import EXPORT_FORMATS
-        from ..elfs_plugin.runs.views import ZONES
 
         run_input(ctx, inputs, "selection", "an export")
-        formats = types.RadioGroup()
-        for name, label in EXPORT_FORMATS.items():
-            formats.add_choice(name, label=label)
-        inputs.enum("format", formats.values(), default="csv", required=False, label="Format", view=formats)
+        choice_input(inputs, "format", EXPORT_FORMATS, "csv", "Format")
         inputs.enum("zone", list(ZONES), default="coreset", required=False, label="What")
         path = inputs.str(
             "path",

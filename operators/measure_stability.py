@@ -1,8 +1,11 @@
-import fiftyone.operators.types as types
-
 from .base import ElfsOperator
-from .forms import beta_inputs, beta_of, budget_inputs, budget_of, check_settings, pick, run_input, whole_number_input
+from .budget_forms import beta_inputs, beta_of, budget_inputs, budget_of
+from .forms import check_settings, run_input
+from .inputs import choice_input, pick, whole_number_input
 from .parameters import without
+
+CORESETS = {"applied": "The applied coreset", "settings": "Other settings"}
+PROXIES = {"run": "The proxy that made the scores", "mlp": "MLP on the embeddings: seconds"}
 
 
 class MeasureStability(ElfsOperator):
@@ -14,28 +17,16 @@ class MeasureStability(ElfsOperator):
     risk = "LOW"
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin import runs
-
-        key, ready = run_input(ctx, inputs, "scores", "measuring stability")
-        if ready:
-            stages = runs.load_record(ctx.dataset, key).stages
-            applied = "selection" in stages
-            source = types.RadioGroup()
-            if applied:
-                source.add_choice("applied", label="The applied coreset")
-            source.add_choice("settings", label="Other settings")
-            inputs.enum(
-                "coreset", source.values(), default=source.values()[0], required=False, label="Coreset", view=source
-            )
-            if not _takes_applied(ctx.params, stages):
-                n = stages["scores"]["scored"]
+        run = run_input(ctx, inputs, "scores", "measuring stability")
+        if run is not None:
+            possible = CORESETS if "selection" in run.stages else {"settings": CORESETS["settings"]}
+            choice_input(inputs, "coreset", possible, next(iter(possible)), "Coreset")
+            if not _takes_applied(ctx.params, run.stages):
+                n = run.stages["scores"]["scored"]
                 budget = budget_inputs(ctx, inputs, n)
-                beta_inputs(ctx, inputs, budget, n, stages.get("beta", {}).get("chosen"))
+                beta_inputs(ctx, inputs, budget, n, run.stages.get("beta", {}).get("chosen"))
         whole_number_input(ctx, inputs, "seeds", 3, 2, 20, "Seeds", "Coresets to compare, the run's own among them")
-        proxies = types.RadioGroup()
-        proxies.add_choice("run", label="The proxy that made the scores")
-        proxies.add_choice("mlp", label="MLP on the embeddings: seconds")
-        inputs.enum("proxy", proxies.values(), default="run", required=False, label="Proxy", view=proxies)
+        choice_input(inputs, "proxy", PROXIES, "run", "Proxy")
 
     def check_together(self, ctx, params):
         check_settings(params)
@@ -49,8 +40,7 @@ class MeasureStability(ElfsOperator):
 
         params = ctx.params
         options = pick(params, "key", "seeds", "proxy", "seed", "device")
-        record = runs.load_record(ctx.dataset, options.get("key", "elfs"))
-        if not _takes_applied(params, record.stages if record else {}):
+        if not _takes_applied(params, runs.Run(ctx.dataset, options.get("key", "elfs")).stages):
             options.update(budget=budget_of(params), beta=beta_of(params))
         return runs.measure_stability(ctx.dataset, **options, sinks=sinks)
 

@@ -1,5 +1,6 @@
 from .base import ElfsOperator
-from .forms import pick, run_input
+from .forms import run_input
+from .inputs import pick
 
 
 class RepairRun(ElfsOperator):

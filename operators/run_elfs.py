@@ -2,26 +2,14 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .base import DELEGATE_ABOVE, ElfsOperator
-from .forms import (
-    beta_inputs,
-    beta_mode,
-    beta_of,
-    budget_inputs,
-    budget_of,
-    check_settings,
-    clusters_input,
-    clusters_of,
-    embeddings_output_input,
-    encoder_inputs,
-    key_input,
-    output_inputs,
-    pick,
-    proxy_inputs,
-    search_inputs,
-    seed_input,
-    vector_field_input,
-)
+from .budget_forms import beta_inputs, beta_mode, beta_of, budget_inputs, budget_of
+from .encoder_forms import embeddings_output_input, encoder_inputs, vector_field_input
+from .forms import check_settings, clusters_input, clusters_of, key_input, output_inputs
+from .inputs import choice_input, pick, seed_input
 from .parameters import without
+from .proxy_forms import proxy_inputs, search_inputs
+
+SOURCES = {"encoder": "Compute embeddings", "field": "Use an existing vector field"}
 
 
 class RunElfs(ElfsOperator):
@@ -68,10 +56,7 @@ class RunElfs(ElfsOperator):
 
     def form(self, ctx, inputs, collection):
         key = key_input(ctx, inputs)
-        source = types.RadioGroup()
-        source.add_choice("encoder", label="Compute embeddings")
-        source.add_choice("field", label="Use an existing vector field")
-        inputs.enum("source", source.values(), default="encoder", required=False, label="Embeddings", view=source)
+        choice_input(inputs, "source", SOURCES, "encoder", "Embeddings")
         if ctx.params.get("source") == "field":
             vector_field_input(ctx, inputs, collection)
         else:

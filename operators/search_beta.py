@@ -1,5 +1,8 @@
 from .base import ElfsOperator
-from .forms import budget_inputs, budget_of, pick, run_input, search_inputs, seed_input
+from .budget_forms import budget_inputs, budget_of
+from .forms import run_input
+from .inputs import pick, seed_input
+from .proxy_forms import search_inputs
 
 
 class SearchBeta(ElfsOperator):
@@ -10,11 +13,9 @@ class SearchBeta(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin import runs
-
-        key, ready = run_input(ctx, inputs, "scores", "a β search")
-        if ready:
-            budget_inputs(ctx, inputs, runs.load_record(ctx.dataset, key).stages["scores"]["scored"])
+        run = run_input(ctx, inputs, "scores", "a β search")
+        if run is not None:
+            budget_inputs(ctx, inputs, run.stages["scores"]["scored"])
         search_inputs(ctx, inputs)
         seed_input(inputs)
 

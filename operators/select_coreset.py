@@ -1,15 +1,7 @@
 from .base import ElfsOperator
-from .forms import (
-    beta_inputs,
-    beta_of,
-    budget_inputs,
-    budget_of,
-    check_settings,
-    output_inputs,
-    pick,
-    run_input,
-    seed_input,
-)
+from .budget_forms import beta_inputs, beta_of, budget_inputs, budget_of
+from .forms import check_settings, output_inputs, run_input
+from .inputs import pick, seed_input
 from .parameters import PREFIX, without
 from .selector_forms import (
     VETO_OF,
@@ -25,7 +17,7 @@ from .selector_forms import (
 class SelectCoreset(ElfsOperator):
     operator = "select_coreset"
     title = "Select coreset"
-    description = "A coreset by double-end pruning of a run, or by one of fifteen other methods; tags and saves it"
+    description = "A coreset by double-end pruning of a run, or by another selection method; tags and saves it"
     takes = (
         "method",
         "budget_unit",
@@ -47,19 +39,16 @@ class SelectCoreset(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin import runs
-
-        key, ready = run_input(ctx, inputs, "scores", "selecting a coreset")
-        if not ready:
+        run = run_input(ctx, inputs, "scores", "selecting a coreset")
+        if run is None:
             return
-        stages = runs.load_record(ctx.dataset, key).stages
-        n = stages["scores"]["scored"]
+        key, n = run.key, run.stages["scores"]["scored"]
         method = method_input(ctx, inputs)
         budget = budget_inputs(ctx, inputs, n)
         if method is None:
             return
         if method == "elfs":
-            beta_inputs(ctx, inputs, budget, n, stages.get("beta", {}).get("chosen"))
+            beta_inputs(ctx, inputs, budget, n, run.stages.get("beta", {}).get("chosen"))
             output_inputs(ctx, inputs, key)
             return
         parameter_inputs(ctx, inputs, method)

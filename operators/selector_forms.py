@@ -2,11 +2,17 @@
 
 import fiftyone.operators.types as types
 
-from .base import check
+from .inputs import check, choice_input, suggestions_input
 from .parameters import PREFIX
 
 FIELDS = ("labels_field", "locked_tag", "quota")
 SIMILARITY = 0.95
+QUOTAS = {"none": "none", "proportional": "each cluster by its size", "equal": "each cluster the same"}
+VETO_MODES = {
+    "none": "Near-duplicates may enter",
+    "similarity": "At most one of a group that is closer than a similarity",
+    "quantile": "At most one of a group, counting the closest share of all images",
+}
 VETO_OF = {"veto": "similarity", "veto_share": "quantile"}
 """The mode in which a parameter is read."""
 SHARE = 5.0
@@ -17,10 +23,8 @@ def method_input(ctx, inputs):
     """The method; returns its name, or None when there is no such method."""
     from ..elfs_plugin import selectors
 
-    methods = types.DropdownView()
-    for name, details in selectors.available().items():
-        methods.add_choice(name, label=name, description=details["purpose"])
-    inputs.enum("method", methods.values(), default="elfs", required=False, label="Method", view=methods)
+    purposes = {name: details["purpose"] for name, details in selectors.available().items()}
+    choice_input(inputs, "method", purposes, "elfs", "Method", view=types.DropdownView, described=True)
     method = ctx.params.get("method") or "elfs"
     details = selectors.available().get(method)
     if details is None:
@@ -58,20 +62,13 @@ def shared_inputs(ctx, inputs, key):
     """What every method but the plain double-end pruning of a run takes."""
     from ..elfs_plugin import runs
 
-    quotas = types.DropdownView()
-    quotas.add_choice("none", label="none")
-    quotas.add_choice("proportional", label="each cluster by its size")
-    quotas.add_choice("equal", label="each cluster the same")
-    inputs.enum("quota", quotas.values(), default="none", required=False, label="Quota per cluster", view=quotas)
+    choice_input(inputs, "quota", QUOTAS, "none", "Quota per cluster", view=types.DropdownView)
     veto_inputs(ctx, inputs, key)
-    fields = types.AutocompleteView(allow_user_input=True)
-    for name in runs.truth_fields(ctx.dataset):
-        fields.add_choice(name, label=name)
-    prop = inputs.str(
+    prop = suggestions_input(
+        inputs,
         "labels_field",
-        required=False,
-        label="Given labels that may be wrong",
-        view=fields,
+        runs.truth_fields(ctx.dataset),
+        "Given labels that may be wrong",
         description="For prune4rel, small_loss and grand. Empty: the pseudo-labels",
     )
     if "labels_field" in ctx.params:
@@ -91,11 +88,7 @@ def veto_inputs(ctx, inputs, key):
     from ..elfs_plugin import runs
     from ..elfs_plugin.neighbors.near_duplicates import check_veto
 
-    modes = types.RadioGroup()
-    modes.add_choice("none", label="Near-duplicates may enter")
-    modes.add_choice("similarity", label="At most one of a group that is closer than a similarity")
-    modes.add_choice("quantile", label="At most one of a group, counting the closest share of all images")
-    inputs.enum("veto_mode", modes.values(), default="none", required=False, label="Near-duplicates", view=modes)
+    choice_input(inputs, "veto_mode", VETO_MODES, "none", "Near-duplicates")
     mode = veto_mode(ctx.params)
     if mode not in ("similarity", "quantile"):
         return

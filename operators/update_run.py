@@ -1,7 +1,8 @@
 import fiftyone.operators.types as types
 
 from .base import ElfsOperator
-from .forms import pick, run_input
+from .forms import run_input
+from .inputs import pick
 
 
 class UpdateRun(ElfsOperator):
@@ -12,11 +13,10 @@ class UpdateRun(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin import runs
 
-        key, ready = run_input(ctx, inputs, "scores", "an update")
-        if ready:
-            changes = runs.count_changes(ctx.dataset, runs.load_record(ctx.dataset, key))
+        run = run_input(ctx, inputs, "scores", "an update")
+        if run is not None:
+            changes = run.changes
             text = f"Since the run: {changes.added:,} images added, {changes.deleted:,} deleted. "
             text += (
                 "The new ones get the pseudo-label of their nearest neighbours, and the proxy is trained again. "

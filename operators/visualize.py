@@ -1,7 +1,6 @@
-import fiftyone.operators.types as types
-
 from .base import ElfsOperator
-from .forms import check, pick, run_input, seed_input
+from .forms import run_input
+from .inputs import check, choice_input, pick, seed_input
 
 
 class Visualize(ElfsOperator):
@@ -15,20 +14,20 @@ class Visualize(ElfsOperator):
         from ..elfs_plugin import runs
         from ..elfs_plugin.encoders.projection import UMAP_LIMIT, check_size
 
-        key, ready = run_input(ctx, inputs, "pseudo_labels", "an embedding plot")
-        methods = types.RadioGroup()
-        methods.add_choice("auto", label=f"auto: UMAP up to {UMAP_LIMIT:,} images")
-        methods.add_choice("umap", label="UMAP: shows groups; minutes for tens of thousands of images")
-        methods.add_choice("pca", label="PCA: seconds")
-        prop = inputs.enum("method", methods.values(), default="auto", required=False, label="Method", view=methods)
-        if ready:
-            record = runs.load_record(ctx.dataset, key)
-            n = record.stages["pseudo_labels"].get("labelled", 0)
+        run = run_input(ctx, inputs, "pseudo_labels", "an embedding plot")
+        methods = {
+            "auto": f"auto: UMAP up to {UMAP_LIMIT:,} images",
+            "umap": "UMAP: shows groups; minutes for tens of thousands of images",
+            "pca": "PCA: seconds",
+        }
+        prop = choice_input(inputs, "method", methods, "auto", "Method")
+        if run is not None:
+            n = run.stages["pseudo_labels"].get("labelled", 0)
             method = ctx.params.get("method") or "auto"
             if method == "auto":
                 method = "umap" if n <= UMAP_LIMIT else "pca"
             if check(prop, check_size, n, method):
-                check(prop, runs.check_brain_key, ctx.dataset, record, runs.brain_key_of(key, method))
+                check(prop, runs.check_brain_key, ctx.dataset, run.record, runs.brain_key_of(run.key, method))
         seed_input(inputs)
 
     def run(self, ctx, collection, sinks):

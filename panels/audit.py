@@ -2,10 +2,9 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, needs_run, plot, set_new, value, wrapping
-from .figures import mean_spread, truth_figure, truth_layout
-
-ZONE_LABELS = ("too hard", "coreset", "too easy")
+from .base import choice, guarded, needs_run, plot, set_new, value, wrapping
+from .figures import ZONE_NAMES, mean_spread, truth_figure, truth_layout
+from .part import Part, Tab
 
 
 class Audit(Part):
@@ -34,18 +33,16 @@ class Audit(Part):
         if not model.selection:
             panel.md("Save a coreset first; the audit checks the saved one.", name="no_selection")
             return
-        choices = types.AutocompleteView()
         fields = runs.truth_fields(model.dataset)
-        for name in fields:
-            choices.add_choice(name, label=name)
         if not fields:
             panel.md("The dataset has no field that could hold true labels.", name="no_truth")
-        panel.enum(
+        choice(
+            panel,
             "truth_field",
-            choices.values(),
+            fields,
+            view=types.AutocompleteView,
             default=ctx.panel.state.truth_field,
             label="Field with true labels",
-            view=choices,
             on_change=self.on_truth_field,
         )
         panel.btn(
@@ -78,8 +75,10 @@ class Audit(Part):
         zones = found["zones"]
         right = [
             f"{zone} {share:.1%}"
-            for zone, share in zip(ZONE_LABELS, zones["pseudo_label_accuracy"])
+            for zone, share in zip(ZONE_NAMES.values(), zones["pseudo_label_accuracy"])
             if share is not None
         ]
         panel.md(f"Pseudo-labels right by zone: {', '.join(right)}. Classes in each zone:", name="zones_text")
         plot(panel, "truth", truth_figure(zones), truth_layout(len(zones["classes"])))
+
+    tab = Tab("audit", "Audit", render_audit)

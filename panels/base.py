@@ -1,8 +1,7 @@
-"""What the panel's parts share: errors as notifications, starting operators."""
+"""What the panel's parts are drawn with, and how their errors become notifications."""
 
 import functools
 import logging
-import time
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -11,7 +10,6 @@ import fiftyone.operators.types as types
 logger = logging.getLogger(__name__)
 
 PLUGIN = "@elfs/coreset"
-ZONES = ("hard", "coreset", "easy")
 WRITTEN_ANEW = "The run is being written anew; wait until it is done."
 
 
@@ -110,6 +108,14 @@ def wrapping(panel, name, **options):
     )
 
 
+def choice(panel, name, values, *, view=types.DropdownView, **options):
+    """One of a few values; ``values``: names that speak for themselves, or a dict of value -> label."""
+    shown = view()
+    for value, label in (values if isinstance(values, dict) else dict(zip(values, values))).items():
+        shown.add_choice(value, label=label)
+    panel.enum(name, shown.values(), view=shown, **options)
+
+
 def plot(panel, name, traces, layout, **events):
     """A Plotly figure, as part of what is drawn.
 
@@ -128,22 +134,3 @@ def download(ctx, filename, text):
 def value(panel, name, label, text):
     """A small label with a value beside it."""
     panel.str(name, default=text, label=label, view=types.LabelValueView(label=label, read_only=True))
-
-
-class Part:
-    """A part of the panel: its callbacks, and a method that draws it. All parts are one panel in the end."""
-
-    def prompt(self, ctx, operator, **params):
-        """Opens an operator's form; the panel is refreshed when it is done."""
-        if ctx.panel.state.key:
-            params = {"key": ctx.panel.state.key, **params}
-        ctx.prompt(f"{PLUGIN}/{operator}", params=params, on_success=self.on_operator_done)
-
-    def start(self, ctx, operator, **params):
-        """Starts a job in the background; the panel shows its progress."""
-        from ..elfs_plugin.errors import InvalidInput
-
-        if self.model(ctx).running:
-            raise InvalidInput("A job is running on this dataset. Wait for it, or cancel it.")
-        ctx.panel.state.expected = time.time()  # the clock runs fast until the job is seen
-        ctx.trigger(f"{PLUGIN}/{operator}", params={"key": ctx.panel.state.key, "progress": "panel", **params})

@@ -1,10 +1,12 @@
 """The tab *Budget*: how many labels are enough?"""
 
-from .base import Part, needs_run, plot
+from .base import needs_run, plot
+from .cuts import Cuts
 from .figures import budget_figure, budget_layout
+from .part import Tab
 
 
-class Budget(Part):
+class Budget(Cuts):
     @needs_run
     def on_budget_curve(self, ctx):
         self.start(ctx, "budget_curve")
@@ -41,3 +43,5 @@ class Budget(Part):
             disabled=model.running,
             on_click=self.on_budget_curve,
         )
+
+    tab = Tab("budget", "Budget", render_budget)

@@ -54,12 +54,11 @@ def ranking(run):
 
 def _read(run):
     from ..elfs_plugin import runs
-    from ..elfs_plugin.pruning.scores import HARD_WHEN
-    from .figures import SCORE_NAMES
+    from ..elfs_plugin.pruning.scores import SCORES
 
     if "scores" not in run.stages:
         raise InvalidInput(WRITTEN_ANEW)
     score = run.stages["scores"]["score"]
     _, scores, labels, names = runs.read_ranking(run, deleted=True, with_ids=False)
-    table = cut_table(scores, labels, names, hard=HARD_WHEN[score], score_name=SCORE_NAMES[score])
+    table = cut_table(scores, labels, names, hard=SCORES[score].hard, score_name=SCORES[score].axis)
     return Ranking(table, scores, labels, list(names))

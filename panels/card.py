@@ -2,9 +2,9 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, value, wrapping
-
-FACTS = ("rank", "AUM", "forgetting", "EL2N", "cluster", "confidence", "heads agree")
+from ..elfs_plugin.pruning.scores import SCORES, STORED
+from .base import guarded, value, wrapping
+from .part import Part
 
 
 class Card(Part):
@@ -33,7 +33,7 @@ class Card(Part):
         if card:
             ids = [card["id"], *(neighbor["id"] for neighbor in card["neighbors"])]
             ctx.panel.state.shown = None
-            ctx.ops.set_view(view=runs.fields.writable(ctx.dataset).select(ids, ordered=True))
+            ctx.ops.set_view(view=runs.writable(ctx.dataset).select(ids, ordered=True))
 
     def _read_card(self, ctx, sample_id):
         from ..elfs_plugin import runs
@@ -71,10 +71,7 @@ class Card(Part):
             return []
         scores = card["scores"]
         facts = [("rank", f"{card['rank']:,} ({card['percentile']:.1%} are harder)")]
-        facts += [
-            (label, _number(scores.get(name)))
-            for name, label in (("aum", "AUM"), ("forgetting", "forgetting"), ("el2n", "EL2N"), ("dual", "DUAL"))
-        ]
+        facts += [(SCORES[name].label, _number(scores.get(name))) for name in STORED]
         facts += [("cluster", card["cluster"]), ("confidence", _share(card["confidence"]))]
         return [*facts, ("heads agree", _share(card["agreement"]))]
 

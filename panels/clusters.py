@@ -2,13 +2,15 @@
 
 import fiftyone.operators.types as types
 
-from .base import Part, guarded, needs_run, plot, wrapping
+from .base import guarded, needs_run, plot, wrapping
+from .cuts import Cuts
 from .figures import cluster_figure, cluster_layout, count_figure, count_layout
+from .part import Tab
 
 LISTED = 30
 
 
-class Clusters(Part):
+class Clusters(Cuts):
     @needs_run
     def on_show_cluster(self, ctx):
         """A cluster's bar or button: its images, most certain first."""
@@ -22,7 +24,7 @@ class Clusters(Part):
     def _show_cluster(self, ctx, name):
         state = ctx.panel.state
         state.cluster = name
-        self._show(ctx, state.shown if state.shown not in (None, "border") else "all")
+        self.show(ctx, state.shown if state.shown not in (None, "border") else "all")
 
     @guarded
     def on_again(self, ctx):
@@ -77,6 +79,8 @@ class Clusters(Part):
                 params={"cluster": row["name"]},
             )
             cell.md(f"{row['size']:,}, {row['confidence']:.0%} sure", name=f"sample_text_{index}")
+
+    tab = Tab("clusters", "Clusters", render_clusters)
 
 
 def _summary(health):

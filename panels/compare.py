@@ -5,9 +5,11 @@ import re
 
 import fiftyone.operators.types as types
 
-from .base import download, guarded, needs_run, plot, set_new, wrapping
-from .compare_methods import Methods
+from ..elfs_plugin.pruning.zones import count_hard
+from .base import choice, download, guarded, needs_run, plot, set_new, wrapping
+from .compare_methods import CompareMethods
 from .figures import mean_spread, overlap_figure, overlap_layout
+from .part import Tab
 
 NOW = "cuts now"
 """The cuts of the tab *Tune*, saved or not."""
@@ -34,7 +36,7 @@ LEGEND = (
 )
 
 
-class Compare(Methods):
+class Compare(CompareMethods):
     @guarded
     def on_find_member(self, ctx):
         set_new(ctx.panel.state, find_member=ctx.params.get("value"))
@@ -52,8 +54,8 @@ class Compare(Methods):
         self.start(ctx, "compare_coresets", members=chosen)
 
     @needs_run
-    def on_method(self, ctx):
-        """The form of the other methods; what they choose is a tag, to be compared with."""
+    def on_choose_coreset(self, ctx):
+        """The form of the other selectors; what they choose is a tag, to be compared with."""
         self.prompt(ctx, "select_coreset", method="random", budget=ctx.panel.state.budget, budget_unit="images")
 
     @needs_run
@@ -123,7 +125,7 @@ class Compare(Methods):
         found = model.results.get("comparison")
         if found:
             ctx.panel.set_data(_table_name(found), self._rows(found))
-        self.load_methods(ctx, model)
+        self.load_compared_methods(ctx, model)
 
     def _rows(self, found):
         def beside(at, name, form):
@@ -157,7 +159,13 @@ class Compare(Methods):
             disabled=model.running,
             on_click=self.on_compare,
         )
-        row.btn("method", label="Coreset by another method …", icon="add", variant="outlined", on_click=self.on_method)
+        row.btn(
+            "choose_coreset",
+            label="Coreset by another method …",
+            icon="add",
+            variant="outlined",
+            on_click=self.on_choose_coreset,
+        )
         row.btn(
             "stability",
             label="Same cuts, other seeds",
@@ -168,7 +176,7 @@ class Compare(Methods):
         )
         self._render_comparison(panel, ctx.panel.state, model)
         self._render_stability(panel, model)
-        self.render_methods(panel, ctx.panel.state, model)
+        self.render_compared_methods(panel, ctx.panel.state, model)
 
     def _render_choices(self, panel, state, model):
         """A box for each coreset. Not one list of many: the App makes such a list anew whenever it draws the panel,
@@ -233,10 +241,7 @@ class Compare(Methods):
         row = wrapping(panel, "only")
         sides = {"one": ("In", one, self.on_one), "other": ("and not in", other, self.on_other)}
         for side, (label, chosen, handler) in sides.items():
-            choices = types.DropdownView()
-            for spec in specs:
-                choices.add_choice(spec, label=names[spec])
-            row.enum(side, choices.values(), default=chosen, label=label, view=choices, on_change=handler)
+            choice(row, side, names, default=chosen, label=label, on_change=handler)
         row.btn("show_only", label="Show in the grid", variant="outlined", on_click=self.on_only)
 
     def _render_stability(self, panel, model):
@@ -246,13 +251,7 @@ class Compare(Methods):
         panel.md(f"**Stability.** {found['sentence']}", name="stability_text")
         self.render_stale(panel, model, "stability")
 
-    def render_stale(self, panel, model, name):
-        """A line that says that an analysis is older than the run."""
-        from ..elfs_plugin import runs
-
-        text = runs.stale(model.results, model.record).get(name)
-        if text:
-            panel.view(f"stale_{name}", types.AlertView(severity="warning", label=text))
+    tab = Tab("compare", "Compare", render_compare, load_compare)
 
 
 def label_of(name):
@@ -281,7 +280,7 @@ def _shortest(hard, budget, n):
     """β with the fewest digits that drops exactly ``hard`` of n beside a budget."""
     for digits in range(1, 17):
         beta = round(hard / n, digits)
-        if int(beta * n + 1e-9) == hard and beta <= 1 - budget / n:
+        if count_hard(beta, n) == hard and beta <= 1 - budget / n:
             return beta
     return hard / n
 

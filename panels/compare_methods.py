@@ -1,9 +1,10 @@
-"""The part of the tab *Compare* that sets the family of methods beside Random."""
+"""The part of the tab *Compare* that sets all selectors, in the App called methods, beside Random."""
 
 import fiftyone.operators.types as types
 
-from .base import Part, download, guarded, needs_run, plot, set_new, wrapping
+from .base import choice, download, guarded, needs_run, plot, set_new, wrapping
 from .figures import mean_spread, method_figure, method_layout
+from .part import Part
 
 ABOUT = (
     "Which method to trust on these images? Every method chooses at several budgets and with several seeds, beside "
@@ -24,13 +25,13 @@ COLUMNS = {
 }
 
 
-class Methods(Part):
+class CompareMethods(Part):
     @needs_run
-    def on_methods(self, ctx):
+    def on_compare_methods(self, ctx):
         self.prompt(ctx, "compare_methods")
 
     @needs_run
-    def on_methods_csv(self, ctx):
+    def on_compared_methods_csv(self, ctx):
         from ..elfs_plugin.errors import InvalidInput
         from ..elfs_plugin.evaluation.tables import method_rows, to_csv
 
@@ -40,7 +41,7 @@ class Methods(Part):
         download(ctx, f"{ctx.panel.state.key}_methods.csv", to_csv(method_rows(found)))
 
     @guarded
-    def on_methods_budget(self, ctx):
+    def on_compared_methods_budget(self, ctx):
         set_new(ctx.panel.state, methods_budget=ctx.params.get("value"))
         self.refresh(ctx)
 
@@ -51,16 +52,16 @@ class Methods(Part):
             return budgets.index(state.methods_budget)
         return min(range(len(budgets)), key=lambda b: abs(found["budgets"][b] - (state.budget or 0)))
 
-    def load_methods(self, ctx, model):
+    def load_compared_methods(self, ctx, model):
         found = model.results.get("methods")
         if found:
             ctx.panel.set_data(_name(found), _rows(found, self._methods_at(ctx.panel.state, found)))
 
-    def render_methods(self, panel, state, model):
+    def render_compared_methods(self, panel, state, model):
         panel.md("**Methods** beside Random, measured anew for each seed.", name="methods_title")
         found = model.results.get("methods")
         if found:
-            self._render_compared(panel, state, model, found)
+            self._render_methods(panel, state, model, found)
         else:
             panel.md(ABOUT, name="no_methods")
         row = wrapping(panel, "methods_buttons")
@@ -70,28 +71,27 @@ class Methods(Part):
             icon="query_stats",
             variant="outlined",
             disabled=model.running,
-            on_click=self.on_methods,
+            on_click=self.on_compare_methods,
         )
         if found:
-            row.btn("methods_csv", label="CSV", icon="download", variant="outlined", on_click=self.on_methods_csv)
+            row.btn(
+                "methods_csv", label="CSV", icon="download", variant="outlined", on_click=self.on_compared_methods_csv
+            )
 
-    def _render_compared(self, panel, state, model, found):
+    def _render_methods(self, panel, state, model, found):
         self.render_stale(panel, model, "methods")
         for at, text in enumerate(found["warnings"] + list(found["left_out"].values())):
             panel.view(f"methods_warning_{at}", types.AlertView(severity="warning", label=text))
         plot(panel, "methods_plot", method_figure(found), method_layout(len(found["methods"])))
         panel.md("\n".join(f"* {text}" for text in found["sentences"]), name="methods_text")
         at = self._methods_at(state, found)
-        choices = types.DropdownView()
-        for budget in found["budgets"]:
-            choices.add_choice(f"{budget:,}", label=f"{budget:,} images ({budget / found['size_of_pool']:.1%})")
-        panel.enum(
+        choice(
+            panel,
             "methods_budget",
-            choices.values(),
+            {f"{budget:,}": f"{budget:,} images ({budget / found['size_of_pool']:.1%})" for budget in found["budgets"]},
             default=f"{found['budgets'][at]:,}",
             label="Budget",
-            view=choices,
-            on_change=self.on_methods_budget,
+            on_change=self.on_compared_methods_budget,
         )
         table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
         for key, label in COLUMNS.items():

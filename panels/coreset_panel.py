@@ -12,17 +12,18 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .audit import Audit
-from .base import PLUGIN, guarded, one_message, sentence, set_new, wrapping
+from .base import PLUGIN, choice, guarded, one_message, sentence, set_new, wrapping
 from .budget import Budget
-from .card import Card
 from .clusters import Clusters
 from .compare import Compare
-from .model import Model
 from .progress import progress_text
 from .told import is_telling, telling, was_told
 from .tune import Tune
 
-TABS = {"tune": "Tune", "clusters": "Clusters", "compare": "Compare", "budget": "Budget", "audit": "Audit"}
+PARTS = (Tune, Clusters, Compare, Budget, Audit)
+"""The tabs in their order, the first one open at the start."""
+TABS = {part.tab.name: part.tab for part in PARTS}
+FIRST = PARTS[0].tab.name
 HELP = """
 **ELFS Coreset** chooses images to label, without labels.
 
@@ -51,7 +52,7 @@ ONE_OF_TWO = {
 }
 
 
-class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
+class CoresetPanel(*PARTS, foo.Panel):
     @property
     def config(self):
         return foo.PanelConfig(
@@ -68,12 +69,12 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         with one_message(ctx):
             # FiftyOne renders after every event. Not after those that found nothing new: their state may be older than
             # what the user has just set, and would be drawn over it.
-            method = ctx.params.get("__method__")
-            if method == "on_tick":
+            event = ctx.params.get("__method__")
+            if event == "on_tick":
                 if not self.on_tick(ctx):
                     return None
                 ctx.params["__method__"] = "on_job_changed"
-            elif method == "on_change_selected" and not self.selects_another(ctx):
+            elif event == "on_change_selected" and not self.selects_another(ctx):
                 return None
             return super().execute(ctx)
 
@@ -119,7 +120,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         if running and drawn.get("running") and job["started"] == drawn.get("job"):
             _set_progress(ctx, job)
             return False
-        if state.live is None and state.hard is not None and (state.tab or "tune") == "tune":
+        if state.live is None and state.hard is not None and state.tab in (None, FIRST):
             state.live = False  # the sliders as well, which a page with the component does not show
             return True
         # A short job may begin and end between two ticks: its start time tells it from the last one seen.
@@ -149,24 +150,14 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
             ctx.ops.notify(job["message"], variant="warning" if job["state"] == "cancelled" else "error")
             ctx.ops.reload_dataset()
             return
-        if job["operation"] == "Searching β":
-            self._take_beta(ctx)
-        if job["operation"] == "Embedding plot":
-            self.open_plot(ctx, self.model(ctx).record)
+        for tab in TABS.values():
+            if follow := tab.after.get(job.get("kind")):
+                follow(self, ctx)
         if job["message"]:
             ctx.ops.notify(f"{job['operation']}: done. {job['message']}", variant="warning")
         else:
             ctx.ops.notify(f"{job['operation']}: done", variant="success")
         ctx.ops.reload_dataset()
-
-    def _take_beta(self, ctx):
-        from ..elfs_plugin import runs
-
-        state = ctx.panel.state
-        curve = runs.Run(ctx.dataset, state.key).results.get("beta")
-        if curve and state.n:
-            state.chosen_beta = curve["chosen"]
-            self.take_cut(ctx, int(curve["chosen"] * state.n + 1e-9), state.budget)
 
     @guarded
     def on_cancel(self, ctx):
@@ -198,34 +189,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         ctx.ops.reload_dataset()
         ctx.ops.notify(f"{ctx.params.get('label') or operator}: done", variant="success")
 
-    @guarded
-    def on_operator_done(self, ctx):
-        ctx.panel.state.loaded = None
-        self.refresh(ctx)
-
     # State
-
-    def model(self, ctx):
-        """The dataset's run as it is now, read once for an event."""
-        found = getattr(ctx, "_elfs_model", None)
-        if found is None or found.key != ctx.panel.state.key:
-            found = ctx._elfs_model = Model(ctx)
-        return found
-
-    def require_ready(self, ctx):
-        """Raises an error with a sentence unless there is a finished run, whose cuts are in the state."""
-        from ..elfs_plugin.errors import InvalidInput
-
-        state = ctx.panel.state
-        if self.model(ctx).phase != "ready" or state.hard is None or state.n != self.model(ctx).n:
-            self.refresh(ctx)
-        model = self.model(ctx)
-        if model.phase != "ready":
-            raise InvalidInput(model.why_not)
-
-    def stamp(self, ctx, model):
-        """What the page had been drawn with when its button was pressed; tabs of a browser share all other state."""
-        return ctx.params.get("stamp") or model.stamp
 
     def refresh(self, ctx):
         """Reads the run into the panel's state and data."""
@@ -244,10 +208,12 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         if model.running:
             _set_progress(ctx, model.job)
         if model.phase == "ready":
-            if (state.tab or "tune") == "tune" or state.loaded != model.stamp:
-                self.load_tune(ctx, model)
-            if state.tab == "compare":
-                self.load_compare(ctx, model)
+            self.load_cuts(ctx, model)
+            if load := self._open_tab(ctx).load:
+                load(self, ctx, model)
+
+    def _open_tab(self, ctx):
+        return TABS.get(ctx.panel.state.tab, TABS[FIRST])
 
     # Layout
 
@@ -284,7 +250,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
     def _render(self, panel, ctx):
         model = self.model(ctx)
         if model.phase == "ready" and (ctx.panel.state.n != model.n or ctx.panel.state.hard is None):
-            self.load_tune(ctx, model)  # written anew since the state was set
+            self.load_cuts(ctx, model)  # written anew since the state was set
         if ctx.current_sample and model.phase == "ready":
             self.render_card(panel, ctx, model)
         if model.phase == "refused":
@@ -304,10 +270,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
 
     def _render_run(self, panel, ctx, model):
         head = wrapping(panel, "head")
-        keys = types.DropdownView()
-        for key in model.keys:
-            keys.add_choice(key, label=key)
-        head.enum("key", keys.values(), default=model.key, label="Run", view=keys, on_change=self.on_pick_run)
+        choice(head, "key", model.keys, default=model.key, label="Run", on_change=self.on_pick_run)
         head.btn("delete", label="Delete run …", icon="delete", variant="outlined", on_click=self.on_delete)
         if model.running:
             panel.str("stage", label="Now", view=types.LabelValueView(label="Now", read_only=True))
@@ -322,12 +285,10 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         if not model.running:
             self._render_unfinished(panel, model)
         if model.phase == "ready":
-            tabs = types.TabsView(variant="scrollable")
-            for name, label in TABS.items():
-                tabs.add_choice(name, label=label)
-            tab = ctx.panel.state.tab or "tune"
-            panel.enum("tab", tabs.values(), default=tab, view=tabs, on_change=self.on_tab)
-            getattr(self, f"render_{tab}")(panel, ctx, model)
+            tab = self._open_tab(ctx)
+            labels = {name: other.label for name, other in TABS.items()}
+            choice(panel, "tab", labels, view=_scrollable, default=tab.name, on_change=self.on_tab)
+            tab.render(self, panel, ctx, model)
 
     def _render_unfinished(self, panel, model):
         """A run that has not come to scores yet: what it has, and the next step."""
@@ -359,6 +320,10 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
                     disabled=model.running,
                     params={"operator": finding.operator, "label": finding.label},
                 )
+
+
+def _scrollable():
+    return types.TabsView(variant="scrollable")
 
 
 def _set_progress(ctx, job):

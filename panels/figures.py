@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ..elfs_plugin.pruning.zones import ZONES
+
 COLORS = {"hard": "#d55e00", "coreset": "#0072b2", "easy": "#8c8c8c", "mark": "#cc79a7"}
 """From the Okabe-Ito palette, told apart by colour-blind users and on light and dark."""
 
-NAMES = {"hard": "too hard", "coreset": "coreset", "easy": "too easy"}
-SCORE_NAMES = {"aum": "AUM", "forgetting": "forgetting events", "el2n": "EL2N", "dual": "DUAL"}
+ZONE_NAMES = dict(zip(ZONES, ("too hard", "coreset", "too easy")))
 
 
 def layout(x, y, *, height=220, y_percent=True, **more):
@@ -38,16 +39,16 @@ def histogram_figure(table, hard, budget):
     centers = ((edges[:-1] + edges[1:]) / 2).round(4).tolist()
     cuts = (0, hard, hard + budget, table["n"])
     traces = []
-    for place, zone in enumerate(NAMES):
+    for place, zone in enumerate(ZONES):
         inside = np.clip(np.diff(ranks.clip(*cuts[place : place + 2])), 0, None)
         traces.append(
             {
                 "type": "bar",
-                "name": f"{NAMES[zone]} ({inside.sum():,})",
+                "name": f"{ZONE_NAMES[zone]} ({inside.sum():,})",
                 "x": centers,
                 "y": inside.tolist(),
                 "marker": {"color": COLORS[zone]},
-                "hovertemplate": "%{y} images<extra>" + NAMES[zone] + "</extra>",
+                "hovertemplate": "%{y} images<extra>" + ZONE_NAMES[zone] + "</extra>",
             }
         )
     return traces
@@ -128,15 +129,15 @@ def cluster_figure(table, hard, budget):
         {
             "type": "bar",
             "orientation": "h",
-            "name": NAMES[zone],
+            "name": ZONE_NAMES[zone],
             "y": [row["name"] for row in rows],
             "x": [
                 round(float(np.diff(np.interp(cuts[place : place + 2], grid, below[row["name"]]))[0])) for row in rows
             ],
             "marker": {"color": COLORS[zone]},
-            "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>",
+            "hovertemplate": "%{y}: %{x:,} " + ZONE_NAMES[zone] + "<extra></extra>",
         }
-        for place, zone in enumerate(("hard", "coreset", "easy"))
+        for place, zone in enumerate(ZONES)
     ]
 
 
@@ -333,11 +334,11 @@ def truth_figure(zones):
         {
             "type": "bar",
             "orientation": "h",
-            "name": NAMES[zone],
+            "name": ZONE_NAMES[zone],
             "y": zones["classes"],
             "x": counts,
             "marker": {"color": COLORS[zone]},
-            "hovertemplate": "%{y}: %{x:,} " + NAMES[zone] + "<extra></extra>",
+            "hovertemplate": "%{y}: %{x:,} " + ZONE_NAMES[zone] + "<extra></extra>",
         }
         for zone, counts in zip(zones["zones"], zones["counts"])
     ]

@@ -13,12 +13,12 @@ from scripts.app import app_server, chromium, new_page, own_fiftyone
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 TABS = ("tune", "clusters", "compare", "budget", "audit")
+NAMES = (*TABS, "card")
 THEMES = ("dark", "light")
 SIZE = (1640, 1000)
 TALL = 2600
 """Height of the window of a picture of the panel alone: it shows the whole of it, and what stays empty is cut off."""
 
-NARROW = 400
 COLORS = 160
 PANEL = "[data-cy=panel-content-coreset_panel]"
 WAIT = 120_000
@@ -28,7 +28,7 @@ SETTLE = 4_000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[*TABS, "card", "narrow", "sliders", "empty"])
+    parser.add_argument("--only", nargs="+", default=list(NAMES), choices=NAMES)
     parser.add_argument("--themes", nargs="+", default=list(THEMES), choices=THEMES)
     parser.add_argument("--size", default="x".join(map(str, SIZE)), help="of the App's window")
     parser.add_argument("--output", type=Path, default=FOLDER)
@@ -41,23 +41,14 @@ def main():
         from elfs_plugin.cli.demo import write_digits
 
         labels = write_digits(home / "digits")
-        finished, empty = fo.Dataset("digits", persistent=True), fo.Dataset("unlabelled", persistent=True)
-        for dataset in (finished, empty):
-            # Plain strings: true labels as FiftyOne's own kind of label would be drawn on every image.
-            dataset.add_samples([fo.Sample(path, digit=str(digit)) for path, digit in labels.items()], progress=False)
-        if set(options.only) - {"empty"}:
-            print("Running the operators", flush=True)
-            run_operators(finished)
+        dataset = fo.Dataset("digits", persistent=True)
+        # Plain strings: true labels as FiftyOne's own kind of label would be drawn on every image.
+        dataset.add_samples([fo.Sample(path, digit=str(digit)) for path, digit in labels.items()], progress=False)
+        print("Running the operators", flush=True)
+        run_operators(dataset)
         enlarge(labels)
-        with chromium() as browser:
-            if set(options.only) - {"empty"}:
-                with app_server(finished, home / "server.log") as url:
-                    take(Camera(browser, url, size, options.output), options)
-            if "empty" in options.only:
-                with app_server(empty, home / "server.log") as url:
-                    camera = Camera(browser, url, size, options.output)
-                    for theme in options.themes:
-                        camera.empty(theme)
+        with chromium() as browser, app_server(dataset, home / "server.log") as url:
+            take(Camera(browser, url, size, options.output), options)
 
 
 def enlarge(paths, side=64):
@@ -87,9 +78,6 @@ def run_operators(dataset):
 def take(camera, options):
     for theme in options.themes:
         camera.tabs([name for name in options.only if name in TABS], theme)
-        for name in ("narrow", "sliders"):
-            if name in options.only:
-                getattr(camera, name)(theme)
     for theme in options.themes if "card" in options.only else ():
         camera.card(theme)  # last: the panel remembers the image
 
@@ -101,14 +89,11 @@ class Camera:
         self.browser, self.url, self.size, self.folder = browser, url, size, folder
 
     @contextlib.contextmanager
-    def page(self, theme, height=None, blocked=False, tab="Tune"):
-        page = new_page(self.browser, width=self.size[0], height=height or self.size[1], theme=theme)
-        if blocked:
-            page.context.route("**/js/elfs.js*", lambda route: route.fulfill(status=404, body=""))
+    def page(self, theme):
+        page = new_page(self.browser, width=self.size[0], height=self.size[1], theme=theme)
         page.goto(self.url)
         page.get_by_text("Dismiss", exact=True).click(timeout=WAIT)  # an advertisement of the App's
-        if tab:  # the server remembers the last one
-            page.get_by_role("tab", name=tab, exact=True).click(timeout=WAIT)
+        page.get_by_role("tab", name="Tune", exact=True).click(timeout=WAIT)  # the server remembers the last one
         yield page
         page.context.close()
 
@@ -137,28 +122,6 @@ class Camera:
             page.get_by_text("Nearest neighbours").first.scroll_into_view_if_needed()
             settle(page)
             self.save(page, f"card-{theme}", whole=True)
-
-    def narrow(self, theme):
-        with self.page(theme, height=TALL) as page:
-            page.locator(".elfs-plot").wait_for(timeout=WAIT)
-            width = page.locator(PANEL).bounding_box()["width"]
-            # The grid and the panel share what the sidebar leaves.
-            page.set_viewport_size({"width": round(self.size[0] - 2 * (width - NARROW)), "height": TALL})
-            settle(page)
-            self.save(page, f"narrow-{theme}")
-
-    def sliders(self, theme):
-        """Where the browser could not load the component."""
-        with self.page(theme, height=TALL, blocked=True) as page:
-            page.get_by_text("Images to keep").first.wait_for(timeout=WAIT)
-            settle(page)
-            self.save(page, f"sliders-{theme}")
-
-    def empty(self, theme):
-        with self.page(theme, tab=None) as page:
-            page.get_by_text("No ELFS run on this dataset yet").wait_for(timeout=WAIT)
-            settle(page)
-            self.save(page, f"empty-{theme}", whole=True)
 
     def save(self, page, name, whole=False):
         """Writes the window, or the panel without the empty end of it."""

@@ -5,6 +5,7 @@ import contextlib
 import os
 import stat
 
+from ..contracts import Budget
 from ..errors import ElfsError, InvalidInput, MissingModel
 from ..files import check_writable, whole_file
 from ..text import first_line, printable
@@ -12,7 +13,7 @@ from ..text import first_line, printable
 MAX_SEED = 2**32 - 1
 
 
-def budget(text):
+def budget(text: str) -> Budget:
     """A count, a fraction with a point, or percent up to 100."""
     message = f"'{text}' is not a number; use a fraction in (0, 1], percent up to 100% or a count"
     text = text.strip()
@@ -27,7 +28,7 @@ def budget(text):
     return value
 
 
-def clusters(text):
+def clusters(text: str) -> int | str:
     if text == "auto":
         return text
     try:
@@ -36,7 +37,7 @@ def clusters(text):
         raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a whole number") from None
 
 
-def beta(text):
+def beta(text: str) -> float | str:
     if text == "auto":
         return text
     try:
@@ -45,15 +46,15 @@ def beta(text):
         raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a number, as 0.3 or 30%") from None
 
 
-def seed(text):
+def seed(text: str) -> int:
     return _whole(text, 0, MAX_SEED)
 
 
-def port(text):
+def port(text: str) -> int:
     return _whole(text, 1, 65535)
 
 
-def seeds(text):
+def seeds(text: str) -> int:
     return _whole(text, 1, 1000)
 
 
@@ -64,7 +65,7 @@ def _whole(text, low, high):
     raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {low:,} to {high:,}")
 
 
-def check_vectors(options):
+def check_vectors(options: argparse.Namespace) -> None:
     """Where the vectors come from: refuses what contradicts itself, and models and files that do not exist.
 
     Raises:
@@ -109,7 +110,7 @@ def _check_encoder(name, weights):
         raise InvalidInput(f"FiftyOne's model zoo has no model '{name}'. `fiftyone zoo models list` shows them.")
 
 
-def check_device(name):
+def check_device(name: str) -> None:
     """Refuses a device that cannot compute.
 
     Raises:
@@ -135,7 +136,7 @@ class OutputFile:
         InvalidInput: when the file cannot be written, or is somebody else's
     """
 
-    def __init__(self, path, header):
+    def __init__(self, path: str, header: str) -> None:
         self._path = os.path.realpath(os.path.expanduser(path))
         self._name = printable(path)
         if not path.strip():
@@ -161,7 +162,7 @@ class OutputFile:
         except FileNotFoundError:
             return None
 
-    def write(self, text):
+    def write(self, text: str) -> None:
         """Writes the file whole, or not at all.
 
         Raises:

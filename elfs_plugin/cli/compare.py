@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +34,7 @@ coreset; imbalance: how far the clusters' shares are from the pool's; near-dupli
 share: how much of the coreset another seed chooses again; seconds: to choose for all budgets."""
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument(
         "source", metavar="SOURCE", help="a folder of images, a FiftyOne dataset, or a .npy file of embeddings"
@@ -53,7 +55,7 @@ def add_arguments(parser):
     parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
 
 
-def run(options):
+def run(options: Namespace) -> int:
     from ..pruning.zones import parse_budgets
 
     cli_arguments.check_vectors(options)
@@ -83,7 +85,7 @@ CSV_HEADER = "budget,method,"
 """How the first line of a table of this command begins."""
 
 
-def check_methods(methods):
+def check_methods(methods: Sequence[str] | None) -> None:
     """Refuses names of methods that do not exist.
 
     Raises:

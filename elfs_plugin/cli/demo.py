@@ -1,16 +1,20 @@
 """The demo: scikit-learn's handwritten digits, the whole of ELFS through the operators, and an audit."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import ElfsError
 from ..evaluation.audit import audit
 from ..files import whole_file
-from .main import add_images, open_app, print_summary
+from ..runs.fiftyone_types import Dataset
+from .app import open_app, print_summary
+from .source import add_images
 
 DATASET = "elfs-digits"
-PARAMETERS = {
+PARAMETERS: dict[str, Any] = {
     "num_clusters": 10,
     "budget": 0.1,
     "encoder": "pixels",
@@ -20,7 +24,7 @@ PARAMETERS = {
 }
 
 
-def run_demo(*, app=True, port=5151):
+def run_demo(*, app: bool = True, port: int = 5151) -> int:
     """Makes the dataset, runs the operators, prints the result and the audit, opens the App. Returns the exit code."""
     import fiftyone as fo
     import fiftyone.operators as foo
@@ -46,13 +50,13 @@ def run_demo(*, app=True, port=5151):
     return open_app(dataset, port) if app else 0
 
 
-def digits_folder():
+def digits_folder() -> Path:
     import fiftyone as fo
 
     return Path(fo.config.default_dataset_dir) / DATASET
 
 
-def write_digits(folder):
+def write_digits(folder: Path) -> dict[str, int]:
     """Writes the digits as PNG files once. Returns path -> true label (for the audit only).
 
     Raises:
@@ -73,7 +77,7 @@ def write_digits(folder):
     return labels
 
 
-def print_audit(dataset, labels):
+def print_audit(dataset: Dataset, labels: Mapping[str, int]) -> None:
     """Compares with the true labels, after everything is selected."""
     paths, vectors, clusters, zones = dataset.values(
         ["filepath", "elfs_embeddings", "elfs.pseudo_label.label", "elfs.zone"]

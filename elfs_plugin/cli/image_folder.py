@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from PIL import Image
 
+from ..contracts import AnyPath
 from ..text import is_text, printable
 
 IMAGE_SUFFIXES = frozenset(
@@ -50,10 +52,10 @@ class PassedOver:
     """How many entries of a folder were passed over for one reason, the first few of them, and their suffixes."""
 
     count: int = 0
-    examples: list = field(default_factory=list)
-    suffixes: Counter = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    suffixes: Counter[str] = field(default_factory=Counter)
 
-    def add(self, path):
+    def add(self, path: str) -> None:
         self.count += 1
         self.suffixes[os.path.splitext(path)[1].lower() or "no suffix"] += 1
         if len(self.examples) < EXAMPLES:
@@ -65,10 +67,10 @@ class FoundImages:
     """``paths`` of the images, absolute and sorted; ``passed_over`` reason -> :class:`PassedOver`."""
 
     folder: str
-    paths: list
-    passed_over: dict
+    paths: list[str]
+    passed_over: dict[str, PassedOver]
 
-    def sentences(self):
+    def sentences(self) -> list[str]:
         """What was passed over, a sentence for each reason; the user can mend those that come first."""
         reasons = sorted(self.passed_over, key=lambda reason: (reason in _FOR_GOOD, reason))
         return [self._sentence(reason, self.passed_over[reason]) for reason in reasons]
@@ -86,7 +88,7 @@ class FoundImages:
         return f"Passed over {passed.count:,}: {reason} ({', '.join(listed)}{rest}).{advice}"
 
 
-def find_images(folder):
+def find_images(folder: AnyPath) -> FoundImages:
     """The :class:`FoundImages` of ``folder`` and the folders in it.
 
     Linked folders are followed, each real folder once, so that links in a circle end; a link to a folder above the
@@ -110,7 +112,8 @@ class _Walk:
 
     def found(self):
         # Links last: what is in the folder itself goes by its own name.
-        seen, folders, linked = set(), [self._folder], []
+        seen, folders = set(), [self._folder]
+        linked: list[str] = []
         while folders or linked:
             place = folders.pop() if folders else linked.pop(0)
             try:
@@ -175,7 +178,7 @@ class _Walk:
         self._passed.setdefault(reason, PassedOver()).add(path)
 
 
-def readable_suffixes():
+def readable_suffixes() -> Set[str]:
     """Those of :data:`IMAGE_SUFFIXES` that this installation of Pillow reads."""
     Image.init()
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}

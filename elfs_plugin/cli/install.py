@@ -14,7 +14,7 @@ PLUGIN = "@elfs/coreset"
 NAME = "elfs-coreset"
 
 
-def point_fiftyone_here():
+def point_fiftyone_here() -> None:
     """Sets FIFTYONE_PLUGINS_DIR to a folder of links: this checkout, and the plugins the user already has.
 
     To be called before FiftyOne is imported, so that the App's server process inherits it. The folder is the

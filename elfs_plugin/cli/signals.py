@@ -8,12 +8,13 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 
 class Stopped(KeyboardInterrupt):
     """A signal ends the command. ``code`` is the exit code that says so: 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super().__init__()
         self.code = 128 + number
 
@@ -22,7 +23,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 @contextlib.contextmanager
-def raised():
+def raised() -> Iterator[None]:
     """Within the block a signal raises :class:`Stopped`, and the next one ends the process.
 
     A signal that the caller has the process ignore (``nohup``, a shell's background job) stays ignored. In another
@@ -52,7 +53,7 @@ def raised():
             signal.signal(s, handler)
 
 
-def end_at_once():
+def end_at_once() -> None:
     """From now on, when nothing is left to be done, Ctrl-C ends the process without a word."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

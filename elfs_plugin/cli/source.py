@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInput, MissingModel, NameTaken
+from ..runs.fiftyone_types import Dataset
 from ..text import is_text, printable
 from .image_folder import IMAGE_SUFFIXES, find_images
 
@@ -15,13 +17,13 @@ from .image_folder import IMAGE_SUFFIXES, find_images
 class Source:
     """``dataset`` to work on; ``made`` whether it was made just now; ``passed_over`` reason -> number of files."""
 
-    dataset: object
+    dataset: Dataset
     made: bool = False
-    passed_over: dict = field(default_factory=dict)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
-def opened(text, name=None):
+def opened(text: str, name: str | None = None) -> Iterator[Source]:
     """The :class:`Source` that ``text`` names: the dataset of that name, or a persistent one made of (or topped up
     with) the images of a folder.
 
@@ -45,7 +47,7 @@ def opened(text, name=None):
         raise
 
 
-def open_source(text, name=None):
+def open_source(text: str, name: str | None = None) -> Dataset:
     """As :func:`opened`, for good: the dataset alone."""
     return _open(text, name).dataset
 
@@ -103,7 +105,7 @@ def _of_folder(folder, name):
         raise InvalidInput(f"There are no images in {printable(folder)} that can be read. {told}")
     for sentence in sentences:
         _say(sentence)
-    dataset = fo.load_dataset(name) if exists else None
+    dataset: Dataset = fo.load_dataset(name) if exists else None
     if dataset is not None:
         _check_dataset(dataset, found.paths)
     made = dataset is None
@@ -153,7 +155,7 @@ def _check_dataset(dataset, paths):
         raise InvalidInput(f"A dataset '{dataset.name}' exists and holds other images. Give another name with --name.")
 
 
-def add_images(dataset, paths):
+def add_images(dataset: Dataset, paths: Iterable[str]) -> None:
     """Adds those image files that the dataset does not hold yet."""
     import fiftyone as fo
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import as_matrix
 from ..errors import InvalidInput
-from ..neighbors.cells import normalize
+from ..neighbors.vectors import normalize
 from ..plain import plain
 from ..progress import part, silent
 from ..seeds import Stream, rng

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..neighbors.cells import normalize
+from ..neighbors.vectors import normalize
 from ..principal_components import principal_axes
 from ..seeds import Stream, rng
 from .count_choice import CRITERIA

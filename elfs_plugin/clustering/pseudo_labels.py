@@ -20,6 +20,7 @@ from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
 from ..validation import derived_seed
 from .head_alignment import head_labels, neighbor_information, vote
 from .health import health_warnings
+from .limits import validate_num_clusters
 from .temi import Heads
 from .temi_training import Training, epoch_means, warm_start
 
@@ -138,26 +139,6 @@ class PseudoLabels:
     @property
     def num_clusters(self):
         return len(self.occupancy)
-
-
-def validate_num_clusters(num_clusters, n):
-    """Raises :class:`InvalidInput` unless 2 <= num_clusters <= n."""
-    if isinstance(num_clusters, bool) or not isinstance(num_clusters, (int, np.integer)):
-        raise InvalidInput(f"The number of clusters must be a whole number, not {num_clusters}.", "num_clusters")
-    if n < 2:
-        raise InvalidInput(f"Clusters need at least two samples, there is {n:,}. Use a larger view.", "num_clusters")
-    if num_clusters < 2:
-        raise InvalidInput(
-            f"The number of clusters must be between 2 and {n:,}, not {num_clusters}. It is the number of "
-            "classes you expect.",
-            "num_clusters",
-        )
-    if num_clusters > n:
-        raise InvalidInput(
-            f"{n:,} samples cannot fill {num_clusters:,} clusters. Choose between 2 and {n:,} clusters, or a larger "
-            "view.",
-            "num_clusters",
-        )
 
 
 def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto", checkpoint=None, progress=silent):

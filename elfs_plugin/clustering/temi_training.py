@@ -81,7 +81,7 @@ class Training(TrainingLoop):
     def __init__(self, student, data, neighbors, config, batch, per_epoch, total, seed):
         self.student, self.config = student, config
         self.teacher = Teacher(student, config.teacher_momentum)
-        self.device, self.every = data.device, STEPS_BETWEEN_LOOKS
+        self.device = data.device
         self.total, self.stopped_early = total, False
         self._data, self._neighbors = data, neighbors
         self._batch, self._per_epoch = batch, per_epoch
@@ -97,6 +97,10 @@ class Training(TrainingLoop):
         )
         self.curve = np.empty((0, heads))
         self._pair_losses = fused_on_gpu(self._pair_losses, data.device)
+
+    @property
+    def every(self):
+        return STEPS_BETWEEN_LOOKS
 
     @property
     def finished(self):

@@ -1,5 +1,9 @@
 """Images as pixels, for proxies that learn from images."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..contracts import AnyPath, Images, Progress
 from ..errors import InvalidInput
 from .images import load_pixels
 
@@ -11,15 +15,17 @@ class DecodedImages:
         paths: a function that gives the path of each image by its id, asked once
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: Callable[[], Mapping[Any, AnyPath]]) -> None:
         self._read_paths = paths
-        self._paths = self._wanted = self._values = None
+        self._paths: Mapping[Any, AnyPath] | None = None
+        self._wanted: tuple[int, list[Any]] | None = None
+        self._values: Images | None = None
 
-    def forget(self):
+    def forget(self) -> None:
         """Gives the memory back."""
         self._wanted = self._values = None
 
-    def get(self, ids, size, progress):
+    def get(self, ids: list[Any], size: int, progress: Progress) -> tuple[Images, dict[Any, str]]:
         """The images of N samples.
 
         Returns:
@@ -28,13 +34,14 @@ class DecodedImages:
         Raises:
             InvalidInput: when none can be read
         """
-        if self._wanted == (size, ids):
+        if self._values is not None and self._wanted == (size, ids):
             return self._values, {}
         if self._paths is None:
             self._paths = self._read_paths()
-        there = [i for i in ids if i in self._paths]
-        gone = dict.fromkeys((i for i in ids if i not in self._paths), "it is no longer in the dataset")
-        pixels = load_pixels([self._paths[i] for i in there], size, progress=progress) if there else None
+        paths = self._paths
+        there = [i for i in ids if i in paths]
+        gone = dict.fromkeys((i for i in ids if i not in paths), "it is no longer in the dataset")
+        pixels = load_pixels([paths[i] for i in there], size, progress=progress) if there else None
         if pixels is None or not len(pixels.values):
             raise InvalidInput("None of the images can be read. Use the MLP proxy on embeddings.", "proxy")
         unread = {**gone, **{there[index]: reason for index, reason in pixels.failures.items()}}

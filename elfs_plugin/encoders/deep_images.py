@@ -10,9 +10,13 @@
 
 import re
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
+
+from ..contracts import Floats
 
 BEYOND = 1e30
 """Values at least this large mark what is missing."""
@@ -29,11 +33,11 @@ _COLOUR = re.compile("^(RGB|RGBX|RGBA|RGBa|CMYK|LA);16([BLN])$")
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
-def is_deep_grey(image):
+def is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def grey(image):
+def grey(image: Image.Image) -> Image.Image | None:
     """An 8-bit grey image of a deep grey one, or None where not one value is a number."""
     values, no_data = _values(image), _no_data(image)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -65,7 +69,7 @@ def _no_data(image):
         return np.nan
 
 
-def value_range(values):
+def value_range(values: Floats) -> tuple[float, float]:
     """(lowest, highest) of finite values (V,), markers left out."""
     low, high = float(values.min()), float(values.max())
     beside = values[(values > low) & (values < high)]
@@ -77,25 +81,26 @@ def value_range(values):
         low, high = first if first - low > far else low, last if high - last > far else high
     # Where nearly all values would fall into half a grey level, the range is theirs.
     bulk = np.percentile(_some(values), (0.5, 99.5))
-    return tuple(map(float, bulk)) if 0 < bulk[1] - bulk[0] < (high - low) / _FINEST else (low, high)
+    inner, outer = map(float, bulk)
+    return (inner, outer) if 0 < outer - inner < (high - low) / _FINEST else (low, high)
 
 
 def _some(values):
     return values[:: -(-len(values) // _SAMPLE)]
 
 
-def deep_colour(image):
+def deep_colour(image: ImageFile.ImageFile) -> str | None:
     """The raw mode of a 16-bit colour image that is not loaded yet, for :func:`colour`; None for other images."""
     raw = {_raw_mode(tile) for tile in image.tile}
-    tags = getattr(image, "tag_v2", {})
+    tags: Any = getattr(image, "tag_v2", {})
     if raw and raw <= set("RGBA") and image.mode in ("RGB", "RGBA") and set(tags.get(_BITS, ())) == {16}:
         # Channels one after the other: Pillow takes them for 8-bit ones.
         return f"{image.mode};16{'L' if tags.prefix == b'II' else 'B'}"
-    first = next(iter(raw), None)
+    first = next(iter(raw), "")
     return first if len(raw) == 1 and _COLOUR.match(first) else None
 
 
-def colour(open_image, raw):
+def colour(open_image: Callable[[], Image.Image], raw: str) -> Image.Image:
     """An 8-bit image of a 16-bit colour one. Pillow gives the high byte of every value; the low one comes from reading
     the file a second time in the other byte order.
 
@@ -103,7 +108,9 @@ def colour(open_image, raw):
         open_image: opens the file, unloaded, with Pillow
         raw: as of :func:`deep_colour`
     """
-    bands, order = _COLOUR.match(raw).groups()
+    match = _COLOUR.match(raw)
+    assert match is not None
+    bands, order = match.groups()
     if bands == "LA":  # four bytes a pixel: both of the grey value, both of its alpha
         parts = np.asarray(_read(open_image, "RGBA")).astype(np.uint16)
         values = parts[..., ::2] << 8 | parts[..., 1::2]

@@ -9,13 +9,16 @@ An encoder is named by a string:
 The last two take ``weights``, the path of a local checkpoint, and then need no network.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
+from ..contracts import AnyPath, Array, Floats, Mask, Progress, Vectors
 from ..devices import autocast, resolve_device
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..progress import part, silent
@@ -39,9 +42,21 @@ class Embeddings:
     excluded image to the reason.
     """
 
-    vectors: np.ndarray
-    ok: np.ndarray
-    failures: dict = field(default_factory=dict)
+    vectors: Vectors
+    ok: Mask
+    failures: dict[int, str] = field(default_factory=dict)
+
+
+class Encoder(Protocol):
+    """What turns images into vectors; ``batch_size`` images at a time suit it."""
+
+    batch_size: int
+
+    def transform(self, image: Image.Image) -> Any:
+        """An image as :meth:`encode` takes it; called in several threads."""
+
+    def encode(self, batch: list[Any]) -> Vectors:
+        """(B, D) of B transformed images."""
 
 
 class PixelsEncoder:
@@ -50,11 +65,11 @@ class PixelsEncoder:
     name = "pixels"
     batch_size = 1024
 
-    def transform(self, image):
+    def transform(self, image: Image.Image) -> Floats:
         small = ImageOps.fit(image, (PIXELS_SIZE, PIXELS_SIZE))
         return np.asarray(small, dtype=np.float32).ravel() / 255.0
 
-    def encode(self, batch):
+    def encode(self, batch: list[Floats]) -> Vectors:
         return np.stack(batch)
 
 
@@ -63,16 +78,18 @@ class TorchEncoder:
 
     batch_size = 64
 
-    def __init__(self, name, model, transform, device):
+    def __init__(
+        self, name: str, model: torch.nn.Module, transform: Callable[[Image.Image], torch.Tensor], device: torch.device
+    ) -> None:
         self.name = name
         self._transform = transform
         self._device = device
         self._model = model.eval().requires_grad_(False).to(device)
 
-    def transform(self, image):
+    def transform(self, image: Image.Image) -> torch.Tensor:
         return self._transform(_middle(image))
 
-    def encode(self, batch):
+    def encode(self, batch: list[torch.Tensor]) -> Vectors:
         return self._in_parts(torch.stack(batch))
 
     @torch.inference_mode()
@@ -104,7 +121,7 @@ def _middle(image):
     return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
-def load_encoder(name, *, weights=None, device="auto"):
+def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "auto") -> Encoder:
     """Loads the encoder of that name.
 
     Args:
@@ -121,16 +138,18 @@ def load_encoder(name, *, weights=None, device="auto"):
         return PixelsEncoder()
     family, _, model = name.partition(":")
     if family == "timm" and model:
-        return TorchEncoder(name, *_load_timm(model, weights), resolve_device(device))
+        network, transform = _load_timm(model, weights)
+        return TorchEncoder(name, network, transform, resolve_device(device))
     if family == "open_clip" and model:
-        return TorchEncoder(name, *_load_open_clip(model, weights), resolve_device(device))
+        network, transform = _load_open_clip(model, weights)
+        return TorchEncoder(name, network, transform, resolve_device(device))
     raise MissingModel(
         f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino), "
         "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai) or, on a FiftyOne dataset, 'zoo:<model>'."
     )
 
 
-def check_encoder(name, *, weights=None):
+def check_encoder(name: str, *, weights: AnyPath | None = None) -> None:
     """Refuses the name of an encoder that does not exist, without loading one.
 
     Raises:
@@ -214,7 +233,16 @@ class _ImageTower(torch.nn.Module):
         return features[0] if isinstance(features, tuple) else features
 
 
-def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None, threads=None, progress=silent):
+def embed_images(
+    paths: Iterable[AnyPath],
+    encoder: str | Encoder,
+    *,
+    weights: AnyPath | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Embeddings:
     """Embeds image files.
 
     Args:
@@ -243,7 +271,8 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
     failures = {}
     vectors = None
     filled = 0
-    batch, indices = [], []
+    batch: list[Any] = []
+    indices: list[int] = []
 
     def flush():
         nonlocal vectors, filled
@@ -276,7 +305,7 @@ def embed_images(paths, encoder, *, weights=None, device="auto", batch_size=None
                 flush()
         report((index + 1) / n, f"{index + 1:,} of {n:,} images" + (f", {len(failures):,} failed" if failures else ""))
     flush()
-    if filled == 0:
+    if vectors is None or filled == 0:
         first = failures[min(failures)].rstrip(".")
         raise InvalidInput(f"None of the {n:,} images could be embedded. The first failed because: {first}.")
     return Embeddings(vectors[:filled], ok, failures)
@@ -325,7 +354,7 @@ def _finite(array):
         return np.isfinite(array.astype(np.float32)).all()
 
 
-def validate_vectors(values, *, expected_dim=None):
+def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
     Args:

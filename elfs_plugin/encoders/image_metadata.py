@@ -2,8 +2,11 @@
 
 import struct
 import zlib
+from typing import Any
 
 from PIL import ExifTags, Image
+
+from ..contracts import AnyPath
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -20,18 +23,19 @@ _PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _KEPT = {b"tRNS", b"eXIf"}
 
 
-def orientation(image):
+def orientation(image: Image.Image) -> Image.Transpose | None:
     """How an image is turned upright, as a ``PIL.Image.Transpose``, or None where it is upright or nothing says."""
     try:
         tags = getattr(image, "tag_v2", None)  # a TIFF's own; its file may be closed by now
-        return _TURNS.get((image.getexif() if tags is None else tags).get(ExifTags.Base.Orientation))
+        turn: Any = (image.getexif() if tags is None else tags).get(ExifTags.Base.Orientation)
+        return _TURNS.get(turn)
     except MemoryError:
         raise
     except Exception:  # parsers raise nearly anything on damaged data
         return None
 
 
-def png_without_metadata(path):
+def png_without_metadata(path: AnyPath) -> bytes | None:
     """The bytes of a PNG file with its pixels, transparency and EXIF data alone, or None where it is no PNG file.
 
     Text, colour profiles and times, which Pillow checks, are left out, and the checksums of what is kept beside the

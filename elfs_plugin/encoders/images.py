@@ -7,12 +7,15 @@ import os
 import stat
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..contracts import AnyPath, Images, Mask, Progress
 from ..errors import ElfsError, InvalidInput, is_out_of_memory
 from ..files import reserved_temporary
 from ..progress import silent
@@ -47,7 +50,7 @@ class ImageError(ElfsError):
     """A file that cannot be used as an image; ``str(error)`` is the reason."""
 
 
-def load_rgb(path):
+def load_rgb(path: AnyPath) -> Image.Image:
     """Opens one image file as an upright 8-bit RGB PIL image.
 
     EXIF rotation is applied, and other EXIF data, which may be damaged, is not looked at; transparency is laid on
@@ -99,7 +102,7 @@ def _reasons():
     except Exception as error:  # decoders raise nearly anything on corrupt data
         if is_out_of_memory(error):
             raise
-        if getattr(error, "errno", None) is not None:
+        if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(f"cannot be opened: {error.strerror}") from None
         if "embedded null" in str(error):
             raise ImageError("cannot be opened: there is a NUL in its name") from None
@@ -156,7 +159,7 @@ def _open(source):
     return image
 
 
-def pixel_limit():
+def pixel_limit() -> int | None:
     """The most pixels an image may have, or None: :data:`MOST_PIXELS`, or what the environment variable
     :data:`MOST_PIXELS_VARIABLE` or ``PIL.Image.MAX_IMAGE_PIXELS`` says instead.
 
@@ -247,11 +250,13 @@ def _to_rgb(image):
     return image.convert("RGB")
 
 
-def default_threads():
+def default_threads() -> int:
     return min(16, (os.cpu_count() or 1) * 2)
 
 
-def decode(paths, transform, *, threads=None):
+def decode(
+    paths: Iterable[AnyPath], transform: Callable[[Image.Image], Any], *, threads: int | None = None
+) -> Iterator[tuple[int, Any]]:
     """Yields ``(index, value)`` in order, ``value`` being ``transform(image)`` or the :class:`ImageError`.
 
     Files are read and transformed in ``threads`` threads (Pillow releases the GIL); at most a few hundred results are
@@ -294,7 +299,7 @@ def decode(paths, transform, *, threads=None):
             return ImageError("it needs more memory than there is")
 
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        window = deque()
+        window: deque[tuple[int, Future[Any]]] = deque()
         try:
             for index, path in enumerate(paths):
                 window.append((index, pool.submit(work, path)))
@@ -324,12 +329,14 @@ class Pixels:
     ``values`` (M, 3, S, S) uint8 for the M readable images, ``ok`` (N,) bool, ``failures`` index -> reason.
     """
 
-    values: np.ndarray
-    ok: np.ndarray
-    failures: dict = field(default_factory=dict)
+    values: Images
+    ok: Mask
+    failures: dict[int, str] = field(default_factory=dict)
 
 
-def load_pixels(paths, size=DEFAULT_IMAGE_SIZE, *, threads=None, progress=silent):
+def load_pixels(
+    paths: Iterable[AnyPath], size: int = DEFAULT_IMAGE_SIZE, *, threads: int | None = None, progress: Progress = silent
+) -> Pixels:
     """Decodes ``paths`` (N,) to squares of ``size`` pixels (bicubic, shorter side to ``size``, centre crop).
 
     The faithful proxy trains on these. Above :data:`MEMORY_LIMIT_BYTES` they live in a temporary memory-mapped file

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..contracts import Floats, Progress, Vectors
 from ..errors import InvalidInput, MissingModel
 from ..progress import part, silent
 from ..seeds import Stream, derived, rng
@@ -19,7 +20,7 @@ _ROWS = 32_768
 _TRANSFORM_ROWS = 2_000
 
 
-def project(vectors, method="umap", *, seed=0, progress=silent):
+def project(vectors: Vectors, method: str = "umap", *, seed: int = 0, progress: Progress = silent) -> Floats:
     """(N, 2) float32 points of (N, D) finite vectors by :func:`pca` or :func:`umap`.
 
     Raises:
@@ -32,7 +33,7 @@ def project(vectors, method="umap", *, seed=0, progress=silent):
     return pca(vectors, progress=progress) if method == "pca" else umap(vectors, seed=seed, progress=progress)
 
 
-def check_size(n, method):
+def check_size(n: int, method: str) -> None:
     """Refuses numbers of points that a method is not meant for."""
     if n < 3:
         raise InvalidInput(f"A plot needs 3 images at least; there are {n}.")
@@ -42,7 +43,7 @@ def check_size(n, method):
         )
 
 
-def pca(vectors, dimensions=2, *, progress=silent):
+def pca(vectors: Vectors, dimensions: int = 2, *, progress: Progress = silent) -> Floats:
     """Principal components of (N, D) vectors, which may lie on disk: they are read block by block.
 
     Returns:
@@ -76,7 +77,7 @@ def _blocks(vectors):
         yield rows, np.asarray(vectors[rows], dtype=np.float64)
 
 
-def umap(vectors, *, seed=0, progress=silent):
+def umap(vectors: Vectors, *, seed: int = 0, progress: Progress = silent) -> Floats:
     """UMAP (McInnes, Healy and Melville 2018) by umap-learn: 15 neighbours by cosine similarity, least distance 0.1,
     started from the principal components.
 

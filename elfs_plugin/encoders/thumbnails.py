@@ -7,13 +7,14 @@ import os
 
 from PIL import Image
 
+from ..contracts import AnyPath
 from ..errors import ElfsError, is_out_of_memory
 from .images import load_rgb
 
 SIZE = 72
 
 
-def thumbnail(path, size=SIZE):
+def thumbnail(path: AnyPath, size: int = SIZE) -> str | None:
     """A JPEG data URI, ``size`` pixels square with the middle of the image, or None for a file that cannot be read."""
     try:
         return _thumbnail(os.fspath(path), size, os.stat(path).st_mtime_ns)

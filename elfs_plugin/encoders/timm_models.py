@@ -1,13 +1,20 @@
 """timm's models: their names, and checkpoints from local files."""
 
+from __future__ import annotations
+
 import difflib
 import importlib
+from typing import TYPE_CHECKING
 
+from ..contracts import AnyPath
 from ..errors import MissingModel, is_out_of_memory
 from ..text import first_line
 
+if TYPE_CHECKING:
+    import torch
 
-def check_timm_model(name):
+
+def check_timm_model(name: str) -> None:
     """Raises :class:`MissingModel` with close names unless timm has a model of that name (a tag behind a dot is not
     looked at)."""
     import timm
@@ -20,7 +27,7 @@ def check_timm_model(name):
     raise MissingModel(f"timm has no model named {name!r}.{hint} timm.list_models() lists them all.")
 
 
-def load_timm_checkpoint(model, name, weights):
+def load_timm_checkpoint(model: torch.nn.Module, name: str, weights: AnyPath) -> None:
     """Loads the local file ``weights`` into ``model``, the timm model of that name, with or without a classifier; every
     weight of the feature extractor must be in it.
 
@@ -30,7 +37,7 @@ def load_timm_checkpoint(model, name, weights):
     import timm
 
     try:
-        state = timm.models.load_state_dict(weights)
+        state = timm.models.load_state_dict(str(weights))
         convert = getattr(importlib.import_module(type(model).__module__), "checkpoint_filter_fn", None)
         if convert is not None:
             state = convert(state, model)
@@ -47,7 +54,7 @@ def load_timm_checkpoint(model, name, weights):
         )
 
 
-def weights_unavailable(name, source, error):
+def weights_unavailable(name: str, source: AnyPath, error: Exception) -> MissingModel:
     """The :class:`MissingModel` to raise when the weights of a model cannot be had."""
     return MissingModel(
         f"The weights of {name} could not be loaded from {source} ({type(error).__name__}: {first_line(error)}). "

@@ -8,7 +8,7 @@ from ..clustering.matching import matching
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import silent
-from ..pruning.zones import Zones
+from ..pruning.zones import ZONES, Zones
 from .probe import MIN_SAMPLES, beside_random, probe_accuracies
 
 
@@ -72,9 +72,6 @@ def audit(
 def _classes(true_labels):
     """(N,) int: the number of each sample's class."""
     return np.unique(np.asarray(true_labels), return_inverse=True)[1]
-
-
-ZONES = ("hard", "coreset", "easy")
 
 
 @dataclass(frozen=True)

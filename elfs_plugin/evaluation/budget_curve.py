@@ -12,7 +12,7 @@ from ..plain import plain
 from ..progress import silent
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import prior_beta
-from ..pruning.zones import resolve_budget
+from ..pruning.zones import check_beta, resolve_budget
 from .probe import Repeat, accuracies, check_probe, probe_config
 
 LADDER = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
@@ -162,9 +162,7 @@ def _beta(beta, count, given, n):
             raise InvalidInput(f"β is missing for the budget {given}.", "beta")
     else:
         value = beta(count / n) if callable(beta) else beta
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
-        raise InvalidInput(f"β must be from 0 to below 1; it is {value}.", "beta")
-    return float(value)
+    return check_beta(value)
 
 
 def _first_near_best(values):

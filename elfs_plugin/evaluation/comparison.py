@@ -9,17 +9,17 @@ import numpy as np
 
 from ..arrays import as_array, as_matrix
 from ..errors import InvalidInput
-from ..neighbors.cells import normalize
 from ..neighbors.graph import knn_graph
+from ..neighbors.vectors import normalize
 from ..order import Order
 from ..plain import plain
 from ..progress import part, silent
+from ..providers import how_to_get
 from ..seeds import Stream, rng
-from ..selectors.base import PROVIDERS
 from ..validation import derived_seed
+from .limits import check_number
 from .probe import beside_random, check_probe
 
-MOST = 10
 DUPLICATE_QUANTILE = 0.95
 GRAPH_K = 10
 QUERY_ROWS = 8192
@@ -97,7 +97,7 @@ def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent
     """
     for need in ("embeddings", "pseudo_labels"):
         if getattr(pool, need) is None:
-            raise InvalidInput(f"A comparison needs {need}; the operator {PROVIDERS[need]} provides them.", "members")
+            raise InvalidInput(f"A comparison needs {need}; {how_to_get(need)}.", "members")
     return compare_arrays(
         {name: getattr(selection, "indices", selection) for name, selection in selections.items()},
         pool.embeddings,
@@ -182,12 +182,6 @@ def compare_arrays(
         accuracy=accuracy,
         accuracy_random=accuracy_random,
     )
-
-
-def check_number(count):
-    """Raises :class:`InvalidInput` unless so many coresets can be compared."""
-    if not 2 <= count <= MOST:
-        raise InvalidInput(f"Choose two to {MOST} coresets to compare, not {count}.", "members")
 
 
 def _checked(selections, n):

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..contracts import Integers, Progress, Vectors
 from ..devices import generator
 from ..progress import silent
 from ..seeds import Stream, derived
+from .vectors import normalize
 
 _BRANCHES = 64
 _LEVELS = 12
@@ -23,26 +25,18 @@ class Cells:
     Cells that follow each other tend to be neighbours in space as well.
     """
 
-    order: np.ndarray
-    limits: np.ndarray
+    order: Integers
+    limits: Integers
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.limits) - 1
 
     @property
-    def sizes(self):
+    def sizes(self) -> Integers:
         return np.diff(self.limits)
 
 
-def normalize(vectors):
-    """Rows scaled to unit length, float32; rows of zeros stay zero (similarity 0 to everything)."""
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    # Summed in double precision: the square of a large or tiny float32 would be infinite or zero.
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)).astype(np.float32)[:, None]
-    return vectors / np.where(norms > 0, norms, np.float32(1))
-
-
-def partition(vectors, size, *, seed=0, progress=silent):
+def partition(vectors: Vectors, size: int, *, seed: int = 0, progress: Progress = silent) -> Cells:
     """Divides N rows into cells of about ``size`` rows, at most 1.5 times that.
 
     Spherical k-means with at most 64 centroids, then the same within each of its clusters until all are small: the work

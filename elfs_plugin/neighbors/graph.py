@@ -1,18 +1,23 @@
 """Embeddings to a cosine k-nearest-neighbour graph, exact or with a measured recall."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..arrays import as_matrix
+from ..contracts import Progress
 from ..devices import generator
 from ..errors import InvalidInput
 from ..progress import part, silent
 from ..seeds import Stream, derived
 from ..validation import derived_seed, validate_neighbors
-from .cells import normalize, partition
+from .cells import partition
+from .neighbor_graph import NeighborGraph
+from .vectors import normalize
 
 DEFAULT_K = 50
 """The neighbourhood TEMI was published with."""
@@ -28,30 +33,12 @@ _EXACT_COST = 7.5e12
 _TIE = 1e-6
 
 
-@dataclass(frozen=True)
-class NeighborGraph:
-    """``indices`` (N, k) int32, nearest first, never a point itself; ``similarities`` (N, k) float32, cosine.
-
-    ``method`` is ``"exact"`` or ``"approximate"``; ``recall`` the share of the true k nearest neighbours that were
-    found (measured on a sample of the points).
-    """
-
-    indices: np.ndarray
-    similarities: np.ndarray
-    method: str = "exact"
-    recall: float = 1.0
-
-    @property
-    def k(self):
-        return self.indices.shape[1]
-
-
-def suggest_k(n, num_clusters):
+def suggest_k(n: int, num_clusters: int) -> int:
     """Neighbours for TEMI: the published 50, fewer where a cluster has few members (a tenth of an even share)."""
     return int(min(DEFAULT_K, max(5, n // (10 * num_clusters)), max(n - 1, 1)))
 
 
-def exact_is_quick(n, dimensions):
+def exact_is_quick(n: int, dimensions: int) -> bool:
     """Whether comparing all pairs takes about a minute or less on two cores (113,000 points of 512 dimensions).
 
     Measured: a similarity costs 1.2 ns and 0.016 ns per dimension on one core (AVX2 kernels, 2.6 GHz).
@@ -59,7 +46,16 @@ def exact_is_quick(n, dimensions):
     return n * n * (75 + dimensions) <= _EXACT_COST
 
 
-def knn_graph(vectors, k=DEFAULT_K, *, metric="cosine", method="auto", recall=0.95, seed=0, progress=silent):
+def knn_graph(
+    vectors: ArrayLike,
+    k: int | None = DEFAULT_K,
+    *,
+    metric: str = "cosine",
+    method: str = "auto",
+    recall: float = 0.95,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> NeighborGraph:
     """The k nearest neighbours of every row.
 
     The approximate method divides the points into cells of about 256 (:func:`~.cells.partition`) and compares the

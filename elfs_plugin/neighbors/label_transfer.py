@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..contracts import Floats, Integers, Progress, Vectors
 from ..errors import InvalidInput
 from ..progress import silent
-from .cells import normalize
+from .vectors import normalize
 
 DEFAULT_K = 10
 
@@ -18,11 +19,13 @@ _VOTE_ROWS = 8_192
 class Transferred:
     """``labels`` (Q,) int32 and ``confidence`` (Q,) float64, the winner's share of the votes, in (0, 1]."""
 
-    labels: np.ndarray
-    confidence: np.ndarray
+    labels: Integers
+    confidence: Floats
 
 
-def cross_neighbors(queries, base, k=DEFAULT_K, *, progress=silent):
+def cross_neighbors(
+    queries: Vectors, base: Vectors, k: int = DEFAULT_K, *, progress: Progress = silent
+) -> tuple[Integers, Floats]:
     """The k rows of ``base`` most similar to each query, exactly, by cosine similarity.
 
     Args:
@@ -41,14 +44,14 @@ def cross_neighbors(queries, base, k=DEFAULT_K, *, progress=silent):
             f"The new vectors have {queries.shape[1]} dimensions, the run's have {base.shape[1]}. Use the same encoder."
         )
     unit = normalize(np.asarray(queries, dtype=np.float32))
-    indices = similarities = None
+    indices: Integers = np.empty((len(unit), 0), dtype=np.int32)
+    similarities: Floats = np.empty((len(unit), 0), dtype=np.float32)
     for start in range(0, len(base), _BASE_ROWS):
         block = normalize(np.asarray(base[start : start + _BASE_ROWS], dtype=np.float32))
         count = min(k, len(block))
-        values, rows = faiss.knn(unit, block, count, metric=faiss.METRIC_INNER_PRODUCT)
-        rows = rows.astype(np.int32) + start
-        if indices is not None:
-            rows, values = np.concatenate([indices, rows], axis=1), np.concatenate([similarities, values], axis=1)
+        near, found = faiss.knn(unit, block, count, metric=faiss.METRIC_INNER_PRODUCT)
+        rows = np.concatenate([indices, found.astype(np.int32) + start], axis=1)
+        values = np.concatenate([similarities, near], axis=1)
         order = np.lexsort((rows, -values))[:, :k]
         indices, similarities = np.take_along_axis(rows, order, 1), np.take_along_axis(values, order, 1)
         done = min(start + _BASE_ROWS, len(base))
@@ -56,7 +59,7 @@ def cross_neighbors(queries, base, k=DEFAULT_K, *, progress=silent):
     return indices, similarities.clip(-1.0, 1.0)
 
 
-def vote(labels, similarities, num_classes):
+def vote(labels: Integers, similarities: Floats, num_classes: int) -> Transferred:
     """A vote weighted by similarity.
 
     Args:

@@ -5,11 +5,18 @@ least the threshold; a group is all that hangs together so (single linkage: the 
 More than k exact copies of one image may fall into several groups.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..contracts import Integers, Mask, Veto
 from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    from .graph import NeighborGraph
 
 _BLOCK = 1 << 18
 
@@ -30,7 +37,7 @@ class Preview:
     size: int
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         if self.groups == 0:
             return f"No two of the {self.size:,} images are as similar as {self.threshold:.4g}."
         return (
@@ -39,7 +46,7 @@ class Preview:
         )
 
 
-def resolve_threshold(veto, graph):
+def resolve_threshold(veto: Veto, graph: NeighborGraph) -> float:
     """A veto as a cosine similarity.
 
     Args:
@@ -52,9 +59,11 @@ def resolve_threshold(veto, graph):
     return float(value)
 
 
-def check_veto(veto):
+def check_veto(veto: Any) -> tuple[str, float]:
     """("similarity" or "quantile", its value), or :class:`InvalidInput`."""
-    kind, value = next(iter(veto.items())) if isinstance(veto, dict) and len(veto) == 1 else ("similarity", veto)
+    kind, value = "similarity", veto
+    if isinstance(veto, dict) and len(veto) == 1:
+        kind, value = next(iter(veto.items()))
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if kind not in ("similarity", "quantile") or not number or not np.isfinite(value):
         raise InvalidInput(
@@ -69,7 +78,7 @@ def check_veto(veto):
     return kind, value
 
 
-def groups(graph, threshold, among=None):
+def groups(graph: NeighborGraph, threshold: float, among: Mask | None = None) -> Integers:
     """(N,) int32 group of each sample, numbered in the order of their first members; single samples are groups of one.
 
     Args:
@@ -92,12 +101,12 @@ def groups(graph, threshold, among=None):
             rows, found = rows[inside], found[inside]
         starts.append(rows.astype(np.int32))
         ends.append(found.astype(np.int32))
-    starts, ends = np.concatenate(starts or [[]]), np.concatenate(ends or [[]])
-    links = coo_matrix((np.ones(len(starts), dtype=bool), (starts, ends)), shape=(n, n))
+    one, other = (np.concatenate(rows or [np.empty(0, dtype=np.int32)]) for rows in (starts, ends))
+    links = coo_matrix((np.ones(len(one), dtype=bool), (one, other)), shape=(n, n))
     return connected_components(links, directed=False)[1]
 
 
-def preview(graph, veto, among=None):
+def preview(graph: NeighborGraph, veto: Veto, among: Mask | None = None) -> Preview:
     """:class:`Preview` of a veto; arguments as for :func:`resolve_threshold` and :func:`groups`."""
     threshold = resolve_threshold(veto, graph)
     inside = np.ones(len(graph.indices), dtype=bool) if among is None else np.asarray(among)

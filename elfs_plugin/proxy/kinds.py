@@ -7,6 +7,7 @@ import importlib
 from dataclasses import dataclass, field
 
 from ..errors import InvalidInput
+from ..validation import shown
 
 AUTO = "auto"
 """What is chosen by the machine and the inputs."""
@@ -83,7 +84,7 @@ KINDS = {
         Kind(
             "mlp",
             label="MLP on the embeddings",
-            learner="a model on these embeddings",
+            learner="A model on these embeddings",
             cost="seconds",
             settings={**_PAPER, "epochs": 10, "learning_rate": 0.02, "members": 16, "left_out": 12, "hidden": 128},
             candidate={"steps": 150, "hidden": 256},
@@ -92,7 +93,7 @@ KINDS = {
         Kind(
             "resnet8",
             label="Small ResNets on the images",
-            learner="a network on the images, from scratch",
+            learner="A network on the images, from scratch",
             cost="minutes, on a CPU too",
             settings={**_PAPER, "epochs": 10, "members": 4},
             candidate={"steps": 500, "members": 1},
@@ -104,7 +105,7 @@ KINDS = {
         Kind(
             "resnet18",
             label="ResNet-18 on the images, as in the paper",
-            learner="the same, searched with ResNet-18 as in the paper",
+            learner="The same, searched with ResNet-18 as in the paper",
             cost="use a GPU",
             settings=_PAPER,
             candidate={"steps": 2000},
@@ -114,8 +115,8 @@ KINDS = {
         # Any model of timm. The default is the paper's for ImageNet: ResNet-34 for 60 epochs.
         Kind(
             "timm",
-            label="a timm model on the images",
-            learner="a timm model on the images",
+            label="A timm model on the images",
+            learner="A timm model on the images",
             cost="use a GPU",
             settings={**_PAPER, "epochs": 60, "model": "resnet34", "image_size": 224},
             candidate={"steps": 2000},
@@ -165,7 +166,7 @@ def check_proxy(name, field="proxy"):
     settings = settings_of(name)
     if settings is None and not (isinstance(name, str) and name == AUTO):
         known = ", ".join(map(repr, [AUTO, *choices()]))
-        raise InvalidInput(f"Unknown proxy {name!r}. Use {known} or '{NAMED_MODEL}:<model>'.", field)
+        raise InvalidInput(f"Unknown proxy {shown(name)}. Use {known} or '{NAMED_MODEL}:<model>'.", field)
     if settings is not None and settings["kind"] == NAMED_MODEL:
         from ..encoders.timm_models import check_timm_model
 

@@ -5,8 +5,13 @@ Ranks go from hard to easy, 0 is the hardest (:mod:`.zones`). A cut is (hard, bu
 browser can move the cuts without asking; the table below is what it needs to draw them.
 """
 
-import numpy as np
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..contracts import Floats, Integers
 from ..errors import InvalidInput
 
 CLUSTERS = 30
@@ -19,7 +24,16 @@ _BINS = 60
 _GRID = 200
 
 
-def cut_table(scores_by_rank, labels_by_rank, names, *, hard, score_name, bins=_BINS, grid=_GRID):
+def cut_table(
+    scores_by_rank: ArrayLike,
+    labels_by_rank: ArrayLike,
+    names: int | Iterable[str],
+    *,
+    hard: str,
+    score_name: str,
+    bins: int = _BINS,
+    grid: int = _GRID,
+) -> dict[str, Any]:
     """What a browser needs to draw and to move the cuts of one ranking; JSON-able, below 60 kB at any N.
 
     Args:
@@ -44,14 +58,14 @@ def cut_table(scores_by_rank, labels_by_rank, names, *, hard, score_name, bins=_
     Raises:
         InvalidInput: for no scores, NaN, a wrong order, labels that do not fit
     """
-    scores, labels, names = _checked(scores_by_rank, labels_by_rank, names, hard)
+    scores, labels, listed = _checked(scores_by_rank, labels_by_rank, names, hard)
     n = len(scores)
     edges, ranks = _histogram(scores, hard, bins)
     marks = np.unique(np.linspace(0, n - 1, min(n, QUANTILES)).round().astype(np.int64))
     points = np.unique(np.linspace(0, n, min(n, grid) + 1).round().astype(np.int64))
-    sizes = np.bincount(labels, minlength=len(names))
+    sizes = np.bincount(labels, minlength=len(listed))
     shown = [int(label) for label in np.argsort(-sizes, kind="stable")[:CLUSTERS] if sizes[label] > 0]
-    members = _members(labels, shown, len(names), points)
+    members = _members(labels, shown, len(listed), points)
     rest = np.setdiff1d(np.flatnonzero(sizes), shown)
     return {
         "n": n,
@@ -63,14 +77,14 @@ def cut_table(scores_by_rank, labels_by_rank, names, *, hard, score_name, bins=_
         "quantiles": {"ranks": marks.tolist(), "scores": scores[marks].tolist()},
         "grid": points.tolist(),
         "clusters": [
-            {"label": label, "name": names[label], "size": int(sizes[label]), "members": members[:, at].tolist()}
+            {"label": label, "name": listed[label], "size": int(sizes[label]), "members": members[:, at].tolist()}
             for at, label in enumerate(shown)
         ],
         "more": {"clusters": len(rest), "size": int(sizes[rest].sum())},
     }
 
 
-def cluster_counts(labels_by_rank, hard, budget, *, clusters=None):
+def cluster_counts(labels_by_rank: ArrayLike, hard: int, budget: int, *, clusters: int | None = None) -> Integers:
     """Exact members of each cluster in each zone: (C, 3) int64, columns hard, coreset, easy.
 
     Args:
@@ -85,7 +99,9 @@ def cluster_counts(labels_by_rank, hard, budget, *, clusters=None):
     return np.stack([np.bincount(part, minlength=clusters) for part in parts], axis=1)
 
 
-def cut_details(table, scores_by_rank, labels_by_rank, hard, budget):
+def cut_details(
+    table: Mapping[str, Any], scores_by_rank: Floats, labels_by_rank: ArrayLike, hard: int, budget: int
+) -> dict[str, Any]:
     """The exact numbers of one cut that the browser can only interpolate: what goes to it with a cut it released.
 
     Args:
@@ -102,7 +118,7 @@ def cut_details(table, scores_by_rank, labels_by_rank, hard, budget):
     }
 
 
-def score_at(scores_by_rank, rank):
+def score_at(scores_by_rank: Floats, rank: int) -> float:
     """The score of the sample at a rank, as a float. ``rank`` in [0, N)."""
     n = len(scores_by_rank)
     if not 0 <= rank < n:
@@ -110,7 +126,7 @@ def score_at(scores_by_rank, rank):
     return float(scores_by_rank[rank])
 
 
-def check_cut(hard, budget, n):
+def check_cut(hard: int, budget: int, n: int) -> None:
     """Refuses a cut that is no cut of n ranks: whole numbers with 0 <= hard, 1 <= budget, hard + budget <= n."""
     whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in (hard, budget))
     if not whole or hard < 0 or budget < 1 or hard + budget > n:

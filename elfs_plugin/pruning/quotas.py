@@ -1,13 +1,15 @@
 """How a budget is shared out among clusters: largest remainder, exact in total."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..contracts import Integers
 from ..errors import InvalidInput
 
 QUOTAS = ("none", "proportional", "equal")
 
 
-def shares(budget, weights, capacity):
+def shares(budget: int, weights: ArrayLike, capacity: ArrayLike) -> Integers:
     """Whole shares (C,) int64 that sum to exactly ``budget``, none above its ``capacity``.
 
     Every cluster gets its part in proportion to its weight (Hamilton's method: rounded down, the rest one by one to the

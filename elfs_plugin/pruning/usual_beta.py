@@ -12,13 +12,13 @@ BETAS = (0.6, 0.45, 0.3, 0.1, 0.0)
 SemiPrune (Cho et al. 2026, arXiv 2605.23198), which differ by about 0.2 between data sets."""
 
 
-def usual_beta(kept):
+def usual_beta(kept: float) -> float:
     """The β usual in the literature for a share ``kept`` of the data; between and beyond the stated ones by
     interpolation and as at the ends."""
     return float(np.interp(kept, KEPT, BETAS))
 
 
-def prior_beta(fraction):
+def prior_beta(fraction: float) -> float:
     """:func:`usual_beta` for a budget that keeps ``fraction`` of the images, 0 < fraction <= 1, but never above
     1 - fraction. A place to start from: a search around it (± 0.2) takes its place.
     """

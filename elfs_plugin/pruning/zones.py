@@ -1,12 +1,19 @@
 """Double-end pruning: drop the hardest by β, keep the budget, drop the easiest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import as_array
+from ..contracts import Array, Budget, Integers
 from ..errors import InvalidInput
 from ..validation import plain_number, shown
+
+ZONES = ("hard", "coreset", "easy")
+"""The zones in the order of the ranks, hardest first."""
 
 _EPSILON = 1e-9
 """Keeps 0.3 * 10 at 3 despite binary fractions; far below one sample for any N."""
@@ -16,26 +23,24 @@ _EPSILON = 1e-9
 class Zones:
     """``rank`` (N,) int64, 0 = hardest, dense; hard [0, m), coreset [m, m + b), easy [m + b, N)."""
 
-    rank: np.ndarray
+    rank: Integers
     hard_count: int
     budget: int
 
     @property
-    def coreset(self):
+    def coreset(self) -> Integers:
         """Indices of the coreset, hardest first."""
         order = np.argsort(self.rank)
         return order[self.hard_count : self.hard_count + self.budget]
 
     @property
-    def zone(self):
+    def zone(self) -> Array:
         """(N,) array of ``"hard"``, ``"coreset"`` and ``"easy"``."""
-        names = np.full(len(self.rank), "coreset", dtype="<U7")
-        names[self.rank < self.hard_count] = "hard"
-        names[self.rank >= self.hard_count + self.budget] = "easy"
-        return names
+        cuts = [self.hard_count, self.hard_count + self.budget]
+        return np.array(ZONES)[np.searchsorted(cuts, self.rank, side="right")]
 
 
-def difficulty_rank(scores, *, hard="low", ids=None):
+def difficulty_rank(scores: ArrayLike, *, hard: str = "low", ids: Sequence[Any] | Array | None = None) -> Integers:
     """Dense ranks (N,), 0 = hardest.
 
     Args:
@@ -55,7 +60,7 @@ def difficulty_rank(scores, *, hard="low", ids=None):
     return rank
 
 
-def as_budget(budget):
+def as_budget(budget: Budget | str) -> Budget:
     """A budget as :func:`resolve_budget` takes it, an int (images) or a float (a fraction), of a number of any type or
     a text: ``"100"``, ``"0.1"``, ``"10%"``.
 
@@ -65,7 +70,7 @@ def as_budget(budget):
     return _parse_budget(budget, "budget") if isinstance(budget, str) else _number(budget, "The budget", "budget")
 
 
-def as_beta(beta):
+def as_beta(beta: float | str) -> float:
     """β as a float, of a number of any type or a text: ``"0.2"``, ``"20%"``.
 
     Raises:
@@ -80,6 +85,18 @@ def as_beta(beta):
         raise InvalidInput(f"β must be a number, not {shown(beta)}. Write it as 0.2 or 20%.", "beta") from None
 
 
+def check_beta(beta: float | str) -> float:
+    """β as a float, where no budget is known that would limit it further.
+
+    Raises:
+        InvalidInput: unless 0 <= beta < 1
+    """
+    value = as_beta(beta)
+    if not 0 <= value < 1:
+        raise InvalidInput(f"β must be from 0 to below 1; it is {shown(beta)}.", "beta")
+    return value
+
+
 def _number(value, what, field):
     """An int or a float."""
     value = plain_number(value)
@@ -88,7 +105,7 @@ def _number(value, what, field):
     return value
 
 
-def resolve_budget(budget, n):
+def resolve_budget(budget: Budget | str, n: int) -> int:
     """A budget as a number of images.
 
     A float in (0, 1] is a fraction of n (rounded down, at least 1); an int is a count. The integer 1 is one image, the
@@ -112,10 +129,10 @@ def resolve_budget(budget, n):
         if fraction and 1 < budget <= n and budget == int(budget):
             text += f" Write {int(budget)} for so many images, or a percentage as '2%'."
         raise InvalidInput(text, "budget")
-    return max(1, int(np.floor(budget * n + _EPSILON))) if fraction else budget
+    return max(1, int(np.floor(budget * n + _EPSILON))) if fraction else int(budget)
 
 
-def parse_budgets(text):
+def parse_budgets(text: str) -> list[Budget]:
     """Budgets of a text such as ``100, 500, 10%, 0.3``: counts, percentages up to 100, fractions with a point.
 
     Raises:
@@ -137,8 +154,14 @@ def _parse_budget(text, field):
     raise InvalidInput(f"'{item[:60]}' is no budget. Write whole numbers, or percent up to 100: 100, 500, 10%.", field)
 
 
-def resolve_beta(beta, budget, n):
-    """The number of hardest samples to drop, floor(beta n).
+def count_hard(beta: float, n: int) -> int:
+    """The number of hardest of n samples that β (a float) drops, floor(beta n); :func:`resolve_beta` refuses what a
+    budget has no room for."""
+    return int(np.floor(beta * n + _EPSILON))
+
+
+def resolve_beta(beta: float | str, budget: int, n: int) -> int:
+    """The number of hardest samples to drop, :func:`count_hard`.
 
     Args:
         beta: β, as :func:`as_beta` takes it
@@ -158,10 +181,17 @@ def resolve_beta(beta, budget, n):
             f"it is {shown(beta)}.",
             "beta",
         )
-    return min(int(np.floor(value * n + _EPSILON)), n - budget)
+    return min(count_hard(value, n), n - budget)
 
 
-def double_end(scores, budget, beta, *, hard="low", ids=None):
+def double_end(
+    scores: ArrayLike,
+    budget: Budget | str,
+    beta: float | str,
+    *,
+    hard: str = "low",
+    ids: Sequence[Any] | Array | None = None,
+) -> Zones:
     """ELFS's double-end pruning (Zheng et al., ICLR 2025).
 
     Args:

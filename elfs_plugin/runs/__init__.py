@@ -1,77 +1,68 @@
 """The one package that knows FiftyOne datasets: datasets ⇄ arrays.
 
-:mod:`.samples` reads views, :mod:`.fields` writes results, :mod:`.record` keeps what a run did, :mod:`.jobs` locks,
-reports and cancels. :mod:`.stages` has one function per operator, which a :class:`~.session.Session` joins to the
-pipeline. :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` read a finished run for the panel;
-:mod:`.integrity` says whether it still fits its dataset. :mod:`.analyses` compares coresets, of :mod:`.coresets`.
+Who reads makes a :class:`~.run.Run`: :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` show it,
+:mod:`.integrity` says whether it still fits its dataset, :mod:`.arrays` gives it as arrays.
+
+Who writes is a :class:`~.run_job.RunJob`: :mod:`.jobs` locks, reports and cancels, :mod:`.journal` writes what belongs
+together as a whole. :mod:`.operations` has one function per operator; its :class:`~.session.Session` joins the
+library's pipeline to a dataset, and :mod:`.keeping` turns results into values. :mod:`.choose`, :mod:`.analyses`,
+:mod:`.comparing_methods` and :mod:`.auditing` are the other jobs.
+
+Below both: :mod:`.samples` reads views, :mod:`.fields` knows the fields, :mod:`.record` what a run did.
 
 Modules are imported when a name of theirs is first used: the panel must not wait for PyTorch.
 """
 
-import importlib
+import lazy_loader
 
 from ..errors import Changed
 
-_MODULES = {
-    "analyses": (
-        "budget_curve",
-        "compare_coresets",
-        "measure_stability",
-        "read_stability",
-    ),
-    "audit": ("audit",),
-    "cards": ("card", "cluster_samples"),
-    "changes": ("Changes", "count_changes"),
-    "deletion": ("delete_run", "has_traces"),
-    "export": ("export_coreset",),
-    "fields": ("writable",),
-    "integrity": ("check_run", "Finding", "RunHealth"),
-    "jobs": ("read_job", "request_cancel"),
-    "coresets": (
-        "check_members",
-        "difference_ids",
-        "difference_view",
-        "member_choices",
-        "member_ids",
-        "member_view",
-        "parse_member",
-        "parse_members",
-    ),
-    "compare_methods": ("compare_methods",),
-    "choose": ("choose_coreset", "preview_veto"),
-    "ranking": ("new_ranking", "ranking_version", "read_ranking"),
-    "record": ("list_runs", "load_record", "load_results", "RunRecord"),
-    "repair": ("repair_run",),
-    "run": ("Run",),
-    "samples": ("check_collection", "check_locked_tag", "check_usable", "check_vector_field", "vector_fields"),
-    "saving": ("saved_token",),
-    "operations": (
-        "compute_embeddings",
-        "compute_pseudo_labels",
-        "compute_scores",
-        "run_elfs",
-        "search_beta",
-        "select_coreset",
-    ),
-    "staleness": ("stale",),
-    "truth": ("truth_fields", "truth_path"),
-    "update": ("update_run",),
-    "views": ("borderline_view", "rank_view", "zone_view"),
-    "visualization": ("brain_key_of", "check_brain_key", "embeddings_panel_state", "visualize"),
-    "workspace": ("ensure_workspace",),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = ["Changed", *_MODULE_OF]
-
-
-def __getattr__(name):
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "analyses": ["budget_curve", "compare_coresets", "measure_stability", "read_stability"],
+        "auditing": ["audit"],
+        "cards": ["card", "cluster_samples"],
+        "changes": ["Changes", "count_changes"],
+        "choose": ["choose_coreset"],
+        "comparing_methods": ["compare_methods"],
+        "coresets": [
+            "check_members",
+            "difference_ids",
+            "difference_view",
+            "member_choices",
+            "member_ids",
+            "member_view",
+            "parse_member",
+            "parse_members",
+        ],
+        "deletion": ["check_deletable", "delete_run", "has_traces"],
+        "export": ["export_coreset"],
+        "fields": ["writable"],
+        "integrity": ["check_run", "Finding", "RunHealth"],
+        "jobs": ["read_job", "request_cancel"],
+        "operations": [
+            "compute_embeddings",
+            "compute_pseudo_labels",
+            "compute_scores",
+            "run_elfs",
+            "search_beta",
+            "select_coreset",
+        ],
+        "plots": ["brain_key_of", "check_brain_key", "embeddings_panel_state"],
+        "ranking": ["new_ranking", "ranking_version", "read_ranking"],
+        "record": ["list_runs", "load_record", "load_results", "RunRecord"],
+        "repair": ["repair_run"],
+        "run": ["Run"],
+        "samples": ["check_collection", "check_locked_tag", "check_usable", "check_vector_field", "vector_fields"],
+        "saving": ["saved_token"],
+        "staleness": ["stale"],
+        "truth": ["truth_fields", "truth_path"],
+        "update": ["update_run"],
+        "veto": ["preview_veto"],
+        "views": ["borderline_view", "rank_view", "zone_view"],
+        "visualization": ["visualize"],
+        "workspace": ["ensure_workspace"],
+    },
+)
+__all__ += ["Changed"]

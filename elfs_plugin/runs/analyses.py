@@ -1,20 +1,24 @@
 """Analyses of a run as jobs: comparison, stability, budget curve. Nothing that selects reads their results.
 
 Each writes one entry of the run's results (``comparison``, ``stability``, ``budget_curve``; that of ``methods`` is
-:mod:`.compare_methods`, that of ``audit`` :mod:`.audit`), a plain dict with its settings, counts, time, and what it was
-made from, see :func:`~.staleness.stale`. None of these reads true labels.
+:mod:`.comparing_methods`, that of ``audit`` :mod:`.auditing`), a plain dict with its settings, counts, time, and what
+it was made from, see :func:`~.staleness.stale`. None of these reads true labels.
 """
 
 import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import files
+from ..contracts import Array, Budget, Images, Integers, Sink, Vectors
 from ..encoders.decoded import DecodedImages
 from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
 from ..evaluation import budget_curve as curves
-from ..evaluation.comparison import check_number, compare
+from ..evaluation.comparison import compare
+from ..evaluation.limits import check_number
 from ..evaluation.stability import stability
 from ..progress import part
 from ..proxy.train import ProxyConfig
@@ -25,12 +29,22 @@ from . import changes
 from .analysis import Analysis
 from .arrays import kept_graph
 from .coresets import expected_size, member_ids, parse_members
+from .fiftyone_types import Dataset
 from .folder import run_folder
 
 logger = logging.getLogger(__name__)
 
 
-def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="auto", sinks=()):
+def compare_coresets(
+    dataset: Dataset,
+    members: str | Sequence[Any],
+    *,
+    key: str = "elfs",
+    seeds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Compares two to ten coresets in the embeddings and pseudo-labels of the run ``key``; results: ``comparison``.
 
     Args:
@@ -40,7 +54,7 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
     seeds, seed = whole_count(seeds, "seeds"), validate_seed(seed)
     wanted = parse_members(members)
     check_number(len(wanted))
-    with Analysis(dataset, key, "Comparing coresets", sinks) as job:
+    with Analysis(dataset, key, "Comparing coresets", sinks, "comparison") as job:
         chosen = {member.name: member_ids(job.dataset, member) for member in wanted}
         pool = job.read()
         selections, listed = {}, []
@@ -72,13 +86,22 @@ def compare_coresets(dataset, members, *, key="elfs", seeds=5, seed=0, device="a
         )
         result = {**found.to_dict(), "members": listed, "clusters": pool.names}
         its_own = any(member.kind == "run" and member.value == key for member in wanted)
-        job.save("comparison", result, {"seeds": seeds, "seed": seed}, of_selection=its_own)
+        job.save(result, {"seeds": seeds, "seed": seed}, of_selection=its_own)
         return {"key": key, "stage": "comparison", **pool.counts, "members": listed, "sentences": found.sentences}
 
 
 def measure_stability(
-    dataset, key="elfs", *, budget=None, beta=None, seeds=3, proxy="run", seed=None, device="auto", sinks=()
-):
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    budget: Budget | str | None = None,
+    beta: float | str | None = None,
+    seeds: int = 3,
+    proxy: str = "run",
+    seed: int | None = None,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Trains the run's proxy with other seeds and chooses the same coreset again; results: ``stability``.
 
     How many of the seeds chose each sample is kept in a file, see :func:`read_stability`.
@@ -91,14 +114,14 @@ def measure_stability(
     if not isinstance(proxy, str) or proxy not in ("run", "mlp"):
         raise InvalidInput(f"Unknown proxy {shown(proxy)} for stability. Use 'run' or 'mlp'.", "proxy")
     seeds, seed = whole_count(seeds, "seeds"), seed if seed is None else validate_seed(seed)
-    with Analysis(dataset, key, "Measuring stability", sinks) as job:
+    with Analysis(dataset, key, "Measuring stability", sinks, "stability") as job:
         stage = job.run.stages["scores"]
         budget, beta = _settings(job.run, budget, beta)
         config = ProxyConfig.from_dict(stage.get("proxy")) if proxy == "run" else ProxyConfig.mlp()
         same = ProxyConfig.from_dict(stage.get("proxy")) == config
         pool, progress = job.read(), job.progress
         _check_settings(budget, beta, len(pool))
-        inputs = pool.vectors
+        inputs: Vectors | Images = pool.vectors
         unreadable = 0
         if config.on_images:
             size = int(config.image_size or stage.get("image_size") or DEFAULT_IMAGE_SIZE)
@@ -125,7 +148,7 @@ def measure_stability(
         )
         _keep_stability(job, pool, found)
         result = {**found.to_dict(), **pool.counts, "unreadable": unreadable}
-        job.save("stability", result, {"budget": found.budget, "beta": found.beta, "seeds": seeds, "proxy": proxy})
+        job.save(result, {"budget": found.budget, "beta": found.beta, "seeds": seeds, "proxy": proxy})
         return {
             "key": key,
             "stage": "stability",
@@ -137,8 +160,16 @@ def measure_stability(
 
 
 def budget_curve(
-    dataset, key="elfs", *, budgets=None, beta=None, repeats=curves.DEFAULT_REPEATS, seed=0, device="auto", sinks=()
-):
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    budgets: Sequence[Budget | str] | None = None,
+    beta: float | str | None = None,
+    repeats: int = curves.DEFAULT_REPEATS,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Measures what a probe learns from growing coresets, beside Random; results: ``budget_curve``.
 
     Args:
@@ -147,7 +178,7 @@ def budget_curve(
     repeats, seed = whole_count(repeats, "repeats"), validate_seed(seed)
     if isinstance(beta, (str, np.generic)):
         beta = as_beta(beta)
-    with Analysis(dataset, key, "Measuring the budget curve", sinks) as job:
+    with Analysis(dataset, key, "Measuring the budget curve", sinks, "budget_curve") as job:
         pool = job.read()
         found = curves.budget_curve(
             pool.vectors,
@@ -163,11 +194,11 @@ def budget_curve(
             progress=job.progress,
         )
         settings = {"beta": beta if isinstance(beta, (int, float)) else None, "repeats": repeats, "seed": seed}
-        job.save("budget_curve", {**found.to_dict(), **pool.counts}, settings)
+        job.save({**found.to_dict(), **pool.counts}, settings)
         return {"key": key, "stage": "budget_curve", **pool.counts, "enough": found.enough, "sentence": found.sentence}
 
 
-def read_stability(dataset, key="elfs"):
+def read_stability(dataset: Dataset, key: str = "elfs") -> tuple[Array, Integers] | None:
     """(ids (N,), chosen_by (N,) int) of the last stability measurement, or None."""
     path = run_folder(dataset._dataset, key) / "stability.npz"
     try:
@@ -203,7 +234,7 @@ def _settings(run, budget, beta):
     return as_budget(budget), as_beta(beta)
 
 
-def whole_count(value, name):
+def whole_count(value: Any, name: str) -> int:
     """A number of seeds or repeats as an int; how many are possible, the analysis says."""
     found = whole_number(value)
     if found is None or found < 1:

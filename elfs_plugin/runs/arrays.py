@@ -1,13 +1,21 @@
 """A finished run as arrays: everything that an analysis takes, bound to sample ids."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..contracts import Array, Floats, Integers, Mask, Vectors
 from ..errors import InvalidInput
-from ..neighbors.graph import NeighborGraph
+from ..neighbors.neighbor_graph import NeighborGraph
 from ..selectors import Pool
 from . import ranking, vectors
+
+if TYPE_CHECKING:
+    from .run import Run
 
 
 @dataclass(frozen=True)
@@ -18,38 +26,38 @@ class RunPool:
     (N, D) float32. ``without_vector`` scored samples have none any more; ``deleted`` are gone from the dataset.
     """
 
-    ids: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    names: list
-    vectors: np.ndarray
+    ids: Array
+    scores: Floats
+    labels: Integers
+    names: list[str]
+    vectors: Vectors
     score: str
     without_vector: int
     deleted: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return max(len(self.names), 2)
 
     @property
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """What is said beside every result."""
         return {"samples": len(self), "without_vector": self.without_vector, "deleted": self.deleted}
 
-    def as_pool(self, neighbors=None):
+    def as_pool(self, neighbors: NeighborGraph | None = None) -> Pool:
         return Pool(self.ids, embeddings=self.vectors, neighbors=neighbors, pseudo_labels=self.labels)
 
-    def places(self, ids):
+    def places(self, ids: Iterable[str]) -> Integers:
         """Sorted indices (b,) of those of the ids that are in the pool."""
         wanted = np.unique(np.array(list(ids), dtype=self.ids.dtype))
         at = np.searchsorted(self.ids, wanted)
         inside = at < len(self.ids)
         return at[inside][self.ids[at[inside]] == wanted[inside]]
 
-    def only(self, rows):
+    def only(self, rows: Integers | Mask) -> RunPool:
         """The pool of some of its samples, ``rows`` indices or (N,) bool; no copy when that is all."""
         if np.asarray(rows).dtype == bool and np.all(rows):
             return self
@@ -65,7 +73,7 @@ class RunPool:
         )
 
 
-def read_pool(run):
+def read_pool(run: Run) -> RunPool:
     """The :class:`RunPool` of a :class:`~.run.Run` with scores.
 
     Raises:
@@ -86,7 +94,7 @@ def read_pool(run):
     return RunPool(ids[ok], scores[ok], labels[ok], names, found, stage["score"], int((~ok).sum()), deleted)
 
 
-def kept_graph(run, pool):
+def kept_graph(run: Run, pool: RunPool) -> NeighborGraph | None:
     """The run's own :class:`~..neighbors.graph.NeighborGraph` when it is of exactly these samples, else None."""
     kept = run.graph
     if kept is None or len(kept.ids) != len(pool) or not np.array_equal(kept.ids, pool.ids.astype(kept.ids.dtype)):

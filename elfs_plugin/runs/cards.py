@@ -1,9 +1,16 @@
 """Single images: everything a run knows about one, and one for each cluster."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from bson import ObjectId
 
 from ..pruning.scores import zone_reason
 from . import fields
+
+if TYPE_CHECKING:
+    from .run import Run
 
 NEIGHBORS = 6
 NEAR_DUPLICATE = 0.98
@@ -12,7 +19,7 @@ NEAR_DUPLICATE = 0.98
 _VALUES = ("rank", "agreement", "pseudo_label.label", "pseudo_label.confidence", *fields.SCORES)
 
 
-def card(run, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE):
+def card(run: Run, sample_id: str, hard: int, budget: int, *, near_duplicate: float = NEAR_DUPLICATE) -> dict[str, Any]:
     """What there is to say about one image under a cut of a :class:`~.run.Run`.
 
     Args:
@@ -54,7 +61,7 @@ def card(run, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE):
     return {**result, **_neighbors(run, found["id"], hard, budget, near_duplicate)}
 
 
-def zone_of(rank, hard, budget):
+def zone_of(rank: int | None, hard: int, budget: int) -> str | None:
     """The zone of a rank under a cut, or None for no rank."""
     if rank is None:
         return None
@@ -132,7 +139,7 @@ def _neighbors(run, sample_id, hard, budget, near_duplicate):
     return {"neighbors": rows[:NEIGHBORS], "near_duplicates": duplicates, "note": None}
 
 
-def cluster_samples(run, most):
+def cluster_samples(run: Run, most: int) -> list[dict[str, Any]]:
     """The largest clusters of a :class:`~.run.Run`, with the image of each that the clustering is most certain of.
 
     Dicts with ``name``, ``size``, mean ``confidence`` and ``agreement``, and the image's ``id`` and ``filepath``.

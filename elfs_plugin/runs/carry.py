@@ -10,6 +10,7 @@ from bson import json_util
 from fiftyone.core import odm
 
 from . import claims, fields, jobs, record, removal, views, workspace
+from .fiftyone_types import Dataset
 from .run import Run
 
 logger = logging.getLogger(__name__)
@@ -17,11 +18,11 @@ logger = logging.getLogger(__name__)
 STAGED = "elfs.staged"
 
 
-def staged_prefix(dataset, key):
+def staged_prefix(dataset: Dataset, key: str) -> str:
     return f"{STAGED}.{dataset._doc.id}.{key}."
 
 
-def staged_name(dataset, key, token, what):
+def staged_name(dataset: Dataset, key: str, token: str, what: str) -> str:
     """The collection that takes what a job has staged."""
     return f"{staged_prefix(dataset, key)}{token}.{what}"
 

@@ -4,14 +4,18 @@ import contextlib
 import hashlib
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import fiftyone as fo
 from bson import ObjectId
 
 from ..files import whole_file
 from . import record, roster
+from .fiftyone_types import Dataset, Query
+from .record import RunRecord
 from .versions import ranking_version
 
 _COUNTED = 20_000
@@ -20,7 +24,7 @@ _COUNTED = 20_000
 _ASKED = 50_000
 _FILE = "changes.json"
 _KEPT = 64
-_counted = {}
+_counted: dict[tuple[str, str], tuple[str, Any]] = {}
 _lock = threading.Lock()
 
 
@@ -35,15 +39,15 @@ class Changes:
     added: int
 
     @property
-    def deleted(self):
+    def deleted(self) -> int:
         return max(self.scored - self.present, 0)
 
     @property
-    def dense(self):
+    def dense(self) -> bool:
         return self.highest + 1 == self.present
 
 
-def count_changes(dataset, run):
+def count_changes(dataset: Dataset, run: RunRecord) -> Changes:
     """:class:`Changes` since a run with scores.
 
     Counting ranks takes half a second for a million; so a count is kept, in the process and in the run's folder, for
@@ -61,10 +65,10 @@ def count_changes(dataset, run):
     scored = run.stages["scores"]["scored"]
     state = _digest(total, last.get("_id"), last.get("last_modified_at"), *ends, since, scored)
     name = (str(dataset._doc.id), run.key)
-    path = record.run_folder(dataset, run.key) / _FILE
+    file = record.run_folder(dataset, run.key) / _FILE
     known = _counted.get(name)
     if known is None or known[0] != state:
-        known = _load(path)
+        known = _load(file)
     if known is not None and known[0] == state:
         _keep(name, known)
         return known[1]
@@ -77,11 +81,11 @@ def count_changes(dataset, run):
             added = collection.count_documents({**newer, **added_query(dataset, run)})
     found = Changes(scored, present, ends[1], added)
     _keep(name, (state, found))
-    _save(path, state, found)
+    _save(file, state, found)
     return found
 
 
-def lost_ids(dataset, run):
+def lost_ids(dataset: Dataset, run: RunRecord) -> tuple[list[str], list[str]]:
     """Ids of the samples that the run scored, that exist and that have lost their rank, and of those that have lost
     their score or pseudo-label alone: somebody emptied a field, say. They have not been deleted.
 
@@ -89,8 +93,8 @@ def lost_ids(dataset, run):
     """
     collection, key = dataset._sample_collection, run.key
     path, needed = f"{key}.rank", (f"{key}.{run.stages['scores']['score']}", f"{key}.pseudo_label.label")
-    partly = {path: {"$gte": 0}, "$or": [{name: None} for name in needed]}
-    partly = sorted(str(sample["_id"]) for sample in collection.find(partly, {"_id": 1}))
+    emptied: Query = {path: {"$gte": 0}, "$or": [{name: None} for name in needed]}
+    partly = sorted(str(sample["_id"]) for sample in collection.find(emptied, {"_id": 1}))
     scored = roster.load(dataset, key, ranking_version(run))
     if scored is None:
         others = [{f"{key}.{name}": {"$ne": None}} for name in ("pseudo_label", "aum", "el2n", "forgetting")]
@@ -102,7 +106,7 @@ def lost_ids(dataset, run):
     return sorted(paths_of(dataset, [i for i in scored if i not in ranked])), partly
 
 
-def paths_of(dataset, ids):
+def paths_of(dataset: Dataset, ids: Sequence[str]) -> dict[str, str]:
     """id -> file path of those of the samples that exist, in queries of a bounded size."""
     found = {}
     for start in range(0, len(ids), _ASKED):
@@ -137,7 +141,7 @@ def _load(path):
         return None
 
 
-def run_time(dataset, run):
+def run_time(dataset: Dataset, run: RunRecord) -> datetime:
     """When the run's samples were read (a naive datetime, UTC), so that a later one was added since."""
     since = run.stages.get("pseudo_labels", {}).get("since")
     if isinstance(since, (int, float)):
@@ -145,15 +149,15 @@ def run_time(dataset, run):
     return record.run_document(dataset, run.key).timestamp
 
 
-def added_query(dataset, run):
+def added_query(dataset: Dataset, run: RunRecord) -> Query:
     """The MongoDB filter of samples that were added since the run and take no part in it."""
-    query = {"created_at": {"$gt": run_time(dataset, run)}, f"{run.key}.rank": None}
+    query: Query = {"created_at": {"$gt": run_time(dataset, run)}, f"{run.key}.rank": None}
     if dataset.media_type == fo.core.media.GROUP:
         query[f"{dataset.group_field}.name"] = {"$in": slices_of(dataset, run)}
     return query
 
 
-def slices_of(dataset, run):
+def slices_of(dataset: Dataset, run: RunRecord) -> list[str]:
     """Names of the group slices that the run's samples are in."""
     name = f"{dataset.group_field}.name"
     return dataset._sample_collection.distinct(name, {f"{run.key}.rank": {"$gte": 0}})

@@ -1,22 +1,30 @@
 """Coresets by any method of :mod:`..selectors`, from what a finished run has: a tag and a saved view."""
 
-import functools
+from __future__ import annotations
+
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import selectors
+from ..contracts import Budget, Sink, Veto
 from ..errors import InvalidInput
-from ..neighbors import near_duplicates
-from ..neighbors.graph import NeighborGraph, knn_graph, suggest_k
+from ..neighbors.graph import knn_graph, suggest_k
 from ..progress import part
 from ..proxy.dynamics import Dynamics
 from ..proxy.warm_up import with_outputs
+from ..pruning.scores import SCORES
 from ..validation import validate_seed
-from . import coverage, fields, graph, ranking, saving, truth
-from .arrays import kept_graph, read_pool
+from . import coverage, fields, saving, truth
+from .arrays import RunPool, kept_graph, read_pool
+from .fiftyone_types import Dataset
 from .run_job import RunJob
+
+if TYPE_CHECKING:
+    from .run import Run
 
 READING = "Reading the run"
 CHOOSING = "Choosing the coreset"
@@ -24,22 +32,22 @@ WRITING = "Writing to the dataset"
 
 
 def choose_coreset(
-    dataset,
-    key="elfs",
+    dataset: Dataset,
+    key: str = "elfs",
     *,
-    method,
-    budget,
-    tag,
-    view_name=None,
-    seed=0,
-    quota="none",
-    veto=None,
-    params=None,
-    labels_field=None,
-    locked_tag=None,
-    device="auto",
-    sinks=(),
-):
+    method: str,
+    budget: Budget | str,
+    tag: str,
+    view_name: str | None = None,
+    seed: int = 0,
+    quota: str = "none",
+    veto: Veto | None = None,
+    params: Mapping[str, Any] | None = None,
+    labels_field: str | None = None,
+    locked_tag: str | None = None,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
 
     Args:
@@ -104,7 +112,7 @@ class _Choice(RunJob):
     def __init__(self, dataset, key, tag, view_name, sinks):
         self._names = tag, view_name
         stages = {READING: 2, CHOOSING: 8, WRITING: 1}
-        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, needs="scores")
+        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, kind="choice", needs="scores")
         self.begin()
 
     def begin(self):
@@ -122,34 +130,18 @@ def _left_out(found, indices):
     )
 
 
-def preview_veto(run, veto):
-    """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that a :class:`~.run.Run` keeps, if it
-    does."""
-    run.require("scores", "a preview")
-    token, version = run.record.graph, ranking.ranking_version(run.record)
-    return _preview(run.folder, token, version, *near_duplicates.check_veto(veto))
-
-
-@functools.lru_cache(maxsize=32)
-def _preview(folder, token, version, kind, value):
-    """Cached: a form is made anew at every key that is pressed in it."""
-    kept = graph.load(folder, token)
-    if kept is None or (kept.neighbors[:] < 0).any():
-        return None
-    known = NeighborGraph(np.asarray(kept.neighbors), np.asarray(kept.similarities, dtype=np.float32))
-    return near_duplicates.preview(known, {kind: value} if kind == "quantile" else value)
-
-
-def as_pool(run, found, labels_field=None, locked_tag=None):
+def as_pool(run: Run, found: RunPool, labels_field: str | None = None, locked_tag: str | None = None) -> selectors.Pool:
     """What the fields of a :class:`~.run.Run` hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
     names = [*fields.SCORES, "pseudo_label.confidence"]
     ids, *columns = fields.writable(run.dataset).values(["id", *(f"{run.key}.{name}" for name in names)])
     place = {i: at for at, i in enumerate(ids)}
     rows = [place[i] for i in found.ids.tolist()]
-    values = {name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)}
+    values: dict[str, Any] = {
+        name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)
+    }
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
-    unknown = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
+    unknown: dict[str, Any] = dict.fromkeys(set(SCORES) - set(fields.SCORES), np.full(len(found), np.nan))
     dynamics = Dynamics(**values, **unknown, epochs=1)
     return selectors.Pool(
         found.ids,

@@ -4,13 +4,18 @@ They are checked when a job begins as well; but it may work for hours, while the
 the same name to something else.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import fiftyone.core.utils as fou
 
 from ..errors import NameTaken
 from . import names, record
+from .fiftyone_types import Dataset
+from .record import RunRecord
 
 
-def check(dataset, before, coming, steps):
+def check(dataset: Dataset, before: RunRecord, coming: RunRecord, steps: Sequence[dict[str, Any]]) -> None:
     """Refuses to commit what would overwrite something that is not the run's. The caller is changing the dataset, see
     :func:`~.jobs.changing`.
 
@@ -39,7 +44,7 @@ def check(dataset, before, coming, steps):
             record.check_embeddings_field(dataset, before, field)
 
 
-def check_others(dataset, run, tags, views):
+def check_others(dataset: Dataset, run: RunRecord, tags: Sequence[str], views: Sequence[str]) -> None:
     """Refuses tags and names of saved views that another run has, or is about to save.
 
     Raises:
@@ -61,7 +66,7 @@ def check_others(dataset, run, tags, views):
                 raise NameTaken(f"The run '{key}' is saving a view '{name}'. Choose another name.", "view_name")
 
 
-def may_save(dataset, step):
+def may_save(dataset: Dataset, step: Mapping[str, Any]) -> bool:
     """Whether a committed step may save its view: no other one has been saved under that name since."""
     found = names.find_view(dataset, step["name"])
     if found is None or str(found.id) == step.get("replaces"):

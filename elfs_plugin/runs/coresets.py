@@ -5,14 +5,18 @@ fraction, ``10%`` as well). As a dict: ``{"run": "elfs"}``, ``{"tag": "first"}``
 ``{"run": "elfs", "beta": 0.2, "budget": 100}``; ``"name"`` gives it a name of its own.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from pymongo.errors import ConnectionFailure
 
 from ..errors import InvalidInput
+from ..evaluation.limits import check_number
 from ..pruning.zones import as_beta, as_budget, resolve_beta, resolve_budget
 from ..validation import shown
 from . import fields, record
+from .fiftyone_types import Dataset, View
 from .run import Run
 from .views import rank_view, zone_view
 
@@ -33,17 +37,21 @@ class Member:
     budget: float | int | None = None
     name: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", str(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.kind != "settings":
             return f"{self.kind}:{self.value}"
         return f"{self.value}@beta={self.beta or 0!r},budget={self.budget!r}"
 
 
-def parse_member(given):
+MemberLike: TypeAlias = Member | str | Mapping[str, Any]
+"""A member, or what :func:`parse_member` makes one of."""
+
+
+def parse_member(given: MemberLike) -> Member:
     """A :class:`Member` of its text or dict, see the module.
 
     Raises:
@@ -65,7 +73,7 @@ def parse_member(given):
     return Member("settings", key, **_settings(given, **pairs))
 
 
-def parse_members(given):
+def parse_members(given: str | Iterable[Any]) -> list[Member]:
     """Distinct members of a list, or of a text with one per line or ``;``."""
     if given is not None and not isinstance(given, (str, list, tuple)):
         raise _not_understood(given)
@@ -102,7 +110,7 @@ def _not_understood(given):
     return InvalidInput(f"{shown(given)} names no coreset. Write {FORMS}.", "members")
 
 
-def member_choices(dataset):
+def member_choices(dataset: Dataset) -> list[str]:
     """What there is to compare on a dataset, as texts: applied runs, tags, saved views."""
     applied = [key for key in record.list_runs(dataset) if "selection" in Run(dataset, key).stages]
     tags = fields.writable(dataset).distinct("tags")
@@ -111,7 +119,7 @@ def member_choices(dataset):
     )
 
 
-def member_view(dataset, member):
+def member_view(dataset: Dataset, member: Member) -> View:
     """The view of a member's samples, as they are now.
 
     Raises:
@@ -131,17 +139,15 @@ def member_view(dataset, member):
     return rank_view(Run(dataset, member.value), low, high)
 
 
-def check_members(dataset, given):
+def check_members(dataset: Dataset, given: str | Iterable[Any]) -> None:
     """Raises :class:`InvalidInput` unless two to ten members are named that exist; lists no samples."""
-    from ..evaluation.comparison import check_number
-
     members = parse_members(given)
     check_number(len(members))
     for member in members:
         member_view(dataset, member)
 
 
-def expected_size(dataset, member):
+def expected_size(dataset: Dataset, member: Member) -> int | None:
     """How many samples a run or its settings chose when they were ranked; None for tags and views."""
     if member.kind == "run":
         return Run(dataset, member.value).stages.get("selection", {}).get("coreset")
@@ -181,12 +187,12 @@ def _saved_view(dataset, name):
     return view
 
 
-def member_ids(dataset, member):
+def member_ids(dataset: Dataset, member: MemberLike) -> list[str]:
     """Distinct sample ids of a member."""
     return list(dict.fromkeys(member_view(dataset, parse_member(member)).values("id")))
 
 
-def difference_view(dataset, one, other):
+def difference_view(dataset: Dataset, one: MemberLike, other: MemberLike) -> View:
     """The samples that are in ``one`` and not in ``other``, as a view that says how, not which, where it can.
 
     Tags, runs and settings are excluded by a match, small at any size and true as long as the tags and ranks are. For a
@@ -218,7 +224,7 @@ def difference_view(dataset, one, other):
     return view.match({"$nor": [{path: {"$gte": int(low), "$lt": int(high)}}]})
 
 
-def difference_ids(dataset, one, other):
+def difference_ids(dataset: Dataset, one: MemberLike, other: MemberLike) -> list[str]:
     """Ids of the samples in ``one`` and not in ``other``."""
     excluded = set(member_ids(dataset._dataset, other))
     return [i for i in member_ids(dataset._dataset, one) if i not in excluded]

@@ -1,11 +1,20 @@
 """What an applied selection does not hold, which its numbers do not say: images that are gone, clusters left out."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from . import fields
+from .fiftyone_types import Dataset, Query
+
+if TYPE_CHECKING:
+    from .record import RunRecord
 
 MOST_NAMED = 5
 
 
-def check(dataset, run):
+def check(dataset: Dataset, run: RunRecord) -> tuple[int, list[str]]:
     """How many images the coreset has that exist, and sentences for the user about what it lacks."""
     applied = run.stages["selection"]
     low, high = applied["hard"], applied["hard"] + applied["coreset"]
@@ -23,7 +32,7 @@ def check(dataset, run):
     return present, warnings
 
 
-def clusters_without(dataset, run, inside):
+def clusters_without(dataset: Dataset, run: RunRecord, inside: Query) -> dict[str, int]:
     """{name: size} of the clusters of which no image matches the MongoDB filter ``inside``, largest first."""
     path = f"{run.key}.pseudo_label.label"
     covered = set(dataset._sample_collection.distinct(path, inside))
@@ -36,7 +45,7 @@ def clusters_without(dataset, run, inside):
     return {name: sizes[name] for name in sorted(missing, key=lambda name: -sizes[name])}
 
 
-def sentence(left_out):
+def sentence(left_out: Mapping[str, int]) -> str:
     """Says which clusters have no image in a coreset."""
     named = [f"{name} ({size:,} images)" for name, size in list(left_out.items())[:MOST_NAMED]]
     rest = len(left_out) - len(named)

@@ -1,14 +1,19 @@
 """Removing what a run wrote, and nothing else."""
 
+from typing import Any
+
+from ..contracts import Verify
 from ..errors import InvalidInput
 from . import fields, jobs, journal, own, record, roster, unlinked, workspace
+from .fiftyone_types import Dataset
+from .record import RunRecord
 from .removal import release_embeddings, remove_brain_run
 
 DELETING = {"delete": True}
 """In ``pending`` of a record whose run is being deleted."""
 
 
-def delete_run(dataset, key="elfs"):
+def delete_run(dataset: Dataset, key: str = "elfs") -> dict[str, Any]:
     """Removes everything the run wrote and nothing else. Returns what was removed.
 
     An embeddings field that existed before, or that another run uses, stays; so does a saved view that somebody else
@@ -17,10 +22,8 @@ def delete_run(dataset, key="elfs"):
     """
     shared = dataset._dataset
     dataset = own.own_dataset(shared)
+    check_deletable(dataset, key)
     found = record.load_record(dataset, key)
-    if found is None and not has_traces(dataset, key):
-        have = ", ".join(record.list_runs(dataset)) or "none"
-        raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
     record.check_format(found)
     for field in _fields_of(found, key):
         fields.check_not_read_only(dataset, field)
@@ -41,6 +44,13 @@ def delete_run(dataset, key="elfs"):
         lock.release()
 
 
+def check_deletable(dataset: Dataset, key: str) -> None:
+    """Raises :class:`InvalidInput` unless there is a run of that key, or something that one has left."""
+    if record.load_record(dataset, key) is None and not has_traces(dataset, key):
+        have = ", ".join(record.list_runs(dataset)) or "none"
+        raise InvalidInput(f"There is no ELFS run '{key}' on this dataset (runs: {have}).", "key")
+
+
 def _fields_of(run, key):
     """The fields that the deletion of a run may delete."""
     if run is None:
@@ -48,7 +58,7 @@ def _fields_of(run, key):
     return [key] * run.owns_field + [run.embeddings_field] * run.owns_embeddings + run.brain_keys
 
 
-def has_traces(dataset, key):
+def has_traces(dataset: Dataset, key: str) -> bool:
     """Whether a run without a record has left something: its field, a link to its record, a job that ended early."""
     if not isinstance(key, str) or not key.isidentifier():  # no run has it, and no path may be made of it
         return False
@@ -61,11 +71,11 @@ def has_traces(dataset, key):
     return linked or in_store or record.run_folder(dataset, key).is_dir()
 
 
-def is_half_deleted(run):
+def is_half_deleted(run: RunRecord) -> bool:
     return bool((run.pending or {}).get("delete"))
 
 
-def resume_deletion(dataset, run, verify):
+def resume_deletion(dataset: Dataset, run: RunRecord, verify: Verify) -> None:
     """Ends the deletion of a run (its record) that was interrupted."""
     key = run.key
     _remove(dataset, run, verify)

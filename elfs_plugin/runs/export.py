@@ -3,12 +3,15 @@
 import contextlib
 import csv
 import os
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import fiftyone.utils.data as foud
 
 from .. import csv_cells
+from ..contracts import AnyPath
 from ..errors import ElfsError, InvalidInput
 from .export_copies import Copies, common_folder, unreadable
 from .export_receipt import (
@@ -23,6 +26,7 @@ from .export_receipt import (
 )
 from .export_staging import Staging
 from .export_target import check_media, check_target, why_not
+from .fiftyone_types import Collection
 from .record import check_there
 from .run import Run
 from .views import zone_view
@@ -34,7 +38,15 @@ EXPORT_FORMATS = {
 }
 
 
-def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset", overwrite=False):
+def export_coreset(
+    collection: Collection,
+    key: str = "elfs",
+    *,
+    path: AnyPath,
+    format: str = "csv",
+    zone: str = "coreset",
+    overwrite: bool = False,
+) -> dict[str, Any]:
     """Writes a zone to disk for a labelling tool, hardest image first.
 
     The export is made beside ``path`` and moved there when it is whole. Images whose files cannot be read are left out
@@ -102,7 +114,7 @@ def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset"
     }
 
 
-def describe(summary):
+def describe(summary: Mapping[str, Any]) -> str:
     """What an export did, in a few sentences."""
     text = f"{summary['exported']:,} images exported to {summary['path']}"
     if summary["repeated"]:

@@ -6,6 +6,10 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from ..contracts import AnyPath
 
 _BLOCK = 1 << 20
 _LONGEST_NAME = 240
@@ -14,7 +18,7 @@ _LONGEST_PATH = 3800
 _NAME_REFUSED = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 
 
-def unreadable(path):
+def unreadable(path: AnyPath) -> str | None:
     """Why a file cannot be read, in a few words; None when it can."""
     try:
         found = os.stat(path)
@@ -29,7 +33,7 @@ def unreadable(path):
     return None if os.access(path, os.R_OK) else "no permission to read it"
 
 
-def common_folder(paths):
+def common_folder(paths: Iterable[str]) -> str | None:
     """The deepest folder that all paths lie in; None when there is none."""
     folders = {os.path.dirname(os.path.normpath(path)) for path in paths}
     try:
@@ -50,12 +54,15 @@ class Copies:
         missing: path -> why it could not be read
     """
 
-    def __init__(self, folder, root=None):
+    def __init__(self, folder: AnyPath, root: str | None = None) -> None:
         self._folder, self._root = os.fspath(folder), root
-        self._files, self._folders, self._numbers = set(), set(), {}
-        self.names, self.missing = {}, {}
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._numbers: dict[Any, int] = {}
+        self.names: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
 
-    def copy(self, path):
+    def copy(self, path: str) -> str | None:
         """The name of the path's copy, relative to the folder; None when the path cannot be read.
 
         Raises:

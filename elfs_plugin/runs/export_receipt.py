@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..files import whole_file
 from .fields import SCORES
@@ -22,7 +24,7 @@ LIST_COLUMNS = ("rank", "zone", *SCORES, "pseudo_label.label", "pseudo_label.con
 MISSING_COLUMNS = ("filepath", "id", "reason")
 
 
-def beside(target, prefix="", ending=""):
+def beside(target: Path, prefix: str = "", ending: str = "") -> Path:
     """The path of a file beside ``target`` that is named after it, shortened where a disk would not take the name."""
     name = f"{prefix}{target.name}{ending}"
     if len(os.fsencode(name)) > 255:
@@ -31,11 +33,11 @@ def beside(target, prefix="", ending=""):
     return target.with_name(name)
 
 
-def receipt_path(folder):
+def receipt_path(folder: Path) -> Path:
     return beside(folder, ".", ".elfs-export.json")
 
 
-def new_receipt(folder, **more):
+def new_receipt(folder: Path, **more: Any) -> dict[str, Any]:
     """The receipt of the files in a folder (dict)."""
     files, others = _walk(folder)
     if others:
@@ -43,7 +45,7 @@ def new_receipt(folder, **more):
     return {"kind": _KIND, "version": 1, **more, "files": {name: list(found) for name, found in files.items()}}
 
 
-def read_receipt(path):
+def read_receipt(path: Path) -> dict[str, Any] | None:
     """The receipt in a file (dict); None when there is none, or something else."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
@@ -55,7 +57,7 @@ def read_receipt(path):
     return found if whole else None
 
 
-def strangers(folder, receipt):
+def strangers(folder: Path, receipt: Mapping[str, Any]) -> list[str]:
     """What lies in a folder that the receipt does not list as it is now: added or changed since (relative paths).
 
     Files that were removed since do not matter. Links are not followed.
@@ -64,7 +66,7 @@ def strangers(folder, receipt):
     return others + [name for name, found in files.items() if receipt["files"].get(name) != list(found)]
 
 
-def remove_listed(folder, *receipts):
+def remove_listed(folder: Path, *receipts: Mapping[str, Any]) -> bool:
     """Removes the files that a receipt lists, if they are as they were; then the folders that are empty.
 
     Returns:
@@ -90,10 +92,10 @@ def _walk(folder):
     while todo:
         inner = todo.pop()
         with os.scandir(os.path.join(folder, inner)) as entries:
-            entries = list(entries)
-        if not entries and inner:
+            listed = list(entries)
+        if not listed and inner:
             others.append(inner)
-        for entry in entries:
+        for entry in listed:
             name = os.path.join(inner, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 todo.append(name)
@@ -105,7 +107,7 @@ def _walk(folder):
     return files, others
 
 
-def receive_list(target, new):
+def receive_list(target: Path, new: Path) -> None:
     """Writes the receipt of the list that ``target`` is about to be; the file ``new`` holds it.
 
     A list that is there stays known until the new one has taken its place, whenever a writer is killed.
@@ -118,14 +120,14 @@ def receive_list(target, new):
         json.dump({"kind": _KIND, "version": 1, "files": {}, "lists": sums}, file)
 
 
-def forget_list(target):
+def forget_list(target: Path) -> None:
     """Removes the receipt of a list that did not come to be."""
     place = receipt_path(target)
     if not is_list(target) and read_receipt(place) is not None:
         place.unlink(missing_ok=True)
 
 
-def is_list(path):
+def is_list(path: Path) -> bool:
     """Whether a file is a list as export_coreset wrote it: one that somebody has changed since is theirs."""
     receipt = read_receipt(receipt_path(Path(path)))
     try:
@@ -142,7 +144,7 @@ def _checksum(path):
         return found.hexdigest()
 
 
-def is_missing_list(path):
+def is_missing_list(path: Path) -> bool:
     """Whether a file is a list of missing images that export_coreset wrote, by its header."""
     return _header(path) == list(MISSING_COLUMNS)
 

@@ -11,8 +11,11 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from ..contracts import AnyPath
 from ..errors import ElfsError
 from .export_receipt import read_receipt, receipt_path, remove_listed, strangers
 
@@ -24,7 +27,7 @@ except ImportError:  # Windows: what a killed export left there stays
 PREFIX = ".elfs-export-"
 _OWNER, _NEW, _OLD = "owner.json", "new", "old"
 _NEW_RECEIPT, _OLD_RECEIPT, _COPY, _MISSING = "new.json", "old.json", "receipt.json", "missing.csv"
-_NOTHING = {"files": {}}
+_NOTHING: dict[str, Any] = {"files": {}}
 _EXCHANGE = 2  # renameat2: both names change places at once
 
 
@@ -37,15 +40,16 @@ class Staging:
         kept: the folder that stays because files of others are in it, or None
     """
 
-    def __init__(self, target):
+    def __init__(self, target: AnyPath) -> None:
         self.target = Path(target)
         self._folder, self._lock = _new_folder(self.target)
-        self.new, self.missing, self.kept = self._folder / _NEW, self._folder / _MISSING, None
+        self.new, self.missing = self._folder / _NEW, self._folder / _MISSING
+        self.kept: str | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Staging":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         gone = False
         try:
             with contextlib.suppress(OSError):
@@ -55,7 +59,7 @@ class Staging:
         if not gone:
             self.kept = str(self._folder)
 
-    def place_file(self, path, target, replaces=None):
+    def place_file(self, path: Path, target: Path, replaces: Callable[[Path], bool] | None = None) -> None:
         """Moves a file to ``target``, where nothing may be that ``replaces(target)`` is not true of.
 
         Raises:
@@ -74,7 +78,7 @@ class Staging:
             raise _appeared(target)
         os.replace(path, target)
 
-    def place_folder(self, receipt, *, overwrite):
+    def place_folder(self, receipt: Mapping[str, Any], *, overwrite: bool) -> None:
         """Moves the new folder to the target, where an empty folder may be or, with ``overwrite``, an earlier export.
 
         Raises:
@@ -97,7 +101,7 @@ class Staging:
         _place_receipt(self._folder, self.target, receipt)
 
 
-def remove_dead(parent):
+def remove_dead(parent: Path) -> None:
     """Removes what dead writers of exports left in a folder, and ends those that were about to take their place."""
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         found = [Path(e.path) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]

@@ -4,17 +4,20 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
+from ..contracts import AnyPath
 from ..errors import InvalidInput
 from .export_receipt import is_list, read_receipt, receipt_path, strangers
 from .export_staging import remove_dead
 from .fields import writable
+from .fiftyone_types import Dataset
 
 _SYSTEM = ("/proc", "/sys", "/dev")
 _LONGEST_NAME = 255
 
 
-def check_target(path, format, *, overwrite=False, thorough=True):
+def check_target(path: AnyPath, format: str, *, overwrite: bool = False, thorough: bool = True) -> Path:
     """The target with the links of its parents resolved. What a killed export left beside it is ended or removed.
 
     Args:
@@ -137,7 +140,7 @@ def _listed(names, most=3):
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
-def check_media(dataset, target, format):
+def check_media(dataset: Dataset, target: Path, format: str) -> None:
     """Refuses a target that is a media file of the dataset, or holds or lies above one, also by another name.
 
     A folder is also refused inside a folder of media files: its copies would be taken for images of the dataset.
@@ -148,14 +151,15 @@ def check_media(dataset, target, format):
     Raises:
         InvalidInput: which names one of the media files
     """
-    folders = {}  # folder -> one media file in it
+    folders: dict[str, str] = {}  # folder -> one media file in it
     for path in media_paths(dataset):
         if path == str(target):
             raise InvalidInput(f"{target} is an image of the dataset. Choose another path.", "path")
         folders.setdefault(os.path.dirname(path), path)
         if os.path.islink(path):
             folders.setdefault(os.path.dirname(os.path.realpath(path)), path)
-    above, direct = {}, {}  # by name, and by device and inode: links, mounts, disks that ignore case
+    above: dict[str, str] = {}
+    direct: dict[Any, str] = {}  # by name, and by device and inode: links, mounts, disks that ignore case
     for folder, path in folders.items():
         for place in {folder, os.path.realpath(folder)}:
             for key in _keys(place):
@@ -189,7 +193,7 @@ def _keys(folder):
     return (folder, (found.st_dev, found.st_ino))
 
 
-def media_paths(dataset):
+def media_paths(dataset: Dataset) -> set[str]:
     """Every path of a media file that the whole dataset holds: of all slices, also those in other fields (absolute)."""
     collection = writable(dataset)
     paths = set()
@@ -206,7 +210,7 @@ def _flat(values):
             yield value
 
 
-def why_not(error, target):
+def why_not(error: OSError, target: AnyPath) -> str:
     """A sentence about an OSError at ``target``: what is wrong and what to do."""
     from ..files import FULL
 

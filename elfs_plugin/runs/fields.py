@@ -3,24 +3,33 @@
 Values are not written here but handed as :class:`Column` to :mod:`.journal`, which writes all that belongs together.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 import numpy as np
 from bson import ObjectId
 
+from ..contracts import Floats, Integers, Vectors
 from ..errors import InvalidInput, NameTaken
+from ..pruning.scores import STORED
+from .fiftyone_types import Collection, Dataset, Query
+
+if TYPE_CHECKING:
+    from ..proxy.dynamics import Dynamics
 
 PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
-    "scores": ("aum", "forgetting", "el2n", "dual", "rank"),
+    "scores": (*STORED, "rank"),
     "selection": ("zone",),
 }
 """Stage of the record -> the sub-fields it writes."""
 
-SCORES = ("aum", "forgetting", "el2n", "dual")
+SCORES = STORED
 """The scores that are written on samples and can be ranked by."""
 
 _NAMES = tuple(name for stage in PATHS.values() for name in stage)
@@ -39,18 +48,18 @@ class Column:
     None for no value."""
 
     path: str
-    ids: list
-    encode: Callable
+    ids: Sequence[str]
+    encode: Callable[[int], Any]
 
 
-def writable(dataset):
+def writable(dataset: Dataset) -> Collection:
     """The collection through which every sample can be written by id (grouped datasets need all slices)."""
     if dataset.media_type == fo.core.media.GROUP:
         return dataset.select_group_slices(_allow_mixed=True)
     return dataset
 
 
-def is_left_behind(dataset, field):
+def is_left_behind(dataset: Dataset, field: str) -> bool:
     """Whether a field of the dataset is of an ELFS run that is not there: the field came with a clone, a merge or an
     import, which run records do not, or the record was deleted alone."""
     found = dataset.get_field(field)
@@ -65,13 +74,13 @@ def is_left_behind(dataset, field):
     return _looks_like_a_run(found)
 
 
-def is_marked(dataset, field):
+def is_marked(dataset: Dataset, field: str) -> bool:
     """Whether the field is there and ELFS declared it."""
     found = dataset.get_field(field)
     return found is not None and (found.info or {}).get("written_by") == _MARK["written_by"]
 
 
-def mark(dataset, field):
+def mark(dataset: Dataset, field: str) -> None:
     """Marks a field that an earlier version, which left no marks, has written."""
     found = dataset.get_field(field)
     if isinstance(found, (fo.VectorField, fo.EmbeddedDocumentField)) and not is_marked(dataset, field):
@@ -85,13 +94,13 @@ def _looks_like_a_run(found):
     return {"pseudo_label", "agreement"} <= set(found.get_field_schema())
 
 
-def check_not_read_only(dataset, field):
+def check_not_read_only(dataset: Dataset, field: str) -> None:
     """Refuses to change or delete a field that is read-only itself, or of which a part is.
 
     Raises:
         InvalidInput: which names it and says how it is made writable
     """
-    inside = getattr(dataset.get_field(field), "get_field_schema", dict)()
+    inside: dict[str, Any] = getattr(dataset.get_field(field), "get_field_schema", dict)()
     for path in (field, *(f"{field}.{name}" for name in inside)):
         found = dataset.get_field(path)
         if found is not None and found.read_only:
@@ -101,7 +110,7 @@ def check_not_read_only(dataset, field):
             )
 
 
-def declare_group(dataset, key, names, owned):
+def declare_group(dataset: Dataset, key: str, names: Iterable[str], owned: bool) -> None:
     """Declares the nested field ``key`` and those of its sub-fields that are missing.
 
     Raises:
@@ -124,7 +133,7 @@ def declare_group(dataset, key, names, owned):
             dataset.add_sample_field(f"{key}.{name}", **_KINDS.get(name, {"ftype": fo.FloatField}))
 
 
-def declare_vectors(dataset, key, field):
+def declare_vectors(dataset: Dataset, key: str, field: str) -> None:
     """Declares a field for embeddings unless it is there."""
     if not dataset.has_sample_field(field):
         dataset.add_sample_field(
@@ -132,7 +141,7 @@ def declare_vectors(dataset, key, field):
         )
 
 
-def delete_group(dataset, key):
+def delete_group(dataset: Dataset, key: str) -> list[str]:
     """Deletes what a run has written in its nested field, and the field with it unless somebody else has added to it.
     A field that somebody else has put in its place stays. Returns what was deleted."""
     found = dataset.get_field(key)
@@ -149,7 +158,14 @@ def delete_group(dataset, key):
     return paths
 
 
-def label_columns(key, ids, labels, confidence, agreement=None, names=None):
+def label_columns(
+    key: str,
+    ids: Sequence[str],
+    labels: Integers,
+    confidence: Floats,
+    agreement: Floats | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Column]:
     """``<key>.pseudo_label`` with its confidence, and ``<key>.agreement``, the share of heads that agree.
 
     ``names[l]`` is the name of the label l, "cluster l" by default.
@@ -175,29 +191,29 @@ def _floats(path, ids, values):
     return Column(path, ids, lambda row: values[row] if values[row] == values[row] else None)  # NaN: no value
 
 
-def score_columns(key, ids, dynamics, rank):
+def score_columns(key: str, ids: Sequence[str], dynamics: Dynamics, rank: Integers) -> list[Column]:
     """``<key>.aum`` and the other scores of a :class:`~..proxy.dynamics.Dynamics`, and ``<key>.rank``."""
     return [*(_floats(f"{key}.{name}", ids, getattr(dynamics, name)) for name in SCORES), rank_column(key, ids, rank)]
 
 
-def rank_column(key, ids, rank):
+def rank_column(key: str, ids: Sequence[str], rank: Integers) -> Column:
     ranks = np.asarray(rank).tolist()
     return Column(f"{key}.rank", ids, ranks.__getitem__)
 
 
-def vector_column(field, ids, vectors):
+def vector_column(field: str, ids: Sequence[str], vectors: Vectors) -> Column:
     """The (M, D) vectors of M samples, as a vector field keeps them."""
     kind = fo.VectorField()
     return Column(field, ids, lambda row: kind.to_mongo(np.asarray(vectors[row])))
 
 
-def ensure_indexes(dataset, key):
+def ensure_indexes(dataset: Dataset, key: str) -> None:
     dataset.create_index(f"{key}.rank")
     if dataset.has_sample_field(f"{key}.pseudo_label"):
         dataset.create_index([(f"{key}.pseudo_label.label", 1), (f"{key}.rank", 1)])
 
 
-def drop_indexes(dataset, key):
+def drop_indexes(dataset: Dataset, key: str) -> None:
     """Drops every index on the run's field."""
     for name, details in dataset.get_index_information().items():
         paths = [path for path, _ in details["key"]]
@@ -205,18 +221,18 @@ def drop_indexes(dataset, key):
             dataset.drop_index(name)
 
 
-def untag(dataset, tag):
+def untag(dataset: Dataset, tag: str) -> None:
     """Takes a tag from all samples."""
     change_all(dataset, {"tags": tag}, {"$pull": {"tags": tag}})
 
 
-def change_all(dataset, wanted, change, comment=None):
+def change_all(dataset: Dataset, wanted: Query, change: Mapping[str, Any], comment: str | None = None) -> None:
     """Changes all samples that match a MongoDB filter in one command."""
     change = {**change, "$currentDate": {"last_modified_at": True}}
     dataset._sample_collection.update_many(wanted, change, comment=comment)
 
 
-def read_labels(collection, key):
+def read_labels(collection: Collection, key: str) -> tuple[list[str], Integers, list[str]]:
     """(ids, labels (M,) int, names) of the samples that have a pseudo-label, in the order of their ids; equal names are
     one label."""
     ids, names = collection.values(["id", f"{key}.pseudo_label.label"])
@@ -226,15 +242,15 @@ def read_labels(collection, key):
     return list(known), np.array([place[name] for name in known.values()], dtype=np.int32), names
 
 
-def natural(names):
+def natural(names: Iterable[str]) -> list[str]:
     """Names in the order a reader expects: cluster 2 before cluster 10."""
     parts = {
         name: [(not p.isdecimal(), int(p) if p.isdecimal() else p) for p in re.split(r"(\d+)", name)] for name in names
     }
-    return sorted(parts, key=parts.get)
+    return sorted(parts, key=parts.__getitem__)
 
 
-def read_scores(collection, key, score):
+def read_scores(collection: Collection, key: str, score: str) -> tuple[list[str], Floats]:
     """ids, in order, and (M,) values of a score, of the samples that have one."""
     ids, values = collection.values(["id", f"{key}.{score}"])
     known = {i: v for i, v in sorted(zip(ids, values), key=_by_id) if v is not None}

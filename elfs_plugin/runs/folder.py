@@ -22,6 +22,7 @@ from ..checkpoints import cannot_keep
 from ..errors import InvalidInput
 from ..files import check_writable, whole_file
 from ..partial_files import sweep
+from .fiftyone_types import Dataset
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _LONGEST_NAME = 255
 _DATASET_ID = re.compile("[0-9a-f]{24}")
 
 
-def home():
+def home() -> Path:
     """The folder of all runs: ``ELFS_HOME`` (``~`` and a relative path are understood), or ``~/.fiftyone/elfs``.
 
     Raises:
@@ -52,7 +53,7 @@ def _absolute(path):
     return os.path.abspath(expanded)
 
 
-def run_folder(dataset, key):
+def run_folder(dataset: Dataset, key: str) -> Path:
     """Where finished stages and large embeddings of a run live on disk. It need not exist.
 
     Raises:
@@ -63,7 +64,7 @@ def run_folder(dataset, key):
     return home() / str(dataset._doc.id) / key
 
 
-def prepare(dataset, key):
+def prepare(dataset: Dataset, key: str) -> str | None:
     """Makes a run's folder ready for a job: makes and marks it, and removes what killed processes left in it.
 
     Returns:
@@ -80,7 +81,7 @@ def prepare(dataset, key):
     return None
 
 
-def remove_run_folder(dataset, key):
+def remove_run_folder(dataset: Dataset, key: str) -> None:
     """Removes a run's folder, and its dataset's when it was the last. A link there is removed, not what it leads to."""
     folder = run_folder(dataset, key)
     _remove_tree(folder)
@@ -88,12 +89,12 @@ def remove_run_folder(dataset, key):
     _remove_if_empty(folder.parent)
 
 
-def remove_dataset_folder(dataset):
+def remove_dataset_folder(dataset: Dataset) -> None:
     """Removes the folder of a dataset with all its runs'."""
     _remove_tree(home() / str(dataset._doc.id))
 
 
-def remove_orphans():
+def remove_orphans() -> list[Path]:
     """Removes the folders of datasets that are no longer in the connected database. Returns the paths removed.
 
     A folder goes only when its mark names this database and no other; without a mark it stays. One listing of the home
@@ -127,7 +128,7 @@ def remove_orphans():
     return removed
 
 
-def database_identity():
+def database_identity() -> str | None:
     """A text that tells the connected database from any other, also from a copy of it elsewhere; None when unknown.
 
     It holds the id that MongoDB gave the collection of datasets when it was made, and the folder of a database that

@@ -8,12 +8,14 @@ results (``graph``, None for a run of an older version), so no other neighbours 
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..checkpoints import fingerprint
+from ..contracts import AnyPath, Array, Floats, Integers
 from ..files import reserved_npy
 from ..partial_files import partial_path
 
@@ -29,17 +31,17 @@ class KeptGraph:
     """``ids`` (M,) in order; ``neighbors`` (M, K) int32 rows, nearest first, -1 where there is none; ``similarities``
     (M, K) float16, cosine."""
 
-    ids: np.ndarray
-    neighbors: np.ndarray
-    similarities: np.ndarray
+    ids: Array
+    neighbors: Integers
+    similarities: Floats
 
-    def row(self, sample_id):
+    def row(self, sample_id: str) -> int | None:
         """The row of an id, or None."""
         wanted = str(sample_id).encode()
         row = int(np.searchsorted(self.ids, np.array(wanted, dtype=self.ids.dtype)))
         return row if row < len(self.ids) and self.ids[row] == wanted else None
 
-    def neighbors_of(self, sample_id):
+    def neighbors_of(self, sample_id: str) -> list[tuple[str, float]] | None:
         """[(id, similarity)] of a sample, most similar first; None when the graph does not have it."""
         row = self.row(sample_id)
         if row is None:
@@ -48,7 +50,7 @@ class KeptGraph:
         return [(self.ids[other].decode(), similarity) for other, similarity in pairs if other >= 0]
 
 
-def save(folder, ids, neighbors, similarities):
+def save(folder: AnyPath, ids: Sequence[str] | Array, neighbors: Integers, similarities: Floats) -> str:
     """Writes the graph of M samples: ``ids`` in any order, (M, k) rows of their neighbours and (M, k) similarities.
 
     Returns:
@@ -93,7 +95,13 @@ def _folder(folder, token):
     return Path(folder, "graph" if token is None else f"graph-{token}")
 
 
-def extend(folder, token, ids, neighbors, similarities):
+def extend(
+    folder: AnyPath,
+    token: str | None,
+    ids: Sequence[str],
+    neighbors: Sequence[Sequence[str]],
+    similarities: Sequence[Sequence[float]],
+) -> str | None:
     """A copy of a stored graph with Q samples more: ``ids`` with, for each, ``neighbors`` (ids) and ``similarities``,
     (Q, k).
 
@@ -115,7 +123,7 @@ def extend(folder, token, ids, neighbors, similarities):
     width = lists.shape[1]
     lists = np.concatenate([lists, np.full((len(ids), width), -1, dtype=np.int32)])
     values = np.concatenate([values, np.full((len(ids), width), -2.0, dtype=np.float32)])
-    arriving = {}
+    arriving: dict[int, dict[int, float]] = {}
     for row, (others, likeness) in enumerate(zip(neighbors, similarities), start=len(old)):
         for other, similarity in zip(others, likeness):
             if other in place and place[other] != row:
@@ -130,19 +138,19 @@ def extend(folder, token, ids, neighbors, similarities):
     return save(folder, together, lists, np.where(lists < 0, 0.0, values))
 
 
-def load(folder, token):
+def load(folder: AnyPath, token: str | None) -> KeptGraph | None:
     """The :class:`KeptGraph` of a run's folder, memory-mapped, or None when there is none that can be read."""
-    folder = _folder(folder, token)
+    place = _folder(folder, token)
     try:
         names = ("ids", "neighbors", "similarities")
-        ids, neighbors, similarities = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+        ids, neighbors, similarities = (np.load(place / f"{name}.npy", mmap_mode="r") for name in names)
     except (OSError, ValueError):
         return None
     whole = neighbors.shape == similarities.shape and neighbors.ndim == 2 and len(ids) == len(neighbors)
     return KeptGraph(ids, neighbors, similarities) if whole else None
 
 
-def remove_others(folder, token):
+def remove_others(folder: AnyPath, token: str | None) -> None:
     """Removes the graphs that do not belong to the record any more."""
     for path in Path(folder).glob("graph*"):
         if _NAME.fullmatch(path.name) and path != _folder(folder, token):

@@ -3,13 +3,20 @@
 Cheap enough to be asked whenever the panel is drawn: counts come from indexes, nothing is read sample by sample.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import fiftyone as fo
 
+from ..providers import PROVIDERS
 from . import vectors
 from .deletion import is_half_deleted
 from .versions import ranking_version
+
+if TYPE_CHECKING:
+    from .run import Run
 
 
 @dataclass(frozen=True)
@@ -28,18 +35,18 @@ class RunHealth:
     """The findings about a run. ``broken``: its ranks cannot be shown until a finding is mended."""
 
     key: str
-    findings: list
+    findings: list[Finding]
     broken: bool
 
     @property
-    def codes(self):
+    def codes(self) -> list[str]:
         return [finding.code for finding in self.findings]
 
 
 _RUN = ("run_elfs", "Run ELFS again")
-_EMBEDDINGS = ("compute_embeddings", "Compute embeddings again")
-_LABELS = ("compute_pseudo_labels", "Compute pseudo-labels again")
-_SCORES = ("compute_scores", "Compute scores again")
+_EMBEDDINGS = (PROVIDERS["embeddings"], "Compute embeddings again")
+_LABELS = (PROVIDERS["pseudo_labels"], "Compute pseudo-labels again")
+_SCORES = (PROVIDERS["scores"], "Compute scores again")
 _UPDATE = ("update_run", "Update run")
 _DELETE = ("delete_run", "Delete run")
 _REPAIR = ("repair_run", "Finish writing")
@@ -47,7 +54,7 @@ _REPAIR = ("repair_run", "Finish writing")
 _BROKEN = {"field_missing", "label_missing", "rank_missing", "samples_gone"}
 
 
-def check_run(run):
+def check_run(run: Run) -> RunHealth:
     """:class:`RunHealth` of a :class:`~.run.Run`; one that is fine has no findings.
 
     Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``, ``field_missing``,

@@ -13,6 +13,8 @@ import datetime
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import fiftyone.core.odm as foo
 import fiftyone.operators.store as foos
@@ -20,8 +22,10 @@ from fiftyone.factory.repos.execution_store import MongoExecutionStoreRepo
 from pymongo.errors import PyMongoError
 
 from .. import owner
+from ..contracts import Sink, Verify
 from ..errors import Busy, Cancelled, ElfsError, TakenOver, explain
 from ..progress import Reporter
+from .fiftyone_types import Dataset
 
 STORE = "elfs"
 HEARTBEAT_SECONDS = 10
@@ -43,7 +47,7 @@ _CHANGING = "changing"
 """The key of the lock of :func:`changing`: without the ``lock_`` of a run's, so that no run key can meet it."""
 
 
-def store(dataset):
+def store(dataset: Dataset) -> Any:
     return foos.ExecutionStore.create(STORE, dataset_id=dataset._doc.id)
 
 
@@ -53,12 +57,19 @@ class JobReporter(Reporter):
     It asks by itself when it reports; whoever is about to write calls :meth:`verify`.
     """
 
-    def __init__(self, stages, sinks, verify, is_lost, is_cancelled):
+    def __init__(
+        self,
+        stages: Mapping[str, float],
+        sinks: Iterable[Sink],
+        verify: Verify,
+        is_lost: Callable[[], bool],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
         super().__init__(stages, sinks, is_cancelled=self._check)
         self._verify, self._is_lost, self._is_asked_to_stop = verify, is_lost, is_cancelled
         self._verified = time.monotonic()
 
-    def verify(self):
+    def verify(self) -> None:
         """Looks into the store whether this job still owns its run.
 
         Raises:
@@ -74,10 +85,21 @@ class JobReporter(Reporter):
 
 
 @contextlib.contextmanager
-def job(dataset, key, operation, stages, sinks=()):
+def job(
+    dataset: Dataset,
+    key: str,
+    operation: str,
+    stages: Mapping[str, float],
+    sinks: Iterable[Sink] = (),
+    kind: str | None = None,
+) -> Iterator[JobReporter]:
     """Runs a job under the lock of (dataset, key) and yields its :class:`JobReporter`.
 
     The outcome is left in the store for the panel. Errors leave as :class:`ElfsError` with a message for the user.
+
+    Args:
+        operation: what the job does, in words for the user
+        kind: what others know the job by, whatever its words are, for example ``"beta"``
 
     Raises:
         Busy: when another job with this key is at work on the dataset
@@ -86,7 +108,7 @@ def job(dataset, key, operation, stages, sinks=()):
     states = store(dataset)
     lock = Lock(states, key)
     flag = f"cancel_{key}"
-    state = _State(states, key, operation, lock, flag)
+    state = _State(states, key, operation, kind, lock, flag)
 
     def verify():
         try:
@@ -137,11 +159,12 @@ def job(dataset, key, operation, stages, sinks=()):
 class _State:
     """What the panel is told about a job. It never replaces what a later job with the key has said."""
 
-    def __init__(self, states, key, operation, lock, flag):
+    def __init__(self, states, key, operation, kind, lock, flag):
         self._states, self._name, self._lock, self._flag = states, f"job_{key}", lock, flag
         self._value = {
             "key": key,
             "operation": operation,
+            "kind": kind,
             "state": "running",
             "started": time.time(),
             "message": "",
@@ -188,16 +211,16 @@ class Lock:
         lost: whether it is known that another owner has taken the lock over
     """
 
-    def __init__(self, states, key):
+    def __init__(self, states: Any, key: str) -> None:
         self.owner = uuid.uuid4().hex
         self.lost = self._is_gone = False
         self._states = states
         self._name = f"lock_{key}"
         self._key = key
-        self._value = None
+        self._value: dict[str, Any] | None = None
         self._stop = threading.Event()
 
-    def acquire(self, operation):
+    def acquire(self, operation: str) -> None:
         """Takes the lock.
 
         Raises:
@@ -214,7 +237,7 @@ class Lock:
         self._value = value
         threading.Thread(target=self._beat, daemon=True, name="elfs-heartbeat").start()
 
-    def verify(self):
+    def verify(self) -> None:
         """Looks into the store whether the lock is still this one's.
 
         Raises:
@@ -226,7 +249,7 @@ class Lock:
         if self.lost:
             raise TakenOver(_GONE if self._is_gone else self._taken_over())
 
-    def release(self):
+    def release(self) -> None:
         """Gives the lock back, unless it is another's by now."""
         self._stop.set()
         with contextlib.suppress(Exception):
@@ -289,11 +312,11 @@ class _Turn:
         self.lock = None
 
 
-_turns = {}
+_turns: dict[Any, _Turn] = {}
 
 
 @contextlib.contextmanager
-def changing(dataset):
+def changing(dataset: Dataset) -> Iterator[Lock]:
     """A short change of the dataset's document (its schema, runs, saved views, workspaces), one at a time.
 
     FiftyOne writes whole lists back, so of two changes at once one may undo the other. All jobs on the dataset, in
@@ -335,7 +358,7 @@ def _wait(lock, deadline):
         pause = min(2 * pause, 0.1)
 
 
-def is_stale(lock):
+def is_stale(lock: Mapping[str, Any]) -> bool:
     """Whether the owner of a lock is gone: its process on this machine, or its heartbeat anywhere."""
     if owner.is_dead(lock):
         return True
@@ -361,7 +384,7 @@ def _is_deleted(dataset):
     return foo.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"_id": 1}) is None
 
 
-def read_job(dataset, key):
+def read_job(dataset: Dataset, key: str) -> dict[str, Any] | None:
     """The last job with that key as a dict (see :func:`job`), or None.
 
     ``state`` is ``running``, ``completed``, ``failed``, ``cancelled``, or ``interrupted`` when it died without a word.
@@ -379,13 +402,13 @@ def read_job(dataset, key):
     return found
 
 
-def running_jobs(dataset):
+def running_jobs(dataset: Dataset) -> list[str]:
     """Keys of the jobs that are running on the dataset."""
     keys = [name[4:] for name in store(dataset).list_keys() if name.startswith("job_")]
     return [key for key in keys if (read_job(dataset, key) or {}).get("state") == "running"]
 
 
-def request_cancel(dataset, key):
+def request_cancel(dataset: Dataset, key: str) -> bool:
     """Asks the job with that key to stop at its next report. Returns whether one was running."""
     current = read_job(dataset, key)
     if not current or current["state"] != "running":
@@ -394,7 +417,7 @@ def request_cancel(dataset, key):
     return True
 
 
-def forget(dataset, key):
+def forget(dataset: Dataset, key: str) -> None:
     """Removes every trace of jobs with that key from the store (but for a lock in use)."""
     states = store(dataset)
     states.delete(f"job_{key}")

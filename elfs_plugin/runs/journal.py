@@ -8,19 +8,28 @@
 4. The record takes its new form, and the staged values go.
 """
 
+from __future__ import annotations
+
 import re
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId, json_util
 from fiftyone.core import odm
 from pymongo import WriteConcern
 from pymongo.errors import OperationFailure
 
+from ..contracts import Verify
 from ..errors import ElfsError
 from . import carry, claims, jobs, record
+from .fiftyone_types import Dataset
+
+if TYPE_CHECKING:
+    from .fields import Column
 
 _CHUNK = 2000
 _STOP_SECONDS = 30
@@ -41,42 +50,48 @@ class Draft:
     run's results. ``steps`` are further steps of :mod:`.carry`, in their order.
     """
 
-    columns: dict = field(default_factory=dict)
-    added: dict = field(default_factory=dict)
-    cleared: set = field(default_factory=set)
-    results: dict = field(default_factory=dict)
-    steps: list = field(default_factory=list)
-    tagged: dict = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    added: dict[str, Column] = field(default_factory=dict)
+    cleared: set[str] = field(default_factory=set)
+    results: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    tagged: dict[str, list[str]] = field(default_factory=dict)
 
-    def put(self, *columns):
+    def put(self, *columns: Column) -> None:
         """Replaces the values of their paths."""
         for column in columns:
             self.columns[column.path] = column
             self.cleared.discard(column.path)
 
-    def add(self, *columns):
+    def add(self, *columns: Column) -> None:
         for column in columns:
             self.added[column.path] = column
 
-    def clear(self, paths):
+    def clear(self, paths: Iterable[str]) -> None:
         for path in paths:
             self.columns.pop(path, None)
             self.cleared.add(path)
 
-    def tag(self, tag, ids):
+    def tag(self, tag: str, ids: Iterable[str]) -> None:
         """These samples are to have the tag, and no others."""
         self.tagged[tag] = list(ids)
 
-    def step(self, do, **details):
+    def step(self, do: str, **details: Any) -> None:
         """A step of :mod:`.carry`; one of the same kind that was there before is replaced."""
         self.steps = [step for step in self.steps if step["do"] != do] + [{"do": do, **details}]
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> bool:
         return not (self.columns or self.added or self.cleared or self.results or self.steps or self.tagged)
 
 
-def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: None):
+def publish(
+    dataset: Dataset,
+    run: record.RunRecord,
+    draft: Draft,
+    verify: Verify = lambda: None,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> record.RunRecord:
     """Writes a draft and the record ``run`` that goes with it.
 
     Args:
@@ -116,13 +131,15 @@ def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: 
     return finish(dataset, run.key, verify, kept)
 
 
-def save_results(dataset, key, **changes):
+def save_results(dataset: Dataset, key: str, **changes: Any) -> None:
     """Adds to the results of a run; a value of None removes the entry."""
     run = record.load_record(dataset, key) or record.RunRecord(key)
     publish(dataset, run, Draft(results=changes))
 
 
-def finish(dataset, key, verify=lambda: None, run=None):
+def finish(
+    dataset: Dataset, key: str, verify: Verify = lambda: None, run: record.RunRecord | None = None
+) -> record.RunRecord | None:
     """Carries out what was committed and not finished.
 
     Args:
@@ -164,7 +181,7 @@ def _server():
     return (odm.get_db_conn().command("hello").get("topologyVersion") or {}).get("processId")
 
 
-def stop_orphans(dataset, key):
+def stop_orphans(dataset: Dataset, key: str) -> None:
     """Ends what the database still does for killed jobs with that key: it goes on with a command, for minutes in a
     large dataset, after the process that gave it has gone. The caller has the run's lock.
 
@@ -183,7 +200,7 @@ def stop_orphans(dataset, key):
             time.sleep(0.05)
 
 
-def sweep(dataset, key):
+def sweep(dataset: Dataset, key: str) -> None:
     """Drops what killed jobs with that key have staged and not committed, and what was staged for datasets that are
     gone. The caller has the run's lock, and nothing is pending."""
     mine, database = carry.staged_prefix(dataset, key), odm.get_db_conn()
@@ -198,7 +215,8 @@ def sweep(dataset, key):
 
 def _stage(dataset, run, draft, token, verify, progress):
     """Writes the values to collections of their own. Returns all steps, in order."""
-    key, steps = run.key, []
+    key = run.key
+    steps: list[dict[str, Any]] = []
     groups = [({**draft.columns, **dict.fromkeys(draft.cleared)}, True)] if draft.columns or draft.cleared else []
     groups += [({path: column}, False) for path, column in draft.added.items()]
     for at, (columns, whole) in enumerate(groups):

@@ -1,6 +1,10 @@
 """What the stages have made, as values on samples and as entries of the record: into the draft of a job."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,11 +14,15 @@ from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import difficulty_rank
 from . import fields, graph, ranking, record, samples, vectors, workspace
 
+if TYPE_CHECKING:
+    from ..pipeline import WorkingSet
+    from .session import Session
+
 MAX_LISTED_FAILURES = 10_000
 HISTOGRAM_BINS = 60
 
 
-def embed(job, encoder, weights, field):
+def embed(job: Session, encoder: str, weights: str | None, field: str | None) -> None:
     """Embeds the images of a :class:`~.session.Session` into a field (default ``<key>_embeddings``), or above
     :data:`~.vectors.LARGE` into files."""
     field = field or f"{job.key}_embeddings"
@@ -50,7 +58,7 @@ def embed(job, encoder, weights, field):
     )
 
 
-def keep(job, stage, result):
+def keep(job: Session, stage: str, result: Any) -> None:
     """Puts a result of :func:`~..pipeline.follow` into the draft of a :class:`~.session.Session`."""
     {"pseudo_labels": _labels, "scores": _scores, "beta": _beta}[stage](job, result)
 
@@ -148,19 +156,19 @@ def _beta(job, result):
     )
 
 
-def failures(job):
+def failures(job: Session) -> None:
     """Lists the samples that take no part, with the reasons."""
     job.draft.results["failures"] = dict(list(job.working.failures.items())[:MAX_LISTED_FAILURES])
 
 
-def histogram(working):
+def histogram(working: WorkingSet) -> dict[str, Any]:
     """The histogram of the scores of a :class:`~..pipeline.WorkingSet`, as a dict."""
     counts, edges = np.histogram(working.scores, bins=HISTOGRAM_BINS)
     score = working.score
     return {"score": score, "hard": HARD_WHEN[score], "counts": counts.tolist(), "edges": edges.tolist()}
 
 
-def keep_graph(job, save):
+def keep_graph(job: Session, save: Callable[[], str | None]) -> None:
     """Keeps neighbours for the panel and for other methods, by a function that saves them and returns their token; a
     run can do without."""
     try:
@@ -171,7 +179,7 @@ def keep_graph(job, save):
         job.reporter.warn(f"The neighbours could not be kept in {job.run.folder} ({why}); the panel shows none.")
 
 
-def drop_plots(job):
+def drop_plots(job: Session) -> None:
     """Removes what shows other vectors than the run's: its plots and its neighbours."""
     job.record.graph = ""
     if job.record.brain_keys:

@@ -5,6 +5,7 @@ a Latin letter or a digit has none. Fields become attributes of its documents, s
 """
 
 import functools
+from collections.abc import Container
 
 import fiftyone as fo
 import fiftyone.core.utils as fou
@@ -14,6 +15,7 @@ from ..errors import InvalidInput, NameTaken
 from ..text import is_text
 from ..validation import shown
 from . import fields
+from .fiftyone_types import Dataset, Document
 
 MAX_KEY = 100
 """Bytes of a run key or a field's name: both become names of files, with something behind them."""
@@ -22,7 +24,7 @@ MAX_VIEW = 200
 MAX_TAG = 1000
 
 
-def check_view_name(dataset, name, mine=(), field="view_name"):
+def check_view_name(dataset: Dataset, name: str, mine: Container[str] = (), field: str = "view_name") -> None:
     """Refuses a name under which a view cannot be saved without replacing somebody else's.
 
     Args:
@@ -53,7 +55,7 @@ def check_view_name(dataset, name, mine=(), field="view_name"):
             )
 
 
-def free_view_name(dataset, tag, key, mine=()):
+def free_view_name(dataset: Dataset, tag: str, key: str, mine: Container[str] = ()) -> str:
     """A name for the saved view of a tag: the tag itself, or, where no view can have that name, one that holds the run
     key as well."""
     wanted = [tag, f"{tag} ({key})", *(f"{key} coreset {number}" for number in range(1, 1000))]
@@ -67,7 +69,7 @@ def free_view_name(dataset, tag, key, mine=()):
     raise NameTaken(f"There is no free name for the saved view of '{tag}'. Choose another tag.", "tag")
 
 
-def check_tag(dataset, tag, mine=(), field="tag"):
+def check_tag(dataset: Dataset, tag: str, mine: Container[str] = (), field: str = "tag") -> None:
     """Refuses a tag that samples carry already, unless it is one of ``mine``, and what can be no tag.
 
     Raises:
@@ -83,7 +85,7 @@ def check_tag(dataset, tag, mine=(), field="tag"):
         raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", field)
 
 
-def check_key_text(key):
+def check_key_text(key: str) -> None:
     """Refuses a run key that can be no name of a run, of a field and of a folder. For keys that are to be made: a run
     that exists may have one that is refused now.
 
@@ -93,7 +95,7 @@ def check_key_text(key):
     _check_name(key, "key", "a run key", "for example 'elfs' or 'elfs_2'")
 
 
-def check_field_name(name, key=None):
+def check_field_name(name: str, key: str | None = None) -> None:
     """Refuses the name of a field to write embeddings to that FiftyOne cannot take, or that is the run's own field.
 
     Raises:
@@ -158,12 +160,12 @@ def _saved_views(dataset):
     return [(view.name, view.slug) for view in _view_documents(dataset)]
 
 
-def saved_view_ids(dataset):
+def saved_view_ids(dataset: Dataset) -> dict[str, str]:
     """Name -> id of the saved views that the dataset has in the database."""
     return {view.name: str(view.id) for view in _view_documents(dataset)}
 
 
-def find_view(dataset, name):
+def find_view(dataset: Dataset, name: str) -> Document | None:
     """FiftyOne's document of the saved view that it does not tell from one of this name, or None."""
     slug = fou.to_slug(name)
     return next((view for view in _view_documents(dataset) if view.slug == slug), None)

@@ -4,7 +4,11 @@ All take ``collection`` (a dataset or view) and ``key`` (the run), return a smal
 :class:`~..errors.ElfsError` with a message for the user. ``sinks`` receive the progress.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from ..beta_search.search import DEFAULT_REPEATS
+from ..contracts import Budget, Sink
 from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
 from ..options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
@@ -12,39 +16,42 @@ from ..pipeline import follow
 from ..validation import validate_seed
 from . import keeping, samples
 from .fields import SCORES
+from .fiftyone_types import Collection
 from .session import Session
 
 
 def compute_embeddings(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    encoder="pixels",
-    weights=None,
-    embeddings_field=None,
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    encoder: str = "pixels",
+    weights: str | None = None,
+    embeddings_field: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Embeds the images of ``collection`` into a vector field (default ``<key>_embeddings``)."""
     seed = validate_seed(seed)
-    with Session(collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device) as job:
+    with Session(
+        collection, key, "Computing embeddings", ("embeddings",), sinks, seed, device, kind="embeddings"
+    ) as job:
         keeping.embed(job, encoder, weights, embeddings_field)
         return job.summary("embeddings")
 
 
 def compute_pseudo_labels(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    num_clusters,
-    embeddings_field=None,
-    neighbors=None,
-    preset="auto",
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    num_clusters: int | str,
+    embeddings_field: str | None = None,
+    neighbors: int | None = None,
+    preset: str = "auto",
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Clusters an existing vector field (default: the run's own) into pseudo-labels.
 
     ``num_clusters="auto"`` estimates their number first; the evidence is kept in the run. The others are those of
@@ -53,59 +60,73 @@ def compute_pseudo_labels(
     options, seed = ClusteringOptions(num_clusters, neighbors, preset), validate_seed(seed)
     options.check(collection.count())
     stages = [*(["cluster_count"] if options.estimated else []), "neighbors", "pseudo_labels"]
-    with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device) as job:
+    with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device, kind="pseudo_labels") as job:
         job.use_vectors(embeddings_field)
         keeping.keep(job, "pseudo_labels", job.working.cluster(options))
         return job.summary("pseudo_labels")
 
 
 def compute_scores(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    proxy="auto",
-    score="aum",
-    epochs=None,
-    image_size=DEFAULT_IMAGE_SIZE,
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    proxy: Any = "auto",
+    score: str = "aum",
+    epochs: int | None = None,
+    image_size: int | None = DEFAULT_IMAGE_SIZE,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Trains a proxy on the run's pseudo-labels and writes its scores and the rank, see
     :class:`~..options.ScoringOptions`."""
     _check_score(score)
     options, seed = ScoringOptions(proxy, score, epochs, image_size), validate_seed(seed)
-    with Session(collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels") as job:
+    with Session(
+        collection, key, "Computing scores", ("dynamics",), sinks, seed, device, needs="pseudo_labels", kind="scores"
+    ) as job:
         job.use_labels()
         keeping.keep(job, "scores", job.working.train(options))
         return job.summary("scores")
 
 
 def search_beta(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    budget,
-    grid=None,
-    repeats=DEFAULT_REPEATS,
-    proxy="auto",
-    image_size=None,
-    seed=0,
-    device="auto",
-    sinks=(),
-):
+    budget: Budget | str,
+    grid: Sequence[float] | None = None,
+    repeats: int = DEFAULT_REPEATS,
+    proxy: Any = "auto",
+    image_size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Searches β for a budget on the run's pseudo-labels; the curve is kept in the run.
 
     ``proxy``, ``repeats``, ``grid`` and ``image_size`` are those of :class:`~..options.SearchOptions`.
     """
     options, seed = SearchOptions(proxy, repeats, grid, image_size), validate_seed(seed)
-    with Session(collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True) as job:
+    with Session(
+        collection, key, "Searching β", ("beta",), sinks, seed, device, needs="scores", whole=True, kind="beta"
+    ) as job:
         job.use_scores()
         keeping.keep(job, "beta", job.working.search_beta(budget, options))
         return job.summary("beta")
 
 
-def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, view_name=None, expected=None, sinks=()):
+def select_coreset(
+    collection: Collection,
+    key: str = "elfs",
+    *,
+    budget: Budget | str,
+    beta: float | str = "auto",
+    tag: str | None = None,
+    view_name: str | None = None,
+    expected: str | None = None,
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Applies double-end pruning to the run's ranks: writes zones, and a tag and a saved view when named.
 
     Args:
@@ -117,22 +138,24 @@ def select_coreset(collection, key="elfs", *, budget, beta="auto", tag=None, vie
         NameTaken: when the tag or the view exists and is not the run's
         Changed: when something else than ``expected`` has been saved under the tag
     """
-    with Session(collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True) as job:
+    with Session(
+        collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True, kind="selection"
+    ) as job:
         job.select(budget, beta, tag, view_name, expected)
         return job.summary("selection")
 
 
 def run_elfs(
-    collection,
-    key="elfs",
+    collection: Collection,
+    key: str = "elfs",
     *,
-    embeddings_field=None,
-    tag=None,
-    view_name=None,
-    device="auto",
-    sinks=(),
-    **options,
-):
+    embeddings_field: str | None = None,
+    tag: str | None = None,
+    view_name: str | None = None,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+    **options: Any,
+) -> dict[str, Any]:
     """The whole of ELFS on ``collection``.
 
     Args:
@@ -143,37 +166,33 @@ def run_elfs(
             ``encoder``, ``proxy``, ``score``, ``seed`` and so on
     """
     _check_score(options.get("score", "aum"))
-    options = ElfsOptions.of(**options)
+    asked = ElfsOptions.of(**options)
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
-    options.check(n)
+    asked.check(n)
     with Session(
         collection,
         key,
         "Running ELFS",
-        options.stages,
+        asked.stages,
         sinks,
-        options.seed,
+        asked.seed,
         device,
-        on_images=options.on_images(),
+        on_images=asked.on_images(),
+        kind="run",
     ) as job:
         job.check_names(tag, view_name)
-        if options.encoder:
-            keeping.embed(job, options.encoder, options.weights, embeddings_field)
+        if asked.encoder:
+            keeping.embed(job, asked.encoder, asked.weights, embeddings_field)
         else:
             job.use_vectors(embeddings_field)
-        options.check(len(job.working.ids), n)
-        for stage, result in follow(job.working, options):
+        asked.check(len(job.working.ids), n)
+        for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)
-        job.select(options.budget, options.beta, tag, view_name)
+        job.select(asked.budget, asked.beta, tag, view_name)
         return job.summary("selection")
 
 
 def _check_score(score):
     if score not in SCORES:
         raise InvalidInput(f"Unknown score {score!r}. Use one of: {', '.join(SCORES)}.", "score")
-
-
-def suggested_clusters(collection):
-    """A starting value for the form: 10, or fewer for a tiny view."""
-    return max(2, min(10, collection.count() // 5))

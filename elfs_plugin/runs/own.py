@@ -12,9 +12,10 @@ from fiftyone.core import odm
 from fiftyone.core import view as fov
 
 from ..errors import InvalidInput
+from .fiftyone_types import Collection, Dataset
 
 
-def own_dataset(dataset):
+def own_dataset(dataset: Dataset) -> Dataset:
     """The dataset, as it is in the database now, as an object of its own.
 
     Raises:
@@ -27,14 +28,14 @@ def own_dataset(dataset):
     return type(fo.Dataset)._make_instance(fo.Dataset, found["name"], False)
 
 
-def rebound(collection, dataset):
+def rebound(collection: Collection, dataset: Dataset) -> Collection:
     """A dataset or view as a collection of ``dataset``, another object of the same dataset."""
     if isinstance(collection, fo.Dataset):
         return dataset
     return fov.DatasetView._build(dataset, collection._serialize())
 
 
-def refresh(dataset):
+def refresh(dataset: Dataset) -> None:
     """Lets an object of the dataset, and the samples that are in memory, see what has been written."""
     with contextlib.suppress(ValueError):  # it was deleted meanwhile
         dataset.reload()

@@ -4,14 +4,22 @@ A million values take MongoDB seconds. So the run keeps them in a file as well, 
 of the record's current ranking, no scored sample has been deleted and the clusters have their names.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..contracts import Array, Floats, Integers
 from ..files import whole_file
 from ..pruning.scores import HARD_WHEN
 from . import fields
 from .versions import new_ranking, ranking_version  # noqa: F401 (handed on)
+
+if TYPE_CHECKING:
+    from .run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +28,9 @@ _GROUP = 20_000
 """Ranks per document that MongoDB sends: far below its 16 MB."""
 
 
-def read_ranking(run, *, deleted=False, with_ids=True):
+def read_ranking(
+    run: Run, *, deleted: bool = False, with_ids: bool = True
+) -> tuple[Array | None, Floats, Integers, list[str]]:
     """The scored samples of a :class:`~.run.Run` that exist, hardest first.
 
     Args:
@@ -46,7 +56,7 @@ def read_ranking(run, *, deleted=False, with_ids=True):
     return found if with_ids else (None, *found[1:])
 
 
-def keep_ranking(run, ids, scores, labels, names):
+def keep_ranking(run: Run, ids: Sequence[str] | Array, scores: Floats, labels: Integers, names: Sequence[str]) -> None:
     """Writes the file of the run's current ranking, of N samples in any order."""
     hardest = HARD_WHEN[run.stages["scores"]["score"]]
     ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float64)
@@ -81,18 +91,21 @@ def _read(dataset, key, score):
             }
         },
     ]
-    ids, ranks, scores, labels = [], [], [], []
+    ids: list[Any] = []
+    ranks: list[int] = []
+    scores: list[float] = []
+    labels: list[str] = []
     for group in dataset._sample_collection.aggregate(stages, allowDiskUse=True):
         whole = [None not in pair for pair in zip(group["scores"], group["labels"])]
         for into, name in ((ids, "ids"), (ranks, "ranks"), (scores, "scores"), (labels, "labels")):
             into.extend(value for value, ok in zip(group[name], whole) if ok)
     order = np.argsort(np.array(ranks, dtype=np.int64), kind="stable")
-    names, codes = np.unique(np.array(labels, dtype=str), return_inverse=True)
-    names = fields.natural(names.tolist())
+    different, codes = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
+    names = fields.natural(different.tolist())
     place = {name: index for index, name in enumerate(names)}
-    codes = np.array([place[name] for name in sorted(place)], dtype=np.int32)[codes] if names else codes
-    ids = np.array([str(i) for i in ids], dtype="<U24")
-    return ids[order], np.array(scores, dtype=np.float64)[order], codes.astype(np.int32)[order], names
+    places = np.array([place[name] for name in sorted(place)], dtype=np.int32)
+    texts = np.array([str(i) for i in ids], dtype="<U24")
+    return texts[order], np.array(scores, dtype=np.float64)[order], places[codes][order], names
 
 
 def _save(path, version, ranking):

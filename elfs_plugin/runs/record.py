@@ -1,17 +1,21 @@
 """What a run did, as a FiftyOne custom run: parameters, versions, counts, and everything it wrote."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import fiftyone as fo
 import gridfs
-from bson import json_util
+from bson import ObjectId, json_util
 from fiftyone.core import odm
 
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
+from ..providers import PROVIDERS
 from ..validation import shown
 from . import fields, jobs, names
+from .fiftyone_types import Dataset, Document
 from .folder import remove_run_folder, run_folder  # noqa: F401 (handed on)
 
 logger = logging.getLogger(__name__)
@@ -47,36 +51,36 @@ class RunRecord:
     """
 
     key: str
-    stages: dict = field(default_factory=dict)
+    stages: dict[str, Any] = field(default_factory=dict)
     embeddings_field: str | None = None
     owns_embeddings: bool = False
     owns_field: bool = False
-    tags: list = field(default_factory=list)
-    saved_views: list = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    saved_views: list[str] = field(default_factory=list)
     failed: int = 0
-    versions: dict = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     ranking: str | None = None
-    saved: dict = field(default_factory=dict)
-    brain_keys: list = field(default_factory=list)
+    saved: dict[str, dict[str, Any]] = field(default_factory=dict)
+    brain_keys: list[str] = field(default_factory=list)
     workspace: str | None = None
-    view_ids: list = field(default_factory=list)
+    view_ids: list[dict[str, str]] = field(default_factory=list)
     graph: str | None = None
     vectors: str | None = None
-    pending: dict | None = None
+    pending: dict[str, Any] | None = None
     format: int = FORMAT
 
-    def set_view_id(self, name, view_id):
+    def set_view_id(self, name: str, view_id: str) -> None:
         """Notes under which id a view was saved."""
         self.view_ids = [entry for entry in self.view_ids if entry["name"] != name]
         self.view_ids.append({"name": name, "id": str(view_id)})
 
     @property
-    def own_tags(self):
+    def own_tags(self) -> list[str]:
         """The tags that are this run's, those among them that an interrupted job had decided on."""
         coming = ((self.pending or {}).get("record") or {}).get("tags", ())
         return [*self.tags, *(tag for tag in coming if tag not in self.tags)]
 
-    def own_views(self, dataset):
+    def own_views(self, dataset: Dataset) -> list[str]:
         """Names of the saved views that are on the dataset and are this run's."""
         ids = {entry["name"]: entry["id"] for entry in self.view_ids}
         coming = ((self.pending or {}).get("record") or {}).get("saved_views", ())
@@ -88,11 +92,11 @@ class RunRecord:
         return [name for name in known if name in there and ids.get(name, there[name]) == there[name]]
 
     @property
-    def is_newer(self):
+    def is_newer(self) -> bool:
         """Whether a newer version of the plugin wrote it, so that this one must not change it."""
         return self.format > FORMAT
 
-    def drop_after(self, stage):
+    def drop_after(self, stage: str) -> Sequence[str]:
         """Forgets the stages that were made from an older result of ``stage``. Returns their names."""
         # A new β search leaves an applied selection as it is.
         later = STAGE_ORDER[STAGE_ORDER.index(stage) + 1 :] if stage != "beta" else ()
@@ -101,7 +105,7 @@ class RunRecord:
         return later
 
 
-def check_key(dataset, key):
+def check_key(dataset: Dataset, key: str) -> RunRecord | None:
     """Refuses a run key that is no identifier, or that names something else on the dataset, or a run that a newer
     version of the plugin made.
 
@@ -123,7 +127,7 @@ def check_key(dataset, key):
     return run
 
 
-def check_group_field(dataset, key, run):
+def check_group_field(dataset: Dataset, key: str, run: RunRecord | None) -> None:
     """Refuses a run (its record, or None) whose nested field is somebody else's, also when that has been put in the
     place of its own, or can hold no results.
 
@@ -143,7 +147,7 @@ def check_group_field(dataset, key, run):
         )
 
 
-def check_format(record):
+def check_format(record: RunRecord | None) -> None:
     """Refuses to change the run of a newer version of the plugin, whose record this one would damage."""
     if record is not None and record.is_newer:
         raise InvalidInput(
@@ -153,7 +157,7 @@ def check_format(record):
         )
 
 
-def check_embeddings_field(dataset, record, field):
+def check_embeddings_field(dataset: Dataset, record: RunRecord | None, field: str) -> None:
     """Refuses a field to write embeddings to that is no identifier, or that exists and is not the run's own.
 
     Raises:
@@ -183,27 +187,32 @@ def _is_nobodys(dataset, field):
     """Whether ELFS wrote the field for a run that the dataset does not have (any more), and no other run uses it."""
     if not fields.is_left_behind(dataset, field):
         return False
-    return all(load_record(dataset, key).embeddings_field != field for key in list_runs(dataset))
+    return all(run.embeddings_field != field for run in records(dataset).values())
 
 
-def list_runs(dataset):
+def list_runs(dataset: Dataset | None) -> list[str]:
     """Keys of the dataset's ELFS runs."""
     return dataset.list_runs(method=METHOD) if dataset is not None else []
 
 
-def run_documents(dataset):
+def run_documents(dataset: Dataset) -> dict[str, Document]:
     """{key: FiftyOne's document} of the dataset's ELFS runs as they are in the database, read at once."""
     found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": 1}) or {}
     documents = odm.RunDocument.objects(id__in=list((found.get("runs") or {}).values()))
     return {document.key: document for document in documents if document.config.get("method") == METHOD}
 
 
-def load_record(dataset, key):
+def records(dataset: Dataset) -> dict[str, RunRecord]:
+    """{key: record} of the dataset's ELFS runs as they are in the database, read at once."""
+    return {key: restored(key, document.config) for key, document in run_documents(dataset).items()}
+
+
+def load_record(dataset: Dataset, key: str) -> RunRecord | None:
     """The :class:`RunRecord` of a run, or None, see :func:`record_of`."""
     return record_of(run_document(dataset, key), key)
 
 
-def record_of(document, key):
+def record_of(document: Document | None, key: str) -> RunRecord | None:
     """The :class:`RunRecord` in a document of :func:`run_document`, or None where that is of no ELFS run.
 
     A record of another version is read as far as it is understood: what it lacks has its default, what it has too much
@@ -214,7 +223,7 @@ def record_of(document, key):
     return restored(key, document.config)
 
 
-def restored(key, values):
+def restored(key: str, values: Mapping[str, Any]) -> RunRecord:
     """The record that :func:`stored` made a mapping of."""
     record = RunRecord(key)
     for name, default in vars(record).items():
@@ -258,18 +267,12 @@ def _plain(value):
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def check_ready(dataset, key, record, stage, needed_by):
+def check_ready(dataset: Dataset, key: str, record: RunRecord | None, stage: str | None, needed_by: str) -> None:
     """Refuses what needs a finished ``stage`` (None: any) of a run when its ``record`` has none, or there is none.
 
     Raises:
         InvalidInput: naming the operator to run first
     """
-    operators = {
-        "pseudo_labels": "compute_pseudo_labels",
-        "scores": "compute_scores",
-        "selection": "select_coreset",
-        "embeddings": "compute_embeddings",
-    }
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(
@@ -284,11 +287,11 @@ def check_ready(dataset, key, record, stage, needed_by):
                 "key",
             )
         raise InvalidInput(
-            f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
+            f"The run '{key}' is not ready for {needed_by}. Use {PROVIDERS[stage]} (or run_elfs) first.", "key"
         )
 
 
-def check_there(dataset, key, stage):
+def check_there(dataset: Dataset, key: str, stage: str) -> None:
     """Refuses a run of which a finished stage's field is not on the dataset any more.
 
     Raises:
@@ -303,12 +306,12 @@ def check_there(dataset, key, stage):
         )
 
 
-def stored(record):
+def stored(record: RunRecord) -> dict[str, Any]:
     """A record as a mapping that MongoDB can keep."""
     return {**asdict(record), "saved": [{"tag": tag, **details} for tag, details in record.saved.items()]}
 
 
-def save_record(dataset, record):
+def save_record(dataset: Dataset, record: RunRecord) -> None:
     import numpy
     import torch
 
@@ -346,7 +349,7 @@ def _take_inherited(record, kept):
         record.owns_embeddings = True
 
 
-def amend_record(dataset, key, **values):
+def amend_record(dataset: Dataset, key: str, **values: Any) -> None:
     """Changes entries of a run's record and leaves the others as they are, whoever is writing them."""
     document = run_document(dataset, key)
     changes = {f"config.{name}": value for name, value in values.items()}
@@ -357,7 +360,7 @@ class _Unreadable(Exception):
     """The results of a run are there and cannot be understood."""
 
 
-def results_of(document):
+def results_of(document: Document | None) -> dict[str, Any]:
     """The large results of a run as a dict: failures, histogram, β curve, cluster health.
 
     Results that cannot be read cost the panel its curves; the scores are on the samples.
@@ -373,7 +376,7 @@ def results_of(document):
         return {}
 
 
-def load_results(dataset, key):
+def load_results(dataset: Dataset, key: str) -> dict[str, Any]:
     """See :func:`results_of`."""
     return results_of(run_document(dataset, key))
 
@@ -394,7 +397,7 @@ def _read_results(document):
     return _plain(data)
 
 
-def merged_results(dataset, key, changes):
+def merged_results(dataset: Dataset, key: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The results of a run with changes; a value of None removes an entry.
 
     Results that cannot be understood are given up. Those that cannot be had at this moment are an error: what a failed
@@ -413,13 +416,15 @@ def merged_results(dataset, key, changes):
     return {name: value for name, value in data.items() if value is not None}
 
 
-def results_file(dataset, key):
+def results_file(dataset: Dataset, key: str) -> ObjectId | None:
     """The id of the file that holds the results of a run, or None."""
     document = run_document(dataset, key)
     return None if document is None or not document.results else document.results.grid_id
 
 
-def replace_results(dataset, key, data, file_id, older):
+def replace_results(
+    dataset: Dataset, key: str, data: Mapping[str, Any], file_id: ObjectId, older: ObjectId | None
+) -> None:
     """Writes the results of a run to a new file ``file_id`` in place of the file ``older`` (None: there is none).
 
     At every moment either the old or the new ones are there. It can be repeated with the same ids.
@@ -433,11 +438,11 @@ def replace_results(dataset, key, data, file_id, older):
         remove_results_file(older)
 
 
-def remove_results_file(file_id):
+def remove_results_file(file_id: ObjectId) -> None:
     gridfs.GridFS(odm.get_db_conn()).delete(file_id)
 
 
-def run_document(dataset, key):
+def run_document(dataset: Dataset, key: str) -> Document | None:
     """FiftyOne's document of a run as it is in the database, or None. Another process may have written it."""
     if not isinstance(key, str) or not key.isidentifier():  # FiftyOne has no other runs, and MongoDB no such path
         return None

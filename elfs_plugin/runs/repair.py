@@ -1,13 +1,18 @@
 """Finishing what a job had decided to write when it was killed."""
 
+from collections.abc import Iterable
+from typing import Any
+
+from ..contracts import Sink, Verify
 from . import graph, jobs, journal, own, record, unlinked, vectors
 from .deletion import is_half_deleted, resume_deletion
+from .fiftyone_types import Dataset
 from .run import Run
 
 FINISHING = "Finishing what was begun"
 
 
-def settle(dataset, key, verify=lambda: None):
+def settle(dataset: Dataset, key: str, verify: Verify = lambda: None) -> record.RunRecord | None:
     """Leaves nothing of earlier jobs with that key open: for whoever has the run's lock.
 
     What was committed is finished, also a deletion; what was only staged goes.
@@ -32,7 +37,7 @@ def settle(dataset, key, verify=lambda: None):
     return run
 
 
-def repair_run(dataset, key="elfs", *, sinks=()):
+def repair_run(dataset: Dataset, key: str = "elfs", *, sinks: Iterable[Sink] = ()) -> dict[str, Any]:
     """Finishes the writing of an interrupted job, or the deletion of the run. Returns a summary.
 
     Results that were complete when the job died take the place of the older ones; what it had not completed stays as
@@ -44,7 +49,7 @@ def repair_run(dataset, key="elfs", *, sinks=()):
     shared = dataset._dataset
     run = Run(shared, key).require(None, "a repair")
     was_open = bool(run.record.pending)
-    with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks) as reporter:
+    with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks, "repair") as reporter:
         reporter.stage(FINISHING)
         settle(own.own_dataset(shared), key, reporter.verify)
         own.refresh(shared)

@@ -4,10 +4,18 @@ Whoever shows or analyses a run makes one of these and hands it on, so that all 
 anew once it has the lock (:mod:`.run_job`): another process may have changed the run since the form was opened.
 """
 
+from __future__ import annotations
+
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from . import changes, graph, jobs, record
+from .changes import Changes
+from .fiftyone_types import Dataset
 from .folder import run_folder
+from .graph import KeptGraph
+from .record import RunRecord
 
 
 class Run:
@@ -22,13 +30,13 @@ class Run:
         folder: where its files are, which need not exist
     """
 
-    def __init__(self, dataset, key, known_record=None):
+    def __init__(self, dataset: Dataset, key: str, known_record: RunRecord | None = None) -> None:
         self.dataset, self.key = dataset, key
         if known_record is not None:
             self.record = known_record
 
     @classmethod
-    def all_of(cls, dataset):
+    def all_of(cls, dataset: Dataset) -> dict[str, Run]:
         """{key: run} of a dataset, read at once."""
         found = {}
         for key, document in record.run_documents(dataset).items():
@@ -41,35 +49,35 @@ class Run:
         return record.run_document(self.dataset, self.key)
 
     @cached_property
-    def record(self):
+    def record(self) -> RunRecord | None:
         return record.record_of(self._document, self.key)
 
     @cached_property
-    def job(self):
+    def job(self) -> dict[str, Any] | None:
         return jobs.read_job(self.dataset, self.key)
 
     @cached_property
-    def results(self):
+    def results(self) -> dict[str, Any]:
         return record.results_of(self._document)
 
     @cached_property
-    def graph(self):
+    def graph(self) -> KeptGraph | None:
         return None if self.record is None else graph.load(self.folder, self.record.graph)
 
     @cached_property
-    def changes(self):
+    def changes(self) -> Changes:
         return changes.count_changes(self.dataset, self.record)
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         return run_folder(self.dataset, self.key)
 
     @property
-    def stages(self):
+    def stages(self) -> dict[str, Any]:
         """The finished stages of the record; of no run none."""
         return {} if self.record is None else self.record.stages
 
-    def require(self, stage, needed_by):
+    def require(self, stage: str | None, needed_by: str) -> Run:
         """The run itself, in which ``stage`` (None: any) is finished.
 
         Raises:
@@ -78,7 +86,7 @@ class Run:
         record.check_ready(self.dataset, self.key, self.record, stage, needed_by)
         return self
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Forgets what was read: it is read again when it is asked for."""
         for name in ("_document", "record", "job", "results", "graph", "changes"):
             self.__dict__.pop(name, None)

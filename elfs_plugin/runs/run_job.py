@@ -1,13 +1,20 @@
 """The life of every job on a run: its lock, the run as it is under the lock, its progress, what it will write."""
 
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
+from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
+from ..contracts import Sink
 from ..errors import InvalidInput
 from . import fields, folder, graph, jobs, journal, own, record, vectors
+from .fiftyone_types import Collection
+from .record import RunRecord
 from .repair import settle
 from .run import Run
+
+Job = TypeVar("Job", bound="RunJob")
 
 
 class RunJob:
@@ -25,6 +32,7 @@ class RunJob:
     Args:
         operation: what the user is told that it does
         stages: shown name -> share of the work
+        kind: what others know the job by, see :func:`~.jobs.job`
         needs: a stage that the run must have finished (None: it need not even be there)
 
     Raises:
@@ -33,7 +41,17 @@ class RunJob:
         Busy: on entering, when another job is at work on the run
     """
 
-    def __init__(self, collection, key, operation, stages, sinks=(), *, needs=None):
+    def __init__(
+        self,
+        collection: Collection,
+        key: str,
+        operation: str,
+        stages: Mapping[str, float],
+        sinks: Iterable[Sink] = (),
+        *,
+        kind: str | None = None,
+        needs: str | None = None,
+    ) -> None:
         if collection is None:
             raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
         self.key = key
@@ -42,11 +60,11 @@ class RunJob:
         self._needs, self._operation = needs, operation
         self._take(record.check_key(self.dataset, key))
         fields.check_not_read_only(self.dataset, key)
-        self._job = jobs.job(self.dataset, key, operation, stages, sinks)
+        self._job = jobs.job(self.dataset, key, operation, stages, sinks, kind)
         self.draft = journal.Draft()
 
     @property
-    def record(self):
+    def record(self) -> RunRecord:
         """The run's record, which a job changes as it goes; it is written when the job publishes."""
         return self.run.record
 
@@ -56,7 +74,7 @@ class RunJob:
             record.check_ready(self.dataset, self.key, found, self._needs, self._operation.lower())
         self.run = Run(self.dataset, self.key, found or record.RunRecord(self.key))
 
-    def __enter__(self):
+    def __enter__(self: Job) -> Job:
         self.reporter = self._job.__enter__()
         try:
             folder.prepare(self.dataset, self.key)
@@ -74,10 +92,10 @@ class RunJob:
             raise
         return self
 
-    def begin(self):
+    def begin(self) -> None:
         """What a kind of job does first, under the lock."""
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> bool | None:
         with suppress(PyMongoError):  # also what was finished before an error is to be seen
             own.refresh(self.shared)
         if error[0] is not None:
@@ -88,8 +106,9 @@ class RunJob:
                 with suppress(PyMongoError):  # kept for whoever opens the panel next, and not needed
                     _ = self.run.changes
             self.reporter.done()
+        return None
 
-    def publish(self, progress=lambda fraction: None):
+    def publish(self, progress: Callable[[float], None] = lambda fraction: None) -> None:
         """Writes what has been made since the last time, all of it or nothing."""
         if self.draft.is_empty:
             return

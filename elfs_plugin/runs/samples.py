@@ -1,16 +1,24 @@
 """Views of a dataset to ids, paths and vectors, and what cannot be used refused."""
 
+from __future__ import annotations
+
 import os
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 import numpy as np
 
+from ..contracts import Budget, Progress
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..pruning.zones import resolve_budget
 from ..validation import shown
 from . import fields
+from .fiftyone_types import Collection, Dataset
+
+if TYPE_CHECKING:
+    from ..encoders.embed import Embeddings
 
 ZOO_PREFIX = "zoo:"
 
@@ -19,14 +27,14 @@ ZOO_PREFIX = "zoo:"
 class Samples:
     """``ids`` N distinct sample ids (str), sorted, and their ``paths``."""
 
-    ids: list
-    paths: list
+    ids: list[str]
+    paths: list[str]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
 
-def check_collection(collection, *, minimum=1):
+def check_collection(collection: Collection, *, minimum: int = 1) -> None:
     """Refuses what ELFS cannot work on, with what to do instead.
 
     Raises:
@@ -75,7 +83,7 @@ def _not_images(collection, media):
     return f"ELFS works on images; this view holds {media}. Use a dataset of images."
 
 
-def read_samples(collection):
+def read_samples(collection: Collection) -> Samples:
     """The view's samples in the order of their ids, for the order of a view must not matter to what is computed; ids
     that occur twice (concatenated views) are taken once."""
     paths = dict(zip(*collection.values(["id", "filepath"])))
@@ -83,7 +91,7 @@ def read_samples(collection):
     return Samples(order, [paths[i] for i in order])
 
 
-def vector_fields(collection):
+def vector_fields(collection: Collection) -> list[str]:
     """Names of the fields of a collection that can hold embeddings, those that are made for it first."""
     schema = collection.get_field_schema()
     found = [(place, name) for name, kind in schema.items() if (place := _place(kind)) is not None]
@@ -101,7 +109,7 @@ def _place(kind):
     return 2 if isinstance(kind, fo.ArrayField) else None
 
 
-def check_vector_field(collection, field):
+def check_vector_field(collection: Collection, field: str) -> None:
     """Refuses a field that can hold no vectors.
 
     Raises:
@@ -122,7 +130,7 @@ def check_vector_field(collection, field):
         )
 
 
-def check_usable(collection, field, budget, num_clusters):
+def check_usable(collection: Collection, field: str, budget: Budget | str, num_clusters: int | str) -> None:
     """Refuses a budget or a number of clusters that the images with a vector in ``field`` do not allow. What the
     vectors hold is not looked at.
 
@@ -136,7 +144,7 @@ def check_usable(collection, field, budget, num_clusters):
     if not 0 < usable < n:
         return
     missing = f" Of {n:,} images {n - usable:,} have no vector in '{field}'."
-    from ..clustering.pseudo_labels import validate_num_clusters
+    from ..clustering.limits import validate_num_clusters
 
     try:
         resolve_budget(budget, usable)
@@ -146,7 +154,7 @@ def check_usable(collection, field, budget, num_clusters):
         raise InvalidInput(f"{error}{missing}", error.field) from None
 
 
-def check_locked_tag(dataset, tag):
+def check_locked_tag(dataset: Dataset, tag: str) -> None:
     """Refuses a tag that no image has.
 
     Raises:
@@ -157,7 +165,7 @@ def check_locked_tag(dataset, tag):
         raise InvalidInput(f"No image has the tag '{tag}' (tags: {', '.join(have[:10]) or 'none'}).", "locked_tag")
 
 
-def read_vectors(collection, field):
+def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embeddings]:
     """(Samples, :class:`~..encoders.embed.Embeddings`) of a field of vectors, arrays or lists of numbers.
 
     Raises:
@@ -167,7 +175,7 @@ def read_vectors(collection, field):
 
     check_vector_field(collection, field)
     ids, paths, vectors = _ids_paths_vectors(collection, field)
-    first = {}
+    first: dict[str, tuple[str, Any]] = {}
     for i, path, vector in zip(ids, paths, vectors):
         first.setdefault(i, (path, vector))
     order = sorted(first)
@@ -181,7 +189,7 @@ def _ids_paths_vectors(collection, field):
     if type(kind) is not fo.VectorField:
         return collection.values(["id", "filepath", field])
     ids, paths, values = collection.values(["id", "filepath", field], _raw=True)
-    heads = {}
+    heads: dict[Any, Any] = {}
     return [str(i) for i in ids], paths, [_stored_vector(value, heads, kind) for value in values]
 
 
@@ -200,7 +208,7 @@ def _stored_vector(value, heads, kind):
     return np.frombuffer(data, heads[head], offset=end)
 
 
-def zoo_embeddings(collection, samples, encoder, progress):
+def zoo_embeddings(collection: Collection, samples: Samples, encoder: str, progress: Progress) -> Embeddings:
     """Embeds with a FiftyOne zoo model; files that fail are retried alone, so that one does not cost its batch."""
     import fiftyone.zoo as foz
 
@@ -224,7 +232,7 @@ def zoo_embeddings(collection, samples, encoder, progress):
         ) from error
     if not getattr(model, "has_embeddings", False):
         raise MissingModel(f"The zoo model {name!r} gives no embeddings. Choose another one, for example a CLIP model.")
-    found = {}
+    found: dict[str, Any] = {}
     chunk = 512
     for batch_size, start, end in ((16, 0.0, 0.9), (1, 0.9, 1.0)):
         todo = [i for i in samples.ids if found.get(i) is None]

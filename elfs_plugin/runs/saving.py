@@ -1,12 +1,21 @@
 """Saving a coreset under a tag and a saved view, without replacing what somebody else has put there."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Changed
 from . import claims, names, versions
+from .fiftyone_types import Dataset
+
+if TYPE_CHECKING:
+    from .journal import Draft
+    from .record import RunRecord
 
 
-def saved_token(run, tag):
+def saved_token(run: RunRecord, tag: str) -> str:
     """A short string for what the run has saved under a tag (``""``: nothing), see ``expected`` of
     :func:`~.stages.select_coreset`."""
     details = run.saved.get(tag) if run is not None else None
@@ -15,7 +24,9 @@ def saved_token(run, tag):
     return "/".join(repr(details.get(name)) for name in ("when", "beta", "hard", "budget"))
 
 
-def check_names(dataset, run, tag, view_name, expected=None):
+def check_names(
+    dataset: Dataset, run: RunRecord, tag: str | None, view_name: str | None, expected: str | None = None
+) -> None:
     """Refuses names that are in use, or that FiftyOne cannot take.
 
     Raises:
@@ -38,7 +49,9 @@ def check_names(dataset, run, tag, view_name, expected=None):
         )
 
 
-def save_ids(draft, run, ids, tag, view_name, details):
+def save_ids(
+    draft: Draft, run: RunRecord, ids: Sequence[str], tag: str, view_name: str | None, details: Mapping[str, Any]
+) -> None:
     """Lets a draft tag the samples with these ids, and save a view of the tag; ``details`` says how they were
     chosen."""
     _own(run, tag, view_name, details)
@@ -48,7 +61,7 @@ def save_ids(draft, run, ids, tag, view_name, details):
         draft.step("view", name=view_name, tag=tag, text=text)
 
 
-def save(draft, run, tag, view_name):
+def save(draft: Draft, run: RunRecord, tag: str | None, view_name: str | None) -> None:
     """Lets a draft tag the applied selection's coreset and save its view, under the names that are given.
 
     A view that is saved beside a tag is one of the tag: both stay what they were when ranks change.

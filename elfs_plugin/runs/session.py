@@ -4,9 +4,12 @@
 """
 
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
+from ..contracts import Budget, Sink
 from ..encoders.embed import Embeddings
 from ..errors import InvalidInput
 from ..pipeline import WorkingSet
@@ -15,6 +18,7 @@ from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import as_beta, difficulty_rank, resolve_beta, resolve_budget
 from ..stages import STAGES, Stages, stage_weights
 from . import coverage, fields, folder, keeping, own, ranking, roster, samples, saving, vectors
+from .fiftyone_types import Collection
 from .run_job import RunJob
 
 WRITING = "Writing to the dataset"
@@ -38,32 +42,36 @@ class Session(RunJob):
         whole: work on all samples of the dataset, whatever the view is
         stage_folder: where finished stages are kept, in the run's folder
         on_images: those stages that train on images
+        kind: see :class:`~.run_job.RunJob`
     """
 
     def __init__(
         self,
-        collection,
-        key,
-        operation,
-        stages,
-        sinks,
-        seed=0,
-        device="auto",
-        needs=None,
-        whole=False,
-        stage_folder="stages",
-        on_images=(),
-    ):
+        collection: Collection,
+        key: str,
+        operation: str,
+        stages: Iterable[str] | dict[str, float],
+        sinks: Iterable[Sink],
+        seed: int = 0,
+        device: str = "auto",
+        needs: str | None = None,
+        whole: bool = False,
+        stage_folder: str = "stages",
+        on_images: Iterable[str] = (),
+        kind: str | None = None,
+    ) -> None:
         if not whole:
             samples.check_collection(collection)
         weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
-        super().__init__(collection, key, operation, weights, sinks, needs=needs)
+        super().__init__(collection, key, operation, weights, sinks, kind=kind, needs=needs)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         self.seed, self._device, self._stage_folder = seed, device, stage_folder
-        self.names = self._paths = self._ranking = None
+        self.names: list[str] | None = None
+        self._paths: dict[str, str] | None = None
+        self._ranking: tuple[Any, ...] | None = None
         self.since = time.time()
 
-    def begin(self):
+    def begin(self) -> None:
         folder.remove_orphans()
         self.stages = Stages(
             seed=self.seed, device=self._device, folder=self.run.folder / self._stage_folder, reporter=self.reporter
@@ -71,30 +79,30 @@ class Session(RunJob):
         self.working = WorkingSet(self.stages, self._image_paths, self._needed_vectors)
         self._protects = bool({"pseudo_labels", "scores"} & set(self.run.stages))
 
-    def publish(self, progress=lambda fraction: None):
+    def publish(self, progress: Callable[[float], None] = lambda fraction: None) -> None:
         super().publish(progress)
         if self._ranking is not None:
             ranking.keep_ranking(self.run, *self._ranking)
             roster.save(self.dataset, self.key, ranking.ranking_version(self.record), self._ranking[0])
             self._ranking = None
 
-    def finish(self, stage, **details):
+    def finish(self, stage: str, **details: Any) -> None:
         """Notes a finished stage; what was made from an older result of it is forgotten."""
         self.record.drop_after(stage)
         self.record.stages[stage] = {"seed": self.seed, **details}
         if not self._protects:
             self.publish()
 
-    def clear(self, *stages):
+    def clear(self, *stages: str) -> None:
         """Lets the values of these stages go when the draft is written."""
         self.draft.clear(f"{self.key}.{name}" for stage in stages for name in fields.PATHS[stage])
 
-    def new_ranking(self):
+    def new_ranking(self) -> None:
         """The scores have changed: what is keyed by the ranking is made anew."""
         ranking.new_ranking(self.record)
         self._ranking = (self.working.ids, self.working.scores, self.working.labels, self.names)
 
-    def read(self, found):
+    def read(self, found: samples.Samples) -> samples.Samples:
         """Remembers the paths of :class:`~.samples.Samples` as they were when they were first read."""
         self._paths = dict(zip(found.ids, found.paths))
         return found
@@ -115,7 +123,7 @@ class Session(RunJob):
             )
         return found
 
-    def use_vectors(self, field):
+    def use_vectors(self, field: str) -> None:
         """Takes the vectors of an existing field."""
         record = self.record
         field = field or record.embeddings_field
@@ -138,7 +146,7 @@ class Session(RunJob):
             record.stages.pop("embeddings", None)
             keeping.drop_plots(self)
 
-    def use_labels(self):
+    def use_labels(self) -> None:
         """Takes the pseudo-labels on the dataset."""
         working = self.working
         working.ids, working.labels, self.names = fields.read_labels(self.collection, self.key)
@@ -147,7 +155,7 @@ class Session(RunJob):
         working.num_clusters = max(len(self.names), 2)
         working.failures = dict(self.run.results.get("failures", {}))
 
-    def use_scores(self):
+    def use_scores(self) -> None:
         """Takes the pseudo-labels and the scores on the dataset."""
         stage, working = self.record.stages["scores"], self.working
         whole = fields.writable(self.dataset)
@@ -163,7 +171,7 @@ class Session(RunJob):
         working.num_clusters = max(len(self.names), 2)
         working.scored_by, working.scored_at = ProxyConfig.from_dict(stage.get("proxy")), stage.get("image_size")
 
-    def rank_again(self):
+    def rank_again(self) -> None:
         """Ranks the samples that have scores densely from 0 again, without training."""
         self.use_scores()
         working = self.working
@@ -176,7 +184,14 @@ class Session(RunJob):
         self.new_ranking()
         self.draft.results["histogram"] = keeping.histogram(working)
 
-    def select(self, budget, beta, tag, view_name, expected=None):
+    def select(
+        self,
+        budget: Budget | str,
+        beta: float | str,
+        tag: str | None,
+        view_name: str | None,
+        expected: str | None = None,
+    ) -> None:
         """Applies double-end pruning and saves the coreset under the names that are given, see
         :func:`~.operations.select_coreset`."""
         start = time.monotonic()
@@ -194,7 +209,7 @@ class Session(RunJob):
         saving.save(self.draft, self.record, tag, view_name)
         self.record.stages["selection"]["seconds"] = round(time.monotonic() - start, 3)
 
-    def apply(self, budget, beta):
+    def apply(self, budget: Budget | str, beta: float | str) -> None:
         """Takes the zones of a budget (a count or a fraction) and a β."""
         n = self.record.stages["scores"]["scored"]
         count = resolve_budget(budget, n)
@@ -211,11 +226,11 @@ class Session(RunJob):
             "when": time.time(),
         }
 
-    def check_names(self, tag, view_name, expected=None):
+    def check_names(self, tag: str | None, view_name: str | None, expected: str | None = None) -> None:
         """See :func:`~.saving.check_names`."""
         saving.check_names(self.dataset, self.record, tag, view_name, expected)
 
-    def summary(self, stage):
+    def summary(self, stage: str) -> dict[str, Any]:
         """Writes what is to be written, and says what the caller is told."""
         self.publish(self.reporter.stage(WRITING))
         stages, results = self.record.stages, self.run.results

@@ -1,7 +1,15 @@
 """Which analyses are older than the run they tell of."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from ..plain import plain
 from .ranking import ranking_version
+
+if TYPE_CHECKING:
+    from .record import RunRecord
 
 NAMES = ("comparison", "methods", "stability", "budget_curve", "audit")
 """The entries of a run's results that :mod:`.analyses` writes."""
@@ -9,12 +17,12 @@ NAMES = ("comparison", "methods", "stability", "budget_curve", "audit")
 _SELECTION = ("beta", "hard", "coreset", "easy")
 
 
-def cut_of(selection):
+def cut_of(selection: Mapping[str, Any]) -> dict[str, Any]:
     """What of an applied selection an analysis depends on."""
     return {name: selection.get(name) for name in _SELECTION}
 
 
-def stale(results, run):
+def stale(results: Mapping[str, Any], run: RunRecord) -> dict[str, str]:
     """Why analyses no longer tell of the run as it is: name -> sentence, for those of :data:`NAMES` that are old.
 
     Args:

@@ -3,17 +3,22 @@
 Only audits, and selectors that are asked to judge such labels, read them.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import fiftyone as fo
 import numpy as np
 
+from ..contracts import Array
 from ..errors import InvalidInput
 from . import fields, record
+from .fiftyone_types import Dataset
 
 _TRUTH_KINDS = (fo.StringField, fo.IntField, fo.BooleanField)
 _NOT_TRUTH = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"}
 
 
-def truth_fields(dataset):
+def truth_fields(dataset: Dataset) -> list[str]:
     """Paths that :func:`audit` can read: classifications, strings, whole numbers and booleans of no ELFS run."""
     runs = set(record.list_runs(dataset))
     found = []
@@ -26,7 +31,7 @@ def truth_fields(dataset):
     return found
 
 
-def truth_path(dataset, field, parameter="truth_field"):
+def truth_path(dataset: Dataset, field: str, parameter: str = "truth_field") -> str:
     """The path whose values are the true labels, or :class:`InvalidInput` with those that can be."""
     have = ", ".join(truth_fields(dataset)[:10]) or "none"
     if not field or not isinstance(field, str):
@@ -53,7 +58,7 @@ def truth_path(dataset, field, parameter="truth_field"):
     return field
 
 
-def read(dataset, field, parameter="truth_field"):
+def read(dataset: Dataset, field: str, parameter: str = "truth_field") -> dict[str, Any]:
     """{id: label} of the samples that have a value in a field of labels. ``parameter`` is what errors name.
 
     Raises:
@@ -63,7 +68,7 @@ def read(dataset, field, parameter="truth_field"):
     return {i: value for i, value in zip(ids, values) if value is not None}
 
 
-def read_all(dataset, field, ids, parameter="truth_field"):
+def read_all(dataset: Dataset, field: str, ids: Iterable[str], parameter: str = "truth_field") -> Array:
     """(N,) the label of each of these samples.
 
     Raises:

@@ -5,12 +5,20 @@ writes first the one and then the other: killed in between, a document that no d
 to a document that is gone.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from fiftyone.core import odm
 
 from . import workspace
+from .fiftyone_types import Dataset
+
+if TYPE_CHECKING:
+    from .record import RunRecord
 
 
-def mend(dataset, run):
+def mend(dataset: Dataset, run: RunRecord) -> bool:
     """Removes such documents and links as far as they are the run's, or a job's that was interrupted: its views by
     name, its workspace, its record.
 
@@ -30,7 +38,7 @@ def mend(dataset, run):
         _clear(database.runs, {**mine, "key": run.key, "config.method": "elfs"}, [own_link] if own_link else []),
     ]
     pulled = {name: {"$in": gone} for name, (gone, _) in zip(("saved_views", "workspaces"), found) if gone}
-    change = {"$pull": pulled} if pulled else {}
+    change: dict[str, Any] = {"$pull": pulled} if pulled else {}
     if found[2][0]:
         change["$unset"] = {f"runs.{run.key}": ""}
     if change:

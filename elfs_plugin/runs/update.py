@@ -1,11 +1,14 @@
 """Bringing a run up to date with its dataset: samples added since take part, gaps of deleted ones close."""
 
 import shutil
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import fiftyone as fo
 import numpy as np
 
+from ..contracts import Sink
 from ..encoders.embed import Embeddings, validate_vectors
 from ..errors import InvalidInput
 from ..neighbors.label_transfer import DEFAULT_K, cross_neighbors, vote
@@ -15,6 +18,7 @@ from ..proxy.train import ProxyConfig
 from ..pruning.zones import resolve_budget
 from ..stages import STAGES, stage_weights
 from . import changes, fields, graph, keeping, own, samples, vectors
+from .fiftyone_types import Collection
 from .run import Run
 from .session import WRITING, Session
 
@@ -24,7 +28,9 @@ _ROWS = 50_000
 """Samples whose vectors are read at a time."""
 
 
-def update_run(collection, key="elfs", *, device="auto", sinks=()):
+def update_run(
+    collection: Collection, key: str = "elfs", *, device: str = "auto", sinks: Iterable[Sink] = ()
+) -> dict[str, Any]:
     """Takes new samples into a finished run and closes the gaps that deleted ones have left.
 
     New samples are embedded by the run's own encoder (or their vectors are read from the field that the run uses), get
@@ -67,6 +73,7 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         needs="scores",
         whole=True,
         stage_folder=_FOLDER,
+        kind="update",
     ) as job:
         collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")
@@ -229,7 +236,8 @@ def _nothing(count, dimensions, failures):
 
 
 def _read_vectors(job, new, dimensions):
-    view, place = fields.writable(job.dataset), {}
+    view = fields.writable(job.dataset)
+    place: dict[str, Any] = {}
     for start in range(0, len(new), _ROWS):
         some = view.select(new.ids[start : start + _ROWS])
         place.update(zip(*some.values(["id", job.record.embeddings_field])))

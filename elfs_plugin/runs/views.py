@@ -3,16 +3,26 @@
 Two indexes serve them: ``<key>.rank``, and (``<key>.pseudo_label.label``, ``<key>.rank``) when clusters are named.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from ..errors import InvalidInput
+from ..pruning.zones import ZONES
 from ..validation import shown, whole_number
 from . import fields
+from .fiftyone_types import Query, View
 
-ZONES = ("hard", "coreset", "easy")
+if TYPE_CHECKING:
+    from .run import Run
 
 ORDERS = (None, "hardest", "easiest")
 
 
-def rank_view(run, low, high, *, order=None, clusters=None):
+def rank_view(
+    run: Run, low: int, high: int, *, order: str | None = None, clusters: Iterable[str] | None = None
+) -> View:
     """The samples of a :class:`~.run.Run` with low <= rank < high.
 
     Args:
@@ -22,7 +32,7 @@ def rank_view(run, low, high, *, order=None, clusters=None):
     return _view(run, [(low, high)], order, clusters)
 
 
-def zone_view(run, zone, *, order=None, clusters=None):
+def zone_view(run: Run, zone: str, *, order: str | None = None, clusters: Iterable[str] | None = None) -> View:
     """The view of a zone (``"hard"``, ``"coreset"``, ``"easy"``) of an applied selection; see :func:`rank_view`."""
     run.require("selection", "showing a zone")
     if zone not in ZONES:
@@ -33,7 +43,7 @@ def zone_view(run, zone, *, order=None, clusters=None):
     return rank_view(run, low, high, order=order, clusters=clusters)
 
 
-def borderline_view(run, hard, budget, width, *, clusters=None):
+def borderline_view(run: Run, hard: int, budget: int, width: int, *, clusters: Iterable[str] | None = None) -> View:
     """The ``width`` images on each side of each cut, hardest first; a cut at an end of the ranks has no sides.
 
     Args:
@@ -57,7 +67,7 @@ def _view(run, intervals, order, clusters):
         raise InvalidInput(f"Unknown order {order!r}. Use 'hardest', 'easiest' or None.", "order")
     path = f"{run.key}.rank"
     ranges = [{path: {"$gte": int(low), "$lt": int(high)}} for low, high in intervals]
-    wanted = ranges[0] if len(ranges) == 1 else {"$or": ranges}
+    wanted: Query = ranges[0] if len(ranges) == 1 else {"$or": ranges}
     if clusters is not None:
         wanted = {**wanted, f"{run.key}.pseudo_label.label": {"$in": [str(name) for name in clusters]}}
     view = fields.writable(run.dataset).match(wanted)

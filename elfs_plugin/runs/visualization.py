@@ -1,27 +1,30 @@
 """A plot of the run's embeddings as a FiftyOne brain run, which FiftyOne's Embeddings panel shows."""
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import fiftyone as fo
 import fiftyone.brain as fob
 import numpy as np
 
+from ..contracts import Sink
 from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
-from ..errors import InvalidInput, NameTaken
+from ..errors import InvalidInput
 from ..progress import part
 from ..validation import shown, validate_seed
 from . import fields, jobs, record, vectors
+from .fiftyone_types import Collection
+from .plots import brain_key_of, check_brain_key
 from .removal import remove_brain_run
 from .session import WRITING, Session
 
 PROJECTING = "Placing the images in the plane"
 
 
-def brain_key_of(key, method):
-    return f"{key}_{method}"
-
-
-def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
+def visualize(
+    collection: Collection, key: str = "elfs", *, method: str = "auto", seed: int = 0, sinks: Iterable[Sink] = ()
+) -> dict[str, Any]:
     """Projects the embeddings of the run's images to the plane and registers the points as a brain run.
 
     Args:
@@ -38,7 +41,9 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
         raise InvalidInput(f"Unknown method {shown(method)}. Use one of: auto, {', '.join(METHODS)}.", "method")
     seed = validate_seed(seed)
     stages = {PROJECTING: 8, WRITING: 2}
-    with Session(collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True) as job:
+    with Session(
+        collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True, kind="visualization"
+    ) as job:
         dataset = job.dataset
         n = job.record.stages["pseudo_labels"].get("labelled", 0)
         method = method if method != "auto" else "umap" if n <= UMAP_LIMIT else "pca"
@@ -80,34 +85,7 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
 
 def _only(view, ids, wanted):
     """The view's samples at the places that are wanted, (N,) bool; of the ids those are listed that are fewer."""
-    listed = {True: [], False: []}
+    listed: dict[bool, list[str]] = {True: [], False: []}
     for i, ok in zip(ids, wanted.tolist()):
         listed[ok].append(i)
     return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])
-
-
-def check_brain_key(dataset, run, brain_key):
-    """Raises :class:`NameTaken` for a brain run, or a field for its index, that is not this run's."""
-    if run is not None and brain_key in run.brain_keys:
-        return
-    if dataset.has_brain_run(brain_key) or dataset.has_run(brain_key):
-        raise NameTaken(
-            f"The dataset already has a run '{brain_key}' that ELFS did not write. Rename it, or use another run key.",
-            "method",
-        )
-    if dataset.has_sample_field(brain_key):
-        raise NameTaken(
-            f"The dataset already has a field '{brain_key}' that ELFS did not write. Rename it, or use another "
-            "run key.",
-            "method",
-        )
-
-
-def embeddings_panel_state(brain_key, color_field=None):
-    """What FiftyOne's Embeddings panel keeps as its browser state for a brain run coloured by a field.
-
-    For ``open_panel("Embeddings", data=...)``: ``data`` is the browser's state, ``state`` another one that this panel
-    does not read. FiftyOne 1.22 forgets both keys: a newly opened panel shows its list of plots whatever it was given,
-    and a click on one there clears the colour (tried in the App). So tell the user which plot and field to choose.
-    """
-    return {"openKey": brain_key, "colorField": color_field}

@@ -1,15 +1,19 @@
 """One saved workspace of the App, ``ELFS``: the grid and the ELFS Coreset panel side by side."""
 
+from typing import Any
+
 import fiftyone as fo
 
 from . import record
+from .fiftyone_types import Dataset
+from .record import RunRecord
 
 NAME = "ELFS"
 
 _TEXT = "Images beside the ELFS Coreset panel"
 
 
-def spaces():
+def spaces() -> Any:
     """The grid and the panel side by side."""
 
     def single(panel):
@@ -20,7 +24,7 @@ def spaces():
     return fo.Space(children=[single(panel) for panel in panels], orientation="horizontal")
 
 
-def ensure_workspace(dataset):
+def ensure_workspace(dataset: Dataset) -> bool:
     """Saves the workspace unless one of that name exists. Returns whether it was made."""
     if dataset.has_workspace(NAME):
         return False
@@ -28,12 +32,12 @@ def ensure_workspace(dataset):
     return True
 
 
-def release(dataset, run):
+def release(dataset: Dataset, run: RunRecord) -> None:
     """Removes the workspace when ``run``, about to be deleted, made it; another run of the dataset inherits it."""
     if not run.workspace:
         return
-    for key in record.list_runs(dataset):
-        if key != run.key and not record.load_record(dataset, key).is_newer:
+    for key, other in record.records(dataset).items():
+        if key != run.key and not other.is_newer:
             record.amend_record(dataset, key, workspace=run.workspace)
             return
     # One of that name may have been saved by somebody else since.

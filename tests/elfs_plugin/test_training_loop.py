@@ -17,8 +17,12 @@ class Sum(TrainingLoop):
     device = torch.device("cpu")
 
     def __init__(self, total=12, every=1, bad=()):
-        self.total, self.every, self.value, self.seen, self._bad = total, every, 0.0, [], bad
+        self.total, self._every, self.value, self.seen, self._bad = total, every, 0.0, [], bad
         self.draws = EpochDraws(torch.Generator().manual_seed(3), lambda rng: torch.randperm(4, generator=rng).double())
+
+    @property
+    def every(self):
+        return self._every
 
     def advance(self):
         drawn = self.draws.take(self.step % 4)[self.step % 4]

@@ -65,7 +65,7 @@ def test_a_run_may_name_its_own_tag_and_view_again(finished, errors_of):
 
 
 def test_budgets_of_a_form(plugin):
-    forms = plugin("operators.forms")
+    forms = plugin("operators.budget_forms")
     assert forms.budget_of({}) == 0.1
     assert forms.budget_of({"budget": 25, "budget_unit": "percent"}) == 0.25
     assert forms.budget_of({"budget": 100, "budget_unit": "percent"}) == 1.0
@@ -81,7 +81,7 @@ def test_budgets_of_a_form(plugin):
 
 
 def test_betas_of_a_form(plugin):
-    forms = plugin("operators.forms")
+    forms = plugin("operators.budget_forms")
     assert forms.beta_of({}) == "auto"
     assert forms.beta_of({"beta": 0.3}) == 0.3
     assert forms.beta_of({"beta": 0}) == 0

@@ -1,4 +1,6 @@
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,28 +8,12 @@ from pathlib import Path
 import fiftyone.operators as foo
 import fiftyone.plugins as fop
 import pytest
+import yaml
 from fiftyone.operators.executor import ExecutionContext
 from fiftyone.plugins.context import build_plugin_contexts
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATORS = {
-    "compute_embeddings",
-    "compute_pseudo_labels",
-    "compute_scores",
-    "search_beta",
-    "select_coreset",
-    "run_elfs",
-    "budget_curve",
-    "compare_coresets",
-    "compare_methods",
-    "measure_stability",
-    "audit",
-    "export_coreset",
-    "update_run",
-    "repair_run",
-    "visualize",
-    "delete_run",
-}
+OPERATORS = yaml.safe_load((ROOT / "fiftyone.yml").read_text(encoding="utf-8"))["operators"]
 SHORT = {"export_coreset", "delete_run", "repair_run"}
 
 HEAVY = """
@@ -49,7 +35,18 @@ def test_the_plugin_loads_without_errors():
 def test_all_operators_and_the_panel_are_registered():
     uris = {operator.uri for operator in foo.list_operators() if operator.uri.startswith("@elfs/coreset/")}
     assert uris == {f"@elfs/coreset/{name}" for name in (*OPERATORS, "coreset_panel")}
-    assert set(fop.get_plugin("@elfs/coreset").operators) == OPERATORS | {"coreset_panel"}
+    assert fop.get_plugin("@elfs/coreset").operators == [*OPERATORS, "coreset_panel"]
+
+
+def test_every_operator_is_in_a_file_of_its_name_and_in_the_list(plugin):
+    package, base = plugin("operators"), plugin("operators.base").ElfsOperator
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        own = [cls for cls in vars(module).values() if isinstance(cls, type) and cls.__module__ == module.__name__]
+        found.update({cls.operator: info.name for cls in own if issubclass(cls, base) and cls is not base})
+    assert found == {name: name for name in OPERATORS}
+    assert [operator.operator for operator in package.OPERATORS] == OPERATORS
 
 
 def test_registration_imports_nothing_heavy():
@@ -60,7 +57,7 @@ def test_registration_imports_nothing_heavy():
     assert heavy == []
 
 
-@pytest.mark.parametrize("name", sorted(OPERATORS))
+@pytest.mark.parametrize("name", OPERATORS)
 def test_the_configuration_of_an_operator(operator, name):
     config = operator(name).config
     assert config.label.startswith("ELFS: ")

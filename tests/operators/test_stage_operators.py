@@ -4,6 +4,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
+from elfs_plugin.runs import jobs
 from tests.few_steps import candidate_steps
 
 
@@ -54,6 +55,7 @@ def test_beta(scored, execute):
     assert summary["budget"] == curve["budget"] == 40
     assert "2 held-out splits of pseudo-labels" in summary["reason"]
     assert curve["proxy"] == "mlp"
+    assert jobs.read_job(scored, "elfs")["kind"] == "beta"
     assert not scored.has_sample_field("elfs.zone")
 
 

@@ -1,5 +1,7 @@
 import fiftyone as fo
 
+from elfs_plugin.runs import jobs
+
 
 def test_the_form_says_what_has_changed_and_the_operator_does_it(
     finished, new_dataset, operator, execute, form, digits
@@ -11,6 +13,7 @@ def test_the_form_says_what_has_changed_and_the_operator_does_it(
     assert "3 images added, 2 deleted" in form("update_run", dataset)["what"].view.label
     summary = execute("update_run", dataset).result
     assert (summary["added"], summary["deleted"], summary["samples"]) == (3, 2, 41)
+    assert jobs.read_job(dataset, "elfs")["kind"] == "update"
 
 
 def test_delegated(new_dataset, operator, delegate):

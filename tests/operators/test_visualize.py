@@ -2,6 +2,8 @@ import fiftyone as fo
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
+from elfs_plugin.runs import jobs
+
 
 def test_the_plot_of_a_run(new_dataset, operator, execute):
     dataset = new_dataset(40)
@@ -10,6 +12,7 @@ def test_the_plot_of_a_run(new_dataset, operator, execute):
     summary = execute("visualize", dataset, method="pca").result
     assert (summary["brain_key"], summary["samples"]) == ("elfs_pca", 40)
     assert dataset.list_brain_runs() == ["elfs_pca"]
+    assert jobs.read_job(dataset, "elfs")["kind"] == "visualization"
     execute("delete_run", dataset)
     assert dataset.list_brain_runs() == []
 

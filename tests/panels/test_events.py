@@ -192,7 +192,7 @@ class TestCuts:
             ("on_tag", "tag", "mine"),
             ("on_one", "one", "tag:mine"),
             ("on_other", "other", "tag:mine"),
-            ("on_methods_budget", "methods_budget", "6"),
+            ("on_compared_methods_budget", "methods_budget", "6"),
             ("on_truth_field", "truth_field", "digit"),
         ],
     )
@@ -242,7 +242,7 @@ class TestPictures:
         assert panel.fire("on_pick_zone", zone="coreset").ids == [ids[7], ids[5]]
 
     def test_borderline_is_both_sides_of_both_cuts(self, panel, plugin, ids, monkeypatch):
-        monkeypatch.setattr(plugin("panels.tune"), "BORDER", 1)
+        monkeypatch.setattr(plugin("panels.cuts"), "BORDER", 1)
         panel.fire("on_commit", hard=4, budget=5, serial=1)
         assert panel.fire("on_show_border").ids == [ids[i] for i in (3, 4, 8, 9)]
 
@@ -360,6 +360,38 @@ def test_the_tag_of_another_method_is_not_offered_to_be_replaced(plugin, written
     assert Panel(written[0]).state["tag"] == "elfs_coreset"
 
 
+class TestJobsThatEnd:
+    """What follows goes by the kind of the job, never by the words that the user is told."""
+
+    @pytest.mark.parametrize("kind, hard", [("beta", 6), ("comparison", 7), (None, 7)])
+    def test_a_search_moves_the_cut(self, panel, written, kind, hard):
+        with jobs.job(written[0], "elfs", "Some words", {"only": 1}, kind=kind):
+            panel.fire("on_tick")
+        numbers = {"betas": [0.0, 0.5], "accuracies": [[0.5], [0.7]], "mean": [0.5, 0.7], "spread": [0.0, 0.0]}
+        curve = {"budget": 1, **numbers, "chosen": 0.5, "smallest": 0.5, "reason": "Why."}
+        journal.save_results(written[0], "elfs", beta=curve)
+        panel.fire("on_tick")
+        assert panel.said == ["Some words: done"]
+        assert cut_of(panel) == (hard, 1)
+
+    @pytest.mark.parametrize("kind, opened", [("visualization", True), ("beta", False)])
+    def test_a_plot_is_opened(self, panel, written, kind, opened):
+        with jobs.job(written[0], "elfs", "Some words", {"only": 1}, kind=kind):
+            panel.fire("on_tick")
+        run = record.load_record(written[0], "elfs")
+        run.brain_keys = ["elfs_pca"]
+        record.save_record(written[0], run)
+        panel.fire("on_tick")
+        assert ("open_panel" in panel.sent) is opened
+
+    @pytest.mark.parametrize("kind, gone", [("update", True), ("repair", False)])
+    def test_an_update_has_made_the_curve_one_of_older_scores(self, panel, written, kind, gone):
+        with jobs.job(written[0], "elfs", "Some words", {"only": 1}, kind=kind):
+            panel.fire("on_tick")
+        panel.fire("on_tick")
+        assert ("was for the older ones" in panel.text) is gone
+
+
 class TestCompare:
     def ticked(self, panel):
         boxes = panel.find("compared")["type"]["properties"]
@@ -384,6 +416,12 @@ class TestCompare:
         runs.choose_coreset(written[0], method="random", budget=3, tag="by_chance")
         panel.fire("on_tab", value="compare")
         assert self.ticked(panel) == ["cuts now", "tag by_chance"]
+
+    def test_two_forms_that_are_not_confused(self, panel):
+        panel.fire("on_tab", value="compare")
+        for button, operator in (("choose_coreset", "select_coreset"), ("methods_start", "compare_methods")):
+            panel.press(button)
+            assert panel.started[0][1]["operator_uri"] == f"@elfs/coreset/{operator}"
 
     def test_too_few_are_told(self, panel):
         panel.fire("on_tab", value="compare")
@@ -435,21 +473,21 @@ class TestMethods:
     def test_nothing_yet_offers_the_form(self, panel):
         panel.fire("on_tab", value="compare")
         assert "Which method to trust" in panel.text
-        panel.fire("on_methods")
+        panel.fire("on_compare_methods")
         assert panel.started[0][1]["operator_uri"] == "@elfs/coreset/compare_methods"
 
     def test_the_table_is_of_one_budget_best_first(self, compared):
         assert [row["method"] for row in compared.data["methods_2"]] == ["elfs", "random"]
         assert compared.data["methods_2"][0]["minus"] == "+10.0"
         assert "zcore: part of this is chance." in compared.alerts and "elfs is better" in compared.text
-        compared.fire("on_methods_budget", value="6")
+        compared.fire("on_compared_methods_budget", value="6")
         assert [row["method"] for row in compared.data["methods_2"]] == ["random", "elfs"]  # no number comes last
         assert compared.data["methods_2"][1]["accuracy"] == "-"
 
     def test_csv_is_handed_to_the_browser(self, compared):
         from urllib.parse import unquote
 
-        compared.fire("on_methods_csv")
+        compared.fire("on_compared_methods_csv")
         name, sent = compared.started[0]
         assert (name, sent["filename"]) == ("browser_download", "elfs_methods.csv")
         lines = unquote(sent["url"].partition(",")[2]).splitlines()
@@ -580,7 +618,7 @@ class TestWhatCanHappenToARun:
         monkeypatch.setattr(
             plugin("elfs_plugin.runs"),
             "check_run",
-            lambda _, key: integrity.RunHealth(key, [] if done else found, False),
+            lambda run: integrity.RunHealth(run.key, [] if done else found, False),
             raising=False,
         )
 
@@ -640,7 +678,7 @@ class TestWhatCanHappenToARun:
         def broken(*_):
             raise RuntimeError("disk on fire")
 
-        monkeypatch.setattr(plugin("panels.tune").Tune, "render_tune", broken)
+        monkeypatch.setattr(plugin("panels.tune").Tune, "_render_show", broken)
         panel.fire("on_load")
         assert panel.alerts == ["This cannot be shown"]
         assert "disk on fire" in panel.text
@@ -660,14 +698,26 @@ def test_another_dataset_starts_afresh(panel, dataset):
     assert panel.state["key"] is None
 
 
+def test_a_tab_that_there_is_no_more_opens_the_first(panel):
+    panel.state["tab"] = "of another version"
+    assert panel.fire("on_load").find("cuts") and "failed" not in panel.drawn
+    assert panel.find("tab")["default"] == "tune"
+
+
+def test_the_tabs_are_those_of_the_parts(plugin, panel):
+    module = plugin("panels.coreset_panel")
+    drawn = [(choice["value"], choice["label"]) for choice in panel.find("tab")["view"]["choices"]]
+    assert drawn == [(part.tab.name, part.tab.label) for part in module.PARTS]
+
+
 def test_no_two_parts_of_the_panel_share_a_name(plugin):
     """They are one object in the end: the later one's method would silently be taken for the earlier one's."""
-    base = plugin("panels.base").Part
+    base = plugin("panels.part").Part
     parts = [part for part in plugin("panels.coreset_panel").CoresetPanel.__mro__ if issubclass(part, base)]
     owners = {}
     for part in parts:
         for name in vars(part):
-            if not name.startswith("__") and part is not base:
+            if not name.startswith("__") and name != "tab" and part is not base:
                 owners.setdefault(name, []).append(part.__name__)
     assert {name: found for name, found in owners.items() if len(found) > 1} == {}
 

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,6 @@ from elfs_plugin.clustering.pseudo_labels import (
     cluster,
     principal_components,
     standardize,
-    validate_num_clusters,
 )
 from elfs_plugin.errors import Cancelled, ElfsError, InvalidInput
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
@@ -99,32 +97,6 @@ def test_progress_is_monotone_and_ends_at_one():
         progress=lambda fraction, detail="": reports.append(fraction),
     )
     assert reports == sorted(reports) and reports[-1] == pytest.approx(1.0) and len(reports) > 5
-
-
-@pytest.mark.parametrize(
-    ("num_clusters", "message"),
-    [
-        (1, "between 2 and 10, not 1"),
-        (0, "between 2 and 10, not 0"),
-        (-3, "between 2 and 10, not -3"),
-        (11, "10 samples cannot fill 11 clusters. Choose between 2 and 10"),
-        (2.5, "whole number, not 2.5"),
-        (3.0, "whole number, not 3.0"),
-        (math.nan, "whole number, not nan"),
-        (True, "whole number, not True"),
-        (None, "whole number, not None"),
-        ("three", "whole number, not three"),
-    ],
-)
-def test_invalid_numbers_of_clusters(num_clusters, message):
-    with pytest.raises(InvalidInput, match=message) as error:
-        validate_num_clusters(num_clusters, 10)
-    assert error.value.field == "num_clusters"
-
-
-@pytest.mark.parametrize("num_clusters", [2, 10, np.int64(5)])
-def test_valid_numbers_of_clusters(num_clusters):
-    assert validate_num_clusters(num_clusters, 10) is None
 
 
 def test_cluster_refuses_too_few_samples_and_another_graph():

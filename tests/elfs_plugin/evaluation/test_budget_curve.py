@@ -126,7 +126,7 @@ def test_the_stored_form():
         ({"budgets": [0]}, "it is 0", "budgets"),
         ({"budgets": [81]}, "it is 81", "budgets"),
         ({"beta": 1.0}, "β must be from 0 to below 1", "beta"),
-        ({"beta": "auto"}, "it is auto", "beta"),
+        ({"beta": "auto"}, "β must be a number, not 'auto'", "beta"),
         ({"beta": {}}, "β is missing for the budget", "beta"),
         ({"repeats": 0}, "whole number from 1", "seeds"),
     ],

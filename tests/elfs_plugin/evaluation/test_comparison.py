@@ -8,8 +8,9 @@ from elfs_plugin.evaluation import comparison, probe
 from elfs_plugin.evaluation.comparison import compare, compare_arrays, near_duplicate_pairs
 from elfs_plugin.evaluation.probe import Repeat
 from elfs_plugin.evaluation.tables import coreset_rows, to_csv
-from elfs_plugin.neighbors.cells import normalize
-from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
+from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
+from elfs_plugin.neighbors.vectors import normalize
 from elfs_plugin.order import Order
 from elfs_plugin.selectors import Pool, select
 from tests.few_steps import candidate_steps

@@ -22,7 +22,7 @@ def test_every_name_makes_a_configuration_of_its_kind():
 def test_labels_say_what_it_is_and_what_it_takes():
     assert choices()["mlp"] == "MLP on the embeddings: seconds"
     assert choices()["resnet18_fast"] == "ResNet-18 on the images, 30 epochs: use a GPU"
-    assert learners()["resnet8"] == "a network on the images, from scratch: minutes, on a CPU too"
+    assert learners()["resnet8"] == "A network on the images, from scratch: minutes, on a CPU too"
     assert list(learners()) == ["mlp", "resnet8", "resnet18"]
 
 

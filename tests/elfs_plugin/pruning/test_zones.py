@@ -8,6 +8,8 @@ from elfs_plugin.pruning.zones import (
     Zones,
     as_beta,
     as_budget,
+    check_beta,
+    count_hard,
     difficulty_rank,
     double_end,
     resolve_beta,
@@ -187,3 +189,17 @@ def test_scores_are_left_as_they_are():
 def test_zones_from_a_rank():
     zones = Zones(np.array([2, 0, 1]), hard_count=1, budget=1)
     assert zones.coreset.tolist() == [2] and zones.zone.tolist() == ["easy", "hard", "coreset"]
+
+
+@pytest.mark.parametrize(
+    ("beta", "n", "hard"), [(0.3, 10, 3), (0.29, 100, 29), (0.0, 7, 0), (0.999, 10, 9), (1.0, 7, 7), (0.1, 1, 0)]
+)
+def test_hard_samples_are_counted_despite_binary_fractions(beta, n, hard):
+    assert count_hard(beta, n) == hard
+
+
+def test_a_beta_without_a_budget():
+    assert [check_beta(beta) for beta in (0, "20%", 0.999)] == [0.0, 0.2, 0.999]
+    for wrong in (1, -0.1, float("nan"), "150%"):
+        with pytest.raises(InvalidInput, match="β must be from 0 to below 1; it is"):
+            check_beta(wrong)

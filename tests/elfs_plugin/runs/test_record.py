@@ -3,7 +3,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput, NameTaken
-from elfs_plugin.runs import journal, record
+from elfs_plugin.runs import journal, own, record
 from elfs_plugin.runs.record import RunRecord
 
 
@@ -140,13 +140,13 @@ def test_a_new_result_forgets_what_was_made_from_the_old_one(stage, left):
 
 def test_a_missing_stage_is_refused_with_the_operator_to_use(dataset):
     with pytest.raises(InvalidInput, match=r"There is no ELFS run 'elfs' on this dataset \(runs: none\)"):
-        record.require_record(dataset, "elfs", "scores", "a β search")
+        runs.Run(dataset, "elfs").require("scores", "a β search")
     record.save_record(dataset, RunRecord("elfs", stages={"pseudo_labels": {}}))
-    assert record.require_record(dataset, "elfs", "pseudo_labels", "scores").key == "elfs"
+    assert runs.Run(dataset, "elfs").require("pseudo_labels", "scores").key == "elfs"
     with pytest.raises(InvalidInput, match="not ready for a β search. Use compute_scores"):
-        record.require_record(dataset, "elfs", "scores", "a β search")
+        runs.Run(dataset, "elfs").require("scores", "a β search")
     with pytest.raises(InvalidInput, match=r"\(runs: elfs\)"):
-        record.require_record(dataset, "other", "scores", "a β search")
+        runs.Run(dataset, "other").require("scores", "a β search")
 
 
 def test_the_record_of_a_run_names_what_was_done(finished):
@@ -189,3 +189,14 @@ def test_only_the_folder_of_the_run_is_removed(dataset, monkeypatch, tmp_path):
     assert (folders[1] / "file").read_text() == "content"
     record.remove_run_folder(dataset, "two")
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_run_that_another_process_has_deleted_since_keeps_nobody_from_a_field(dataset):
+    runs.compute_embeddings(dataset, "one")
+    runs.compute_embeddings(dataset, "two")
+    before = own.own_dataset(dataset)
+    assert record.list_runs(before) == ["one", "two"]
+    runs.delete_run(dataset, "one")
+    with pytest.raises(NameTaken, match="'two_embeddings' that this run did not write"):
+        record.check_embeddings_field(before, RunRecord("three"), "two_embeddings")
+    assert list(record.records(before)) == ["two"]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
+from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
 from elfs_plugin.selectors.candidates import Candidates
 from elfs_plugin.selectors.engines.neighborhood_greedy import greedy, neighborhoods, rise
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
+from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
 from elfs_plugin.selectors import Pool, select
 
 from ..conftest import make_dynamics, make_pool

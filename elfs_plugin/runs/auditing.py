@@ -1,7 +1,11 @@
 """The audit of a run by true labels, as a job; results: ``audit``."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
+from ..contracts import Sink
 from ..errors import InvalidInput
 from ..evaluation import audit as evaluation
 from ..evaluation.comparison import verdict
@@ -9,13 +13,23 @@ from ..validation import validate_seed
 from . import truth
 from .analyses import whole_count
 from .analysis import Analysis
+from .fiftyone_types import Dataset
 from .views import zone_view
 
 FEW_WITH_TRUTH = 0.9
 """Below this share of known truths outside the coreset, relative to inside, Random is drawn from a biased rest."""
 
 
-def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", sinks=()):
+def audit(
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    truth_field: str,
+    seeds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Compares the applied coreset with Random, and counts classes per zone, by true labels; results: ``audit``.
 
     The only function that reads true labels. Samples without one are left out and counted.
@@ -24,7 +38,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
         truth_field: a Classification field, or a field (also nested) of strings, whole numbers or booleans
     """
     seeds, seed = whole_count(seeds, "seeds"), validate_seed(seed)
-    with Analysis(dataset, key, "Auditing", sinks, needs="selection") as job:
+    with Analysis(dataset, key, "Auditing", sinks, "audit", needs="selection") as job:
         true_labels = truth.read(job.dataset, truth_field)
         pool = job.read()
         known = np.array([i in true_labels for i in pool.ids.tolist()], dtype=bool)
@@ -64,7 +78,7 @@ def audit(dataset, key="elfs", *, truth_field, seeds=5, seed=0, device="auto", s
             "warnings": warnings,
             "sentence": sentence,
         }
-        job.save("audit", result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
+        job.save(result, {"truth_field": truth_field, "seeds": seeds, "seed": seed}, of_selection=True)
         return {
             "key": key,
             "stage": "audit",

@@ -1,5 +1,9 @@
 """The comparison of selection methods on a finished run, as a job; results: ``methods``."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..contracts import Budget, Sink
 from ..evaluation import audit as evaluation
 from ..evaluation import methods as method_comparison
 from ..evaluation.tables import method_rows
@@ -8,6 +12,7 @@ from ..proxy.train import ProxyConfig
 from . import truth
 from .analysis import Analysis
 from .choose import as_pool
+from .fiftyone_types import Dataset
 
 ONE_TRAINING = (
     "The scores come from the run's one training of its image proxy, the same for all seeds: how far methods that use "
@@ -16,17 +21,17 @@ ONE_TRAINING = (
 
 
 def compare_methods(
-    dataset,
-    key="elfs",
+    dataset: Dataset,
+    key: str = "elfs",
     *,
-    budgets=(0.01, 0.1, 0.3),
-    methods=None,
-    seeds=3,
-    seed=0,
-    device="auto",
-    truth_field=None,
-    sinks=(),
-):
+    budgets: Sequence[Budget] = (0.01, 0.1, 0.3),
+    methods: Sequence[str] | None = None,
+    seeds: int = 3,
+    seed: int = 0,
+    device: str = "auto",
+    truth_field: str | None = None,
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
     """Compares the family of selectors on the embeddings and pseudo-labels of a run.
 
     The fast proxy is trained with every seed. With an image proxy, which could take days, the run's own scores stand
@@ -39,7 +44,7 @@ def compare_methods(
     Returns:
         a summary; its ``rows`` are the table
     """
-    with Analysis(dataset, key, "Comparing methods", sinks) as job:
+    with Analysis(dataset, key, "Comparing methods", sinks, "methods") as job:
         found = job.read()
         true_labels = truth.read_all(job.dataset, truth_field, found.ids.tolist()) if truth_field else None
         pool = as_pool(job.run, found)
@@ -66,7 +71,7 @@ def compare_methods(
                 compared, found.vectors, true_labels, progress=part(job.progress, 0.9, 1.0), **options
             )
             audited, told = {"true_accuracy": right}, method_comparison.sentences(compared, right, "true labels")
-        job.save("methods", result, {"seeds": seeds, "seed": seed})
+        job.save(result, {"seeds": seeds, "seed": seed})
         kept = {name: result[name] for name in ("budgets", "sentences", "warnings", "left_out")}
         return {
             "key": key,

@@ -1,0 +1,73 @@
+"""Inputs of any form: lists of choices, whole numbers, and how an input says what is wrong with it."""
+
+import fiftyone.operators.types as types
+
+
+def choices(view, values, *, described=False):
+    """``view`` with its choices.
+
+    Args:
+        values: names that speak for themselves, or a dict of value -> label
+        described: the dict holds descriptions, and each value is its own label
+    """
+    texts = values if isinstance(values, dict) else {value: value for value in values}
+    for value, text in texts.items():
+        words = {"label": value, "description": text} if described else {"label": text}
+        view.add_choice(value, **words)
+    return view
+
+
+def choice_input(inputs, name, values, default, label, *, view=types.RadioGroup, described=False, **options):
+    """One of a few values, see :func:`choices`; any other is refused by the base class of the operators."""
+    shown = choices(view(), values, described=described)
+    return inputs.enum(name, shown.values(), default=default, required=False, label=label, view=shown, **options)
+
+
+def suggestions_input(inputs, name, values, label, *, described=False, **options):
+    """A text; the values, see :func:`choices`, are suggestions."""
+    shown = choices(types.AutocompleteView(allow_user_input=True), values, described=described)
+    return inputs.str(name, required=False, label=label, view=shown, **options)
+
+
+def whole_number_input(ctx, inputs, name, default, low, high, label, description):
+    """A whole number from ``low`` to ``high``."""
+    from ..elfs_plugin.errors import InvalidInput
+
+    prop = inputs.int(name, default=default, required=False, label=label, description=description)
+
+    def valid():
+        if not low <= ctx.params.get(name, default) <= high:
+            raise InvalidInput(f"{label} must be a whole number from {low} to {high}.", name)
+
+    check(prop, valid)
+
+
+def seed_input(inputs):
+    inputs.int("seed", default=0, required=False, label="Seed", description="Same seed, same result")
+
+
+def check(prop, function, *args):
+    """Marks a property invalid with the message of the :class:`ElfsError` that ``function`` raises. Returns success."""
+    checked(prop, function, *args)
+    return not prop.invalid
+
+
+def checked(prop, function, *args):
+    """What ``function`` returns; None, and the property marked invalid, where it raises an :class:`ElfsError`."""
+    from ..elfs_plugin.errors import ElfsError
+
+    try:
+        return function(*args)
+    except ElfsError as error:
+        refuse(prop, str(error))
+        return None
+
+
+def refuse(prop, message):
+    prop.invalid = True
+    prop.error_message = message
+
+
+def pick(params, *names):
+    """The named parameters that were given (not None, not empty)."""
+    return {name: params[name] for name in names if params.get(name) not in (None, "")}
