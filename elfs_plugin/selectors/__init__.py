@@ -1,5 +1,8 @@
 """Selection methods behind one contract, see :mod:`.base`. ``select(name, pool, budget)`` is the way in."""
 
+from typing import Any
+
+from ..contracts import Budget, Progress, Veto
 from ..errors import InvalidInput
 from ..progress import silent
 from ..suggestions import did_you_mean
@@ -10,14 +13,14 @@ from .registry import selectors
 _TOLD = ("needs", "optional", "purpose", "paper", "direction", "nested", "cost", "parameters")
 
 
-def available():
+def available() -> dict[str, dict[str, Any]]:
     """Method name -> {"needs": (...), "optional": (...), "purpose": "...", "paper": "...", "direction": "...",
     "nested": bool, "cost": :class:`~.cost.Cost` or None, "parameters": (:class:`~.parameter.Parameter`, ...)}, in the
     order in which they are listed. Imports nothing that takes long."""
     return {name: {field: getattr(method, field) for field in _TOLD} for name, method in selectors().items()}
 
 
-def required(name, **params):
+def required(name: str, **params: Any) -> tuple[str, ...]:
     """The fields of a :class:`~.pool.Pool` that a method needs with these parameters.
 
     Raises:
@@ -26,7 +29,17 @@ def required(name, **params):
     return _method(name)(**params).required()
 
 
-def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=silent, **params):
+def select(
+    name: str,
+    pool: Pool,
+    budget: Budget | str,
+    *,
+    seed: int = 0,
+    quota: str = "none",
+    veto: Veto | None = None,
+    progress: Progress = silent,
+    **params: Any,
+) -> Selection:
     """Chooses a coreset of exactly ``budget`` samples from a :class:`~.pool.Pool`.
 
     Args:

@@ -1,22 +1,25 @@
 """The contract every selection method keeps."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..contracts import Array, Budget, Floats, Integers, Mask, Progress, Veto
 from ..errors import InvalidInput
 from ..progress import silent
 from ..providers import how_to_get
 from ..pruning.zones import resolve_budget
 from . import candidates
-from .candidates import Eligible
+from .candidates import Candidates, Eligible
 from .cost import Cost
 from .parameter import Parameter, check_all
 from .pool import Pool
 from .reasons import Reasons
 
-__all__ = ["DIRECTIONS", "Choice", "Cost", "Eligible", "Parameter", "Pool", "Ranked", "Selection", "Selector"]
+__all__ = ["DIRECTIONS", "Choice", "Cost", "Eligible", "Parameter", "Pool", "Ranked", "Reason", "Selection", "Selector"]
 
 DIRECTIONS = {
     "hard_first": "the hardest samples",
@@ -30,6 +33,10 @@ DIRECTIONS = {
 """What a method lets in, by the ``direction`` it states."""
 
 
+Reason: TypeAlias = Callable[[int, "int | None"], str]
+"""``reason(i, place)``: a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None)."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """``indices`` (b,) distinct, in order of choice; ``scores`` (N,); ``reasons`` N sentences, made when read.
@@ -38,12 +45,12 @@ class Selection:
     far the choice can be trusted.
     """
 
-    indices: np.ndarray
-    scores: np.ndarray
+    indices: Integers
+    scores: Floats
     reasons: Reasons = field(repr=False)
     threshold: float | None = None
-    warnings: tuple = ()
-    notes: tuple = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,11 @@ class Choice:
     ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None), and
     ``warnings`` and ``notes`` for the user."""
 
-    indices: np.ndarray
-    scores: np.ndarray
-    reason: object
-    warnings: tuple = ()
-    notes: tuple = ()
+    indices: Integers
+    scores: Floats
+    reason: Reason
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 class Selector:
@@ -98,21 +105,30 @@ class Selector:
     direction = ""
     nested = False
     listed = 1000
-    needs = ()
-    optional = ()
-    cost = None
-    parameters = ()
-    quota_by = ("pseudo_labels",)
+    needs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    cost: Cost | None = None
+    parameters: tuple[Parameter, ...] = ()
+    quota_by: tuple[str, ...] = ("pseudo_labels",)
     """What a quota counts: the first of these that the pool has."""
 
-    def __init__(self, **values):
+    def __init__(self, **values: Any) -> None:
         self.settings = SimpleNamespace(**check_all(self.name, self.parameters, values))
 
-    def required(self):
+    def required(self) -> tuple[str, ...]:
         """What it needs with its settings."""
         return self.needs
 
-    def run(self, pool, budget, seed=0, *, quota="none", veto=None, progress=silent):
+    def run(
+        self,
+        pool: Pool,
+        budget: Budget | str,
+        seed: int = 0,
+        *,
+        quota: str = "none",
+        veto: Veto | None = None,
+        progress: Progress = silent,
+    ) -> Selection:
         """Chooses from a :class:`~.pool.Pool`; see :func:`~.select` for the arguments. Returns :class:`Selection`."""
         quota = self.quota(quota)
         needs = dict.fromkeys(self.required())
@@ -142,42 +158,45 @@ class Selector:
         reasons = Reasons(len(pool), lambda i: describe(int(place[i])))
         return Selection(order[indices], scores, reasons, threshold, tuple(choice.warnings), tuple(choice.notes))
 
-    def quota(self, quota):
+    def quota(self, quota: str) -> str:
         """The quota to keep when ``quota`` was asked for."""
         return quota
 
-    def eligible(self, pool, free, budget):
+    def eligible(self, pool: Pool, free: Mask, budget: int) -> Eligible:
         """:class:`~.candidates.Eligible`, the samples that may be chosen; ``free`` (N,) are neither locked nor
         excluded."""
         return Eligible(free)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         """Chooses exactly ``budget`` open samples of the :class:`~.candidates.Candidates`; see the class. Returns
         :class:`Choice`."""
         raise TypeError(f"{type(self).__name__} does not implement choose()")
 
 
 class Ranked(Selector):
-    """A method that scores every sample by itself and takes the best that the rules allow.
+    """A method that scores every sample by itself and takes the best that the rules allow."""
 
-    ``keeps`` says which end of the score enters first, ``"low"`` or ``"high"``.
-    """
-
-    keeps = ""
     nested = True
 
-    def score(self, pool, seed, progress):
+    @property
+    def keeps(self) -> str:
+        """Which end of the score enters first, ``"low"`` or ``"high"``; a method states it as an attribute."""
+        return ""
+
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         """(N,) finite scores."""
         raise TypeError(f"{type(self).__name__} does not implement score()")
 
-    def priority(self, pool, scores, candidates, seed):
+    def priority(self, pool: Pool, scores: Floats, candidates: Candidates, seed: int) -> Array:
         """(N,) keys; the lowest of the open samples come first, ties by id."""
         return scores if self.keeps == "low" else -scores
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         return self.best(pool, self.score(pool, seed, progress), budget, seed, candidates)
 
-    def best(self, pool, scores, budget, seed, candidates, **said):
+    def best(
+        self, pool: Pool, scores: Floats, budget: int, seed: int, candidates: Candidates, **said: Sequence[str]
+    ) -> Choice:
         """The :class:`Choice` of the best of these scores; ``said``: its ``warnings`` and ``notes``."""
         scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
@@ -185,7 +204,7 @@ class Ranked(Selector):
         order = np.argsort(self.priority(pool, scores, candidates, seed), kind="stable")
         return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates), **said)
 
-    def reasons(self, pool, scores, candidates):
+    def reasons(self, pool: Pool, scores: Floats, candidates: Candidates) -> Reason:
         """``reason(i, place)`` as in :class:`Choice`; by default the place of the score among all N."""
         rank = _Rank(scores if self.keeps == "low" else -scores)
         n = len(scores)

@@ -1,12 +1,15 @@
 """Which samples may still be chosen: not locked, not excluded, no near-duplicate of a chosen one, cluster not full."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..contracts import Integers, Mask, Veto
 from ..errors import InvalidInput
 from ..neighbors import near_duplicates
 from ..pruning import quotas
+from .pool import Pool
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class Eligible:
     """The samples that a method lets in at all, ``mask`` (N,) bool. A method that finds out more on the way extends
     this."""
 
-    mask: np.ndarray
+    mask: Mask
 
 
 class Candidates:
@@ -37,10 +40,22 @@ class Candidates:
         InvalidInput: when fewer than ``budget`` samples can be chosen
     """
 
-    def __init__(self, allowed, budget, *, quota="none", labels=None, groups=None, locked=None, eligible=None):
+    def __init__(
+        self,
+        allowed: Mask,
+        budget: int,
+        *,
+        quota: str = "none",
+        labels: Integers | None = None,
+        groups: Integers | None = None,
+        locked: Mask | None = None,
+        eligible: Any = None,
+    ) -> None:
         self.eligible = eligible
         self.open = allowed.copy()
-        self.labels = self.left = self.shares = None
+        self.labels: Integers | None = None
+        self.left: Integers | None = None
+        self.shares: Integers | None = None
         self.groups = groups
         if groups is not None:
             if locked is not None and locked.any():
@@ -58,7 +73,7 @@ class Candidates:
             )
 
     @property
-    def restricted(self):
+    def restricted(self) -> bool:
         """Whether choosing one sample can close others."""
         return self.groups is not None or self.left is not None
 
@@ -90,7 +105,7 @@ class Candidates:
         home[groups] = pairs[order][first] % clusters
         return home
 
-    def take(self, i):
+    def take(self, i: int) -> None:
         """Chooses sample i, which must be open."""
         self.open[i] = False
         if self.groups is not None:
@@ -101,7 +116,7 @@ class Candidates:
             if self.left[label] == 0:
                 self.open[self.labels == label] = False
 
-    def walk(self, order, budget):
+    def walk(self, order: Integers, budget: int) -> Integers:
         """The first ``budget`` of ``order`` (all open samples at least, best first) that may be chosen together."""
         order = order[self.open[order]]
         if self.groups is not None:
@@ -127,7 +142,15 @@ class _Members:
         return self._order[self._limits[group] : self._limits[group + 1]]
 
 
-def make(pool, eligible, budget, labels=None, *, quota="none", veto=None):
+def make(
+    pool: Pool,
+    eligible: Eligible,
+    budget: int,
+    labels: Integers | None = None,
+    *,
+    quota: str = "none",
+    veto: Veto | None = None,
+) -> tuple[Candidates, float | None]:
     """(:class:`Candidates` of a pool, the veto's threshold or None); ``labels`` (N,) are what a quota counts."""
     if quota not in quotas.QUOTAS:
         raise InvalidInput(f"Unknown quota {quota!r}. Use one of: {', '.join(quotas.QUOTAS)}.", "quota")

@@ -12,8 +12,8 @@ class Cost:
     """
 
     ten_minutes: float
-    factors: tuple
+    factors: tuple[str, ...]
 
-    def is_high(self, **sizes):
+    def is_high(self, **sizes: float) -> bool:
         """Whether it takes longer than that; ``sizes`` holds a number for each of the factors at least."""
         return math.prod(float(sizes[factor]) for factor in self.factors) > self.ten_minutes

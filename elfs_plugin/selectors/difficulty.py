@@ -1,15 +1,23 @@
 """Difficulty out of training dynamics, and the cut at the hard end that several methods share."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..contracts import Floats, Integers, Mask
 from ..errors import InvalidInput
 from ..pruning.scores import SCORES
 from ..pruning.usual_beta import prior_beta
 from ..pruning.zones import difficulty_rank, resolve_beta
 from .candidates import Eligible
 from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from ..proxy.dynamics import Dynamics
+
 
 SCORE = Parameter("score", "choice", "aum", "The difficulty score of the training dynamics.", choices=tuple(SCORES))
 
@@ -19,22 +27,22 @@ class Cut(Eligible):
     """The free samples but for the hardest. ``hard`` (N,) is high where a sample is hard; ``rank`` (N,) int64 among the
     free samples, 0 = hardest, -1 for the others; ``dropped``: how many ranks the cut drops."""
 
-    hard: np.ndarray
-    rank: np.ndarray
+    hard: Floats
+    rank: Integers
     dropped: int
 
     @property
-    def beta(self):
+    def beta(self) -> float:
         """The fraction of the free samples that is dropped."""
         return self.dropped / self.ranked
 
     @property
-    def ranked(self):
+    def ranked(self) -> int:
         """How many samples have a rank."""
         return int((self.rank >= 0).sum())
 
 
-def hardness(dynamics, score):
+def hardness(dynamics: Dynamics, score: str) -> Floats:
     """(N,) float64 of a score of :class:`~..proxy.dynamics.Dynamics`, turned so that high is hard."""
     values = np.asarray(getattr(dynamics, score), dtype=np.float64)
     if not np.isfinite(values).all():
@@ -42,7 +50,7 @@ def hardness(dynamics, score):
     return -values if SCORES[score].hard == "low" else values
 
 
-def keep_after_cut(hard, beta, free, budget):
+def keep_after_cut(hard: Floats, beta: float | None, free: Mask, budget: int) -> Cut:
     """The :class:`Cut` that drops the β hardest of the free samples, and leaves the budget at least.
 
     Args:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..contracts import Floats, Integers, Vectors
 from ..neighbors.vectors import normalize
 from .parameter import Parameter
 
@@ -16,12 +17,12 @@ METRIC = Parameter(
 _BLOCK = 65536
 
 
-def prepare(embeddings, metric):
+def prepare(embeddings: Vectors, metric: str) -> Vectors:
     """(N, D) float32, of unit length for ``"cosine"``; squared Euclidean distances are 2 - 2 cos then."""
     return normalize(embeddings) if metric == "cosine" else np.ascontiguousarray(embeddings, dtype=np.float32)
 
 
-def distances_to_centres(vectors, centres, labels):
+def distances_to_centres(vectors: Vectors, centres: Vectors, labels: Integers) -> Floats:
     """(N,) float64 Euclidean distance of each vector to the centre of its label."""
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), _BLOCK):

@@ -1,6 +1,8 @@
 """The settings of a method, described well enough to make a form of them."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +23,13 @@ class Parameter:
 
     name: str
     kind: str
-    default: object
+    default: Any
     text: str
     low: float | None = None
     high: float | None = None
-    choices: tuple = ()
+    choices: tuple[Any, ...] = ()
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         """The value in its own type.
 
         Raises:
@@ -66,11 +68,11 @@ class Parameter:
             return f"{what} from {self.low:g}"
         return what if self.high is None else f"{what} up to {self.high:g}"
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def check_all(method, parameters, values):
+def check_all(method: str, parameters: Iterable[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
     """Name -> checked value, defaults filled in."""
     known = {parameter.name: parameter for parameter in parameters}
     for name in values:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import as_array
+from ..contracts import Array, Floats, Integers, Mask, Vectors
 from ..errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -34,27 +36,27 @@ class Pool:
     * ``excluded``: (N,) bool, or ids: samples that shall not be chosen and do not count
     """
 
-    ids: np.ndarray
-    embeddings: np.ndarray | None = None
+    ids: Array
+    embeddings: Vectors | None = None
     neighbors: NeighborGraph | None = None
-    pseudo_labels: np.ndarray | None = None
+    pseudo_labels: Integers | None = None
     dynamics: Dynamics | None = None
-    labels: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    confidence: np.ndarray | None = None
-    grand: np.ndarray | None = None
-    locked: np.ndarray | None = None
-    excluded: np.ndarray | None = None
+    labels: Integers | None = None
+    probabilities: Vectors | None = None
+    confidence: Floats | None = None
+    grand: Floats | None = None
+    locked: Array | None = None
+    excluded: Array | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def free(self):
+    def free(self) -> Mask:
         """(N,) bool: neither locked nor excluded."""
         return ~(self.locked | self.excluded)
 
-    def prepared(self, needs):
+    def prepared(self, needs: Iterable[str]) -> tuple[Pool, Integers]:
         """(the pool with its samples in the order of their ids, (N,) that order as indices into this pool).
 
         Whatever a method does by position, it does by id then. Only what is named in ``needs`` is kept, and checked.

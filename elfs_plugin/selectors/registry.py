@@ -9,7 +9,7 @@ from .base import Selector
 
 
 @functools.cache
-def selectors():
+def selectors() -> dict[str, type[Selector]]:
     """Name -> class, in the order in which they are listed.
 
     Raises:

@@ -5,11 +5,16 @@ number, with the exact distance of each row from its rounded self; that bounds t
 one (Cauchy-Schwarz), and only the few rows that can still be the largest are looked at in full.
 """
 
+from __future__ import annotations
+
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 import numpy as np
+
+from ...contracts import Floats, Mask, Vectors
 
 _BLOCK = 8192
 _LEVELS = 127
@@ -25,7 +30,7 @@ class LargestProduct:
     ``lengths`` (N,) float64 are those of the rows.
     """
 
-    def __init__(self, vectors):
+    def __init__(self, vectors: Vectors) -> None:
         n = len(vectors)
         self._vectors = vectors
         self._starts = range(0, n, _BLOCK)
@@ -47,14 +52,14 @@ class LargestProduct:
         self._codes[block], self._scales[block] = codes.clip(-_LEVELS, _LEVELS), scales
         self._errors[block] = np.sqrt(np.einsum("ij,ij->i", lost, lost)) + _ROUNDING * self.lengths[block]
 
-    def __enter__(self):
+    def __enter__(self) -> LargestProduct:
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def nearest(self, w, open_rows):
+    def nearest(self, w: Floats, open_rows: Mask) -> int:
         """Index of the open row nearest to ``w`` (D,), the one of the largest x · w - ||x||² / 2; the lowest among
         equals. At least one row must be open (N,) bool."""
         short = w.astype(np.float32)

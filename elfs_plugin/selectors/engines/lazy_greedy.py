@@ -8,11 +8,14 @@ Lazy evaluation: Minoux 1978.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ...contracts import CandidateSource, Floats, Integers, Progress, Vectors
 from ...progress import silent
 
 _CHUNK = 1024
@@ -22,7 +25,23 @@ _ROWS = 512
 _LEAST_BLOCK, _LARGEST_BLOCK = 256, 4096
 
 
-def lazy_greedy(vectors, values, update, budget, candidates, *, keys=None, chosen=(), progress=silent):
+class Update(Protocol):
+    """Makes the values of some samples account for others that were chosen, see :func:`lazy_greedy`."""
+
+    def __call__(self, rows: Integers, products: Vectors, picks: Integers, /) -> None: ...
+
+
+def lazy_greedy(
+    vectors: Vectors,
+    values: Floats,
+    update: Update,
+    budget: int,
+    candidates: CandidateSource,
+    *,
+    keys: Integers | None = None,
+    chosen: Sequence[int] | Integers = (),
+    progress: Progress = silent,
+) -> Integers:
     """Chooses the open sample of the highest value, ``budget`` times.
 
     Args:

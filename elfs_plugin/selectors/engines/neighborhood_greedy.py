@@ -6,14 +6,18 @@ and only the samples at the top of a heap are looked at again (lazy evaluation: 
 """
 
 import heapq
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
 
+from ...contracts import CandidateSource, Floats, Integers, Progress
+from ...neighbors.neighbor_graph import NeighborGraph
 from ...progress import silent
 
 
-def neighborhoods(graph, tau):
+def neighborhoods(graph: NeighborGraph, tau: float) -> Any:
     """(N, N) sparse matrix of the similarities w_ij = 0.5 + 0.5 cos above ``tau`` between neighbours in either
     direction, and 1 on the diagonal."""
     n = len(graph.indices)
@@ -26,7 +30,17 @@ def neighborhoods(graph, tau):
     return links.tocsr()
 
 
-def greedy(links, confidence, eta, budget, candidates, *, keys, chosen=(), progress=silent):
+def greedy(
+    links: Any,
+    confidence: Floats,
+    eta: float,
+    budget: int,
+    candidates: CandidateSource,
+    *,
+    keys: Integers,
+    chosen: Sequence[int] | Integers = (),
+    progress: Progress = silent,
+) -> tuple[Integers, Floats]:
     """Chooses the open sample of the highest gain, ``budget`` times.
 
     Args:
@@ -55,7 +69,8 @@ def greedy(links, confidence, eta, budget, candidates, *, keys, chosen=(), progr
     gains = _all_gains(links, filled, confidence / eta)
     heap = [(-gains[j], int(keys[j]), int(j)) for j in np.flatnonzero(candidates.open)]
     heapq.heapify(heap)
-    found, seen = [], np.zeros(len(confidence), dtype=np.int64)
+    found: list[int] = []
+    seen = np.zeros(len(confidence), dtype=np.int64)
     while len(found) < budget:
         negative, key, j = heapq.heappop(heap)
         if not candidates.open[j]:
@@ -73,7 +88,7 @@ def greedy(links, confidence, eta, budget, candidates, *, keys, chosen=(), progr
     return np.array(found, dtype=np.int64), gains
 
 
-def rise(a, c):
+def rise(a: Floats, c: Floats) -> Floats:
     """tanh(a + c) - tanh(a) for a, c >= 0 as sinh(c) / (cosh(a) cosh(a + c)): exact where both round to 1."""
     x, y = np.exp(-2.0 * a), np.exp(-2.0 * (a + c))
     return -2.0 * x * np.expm1(-2.0 * c) / ((1.0 + x) * (1.0 + y))

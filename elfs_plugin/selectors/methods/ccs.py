@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from ...contracts import Floats, Integers, Mask, Progress
 from ...pruning.scores import rank_text
 from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
-from ..difficulty import SCORE, hardness, keep_after_cut
+from ..candidates import Candidates
+from ..difficulty import SCORE, Cut, hardness, keep_after_cut
+from ..pool import Pool
 
 
 class CCS(Selector):
@@ -32,10 +35,10 @@ class CCS(Selector):
         SCORE,
     )
 
-    def eligible(self, pool, free, budget):
+    def eligible(self, pool: Pool, free: Mask, budget: int) -> Cut:
         return keep_after_cut(hardness(pool.dynamics, self.settings.score), self.settings.beta, free, budget)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         cut = candidates.eligible
         rows = np.flatnonzero(cut.mask)
         stratum = np.full(len(pool), -1, dtype=np.int64)
@@ -54,7 +57,7 @@ class CCS(Selector):
         return Choice(candidates.walk(order, budget), scores, reason)
 
 
-def bins(values, count):
+def bins(values: Floats, count: int) -> Integers:
     """(N,) number of the bin of equal width in [min, max]; the highest value belongs to the last bin."""
     low, high = values.min(), values.max()
     if high == low:
@@ -62,7 +65,7 @@ def bins(values, count):
     return np.minimum(((values - low) / (high - low) * count).astype(np.int64), count - 1)
 
 
-def round_robin(groups, keys):
+def round_robin(groups: Integers, keys: Floats) -> Integers:
     """An order in which every group gives one after the other, by its own lowest keys; in each round the larger groups
     come first. The first b are what CCS's allocation takes: the budget left is shared equally among the groups
     left, the smallest group first, a group that cannot fill its share giving all it has."""

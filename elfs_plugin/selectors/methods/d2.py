@@ -4,11 +4,14 @@ import heapq
 
 import numpy as np
 
+from ...contracts import Mask, Progress
 from ...errors import InvalidInput
 from ...pruning.scores import SCORES
 from ..base import Choice, Parameter, Selector
-from ..difficulty import hardness, keep_after_cut
+from ..candidates import Candidates
+from ..difficulty import Cut, hardness, keep_after_cut
 from ..geometry import prepare
+from ..pool import Pool
 from .prototypicality import prototype_distances
 
 LABEL_FREE = ("prototypicality", "constant")
@@ -42,11 +45,11 @@ class D2(Selector):
         Parameter("beta", "number", 0.0, "β, the fraction dropped as too hard, at most 1 - budget / N.", 0.0, 1.0),
     )
 
-    def required(self):
+    def required(self) -> tuple[str, ...]:
         more = {"prototypicality": ("embeddings",), "constant": ()}.get(self.settings.score, ("dynamics",))
         return (*self.needs, *more)
 
-    def eligible(self, pool, free, budget):
+    def eligible(self, pool: Pool, free: Mask, budget: int) -> Cut:
         return keep_after_cut(self._difficulty(pool), self.settings.beta, free, budget)
 
     def _difficulty(self, pool):
@@ -63,7 +66,7 @@ class D2(Selector):
         low, high = values[~pool.excluded].min(), values[~pool.excluded].max()
         return np.ones(len(pool)) if high == low else ((values - low) / (high - low)).clip(0.0, 1.0)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         k = min(self.settings.neighbors, pool.neighbors.k)
         neighbors = np.asarray(pool.neighbors.indices[:, :k])
         distances = np.sqrt((2.0 - 2.0 * pool.neighbors.similarities[:, :k].astype(np.float64)).clip(0.0))
@@ -91,7 +94,7 @@ def _descend(values, neighbors, lost, budget, candidates, progress):
     known by its value: O((N + b k) log N). ``values`` is changed in place."""
     heap = [(-value, i) for i, value in zip(range(len(values)), values.tolist()) if candidates.open[i]]
     heapq.heapify(heap)
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < budget:
         negative, i = heapq.heappop(heap)
         if not candidates.open[i] or -negative != values[i]:

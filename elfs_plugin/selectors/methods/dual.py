@@ -1,7 +1,9 @@
 """DUAL: difficulty and uncertainty of early training (Cho et al. 2025)."""
 
+from ...contracts import Floats, Progress
 from ..base import Ranked
 from ..difficulty import hardness
+from ..pool import Pool
 
 
 class Dual(Ranked):
@@ -16,5 +18,5 @@ class Dual(Ranked):
     needs = ("dynamics",)
     keeps = "high"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         return hardness(pool.dynamics, "dual")

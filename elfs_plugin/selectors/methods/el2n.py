@@ -1,7 +1,9 @@
 """EL2N, the early error norm (Paul et al. 2021)."""
 
+from ...contracts import Floats, Progress
 from ..base import Ranked
 from ..difficulty import hardness
+from ..pool import Pool
 
 
 class EL2N(Ranked):
@@ -15,5 +17,5 @@ class EL2N(Ranked):
     needs = ("dynamics",)
     keeps = "high"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         return hardness(pool.dynamics, "el2n")

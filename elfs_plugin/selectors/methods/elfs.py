@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from ...contracts import Mask, Progress
 from ...pruning.scores import rank_text, zone_reason
 from ..base import Choice, Parameter, Selector
-from ..difficulty import SCORE, hardness, keep_after_cut
+from ..candidates import Candidates
+from ..difficulty import SCORE, Cut, hardness, keep_after_cut
+from ..pool import Pool
 
 
 class Elfs(Selector):
@@ -29,10 +32,10 @@ class Elfs(Selector):
         SCORE,
     )
 
-    def eligible(self, pool, free, budget):
+    def eligible(self, pool: Pool, free: Mask, budget: int) -> Cut:
         return keep_after_cut(hardness(pool.dynamics, self.settings.score), self.settings.beta, free, budget)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         score, cut = self.settings.score, candidates.eligible
         rank, n = cut.rank, cut.ranked
         scores = np.asarray(getattr(pool.dynamics, score), dtype=np.float64)

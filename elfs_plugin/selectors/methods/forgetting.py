@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ...contracts import Array, Floats, Progress
 from ..base import Ranked
+from ..candidates import Candidates
 from ..difficulty import hardness
+from ..pool import Pool
 
 
 class Forgetting(Ranked):
@@ -18,10 +21,10 @@ class Forgetting(Ranked):
     needs = ("dynamics",)
     keeps = "high"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         return hardness(pool.dynamics, "forgetting")
 
-    def priority(self, pool, scores, candidates, seed):
+    def priority(self, pool: Pool, scores: Floats, candidates: Candidates, seed: int) -> Array:
         keys = np.empty(len(scores), dtype=np.int64)
         keys[np.lexsort((pool.dynamics.aum, -scores))] = np.arange(len(scores))
         return keys

@@ -1,6 +1,8 @@
 """GraNd, the norm of the loss gradient (Paul et al. 2021)."""
 
+from ...contracts import Floats, Progress
 from ..base import Ranked
+from ..pool import Pool
 
 
 class GraNd(Ranked):
@@ -14,5 +16,5 @@ class GraNd(Ranked):
     needs = ("grand",)
     keeps = "high"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         return pool.grand

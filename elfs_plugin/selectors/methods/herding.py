@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from ...contracts import Progress
 from ...errors import InvalidInput
 from ..base import Choice, Cost, Selector
+from ..candidates import Candidates
 from ..geometry import METRIC, prepare
+from ..pool import Pool
 
 _BLOCK = 16384
 _REPORT = 100
@@ -25,7 +28,7 @@ class Herding(Selector):
     needs = ("embeddings",)
     parameters = (METRIC,)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         from ..engines.largest_product import LargestProduct
 
         vectors = prepare(pool.embeddings, self.settings.metric)

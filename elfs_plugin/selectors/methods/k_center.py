@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from ...contracts import Mask, Progress
 from ...errors import InvalidInput
 from ...pruning.scores import SCORES
 from ...seeds import Stream, rng
 from ..base import Choice, Cost, Parameter, Selector
+from ..candidates import Candidates, Eligible
 from ..difficulty import hardness, keep_after_cut
 from ..engines.lazy_greedy import lazy_greedy
 from ..geometry import METRIC, prepare
+from ..pool import Pool
 
 
 class KCenter(Selector):
@@ -37,26 +40,26 @@ class KCenter(Selector):
         Parameter("score", "choice", "aum", "The difficulty score of that cut.", choices=tuple(SCORES)),
     )
 
-    def required(self):
+    def required(self) -> tuple[str, ...]:
         return self.needs + (("dynamics",) if self.settings.drop_hardest else ())
 
-    def eligible(self, pool, free, budget):
+    def eligible(self, pool: Pool, free: Mask, budget: int) -> Eligible:
         if not self.settings.drop_hardest:
             return super().eligible(pool, free, budget)
         return keep_after_cut(hardness(pool.dynamics, self.settings.score), self.settings.drop_hardest, free, budget)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         vectors = prepare(pool.embeddings, self.settings.metric)
         lengths = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
         if not np.isfinite(lengths.max() * 4):
             raise InvalidInput("The embeddings are too large for Euclidean distances. Use the cosine metric.", "metric")
         values = np.full(len(vectors), np.inf)
         order = np.flatnonzero(pool.locked)
-        first = []
+        first: list[int] = []
         if len(order) == 0:
             first = [int(rng(seed, Stream.K_CENTER).choice(np.flatnonzero(candidates.open)))]
             candidates.take(first[0])
-            order = first
+            order = np.array(first)
 
         def update(rows, products, picks):
             squares = lengths[rows, None] + lengths[picks] - 2.0 * products

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from ..base import Parameter, Ranked
+from ...contracts import Array, Floats, Progress
+from ..base import Parameter, Ranked, Reason
+from ..candidates import Candidates
 from ..geometry import METRIC, distances_to_centres, prepare
+from ..pool import Pool
 
 
 class Moderate(Ranked):
@@ -27,7 +30,7 @@ class Moderate(Ranked):
         METRIC,
     )
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         vectors = prepare(pool.embeddings, self.settings.metric)
         labels = pool.pseudo_labels
         middle = np.median if self.settings.centre == "median" else np.mean
@@ -41,7 +44,7 @@ class Moderate(Ranked):
             progress((label + 1) / len(centres), "the centres of the clusters")
         return distances_to_centres(vectors, centres, labels)
 
-    def priority(self, pool, scores, candidates, seed):
+    def priority(self, pool: Pool, scores: Floats, candidates: Candidates, seed: int) -> Array:
         """Distance in ranks from the middle of what can be chosen; of two equally far the nearer sample first."""
         rows = np.flatnonzero(candidates.open)
         rows = rows[np.argsort(scores[rows], kind="stable")]
@@ -51,7 +54,7 @@ class Moderate(Ranked):
         keys[rows] = np.abs(away) + np.where(away > 0, 0.5, 0.0)
         return keys
 
-    def reasons(self, pool, scores, candidates):
+    def reasons(self, pool: Pool, scores: Floats, candidates: Candidates) -> Reason:
         median = np.median(scores[~pool.excluded])
 
         def reason(i, place):

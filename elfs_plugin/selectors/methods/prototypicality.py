@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from ...contracts import Floats, Mask, Progress, Vectors
 from ...errors import InvalidInput
 from ...seeds import Stream, derived, rng
-from ..base import Parameter, Ranked
+from ..base import Parameter, Ranked, Reason
+from ..candidates import Candidates
 from ..geometry import METRIC, distances_to_centres, prepare
+from ..pool import Pool
 
 _ITERATIONS = 25
 _PER_CENTRE = 1024
@@ -34,10 +37,10 @@ class Prototypicality(Ranked):
     )
 
     @property
-    def keeps(self):
+    def keeps(self) -> str:
         return "high" if self.settings.keep == "far" else "low"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         clusters = self.settings.clusters
         if clusters is None:
             if pool.pseudo_labels is None:
@@ -47,7 +50,7 @@ class Prototypicality(Ranked):
         progress(0.0, "k-means")
         return prototype_distances(vectors, clusters, seed, counted=~pool.excluded)
 
-    def reasons(self, pool, scores, candidates):
+    def reasons(self, pool: Pool, scores: Floats, candidates: Candidates) -> Reason:
         def reason(i, place):
             state = "not chosen" if place is None else f"number {place + 1:,}"
             return f"{state}: distance {scores[i]:.4g} to its prototype, {self.settings.keep} ones first"
@@ -55,7 +58,7 @@ class Prototypicality(Ranked):
         return reason
 
 
-def prototype_distances(vectors, clusters, seed, counted=None):
+def prototype_distances(vectors: Vectors, clusters: int, seed: int, counted: Mask | None = None) -> Floats:
     """(N,) distance of each of (N, D) float32 vectors to the nearest of k-means' centres.
 
     The centres are found on at most 1,024 vectors each; ``counted`` (N,) bool says which take part.

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from ...contracts import Floats, Progress
 from ...errors import InvalidInput
 from ...seeds import Stream, rng
 from ..base import Choice, Cost, Parameter, Selector
+from ..candidates import Candidates
 from ..engines.lazy_greedy import lazy_greedy
 from ..geometry import prepare
+from ..pool import Pool
 from .uncertainty import uncertainty
 
 
@@ -71,15 +74,15 @@ class Prune4ReL(Selector):
         ),
     )
 
-    def quota(self, quota):
+    def quota(self, quota: str) -> str:
         return "equal" if quota == "none" and self.settings.balance else quota
 
-    def required(self):
+    def required(self) -> tuple[str, ...]:
         graph = ("neighbors",) if self.settings.gain == "all" else ()
         outputs = ("probabilities",) if self.settings.measure == "given" else ()
         return (*self.needs, *graph, *outputs)
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         confidence = self._confidence(pool)
         keys = rng(seed, Stream.PRUNE4REL).permutation(len(pool))
         choose = self._by_all if self.settings.gain == "all" else self._by_own
@@ -162,7 +165,7 @@ class Prune4ReL(Selector):
         return pool.probabilities[np.arange(len(pool)), labels].astype(np.float64)
 
 
-def log_gain(a, c):
+def log_gain(a: Floats, c: Floats) -> Floats:
     """log(tanh(a + c) - tanh(a)) for a, c >= 0, exact where both are 1 to the last bit; the lowest number for c = 0."""
     # c - a - (a + c) = -2a is taken out of the three logarithms, so that no large numbers cancel.
     with np.errstate(divide="ignore"):

@@ -1,7 +1,10 @@
 """Random: the baseline that every accuracy stands beside."""
 
+from ...contracts import Floats, Progress
 from ...seeds import Stream, rng
-from ..base import Ranked
+from ..base import Ranked, Reason
+from ..candidates import Candidates
+from ..pool import Pool
 
 
 class Random(Ranked):
@@ -13,8 +16,8 @@ class Random(Ranked):
     direction = "random"
     keeps = "low"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         return rng(seed, Stream.RANDOM).random(len(pool))
 
-    def reasons(self, pool, scores, candidates):
+    def reasons(self, pool: Pool, scores: Floats, candidates: Candidates) -> Reason:
         return lambda i, place: "not drawn" if place is None else "drawn at random"

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from ...contracts import Floats, Integers, Progress
 from ...errors import InvalidInput
 from ..base import Ranked
+from ..pool import Pool
 
 
 class SmallLoss(Ranked):
@@ -18,7 +20,7 @@ class SmallLoss(Ranked):
     optional = ("labels", "pseudo_labels")
     keeps = "low"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         labels = known_labels(pool, self.name)
         if labels.max() >= pool.probabilities.shape[1]:
             raise InvalidInput(
@@ -28,7 +30,7 @@ class SmallLoss(Ranked):
         return -np.log(own.clip(np.finfo(np.float64).tiny, 1.0))
 
 
-def known_labels(pool, name):
+def known_labels(pool: Pool, name: str) -> Integers:
     """(N,) given labels, else pseudo-labels."""
     for labels in (pool.labels, pool.pseudo_labels):
         if labels is not None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from ...contracts import Floats, Progress, Vectors
 from ..base import Parameter, Ranked
+from ..pool import Pool
 
 MEASURES = ("least_confidence", "margin", "entropy")
 _BLOCK = 65536
@@ -28,11 +30,11 @@ class Uncertainty(Ranked):
     )
     keeps = "high"
 
-    def score(self, pool, seed, progress):
+    def score(self, pool: Pool, seed: int, progress: Progress) -> Floats:
         return uncertainty(pool.probabilities, self.settings.measure)
 
 
-def uncertainty(probabilities, measure):
+def uncertainty(probabilities: Vectors, measure: str) -> Floats:
     """(N,) float64 of (N, C) probabilities, high = uncertain."""
     found = np.empty(len(probabilities))
     for start in range(0, len(found), _BLOCK):

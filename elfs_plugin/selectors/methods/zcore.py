@@ -1,7 +1,10 @@
 """ZCore: coverage and redundancy in random planes of the embedding space (Griffin et al. 2026)."""
 
-from ..base import Cost, Parameter, Ranked
+from ...contracts import Progress
+from ..base import Choice, Cost, Parameter, Ranked
+from ..candidates import Candidates
 from ..engines.zcore.scores import DRAWS_PER_SAMPLE, EXPONENT, NEIGHBORS, TARGET, zcore_scores
+from ..pool import Pool
 
 
 class ZCore(Ranked):
@@ -23,7 +26,7 @@ class ZCore(Ranked):
         Parameter("random_init", "flag", False, "Adds a random number below 1 to each score, as the authors do."),
     )
 
-    def choose(self, pool, budget, seed, candidates, progress):
+    def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         wanted = self.settings
         result = zcore_scores(
             pool.embeddings,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ....contracts import Floats, Integers
 from ....seeds import Stream, rng
 
 # What is compiled is kept on disk under the name of its module, and that name must be importable when it is read. The
@@ -29,15 +30,15 @@ class Plan:
     The P = D (D - 1) / 2 pairs a < b are numbered row by row: (0, 1), (0, 2), ... (1, 2), ...; see :func:`pair_number`.
     """
 
-    counts: np.ndarray
-    keys: np.ndarray
+    counts: Integers
+    keys: Integers
 
     @property
-    def draws(self):
+    def draws(self) -> int:
         return int(self.counts.sum(dtype=np.int64))
 
 
-def plan(dimensions, draws, *, seed=0, stream=0):
+def plan(dimensions: int, draws: int, *, seed: int = 0, stream: int = 0) -> Plan:
     """``draws`` draws over the pairs of ``dimensions`` >= 2 dimensions, as two halves (the first has the odd one)."""
     pairs = dimensions * (dimensions - 1) // 2
     counts, keys = [], []
@@ -49,7 +50,7 @@ def plan(dimensions, draws, *, seed=0, stream=0):
 
 
 @compiled
-def pair_number(a, b, dimensions):
+def pair_number(a: int, b: int, dimensions: int) -> int:
     """The number of the pair a < b."""
     return a * dimensions - a * (a + 1) // 2 + b - a - 1
 
@@ -63,19 +64,19 @@ def _mixed(z):
 
 
 @compiled
-def pair_key(key, pair):
+def pair_key(key: np.uint64, pair: int) -> np.uint64:
     """The stream of one pair within a half."""
     return _mixed(key ^ _mixed((np.uint64(pair) + np.uint64(1)) * _GOLDEN))
 
 
 @compiled
-def uniform(key, counter):
+def uniform(key: np.uint64, counter: int) -> float:
     """Number ``counter`` of a stream, in [0, 1)."""
     return (_mixed(key + (np.uint64(counter) + np.uint64(1)) * _GOLDEN) >> np.uint64(11)) * _UNIT
 
 
 @compiled
-def triangular(u, low, mode, high):
+def triangular(u: float, low: float, mode: float, high: float) -> float:
     """The value below which a share ``u`` of the triangular distribution lies; ``low`` itself when it has no width."""
     width = high - low
     if width <= 0:
@@ -86,13 +87,15 @@ def triangular(u, low, mode, high):
 
 
 @compiled
-def place(key, draw, low_a, mode_a, high_a, low_b, mode_b, high_b):
+def place(
+    key: np.uint64, draw: int, low_a: float, mode_a: float, high_a: float, low_b: float, mode_b: float, high_b: float
+) -> tuple[float, float]:
     """Where draw number ``draw`` of a pair's stream falls: its coordinates in both dimensions."""
     u, v = uniform(key, 2 * draw), uniform(key, 2 * draw + 1)
     return triangular(u, low_a, mode_a, high_a), triangular(v, low_b, mode_b, high_b)
 
 
-def listed(plan, low, mode, high):
+def listed(plan: Plan, low: Floats, mode: Floats, high: Floats) -> tuple[Integers, Integers, Floats]:
     """Every draw of a plan, for looking at small ones: half (T,), dimensions (T, 2), places (T, 2) float64.
 
     Args:
@@ -103,7 +106,7 @@ def listed(plan, low, mode, high):
     for half in (0, 1):
         for pair in np.flatnonzero(plan.counts[half]):
             a, b = first[pair], second[pair]
-            key = np.uint64(pair_key(plan.keys[half], pair))
+            key = np.uint64(pair_key(plan.keys[half], int(pair)))
             for draw in range(plan.counts[half, pair]):
                 halves.append(half)
                 dimensions.append((a, b))

@@ -10,18 +10,30 @@ A single draw says nothing about nearly all samples, so their number decides how
 therefore made as two independent halves, until the halves agree.
 """
 
+from __future__ import annotations
+
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ....arrays import as_matrix
+from ....contracts import Array, Floats, Integers, Progress
 from ....errors import InvalidInput
 from ....progress import part, silent
 from ....seeds import Stream, rng
 from ....validation import derived_seed
+
+if TYPE_CHECKING:
+    from .draws import Plan
+    from .search import Workspace
+    from .table import Table
+
 
 DRAWS_PER_SAMPLE = 100
 """The default limit, in draws per sample."""
@@ -48,7 +60,7 @@ class Convergence:
     overlap: float
     top: float = TOP
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"After {self.draws:,} draws two half-runs of ZCore correlate by {self.correlation:.2f} and share "
             f"{self.overlap:.0%} of their top {self.top:.0%}."
@@ -60,27 +72,27 @@ class ZCoreScores:
     """``scores`` (N,) float64 in [0, 1], high = keep; all 0 when all are equal. ``draws``, ``history`` (a
     :class:`Convergence` a round), ``converged``: whether the last one reached the target; ``warnings``: sentences."""
 
-    scores: np.ndarray = field(repr=False)
+    scores: Floats = field(repr=False)
     draws: int
-    history: list
+    history: list[Convergence]
     converged: bool
-    warnings: list
+    warnings: list[str]
 
 
 def zcore_scores(
-    embeddings,
+    embeddings: ArrayLike,
     *,
-    max_draws=None,
-    target=TARGET,
-    neighbors=NEIGHBORS,
-    exponent=EXPONENT,
-    random_init=False,
-    top=TOP,
-    ids=None,
-    threads=None,
-    seed=0,
-    progress=silent,
-):
+    max_draws: int | None = None,
+    target: float = TARGET,
+    neighbors: int = NEIGHBORS,
+    exponent: float = EXPONENT,
+    random_init: bool = False,
+    top: float = TOP,
+    ids: Sequence[Any] | Array | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ZCoreScores:
     """Scores every sample; the highest are the coreset.
 
     Rounds of draws follow each other until the halves' ranks correlate by ``target``: a first one, and then as many as
@@ -117,7 +129,7 @@ def zcore_scores(
     rank = None if ids is None else _ranks(ids)
     table = make_table(embeddings, rank, progress=part(progress, 0.0, 0.05))
     totals = np.zeros((2, n), dtype=np.int64)
-    history = []
+    history: list[Convergence] = []
     with Scorer(table, neighbors, exponent, threads) as scorer:
         made, goal = 0, max(2, round(_FIRST * max_draws))
         while True:
@@ -144,7 +156,7 @@ def zcore_scores(
     )
 
 
-def agreement(first, second, top=TOP):
+def agreement(first: Array, second: Array, top: float = TOP) -> tuple[float, float]:
     """Spearman's rank correlation of two score vectors, and the share of their top ``top`` that they have in common.
 
     Two vectors without any difference in them agree (1.0), one with and one without do not (0.0). Ties in the top go to
@@ -154,7 +166,7 @@ def agreement(first, second, top=TOP):
 
     kept = max(1, round(top * len(first)))
     tops = [np.argsort(-np.asarray(scores), kind="stable")[:kept] for scores in (first, second)]
-    overlap = len(np.intersect1d(*tops)) / kept
+    overlap = len(np.intersect1d(tops[0], tops[1])) / kept
     ranks = [rankdata(scores) for scores in (first, second)]
     ranks = [rank - rank.mean() for rank in ranks]
     norms = [float(np.sqrt(rank @ rank)) for rank in ranks]
@@ -170,7 +182,7 @@ class Scorer:
         table: :class:`~.table.Table`
     """
 
-    def __init__(self, table, neighbors, exponent, threads=None):
+    def __init__(self, table: Table, neighbors: int, exponent: float, threads: int | None = None) -> None:
         from . import search as zcore_search
 
         self._engine = zcore_search
@@ -191,15 +203,15 @@ class Scorer:
         self._threads = min(threads or os.cpu_count() or 1, fit)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="zcore")
         self._local = threading.local()
-        self._workspaces = []
+        self._workspaces: list[Workspace] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Scorer:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def score(self, chances, progress=silent):
+    def score(self, chances: Plan, progress: Progress = silent) -> Integers:
         """(2, N) int64: what each half of a plan adds to every sample, in units of ``1 / unit``."""
         for work in self._workspaces:
             work.totals[:] = 0

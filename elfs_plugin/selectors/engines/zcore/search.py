@@ -13,6 +13,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from ....contracts import Array, Integers
 from .draws import compiled, pair_key, pair_number, place
 from .table import bin_of
 
@@ -29,7 +30,7 @@ Workspace = namedtuple(
 """What one thread needs: 40 bytes a sample, ``totals`` (2, N) int64 among them, the scores of the two halves."""
 
 
-def workspace(n, bins):
+def workspace(n: int, bins: int) -> Workspace:
     return Workspace(
         order=np.empty(n, dtype=np.int32),
         strips=np.empty(bins + 1, dtype=np.int64),
@@ -49,7 +50,19 @@ def workspace(n, bins):
 
 
 @compiled
-def score_pairs(table, counts, keys, a, from_b, to_b, part, parts, neighbors, exponent, work):
+def score_pairs(
+    table: tuple[Array, ...],
+    counts: Integers,
+    keys: Integers,
+    a: int,
+    from_b: int,
+    to_b: int,
+    part: int,
+    parts: int,
+    neighbors: int,
+    exponent: float,
+    work: Workspace,
+) -> int:
     """Scores part ``part`` of ``parts`` of the draws on the pairs (a, b), from_b <= b < to_b, into ``work.totals``;
     returns their number.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....contracts import Array, Floats, Integers, Progress
 from ....errors import InvalidInput
 from ....progress import silent
 from .draws import compiled
@@ -23,17 +24,17 @@ class Table:
     ``median`` and ``high`` (D,) float64 are those of each dimension.
     """
 
-    columns: np.ndarray
-    bins: np.ndarray
-    lows: np.ndarray
-    highs: np.ndarray
-    used: np.ndarray
-    low: np.ndarray
-    median: np.ndarray
-    high: np.ndarray
+    columns: Floats
+    bins: Integers
+    lows: Floats
+    highs: Floats
+    used: Integers
+    low: Floats
+    median: Floats
+    high: Floats
 
 
-def make_table(embeddings, rank=None, *, progress=silent):
+def make_table(embeddings: Array, rank: Integers | None = None, *, progress: Progress = silent) -> Table:
     """Columns and bins of (N, D) embeddings; a single dimension gets a second one of zeros beside it.
 
     Args:
@@ -95,7 +96,7 @@ def _edges(ordered, at):
 
 
 @compiled
-def bin_of(value, lows):
+def bin_of(value: float, lows: Floats) -> int:
     """The last bin that begins at or below ``value``; the first one for a value below all."""
     first, count = 0, len(lows)
     while count > 1:
