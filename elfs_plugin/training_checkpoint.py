@@ -41,7 +41,7 @@ class TrainingCheckpoint:
         seconds: the least time between two timed writes
     """
 
-    def __init__(self, path: AnyPath | None, key: str, seconds: float = 60.0) -> None:
+    def __init__(self, path: AnyPath | None, key: str | None, seconds: float = 60.0) -> None:
         self._given = path
         self._path = None if path is None else Path(path)
         self._key = key

@@ -1,6 +1,10 @@
 """How a proxy is trained, and what the name of one stands for."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import InvalidInput
 from . import kinds
@@ -42,7 +46,7 @@ class ProxyConfig:
     deterministic: bool = False
     compile: str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in kinds.KINDS:
             raise InvalidInput(f"Unknown kind of proxy {self.kind!r}. Use one of: {', '.join(kinds.KINDS)}.", "proxy")
         if self.weights is not None:
@@ -68,7 +72,7 @@ class ProxyConfig:
             raise InvalidInput(f"precision must be 'auto' or 'float32', not {self.precision!r}.", "precision")
 
     @classmethod
-    def of(cls, name, **changes):
+    def of(cls, name: str, **changes: Any) -> ProxyConfig:
         """The configuration of a proxy by its name, with changes.
 
         Raises:
@@ -76,51 +80,54 @@ class ProxyConfig:
             MissingModel: for a model that timm does not have
         """
         kinds.check_proxy(name)
-        return cls(**{**kinds.settings_of(name), **changes})
+        settings = kinds.settings_of(name)
+        if settings is None:
+            raise InvalidInput(f"{name!r} stands for one of several proxies, and has no settings of its own.", "proxy")
+        return cls(**{**settings, **changes})
 
     @classmethod
-    def mlp(cls, **changes):
+    def mlp(cls, **changes: Any) -> ProxyConfig:
         return cls.of("mlp", **changes)
 
     @classmethod
-    def resnet8(cls, **changes):
+    def resnet8(cls, **changes: Any) -> ProxyConfig:
         return cls.of("resnet8", **changes)
 
     @classmethod
-    def resnet18(cls, **changes):
+    def resnet18(cls, **changes: Any) -> ProxyConfig:
         return cls.of("resnet18", **changes)
 
     @classmethod
-    def timm(cls, model="resnet34", **changes):
+    def timm(cls, model: str = "resnet34", **changes: Any) -> ProxyConfig:
         return cls.of(f"timm:{model}", **changes)
 
     @property
-    def row(self):
+    def row(self) -> kinds.Kind:
         """Its :class:`~.kinds.Kind`."""
         return kinds.KINDS[self.kind]
 
     @property
-    def on_images(self):
+    def on_images(self) -> bool:
         """Whether it takes images and not embeddings."""
         return self.row.on_images
 
     @property
-    def side_by_side(self):
+    def side_by_side(self) -> int:
         """How many networks are trained on images at once."""
         return self.members if self.row.side_by_side else 1
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Mapping[str, Any] | None) -> ProxyConfig:
         """The opposite of :meth:`to_dict`, for what a run has kept: what a newer version wrote beside is left out, and
         what is missing, or all of it, is the MLP's."""
         known = {name: value for name, value in (values or {}).items() if name in cls.__dataclass_fields__}
         return cls(**{**cls.mlp().to_dict(), **known})
 
 
-def resolve_proxy(proxy, images_available=True, field="proxy"):
+def resolve_proxy(proxy: str | ProxyConfig, images_available: bool = True, field: str = "proxy") -> ProxyConfig:
     """The :class:`ProxyConfig` of ``proxy``: one that is given, or a name.
 
     ``"auto"`` is ResNet-18 on images when there is a GPU, else the MLP on embeddings; the other names are those of

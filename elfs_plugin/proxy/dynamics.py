@@ -4,11 +4,15 @@
 expected once per epoch. Of an ensemble every member keeps its own account, and a score is the mean over the members.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..contracts import Floats, Integers
 from ..pruning.scores import HARD_WHEN
 
 __all__ = ["HARD_WHEN", "Dynamics", "Recorder", "margin"]
@@ -41,18 +45,18 @@ class Dynamics:
     Results stored before a score existed are read with NaN in its place.
     """
 
-    aum: np.ndarray
-    aum_logit: np.ndarray
-    forgetting: np.ndarray
-    el2n: np.ndarray
-    correctness: np.ndarray
-    entropy: np.ndarray
+    aum: Floats
+    aum_logit: Floats
+    forgetting: Floats
+    el2n: Floats
+    correctness: Floats
+    entropy: Floats
     epochs: int
-    dual: np.ndarray | None = None
-    aum_spread: np.ndarray | None = None
+    dual: Floats | None = None
+    aum_spread: Floats | None = None
     dual_window: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("dual", "aum_spread"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.aum), np.nan))
@@ -60,13 +64,13 @@ class Dynamics:
             # Stored results come back as arrays without dimensions.
             object.__setattr__(self, name, int(getattr(self, name)))
 
-    def reordered(self, order):
+    def reordered(self, order: Integers) -> Dynamics:
         """The same scores with the samples in the order ``order`` (N,), a permutation."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: value[order] for name, value in values.items() if np.ndim(value) == 1})
 
 
-def margin(values, labels):
+def margin(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """values[y] minus the largest other value: (..., B, C), (B,) -> (..., B)."""
     at = labels[..., None].expand(*values.shape[:-1], 1)
     own = values.gather(-1, at)[..., 0]
@@ -84,7 +88,7 @@ class Recorder:
     Memory: about 50 M N bytes, and 40 M N more for DUAL's window.
     """
 
-    def __init__(self, n, device="cpu", members=1):
+    def __init__(self, n: int, device: str | torch.device = "cpu", members: int = 1) -> None:
         def zeros(dtype, *more):
             return torch.zeros((n, members, *more), dtype=dtype, device=device)
 
@@ -97,7 +101,7 @@ class Recorder:
         self._window = zeros(torch.float32, DUAL_WINDOW)
 
     @torch.no_grad()
-    def update(self, indices, logits, labels, counted=None):
+    def update(self, indices: Any, logits: Any, labels: Any, counted: Any = None) -> None:
         """One batch as it stands in this epoch; tensors or arrays.
 
         Args:
@@ -147,7 +151,7 @@ class Recorder:
         full = early & (seen + 1 >= DUAL_WINDOW)
         self._dual[rows] += torch.where(full, _dual(window), 0.0)
 
-    def finalize(self):
+    def finalize(self) -> Dynamics:
         """:class:`Dynamics` of all that was recorded."""
         epochs = int(self._seen.max())
         voters = self._seen > 0

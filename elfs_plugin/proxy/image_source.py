@@ -4,12 +4,22 @@ Images are an (N, 3, H, W) uint8 array or ``np.memmap``; the whole of it is neve
 kept in the GPU's memory when it fits there, else every batch is read from the array through pinned memory.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
+from ..contracts import Array, Integers
+from ..contracts import Images as ImageArray
 from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    from .config import ProxyConfig
+
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +32,10 @@ MIN_SIZE = 8
 RESIDENT_SHARE = 0.4
 """Share of the free GPU memory that images may take; the rest is for the network and its activations."""
 
-PLAIN = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+Normalization: TypeAlias = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation of each channel, of values in [0, 1]."""
+
+PLAIN: Normalization = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Mean and standard deviation that images are normalised with when a network has none of its own."""
 
 _UPLOAD_BYTES = 256 << 20
@@ -31,20 +44,20 @@ _UPLOAD_BYTES = 256 << 20
 class ImageRows:
     """The images ``rows`` (M,) of an array or memory map of N, read when they are asked for and never all copied."""
 
-    def __init__(self, images, rows):
+    def __init__(self, images: ImageArray, rows: Integers) -> None:
         self._images, self._rows = images, rows
         self.dtype = images.dtype
         self.shape = (len(rows), *images.shape[1:])
         self.ndim = len(self.shape)
         self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> ImageArray:
         return self._images[self._rows[rows]]
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self._images[self._rows], dtype=dtype)
 
 
@@ -56,7 +69,9 @@ class Images:
         normalization: (mean, standard deviation) per channel, of values in [0, 1]
     """
 
-    def __init__(self, inputs, device, normalization=PLAIN):
+    def __init__(
+        self, inputs: ImageArray | ImageRows, device: torch.device, normalization: Normalization = PLAIN
+    ) -> None:
         shape, dtype = np.shape(inputs), getattr(inputs, "dtype", None)
         if len(shape) != 4 or shape[1] != 3 or dtype != np.uint8:
             raise InvalidInput(
@@ -79,31 +94,31 @@ class Images:
         self._mean, self._scale = mean, 1 / std
 
     @property
-    def resident(self):
+    def resident(self) -> bool:
         """Whether the images are kept on the device."""
         return self._resident is not None
 
-    def like(self, inputs):
+    def like(self, inputs: ImageArray | ImageRows) -> Images:
         """Other images, prepared in the same way."""
         return Images(inputs, self.device, self._normalization)
 
-    def to(self, device):
+    def to(self, device: torch.device) -> Images:
         if device == self.device:
             return self
         return Images(self._inputs, device, self._normalization)
 
-    def draw(self, n, rng):
+    def draw(self, n: int, rng: torch.Generator) -> torch.Tensor:
         """Random augmentations of n images: (n, 3) int64 of a shift down, a shift right and 1 for a flip."""
         limits = (2 * self._pad[0] + 1, 2 * self._pad[1] + 1, 2)
         return torch.stack([torch.randint(limit, (n,), generator=rng) for limit in limits], dim=1)
 
-    def pixels(self, indices):
+    def pixels(self, indices: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) uint8: the images at ``indices`` (B,), on the device."""
         if self.resident:
             return self._resident[indices.to(self.device)]
         return self._gather(indices.cpu().numpy())
 
-    def batch(self, indices, draws=None):
+    def batch(self, indices: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
         """(B, 3, H, W) float32: the images at ``indices`` (B,), augmented by ``draws`` (B, 3) where given.
 
         Both may be on the CPU or on the device; nothing waits for the device unless the images are not resident.
@@ -116,12 +131,12 @@ class Images:
             data, rows = self._gather(indices.cpu().numpy()), torch.arange(len(indices), device=self.device)
         return self.normalise(crop_and_flip(data, rows, draws.to(self.device), self._pad))
 
-    def normalise(self, x):
+    def normalise(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) values in 0..255 as the network takes them: float32, channels-last."""
         x = x.contiguous(memory_format=torch.channels_last)
         return x.float().sub_(self._mean).mul_(self._scale)
 
-    def network(self, num_classes, config, seed):
+    def network(self, num_classes: int, config: ProxyConfig, seed: int) -> torch.nn.Module:
         """A fresh network for these images, on the CPU; from now on they are normalised as it expects."""
         size = tuple(self._inputs.shape[2:])
         model, normalization = config.row.make_network(num_classes, size, seed, config)
@@ -132,7 +147,8 @@ class Images:
         """The images at ``rows`` as a tensor on the device; only they are read."""
         pinned = self.device.type == "cuda"
         held = torch.empty((len(rows), *self._inputs.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
-        if getattr(self._inputs, "flags", None) is not None and self._inputs.flags.c_contiguous:
+        flags = getattr(self._inputs, "flags", None)
+        if flags is not None and flags.c_contiguous:
             # mode="clip" writes straight into ``held``; indices in range are the caller's promise.
             np.take(self._inputs, rows, axis=0, out=held.numpy(), mode="clip")
         else:
@@ -161,14 +177,14 @@ class Images:
         return data
 
 
-def fits_on(device, size):
+def fits_on(device: torch.device, size: int) -> bool:
     """Whether ``size`` bytes may be kept on ``device``; never on the CPU, where the array itself is at hand."""
     if device.type != "cuda":
         return False
     return size <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
-def crop_and_flip(data, rows, draws, pad):
+def crop_and_flip(data: torch.Tensor, rows: torch.Tensor, draws: torch.Tensor, pad: tuple[int, int]) -> torch.Tensor:
     """Pads by reflection, crops at random and flips, as one gather.
 
     Args:

@@ -3,11 +3,20 @@
 Nothing here imports PyTorch: forms read the names and labels.
 """
 
+from __future__ import annotations
+
 import importlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from ..validation import shown
+
+if TYPE_CHECKING:
+    import torch
+
+    from .image_source import Normalization
+
 
 AUTO = "auto"
 """What is chosen by the machine and the inputs."""
@@ -50,20 +59,22 @@ class Kind:
     label: str
     learner: str
     cost: str
-    settings: dict
-    candidate: dict
+    settings: dict[str, Any]
+    candidate: dict[str, Any]
     network: str | None = None
     side_by_side: bool = False
     small: bool = False
-    variants: dict = field(default_factory=dict)
+    variants: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
 
     @property
-    def on_images(self):
+    def on_images(self) -> bool:
         """Whether it learns from images, and not from embeddings."""
         return self.network is not None
 
-    def make_network(self, *arguments):
+    def make_network(self, *arguments: Any) -> tuple[torch.nn.Module, Normalization]:
         """Calls ``network``, which is imported now."""
+        if self.network is None:
+            raise TypeError(f"{self.name} learns from embeddings; it has no network for images.")
         module, _, function = self.network.partition(":")
         return getattr(importlib.import_module(f".{module}", __package__), function)(*arguments)
 
@@ -126,7 +137,7 @@ KINDS = {
 }
 
 
-def choices():
+def choices() -> dict[str, str]:
     """{name: label} of the proxies that need no more than their name, for forms."""
     labels = {}
     for kind in KINDS.values():
@@ -136,12 +147,12 @@ def choices():
     return labels
 
 
-def learners():
+def learners() -> dict[str, str]:
     """{name: learner} of the kinds that need no more than their name, for forms of a β search."""
     return {kind.name: f"{kind.learner}: {kind.cost}" for kind in KINDS.values() if kind.name != NAMED_MODEL}
 
 
-def settings_of(name):
+def settings_of(name: Any) -> dict[str, Any] | None:
     """The fields of the :class:`~.config.ProxyConfig` of that name, with its ``kind``; None for an unknown name."""
     if not isinstance(name, str):
         return None
@@ -156,7 +167,7 @@ def settings_of(name):
     return None
 
 
-def check_proxy(name, field="proxy"):
+def check_proxy(name: Any, field: str = "proxy") -> None:
     """Refuses what is neither ``"auto"`` nor the name of a proxy; timm is imported to check the name of its model.
 
     Raises:

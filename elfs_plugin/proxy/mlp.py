@@ -4,13 +4,18 @@ Two uses share it. :func:`train` watches an ensemble learn the pseudo-labels, wh
 :func:`fit_subsets` trains one MLP on each of K coresets, which is what the β search compares.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import nn
 
+from ..contracts import Integers, Progress
 from ..devices import autocast, generator, matmul_dtype, one_thread, resolve_device
 from ..errors import InvalidInput
 from ..progress import part, silent
@@ -18,7 +23,7 @@ from ..seeds import Stream, derived
 from ..training_checkpoint import TrainingCheckpoint
 from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
 from .config import ProxyConfig
-from .dynamics import Recorder
+from .dynamics import Dynamics, Recorder
 
 GROUP_BYTES = 1 << 30
 """Networks trained at once by :func:`fit_subsets` take about this much memory at most, in groups one after another."""
@@ -41,7 +46,9 @@ class Networks(nn.Module):
     undecided, and no score holds the noise of first guesses.
     """
 
-    def __init__(self, dimensions, hidden, num_classes, seeds, device):
+    def __init__(
+        self, dimensions: int, hidden: int, num_classes: int, seeds: Sequence[int], device: torch.device
+    ) -> None:
         """``seeds`` (M,): networks with the same seed begin with the same weights, however many there are."""
         super().__init__()
         drawn = {}
@@ -53,11 +60,11 @@ class Networks(nn.Module):
         self.first_bias = nn.Parameter(torch.zeros(len(seeds), 1, hidden, device=device))
         self.second_bias = nn.Parameter(torch.zeros(len(seeds), 1, num_classes, device=device))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, D), the same for all networks, or (M, B, D) -> (M, B, C) float32 logits."""
         return self.logits(self.hidden(x))
 
-    def hidden(self, x):
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
         """x as for :meth:`forward` -> (M, B, H) float32, what enters the last layer."""
         members, hidden, dimensions = self.first.shape
         with autocast(x.device):
@@ -68,7 +75,7 @@ class Networks(nn.Module):
                 h = torch.baddbmm(self.first_bias, x, self.first.transpose(1, 2))
         return h.float().relu()
 
-    def logits(self, h):
+    def logits(self, h: torch.Tensor) -> torch.Tensor:
         """(M, B, H) of :meth:`hidden` -> (M, B, C)."""
         with torch.autocast(h.device.type, enabled=False):
             return torch.baddbmm(self.second_bias, h, self.second)
@@ -80,14 +87,17 @@ class Standardised:
     The statistics are summed in float64 in the order ``order``, so that they do not depend on how the rows lie.
     """
 
-    def __init__(self, inputs, device, order=None, dtype=None):
+    def __init__(
+        self, inputs: ArrayLike, device: torch.device, order: Integers | None = None, dtype: torch.dtype | None = None
+    ) -> None:
         """``dtype``: of what is taken; default: what :func:`~..devices.autocast` would make of it anyway."""
         if np.ndim(inputs) != 2:
             raise InvalidInput(f"An MLP proxy takes an (N, D) matrix, not shape {np.shape(inputs)}.")
         values = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
         rows = torch.arange(len(values)) if order is None else torch.as_tensor(order).long()
-        mean = sum(values[block].double().sum(dim=0) for block in rows.split(SCORED_ROWS)) / len(values)
-        squares = sum((values[block].double() - mean).square().sum(dim=0) for block in rows.split(SCORED_ROWS))
+        blocks, nothing = rows.split(SCORED_ROWS), torch.zeros(values.shape[1], dtype=torch.float64)
+        mean = sum((values[block].double().sum(dim=0) for block in blocks), nothing) / len(values)
+        squares = sum(((values[block].double() - mean).square().sum(dim=0) for block in blocks), nothing)
         self.device = device
         self._dtype = dtype or matmul_dtype(device)
         self._mean = mean.float().to(device)
@@ -99,14 +109,14 @@ class Standardised:
             for kept, block in zip(self._ready.split(SCORED_ROWS), self._values.split(SCORED_ROWS)):
                 kept.copy_(self._standardise(block))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
     @property
-    def dimensions(self):
+    def dimensions(self) -> int:
         return self._values.shape[1]
 
-    def take(self, rows):
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
         """(..., D) of the (...) rows."""
         source = self._values if self._ready is None else self._ready
         # Twice as quick as source[rows].
@@ -116,11 +126,19 @@ class Standardised:
     def _standardise(self, values):
         return (values - self._mean) / self._scale
 
-    def finite(self):
+    def finite(self) -> bool:
         return bool(torch.isfinite(self._values).all())
 
 
-def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", progress=silent):
+def train(
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    num_classes: int | None = None,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Dynamics:
     """Trains an ensemble of MLPs on the pseudo-labels and returns how each sample was learnt.
 
     All members see the same batches. After every epoch all samples are scored in the same state of the networks: on
@@ -192,27 +210,27 @@ def _left_out(n, config, rng):
 class Subsets:
     """K networks, each trained on its own rows of one data set."""
 
-    def __init__(self, groups, data):
+    def __init__(self, groups: list[tuple[list[int], Networks]], data: Standardised) -> None:
         self._groups = groups
         self._data = data
 
     @property
-    def groups(self):
+    def groups(self) -> list[tuple[list[int], Networks]]:
         """[(numbers of some of the networks, these :class:`Networks`), ...]."""
         return self._groups
 
     @torch.no_grad()
-    def predict(self, rows, which):
+    def predict(self, rows: ArrayLike | torch.Tensor, which: Sequence[int]) -> Integers:
         """Classes of some rows by some of the networks: (R,) and (k,) indices -> (k, R) int64 array."""
         position = {k: (networks, at) for members, networks in self._groups for at, k in enumerate(members)}
-        predicted = np.empty((len(which), len(rows)), dtype=np.int64)
-        rows = torch.as_tensor(rows).long()
+        rows_asked = torch.as_tensor(rows).long()
+        predicted = np.empty((len(which), len(rows_asked)), dtype=np.int64)
         for networks in dict.fromkeys(position[k][0] for k in which):
             asked = [(line, position[k][1]) for line, k in enumerate(which) if position[k][0] is networks]
             lines, members = (list(values) for values in zip(*asked))
             chosen = _chosen(networks, members)
             start = 0
-            for block in rows.to(self._data.device).split(max(1, SCORED_ROWS * 8 // len(members))):
+            for block in rows_asked.to(self._data.device).split(max(1, SCORED_ROWS * 8 // len(members))):
                 classes = chosen(self._data.take(block)).argmax(dim=-1)
                 predicted[lines, start : start + len(block)] = classes.cpu().numpy()
                 start += len(block)
@@ -228,7 +246,15 @@ def _chosen(networks, members):
     return chosen
 
 
-def fit_subsets(data, targets, subsets, num_classes, config, seeds, progress=silent):
+def fit_subsets(
+    data: Standardised,
+    targets: ArrayLike | torch.Tensor,
+    subsets: ArrayLike | torch.Tensor,
+    num_classes: int,
+    config: ProxyConfig,
+    seeds: Sequence[int],
+    progress: Progress = silent,
+) -> Subsets:
     """Trains K networks at once, each on its own subset of the data.
 
     Networks with the same seed begin with the same weights and draw the same positions of their subsets in the same
@@ -274,7 +300,7 @@ def _fit_group(data, targets, subsets, num_classes, config, seeds, progress):
     networks = Networks(
         data.dimensions, config.hidden, num_classes, [derived(seed, Stream.NETWORK) for seed in seeds], data.device
     )
-    blocks = []
+    blocks: list[torch.Tensor] = []
 
     def batch(step):
         if step % per_epoch == 0:

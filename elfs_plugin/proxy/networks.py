@@ -4,9 +4,13 @@ Every one is called with the number of classes, the images' (height, width), a s
 :class:`~.config.ProxyConfig`, and returns (model, (mean, standard deviation) its inputs are normalised with).
 """
 
+from __future__ import annotations
+
 import contextlib
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,7 +18,11 @@ from torch import nn
 from ..devices import generator
 from ..encoders.timm_models import check_timm_model, load_timm_checkpoint
 from ..errors import MissingModel, is_out_of_memory
-from .image_source import PLAIN
+from .image_source import PLAIN, Normalization
+
+if TYPE_CHECKING:
+    from .config import ProxyConfig
+
 
 SMALL_IMAGE = 64
 """Up to this side length ResNet-18 gets the stem for small images."""
@@ -29,7 +37,7 @@ _construction = threading.Lock()
 
 
 @contextlib.contextmanager
-def seeded_construction(seed):
+def seeded_construction(seed: int) -> Iterator[None]:
     """PyTorch's global CPU generator seeded while a network is built, which draws from it, and then put back. One
     thread at a time."""
     with _construction, torch.random.fork_rng(devices=[]):
@@ -37,7 +45,7 @@ def seeded_construction(seed):
         yield
 
 
-def initialise(model, seed):
+def initialise(model: nn.Module, seed: int) -> nn.Module:
     """Re-draws the weights of linear and convolutional layers (He et al. 2015) from a generator of its own."""
     rng = generator(seed)
     for module in model.modules():
@@ -48,7 +56,9 @@ def initialise(model, seed):
     return model
 
 
-def resnet18(num_classes, size, seed, config=None):
+def resnet18(
+    num_classes: int, size: tuple[int, int], seed: int, config: ProxyConfig | None = None
+) -> tuple[nn.Module, Normalization]:
     """A randomly initialised ResNet-18. Up to 64 pixels: a 3 x 3 first layer without stride and no pooling, as in the
     CIFAR models of the paper."""
     from torchvision import models
@@ -61,7 +71,7 @@ def resnet18(num_classes, size, seed, config=None):
     return initialise(model, seed), PLAIN
 
 
-def resnet8(num_classes, size, seed, config):
+def resnet8(num_classes: int, size: tuple[int, int], seed: int, config: ProxyConfig) -> tuple[nn.Module, Normalization]:
     """Randomly initialised :class:`ResNet8` side by side, ``config.members`` of them, each from other weights."""
     with seeded_construction(seed):
         model = SideBySide([ResNet8(num_classes) for _ in range(config.members)])
@@ -73,7 +83,7 @@ class ResNet8(nn.Module):
     quarter of the positions to compute: about a two-hundredth of ResNet-18's arithmetic for images of 32 pixels. It
     ranks samples with more noise; the mean over some of them has little of it."""
 
-    def __init__(self, num_classes):
+    def __init__(self, num_classes: int) -> None:
         from torchvision.models.resnet import BasicBlock
 
         super().__init__()
@@ -90,22 +100,24 @@ class ResNet8(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(before, num_classes)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.stages(self.stem(x)).mean(dim=(2, 3)))
 
 
 class SideBySide(nn.Module):
     """M networks that see the same batches: (B, 3, H, W) to (B, M, C) logits."""
 
-    def __init__(self, networks):
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.stack([network(x) for network in self.networks], dim=1)
 
 
-def timm_network(num_classes, size, seed, config):
+def timm_network(
+    num_classes: int, size: tuple[int, int], seed: int, config: ProxyConfig
+) -> tuple[nn.Module, Normalization]:
     """The timm model that ``config`` names, at random or from its local weights.
 
     Raises:
@@ -113,10 +125,11 @@ def timm_network(num_classes, size, seed, config):
     """
     import timm
 
-    name, weights = config.model, config.weights
-
+    name, weights = config.model or "", config.weights
+    model: Any  # what timm promises of a model is less than what its models have
+    module: Any
     check_timm_model(name)
-    options = {}
+    options: dict[str, Any] = {}
     if (pretrained := timm.models.get_pretrained_cfg(name)) is not None and pretrained.fixed_input_size:
         options["img_size"] = size
     with seeded_construction(seed):
@@ -146,7 +159,7 @@ def timm_network(num_classes, size, seed, config):
     return model, (tuple(data["mean"]), tuple(data["std"]))
 
 
-def through_torch_compile(model, device, mode, steps):
+def through_torch_compile(model: nn.Module, device: torch.device, mode: str, steps: int) -> Any:
     """``model``, compiled where that pays: on a GPU, for a long training.
 
     ``mode`` is ``"auto"``, ``"off"`` or a mode of ``torch.compile`` (``"reduce-overhead"`` uses CUDA graphs).

@@ -5,12 +5,16 @@ or memory map of images trains a ResNet-18, as in the ELFS paper, or any timm mo
 small ResNets side by side (minutes on a CPU).
 """
 
+from __future__ import annotations
+
 import contextlib
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..arrays import as_array
+from ..contracts import AnyPath, Array, Integers, OnBatch, Progress
 from ..devices import autocast, resolve_device
 from ..errors import InvalidInput
 from ..progress import silent
@@ -20,23 +24,23 @@ from ..validation import derived_seed
 from . import kinds
 from . import mlp as mlp_ensemble
 from .config import ProxyConfig
-from .dynamics import Recorder
+from .dynamics import Dynamics, Recorder
 from .image_source import OUT_OF_MEMORY, ImageRows, Images
 from .training import Training
 
 
 def train_proxy(
-    inputs,
-    labels,
+    inputs: ArrayLike,
+    labels: ArrayLike,
     *,
-    num_classes=None,
-    config=None,
-    seed=0,
-    device="auto",
-    checkpoint=None,
-    checkpoint_seconds=60.0,
-    progress=silent,
-):
+    num_classes: int | None = None,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    checkpoint: AnyPath | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: Progress = silent,
+) -> Dynamics:
     """Trains a proxy on all samples and returns how each was learnt.
 
     Args:
@@ -73,7 +77,7 @@ def train_proxy(
     return recorder.finalize()
 
 
-def as_inputs(inputs):
+def as_inputs(inputs: ArrayLike) -> Array | ImageRows:
     """What a proxy trains on as an array: (N, D) embeddings or (N, 3, S, S) images; images may stay on disk.
 
     Raises:
@@ -90,23 +94,23 @@ def as_inputs(inputs):
     return array
 
 
-def default_config(inputs):
+def default_config(inputs: Array | ImageRows) -> ProxyConfig:
     return ProxyConfig.of(kinds.ON_IMAGES if np.ndim(inputs) == 4 else kinds.ON_EMBEDDINGS)
 
 
 def fit(
-    inputs,
-    labels,
+    inputs: ArrayLike,
+    labels: ArrayLike,
     *,
-    num_classes=None,
-    config=None,
-    seed=0,
-    device="auto",
-    on_batch=None,
-    checkpoint=None,
-    checkpoint_seconds=60.0,
-    progress=silent,
-):
+    num_classes: int | None = None,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    on_batch: OnBatch | None = None,
+    checkpoint: AnyPath | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: Progress = silent,
+) -> Classifier:
     """Trains a classifier on images; ``on_batch(indices, logits, labels)`` is called for every training batch. Logits
     are (B, C), or (B, M, C) of M networks side by side.
 
@@ -135,10 +139,10 @@ def _train(inputs, labels, num_classes, config, seed, device, on_batch, recorder
     key = None if checkpoint is None else training_fingerprint(inputs, labels, *settings)
     training = Training(source, torch.from_numpy(labels), num_classes, config, seed, recorder, on_batch)
     model = training.run(TrainingCheckpoint(checkpoint, key, seconds), progress)
-    return Classifier(model, training.source, config)
+    return Classifier(model, source.to(training.device), config)
 
 
-def _checked_labels(labels, n, num_classes):
+def _checked_labels(labels, n, num_classes) -> Integers:
     """The labels as an (N,) int64 array, or :class:`InvalidInput`."""
     labels = as_array(labels, "Labels", "labels")
     if np.size(labels) == 0 or len(labels) != n:
@@ -157,13 +161,13 @@ def _checked_labels(labels, n, num_classes):
 class Classifier:
     """A trained network together with the way its inputs are prepared."""
 
-    def __init__(self, model, source, config):
+    def __init__(self, model: torch.nn.Module, source: Images, config: ProxyConfig) -> None:
         self._model = model
         self._source = source
         self._autocast = config.precision == "auto"
 
     @torch.no_grad()
-    def predict(self, inputs, rows=None):
+    def predict(self, inputs: Array | ImageRows, rows: int | None = None) -> Integers:
         """(N,) int64 classes of (N, 3, S, S) images, ``rows`` at once."""
         source = self._source.like(inputs)
         rows = rows or source.predict_rows

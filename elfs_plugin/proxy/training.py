@@ -3,20 +3,30 @@
 Everything random about an epoch is drawn before its first step.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
+from ..contracts import BatchSource, OnBatch, Progress
 from ..devices import autocast, generator
 from ..seeds import Stream, derived
 from ..text import first_line
-from ..training_checkpoint import moved, recorder_state, restore_recorder
+from ..training_checkpoint import TrainingCheckpoint, moved, recorder_state, restore_recorder
 from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
 from .image_source import OUT_OF_MEMORY
 from .networks import through_torch_compile
+
+if TYPE_CHECKING:
+    from .config import ProxyConfig
+    from .dynamics import Recorder
+
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +49,19 @@ class Training(TrainingLoop):
             (B,), (B, C), or (B, M, C) of networks side by side, and (B,)
     """
 
-    def __init__(self, source, labels, num_classes, config, seed, recorder=None, on_batch=None):
+    _optimizer: torch.optim.Optimizer
+    _fast: Any
+
+    def __init__(
+        self,
+        source: BatchSource,
+        labels: torch.Tensor,
+        num_classes: int,
+        config: ProxyConfig,
+        seed: int,
+        recorder: Recorder | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> None:
         self.source = source
         self.config = config
         self.n = len(labels)
@@ -52,7 +74,8 @@ class Training(TrainingLoop):
         self._recorder = recorder
         self._on_batch = on_batch
         self._epoch = EpochDraws(generator(derived(seed, Stream.BATCHES)), self._draw_epoch)
-        self._order = self._draws = None
+        self._order: Any = None
+        self._draws: Any = None
         self._left_gpu = False
         self.model = source.network(num_classes, config, derived(seed, Stream.NETWORK))
         try:
@@ -61,10 +84,10 @@ class Training(TrainingLoop):
             self._retreat(source.device)
 
     @property
-    def every(self):
+    def every(self) -> int:
         return 1 if self.device.type == "cpu" else GPU_STEPS_BETWEEN_LOOKS
 
-    def run(self, checkpoint, progress):
+    def run(self, checkpoint: TrainingCheckpoint, progress: Progress) -> torch.nn.Module:
         """Trains to the end, see :meth:`~..training_loop.TrainingLoop.run`, and returns the network."""
         with kernels(self.device, self.config.deterministic):
             super().run(checkpoint, progress)
@@ -73,7 +96,7 @@ class Training(TrainingLoop):
 
     # One step
 
-    def advance(self):
+    def advance(self) -> torch.Tensor:
         """One optimiser step, in smaller parts when memory runs out."""
         at = self.step % self.per_epoch
         order, draws = self._epoch.take(at)
@@ -197,7 +220,7 @@ class Training(TrainingLoop):
 
     # Position
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
             "model": self.model.state_dict(),
@@ -206,7 +229,7 @@ class Training(TrainingLoop):
             **self._epoch.state(),
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         self.rows = state["rows"]
         self._epoch.restore(state)
         self.model.load_state_dict(state["model"])
@@ -214,17 +237,17 @@ class Training(TrainingLoop):
         if self._recorder is not None:
             restore_recorder(self._recorder, state["recorder"])
 
-    def position(self):
+    def position(self) -> str:
         return self._where(self.step + 1)
 
-    def detail(self):
+    def detail(self) -> str:
         return self._where(self.step) + self._note()
 
     def _where(self, step):
         """The epoch of a step, counted from 1."""
         return f"epoch {(step - 1) // self.per_epoch + 1:,} of {math.ceil(self.total / self.per_epoch):,}"
 
-    def failure(self, step):
+    def failure(self, step: int) -> str:
         rate = self.config.learning_rate
         return (
             f"Training the proxy failed at step {step:,} of {self.total:,} ({self._where(step)}): the loss is not a "
@@ -233,7 +256,7 @@ class Training(TrainingLoop):
         )
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Summed over the batch, and over networks side by side, so that each learns as it would by itself.
 
     Args:
@@ -258,7 +281,7 @@ def _sgd(parameters, config):
 
 
 @contextlib.contextmanager
-def kernels(device, deterministic):
+def kernels(device: torch.device, deterministic: bool) -> Iterator[None]:
     """On a GPU: the quickest convolutions, or with ``deterministic`` the repeatable ones."""
     if device.type != "cuda":
         yield

@@ -4,12 +4,18 @@ Ten small MLPs are trained in five pairs, the two of a pair on complementary hal
 that have not trained on it: a network that has seen a sample soon fits its label, right or wrong.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..arrays import as_array, as_matrix
+from ..contracts import Array, Floats, Progress, Vectors
 from ..devices import one_thread, resolve_device
 from ..errors import InvalidInput
 from ..order import Order
@@ -17,6 +23,10 @@ from ..progress import part, silent
 from ..seeds import Stream, derived, rng
 from .config import ProxyConfig
 from .mlp import SCORED_ROWS, Standardised, fit_subsets
+
+if TYPE_CHECKING:
+    from ..selectors.pool import Pool
+
 
 PAIRS = 5
 
@@ -31,19 +41,27 @@ class Outputs:
       g = p - onehot(y) and the hidden layer h it is ||g|| sqrt(1 + ||h||²) (GraNd: Paul et al. 2021)
     """
 
-    probabilities: np.ndarray
-    loss: np.ndarray
-    grand: np.ndarray
+    probabilities: Vectors
+    loss: Floats
+    grand: Floats
 
     @property
-    def confidence(self):
+    def confidence(self) -> Floats:
         """(N,) the highest probability."""
         return self.probabilities.max(axis=1).astype(np.float64)
 
 
 def train_outputs(
-    embeddings, labels, num_classes=None, *, ids=None, config=None, seed=0, device="auto", progress=silent
-):
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    num_classes: int | None = None,
+    *,
+    ids: Sequence[Any] | Array | None = None,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Outputs:
     """Trains on all samples and returns their :class:`Outputs`.
 
     Args:
@@ -118,7 +136,14 @@ def _look(trained, data, halves, labels, num_classes, progress):
     return Outputs(probabilities, loss, grand)
 
 
-def with_outputs(pool, *, config=None, seed=0, device="auto", progress=silent):
+def with_outputs(
+    pool: Pool,
+    *,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Pool:
     """A :class:`~..selectors.Pool` with ``probabilities`` and ``grand``, of the given labels where it has them, else of
     its pseudo-labels."""
     labels = pool.pseudo_labels if pool.labels is None else pool.labels

@@ -38,6 +38,11 @@ def test_the_papers_schedules():
     assert not ProxyConfig.mlp().on_images and paper.on_images and imagenet.on_images
 
 
+def test_a_name_that_stands_for_several_has_no_configuration_of_its_own():
+    with pytest.raises(InvalidInput, match="'auto'"):
+        ProxyConfig.of("auto")
+
+
 def test_what_runs_have_kept_is_read():
     assert list(ProxyConfig.resnet8().to_dict().items()) == list(STORED.items())  # fingerprints go by them
     assert ProxyConfig.from_dict(STORED) == ProxyConfig.resnet8()
