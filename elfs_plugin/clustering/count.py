@@ -6,12 +6,18 @@ other half, and both ways are averaged. The reference is one Gaussian with the p
 through the same steps (the idea of the gap statistic: Tibshirani, Walther, Hastie 2001).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import as_matrix
+from ..contracts import Floats, Integers, Progress
 from ..errors import InvalidInput
 from ..neighbors.vectors import normalize
 from ..plain import plain
@@ -19,6 +25,10 @@ from ..progress import part, silent
 from ..seeds import Stream, rng
 from .count_choice import CRITERIA, choose, explain, near, widened
 from .count_partitions import GRAPH_NEIGHBORS, Components, Halves, without_clusters
+
+if TYPE_CHECKING:
+    from ..neighbors.neighbor_graph import NeighborGraph
+
 
 SAMPLE_ROWS = 20_000
 """Rows looked at; of more, a seeded sample."""
@@ -50,25 +60,32 @@ class ClusterCount:
     high: int
     agree: bool
     clear: bool
-    picks: dict
+    picks: dict[str, int]
     explanation: str
     rows: int
-    candidates: np.ndarray = field(repr=False)
-    curves: dict = field(repr=False)
-    reference: dict = field(repr=False)
+    candidates: Integers = field(repr=False)
+    curves: dict[str, Floats] = field(repr=False)
+    reference: dict[str, Floats] = field(repr=False)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists, dicts and strings, for JSON."""
         return {name: plain(value) for name, value in vars(self).items()}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Mapping[str, Any]) -> ClusterCount:
         """The opposite of :meth:`to_dict`."""
         arrays = {name: {k: np.asarray(v) for k, v in values[name].items()} for name in ("curves", "reference")}
         return cls(**{**values, **arrays, "candidates": np.asarray(values["candidates"])})
 
 
-def estimate(vectors, graph=None, *, candidates=None, seed=0, progress=silent):
+def estimate(
+    vectors: ArrayLike,
+    graph: NeighborGraph | None = None,
+    *,
+    candidates: Iterable[int] | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ClusterCount:
     """Suggests a number of clusters, with the evidence for it.
 
     Three criteria choose among the candidates, each with its own idea of a cluster:
@@ -107,7 +124,8 @@ def estimate(vectors, graph=None, *, candidates=None, seed=0, progress=silent):
     with threadpool_limits(1):
         evidence, rows = _gather(vectors, graph, candidates, seed, progress)
     progress(1.0)
-    return conclude(*evidence.curves(), rows=rows)
+    measured, curves, reference = evidence.curves()
+    return conclude(measured, curves, reference, rows)
 
 
 def _gather(vectors, graph, candidates, seed, progress):
@@ -129,7 +147,7 @@ def _gather(vectors, graph, candidates, seed, progress):
     return evidence, len(unit)
 
 
-def conclude(candidates, curves, reference, rows):
+def conclude(candidates: Integers, curves: dict[str, Floats], reference: dict[str, Floats], rows: int) -> ClusterCount:
     """The :class:`ClusterCount` that (K,) ``candidates`` and their curves, ``{criterion: (K,)}``, amount to."""
     picks = choose(candidates, curves, reference)
     numbers = sorted(pick for pick in picks.values() if pick > 1)

@@ -1,6 +1,10 @@
 """What each criterion makes of its curve over the numbers of clusters, and what that means in words."""
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from ..contracts import Floats, Integers
 
 CRITERIA = {
     "prediction_strength": "two halves of the data still give the same groups at",
@@ -19,7 +23,7 @@ MIN_COMMUNITY = 0.06
 """Modularity above the reference's highest from which communities count as found."""
 
 
-def choose(candidates, curves, reference):
+def choose(candidates: Integers, curves: Mapping[str, Floats], reference: Mapping[str, Floats]) -> dict[str, int]:
     """Each criterion's choice among (K,) ``candidates``, 1 where it sees no clusters."""
     strength, strength_without = curves["prediction_strength"], reference["prediction_strength"]
     strong = (strength >= STRONG) & (1 - strength <= 0.5 * (1 - strength_without))
@@ -41,16 +45,16 @@ def _strongest(candidates, strength):
     return int(candidates[strength >= strength.max() - 0.01][-1])
 
 
-def near(low, high):
+def near(low: int, high: int) -> bool:
     return high - low <= max(1, 0.2 * low)
 
 
-def widened(low, high, top):
+def widened(low: int, high: int, top: int) -> tuple[int, int]:
     """The picks' range a tenth wider on both sides, at least by one: no criterion is sharper than that."""
     return max(2, low - max(1, round(0.1 * low))), min(int(top), high + max(1, round(0.1 * high)))
 
 
-def explain(suggested, low, high, clear, picks):
+def explain(suggested: int, low: int, high: int, clear: bool, picks: Mapping[str, int]) -> str:
     """What was found, how sure it is and what to do, for a reader who has never heard of the criteria."""
     own = "Set the number of classes yourself if you know it"
     choices = "; ".join(f"{CRITERIA[name]} {pick if pick > 1 else 'no number'}" for name, pick in picks.items())

@@ -1,10 +1,13 @@
 """The partitions that are judged, of the data and of a reference without clusters."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ..contracts import Floats, Integers, Vectors
 from ..neighbors.vectors import normalize
 from ..principal_components import principal_axes
 from ..seeds import Stream, rng
@@ -25,25 +28,25 @@ class Components:
     """The first principal components of (n, D) float32 data: they hold what separates clusters, and k-means on them
     saves time."""
 
-    mean: np.ndarray
-    axes: np.ndarray
+    mean: Floats
+    axes: Floats
 
     @classmethod
-    def of(cls, data, count):
+    def of(cls, data: Vectors, count: int) -> Components:
         mean = data.mean(axis=0, dtype=np.float64).astype(np.float32)
         axes = principal_axes([torch.from_numpy(data - mean)], data.shape[1], count)
         return cls(mean, axes.float().numpy())
 
-    def transform(self, data):
+    def transform(self, data: Vectors) -> Vectors:
         """(n, D) -> (n, count)."""
         return (data - self.mean) @ self.axes
 
-    def inverse(self, points):
+    def inverse(self, points: Vectors) -> Vectors:
         """(n, count) -> (n, D)."""
         return points @ self.axes.T + self.mean
 
 
-def without_clusters(unit, components, seed, steps=3):
+def without_clusters(unit: Vectors, components: Components, seed: int, steps: int = 3) -> Vectors:
     """As many unit vectors, from one Gaussian cloud with the mean and the principal variances of ``unit`` (n, D).
 
     On the sphere again, for a long cloud seen from its middle is denser at both ends, clusters or no clusters. That
@@ -64,7 +67,7 @@ def without_clusters(unit, components, seed, steps=3):
 class Halves:
     """(n, d) points, split into two random halves, and what any number of clusters makes of them."""
 
-    def __init__(self, points, neighbors, seed):
+    def __init__(self, points: Vectors, neighbors: Integers | None, seed: int) -> None:
         from scipy.cluster.hierarchy import linkage
 
         order = rng(seed, Stream.COUNT_HALVES).permutation(len(points))[: len(points) // 2 * 2]
@@ -75,10 +78,10 @@ class Halves:
         self._halves = [points[rows] for rows in np.split(order, 2)]
         self._trees = [linkage(half[:TREE_ROWS], "ward") for half in self._halves]
 
-    def measure(self, count):
+    def measure(self, count: int) -> dict[str, float]:
         """Every criterion at ``count`` clusters, as ``{name: value}``."""
         centroids = [k_means(half, tree, count) for half, tree in zip(self._halves, self._trees)]
-        values = {name: [] for name in CRITERIA}
+        values: dict[str, list[float]] = {name: [] for name in CRITERIA}
         for own, other, half in zip(centroids, centroids[::-1], self._halves):
             distances, held_out = nearest(half, other, 2)
             values["prediction_strength"].append(
@@ -89,7 +92,7 @@ class Halves:
         return {name: float(np.mean(both)) for name, both in values.items()}
 
 
-def k_means(points, tree, count):
+def k_means(points: Vectors, tree: Floats, count: int) -> Vectors:
     """(count, d) centroids: Ward's clusters of the first rows, moved by Lloyd's steps on all of them."""
     from scipy.cluster.hierarchy import fcluster
 
@@ -110,7 +113,7 @@ def _means(points, labels, default):
     return np.where(sizes > 0, (members @ points) / np.maximum(sizes, 1), default).astype(np.float32)
 
 
-def nearest(points, centroids, m):
+def nearest(points: Vectors, centroids: Vectors, m: int) -> tuple[Floats, Integers]:
     """Distances (n, m) and numbers (n, m) of the m nearest centroids."""
     import faiss
 

@@ -1,14 +1,23 @@
 """From the heads of a clustering to one labelling: which head is best, how the others' clusters correspond, how far the
 heads agree."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..contracts import Floats, Integers
 from ..seeds import Stream, rng
 from .matching import matching
+
+if TYPE_CHECKING:
+    from .temi import Heads
+
 
 BLOCK_ELEMENTS = 1 << 24
 """Probabilities that are held at once while all samples pass through all heads."""
@@ -23,13 +32,15 @@ class HeadVotes:
     share of heads that give a sample that label, ``seed_agreement`` the share of samples on which two halves of the
     heads agree (NaN for one head)."""
 
-    labels: np.ndarray
-    confidence: np.ndarray
-    agreement: np.ndarray
+    labels: Integers
+    confidence: Floats
+    agreement: Floats
     seed_agreement: float
 
 
-def probabilities(heads, data, temperature, rows=None):
+def probabilities(
+    heads: Heads, data: torch.Tensor, temperature: float, rows: int | None = None
+) -> Iterator[tuple[slice, torch.Tensor]]:
     """Yields (slice, (H, B, C) probabilities) over all rows of (N, D) ``data``."""
     width = len(heads.first) * max(heads.prototypes.shape[2], heads.first.shape[2])
     rows = rows or max(64, BLOCK_ELEMENTS // width)
@@ -39,7 +50,7 @@ def probabilities(heads, data, temperature, rows=None):
             yield block, F.softmax(heads(data[block]) / temperature, dim=2)
 
 
-def head_labels(heads, data):
+def head_labels(heads: Heads, data: torch.Tensor) -> Integers:
     """(H, N) int32: every head's own cluster of every sample."""
     labels = np.empty((len(heads.first), len(data)), dtype=np.int32)
     for block, p in probabilities(heads, data, 1.0):
@@ -47,7 +58,7 @@ def head_labels(heads, data):
     return labels
 
 
-def neighbor_information(labels, neighbors, seed=0):
+def neighbor_information(labels: Integers, neighbors: Integers, seed: int = 0) -> Floats:
     """How much each head's clusters tell about the clusters of neighbours: (H,) mutual information in nats.
 
     I(c; c') over the pairs of a sample and its neighbours, from hard labels: high when neighbours share clusters that
@@ -76,7 +87,7 @@ def _entropy(values):
     return float(-(share * np.log(share)).sum())
 
 
-def vote(heads, data, temperature, best, combine="best"):
+def vote(heads: Heads, data: torch.Tensor, temperature: float, best: int, combine: str = "best") -> HeadVotes:
     """Labels all samples and compares the heads.
 
     Every head numbers its clusters its own way, so each is first renamed by Hungarian matching of its soft

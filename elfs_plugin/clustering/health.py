@@ -1,16 +1,24 @@
 """What a user should know before trusting clusters: occupancy, entropy, confidence and agreement, and in words."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from .pseudo_labels import PseudoLabels
 
 
-def marginal_entropy(occupancy):
+def marginal_entropy(occupancy: ArrayLike) -> float:
     """Entropy of the cluster sizes over its maximum, in [0, 1]; 1 when all clusters are equally large."""
     share = np.asarray(occupancy, dtype=np.float64) / max(np.sum(occupancy), 1)
     positive = share[share > 0]
     return float(-(positive * np.log(positive)).sum() / np.log(len(share))) if len(share) > 1 else 0.0
 
 
-def health(result):
+def health(result: PseudoLabels) -> dict[str, Any]:
     """The health of :class:`~.pseudo_labels.PseudoLabels` in numbers, as plain Python values.
 
     ``empty`` and ``tiny`` (less than a tenth of an even share) count clusters; ``entropy`` of their sizes,
@@ -32,7 +40,7 @@ def health(result):
     }
 
 
-def health_warnings(result):
+def health_warnings(result: PseudoLabels) -> list[str]:
     """Sentences about what a user should know before trusting the clusters, each with what to do."""
     numbers, warnings = health(result), []
     clusters = numbers["clusters"]
@@ -66,7 +74,7 @@ def health_warnings(result):
     return warnings
 
 
-def per_cluster(result, ids):
+def per_cluster(result: PseudoLabels, ids: ArrayLike) -> list[dict[str, Any]]:
     """One dict for each cluster that has members: ``cluster`` (its number), ``size``, mean ``confidence`` and
     ``agreement``, and ``id`` of the sample it is most certain of (ties by id)."""
     ids = np.asarray(ids)

@@ -1,11 +1,13 @@
 """How many clusters there may be. Imports nothing heavy, for forms."""
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import InvalidInput
 
 
-def validate_num_clusters(num_clusters, n):
+def validate_num_clusters(num_clusters: Any, n: int) -> None:
     """Raises :class:`InvalidInput` unless 2 <= num_clusters <= n."""
     if isinstance(num_clusters, bool) or not isinstance(num_clusters, (int, np.integer)):
         raise InvalidInput(f"The number of clusters must be a whole number, not {num_clusters}.", "num_clusters")
@@ -25,6 +27,6 @@ def validate_num_clusters(num_clusters, n):
         )
 
 
-def suggested_clusters(n):
+def suggested_clusters(n: int) -> int:
     """A number to start with for n samples: 10, or fewer for a few."""
     return max(2, min(10, n // 5))

@@ -1,10 +1,13 @@
 """Which cluster is which class, or which cluster of another labelling: numbers of clusters mean nothing."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from ..contracts import Integers
 
-def matching(overlap):
+
+def matching(overlap: ArrayLike) -> Integers:
     """The one-to-one matching of rows and columns with the largest total (Hungarian).
 
     Args:
@@ -13,7 +16,8 @@ def matching(overlap):
     Returns:
         (R,) int64: the column of each row, -1 for a row that is left over
     """
-    rows, columns = linear_sum_assignment(-np.asarray(overlap))
-    partner = np.full(len(overlap), -1, dtype=np.int64)
+    table = np.asarray(overlap)
+    rows, columns = linear_sum_assignment(-table)
+    partner = np.full(len(table), -1, dtype=np.int64)
     partner[rows] = columns
     return partner

@@ -3,14 +3,19 @@
 Method and defaults: Adaloglou et al. 2023, as used by ELFS (ICLR 2025). No true label is involved.
 """
 
+from __future__ import annotations
+
 import logging
 import math
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..arrays import as_matrix
+from ..contracts import AnyPath, Floats, Integers, Progress, Vectors
 from ..devices import generator, matmul_dtype, resolve_device, reuse_heap
 from ..errors import InvalidInput
 from ..principal_components import principal_axes
@@ -23,6 +28,10 @@ from .health import health_warnings
 from .limits import validate_num_clusters
 from .temi import Heads
 from .temi_training import Training, epoch_means, warm_start
+
+if TYPE_CHECKING:
+    from ..neighbors.neighbor_graph import NeighborGraph
+
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +75,12 @@ class ClusteringConfig:
     combine: str = "best"
 
     @classmethod
-    def published(cls):
+    def published(cls) -> ClusteringConfig:
         """50 heads, 200 epochs, from a cold start: the paper's recipe. Meant for a GPU."""
         return cls()
 
     @classmethod
-    def quick(cls):
+    def quick(cls) -> ClusteringConfig:
         """The default: the same loss with 8 heads started from k-means, a faster teacher and a higher learning rate,
         for 10 epochs but at least 1,000 steps."""
         return cls(
@@ -88,10 +97,10 @@ class ClusteringConfig:
         )
 
     @classmethod
-    def default(cls):
+    def default(cls) -> ClusteringConfig:
         return cls.quick()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("heads", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}.", name)
@@ -99,10 +108,10 @@ class ClusteringConfig:
             if getattr(self, name) not in choices:
                 raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.", name)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def schedule(self, n):
+    def schedule(self, n: int) -> tuple[int, int, int]:
         """(batch size, steps per epoch, steps at most) for n samples."""
         batch = min(self.batch_size, max(64, 1 << int(math.log2(max(n // 4, 1)))), n)
         per_epoch = max(1, n // batch)
@@ -125,23 +134,33 @@ class PseudoLabels:
     * ``warnings``: sentences for the user
     """
 
-    labels: np.ndarray
-    confidence: np.ndarray
-    agreement: np.ndarray
-    head_losses: np.ndarray
+    labels: Integers
+    confidence: Floats
+    agreement: Floats
+    head_losses: Floats
     best_head: int
-    occupancy: np.ndarray
-    loss_curve: np.ndarray
-    head_scores: np.ndarray
+    occupancy: Integers
+    loss_curve: Floats
+    head_scores: Floats
     seed_agreement: float
-    warnings: list = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
-    def num_clusters(self):
+    def num_clusters(self) -> int:
         return len(self.occupancy)
 
 
-def cluster(vectors, graph, num_clusters, *, config=None, seed=0, device="auto", checkpoint=None, progress=silent):
+def cluster(
+    vectors: ArrayLike,
+    graph: NeighborGraph,
+    num_clusters: int,
+    *,
+    config: ClusteringConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    checkpoint: AnyPath | None = None,
+    progress: Progress = silent,
+) -> PseudoLabels:
     """Trains TEMI's heads and labels every sample by the best one.
 
     Args:
@@ -231,7 +250,7 @@ def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, pro
     )
 
 
-def standardize(vectors):
+def standardize(vectors: Vectors) -> Vectors:
     """Centred, scaled by one common factor so that an average dimension has variance 1, float32; a new array.
 
     One factor, not one per dimension: cosine neighbourhoods and the relative weight of dimensions stay as they are.
@@ -244,7 +263,7 @@ def standardize(vectors):
     return centred
 
 
-def principal_components(data, count):
+def principal_components(data: torch.Tensor, count: int) -> torch.Tensor:
     """The projection (N, count) of centred (N, D) ``data`` on its directions of largest variance."""
     return data @ principal_axes(data.split(1 << 16), data.shape[1], count, data.device).float()
 

@@ -20,7 +20,17 @@ class Heads(nn.Module):
     products.
     """
 
-    def __init__(self, heads, dim, num_clusters, *, hidden=512, bottleneck=256, dtype=torch.float32, generator=None):
+    def __init__(
+        self,
+        heads: int,
+        dim: int,
+        num_clusters: int,
+        *,
+        hidden: int = 512,
+        bottleneck: int = 256,
+        dtype: torch.dtype = torch.float32,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.dtype = dtype
         self.first = nn.Parameter(torch.empty(heads, dim, hidden))
@@ -31,7 +41,7 @@ class Heads(nn.Module):
         for weight in (self.first, self.second, self.prototypes):
             nn.init.trunc_normal_(weight, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD, generator=generator)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         heads, dtype = len(self.first), self.dtype
         # Contiguous operands: oneDNN copies strided ones in every product, the backward ones included.
         h = torch.bmm(x.to(dtype).expand(heads, -1, -1).contiguous(), self.first.to(dtype))
@@ -46,18 +56,18 @@ class Heads(nn.Module):
 class Teacher:
     """The exponential moving average of the student's heads."""
 
-    def __init__(self, student, momentum):
+    def __init__(self, student: Heads, momentum: float) -> None:
         self.heads = copy.deepcopy(student).requires_grad_(False)
         self._momentum = momentum
-        self._own = list(self.heads.parameters())
+        self._own: list[torch.Tensor] = list(self.heads.parameters())
         self._student = list(student.parameters())
 
     @torch.no_grad()
-    def update(self):
+    def update(self) -> None:
         torch._foreach_lerp_(self._own, [p.detach() for p in self._student], 1.0 - self._momentum)
 
 
-def pair_weights(teacher_a, teacher_b):
+def pair_weights(teacher_a: torch.Tensor, teacher_b: torch.Tensor) -> torch.Tensor:
     """How likely a pair shares its cluster: the mean over heads of sum_c q_t(c|x) q_t(c|x').
 
     Arguments (H, B, C) probabilities; returns (B,).
@@ -65,7 +75,16 @@ def pair_weights(teacher_a, teacher_b):
     return (teacher_a * teacher_b).sum(dim=2).mean(dim=0)
 
 
-def temi_loss(student_a, student_b, teacher_a, teacher_b, marginal, *, beta=0.6, weights=None):
+def temi_loss(
+    student_a: torch.Tensor,
+    student_b: torch.Tensor,
+    teacher_a: torch.Tensor,
+    teacher_b: torch.Tensor,
+    marginal: torch.Tensor,
+    *,
+    beta: float = 0.6,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """TEMI's loss of each head for a batch of pairs (x, x').
 
     L_h = mean over pairs of w(x, x') (l(x, x') + l(x', x)) / 2 with

@@ -1,16 +1,26 @@
 """Training TEMI's heads: a start from k-means, then steps on pairs of neighbours; resumable at any step."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..contracts import Floats, Progress
 from ..devices import generator
 from ..progress import part
 from ..seeds import Stream, derived
+from ..training_checkpoint import TrainingCheckpoint
 from ..training_loop import EpochDraws, TrainingLoop, set_rate
-from .temi import Teacher, temi_loss
+from .temi import Heads, Teacher, temi_loss
+
+if TYPE_CHECKING:
+    from .pseudo_labels import ClusteringConfig
+
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +36,7 @@ PLATEAU_STEPS = 200
 """Steps whose mean loss is compared with that of as many before them."""
 
 
-def kmeans_targets(data, num_clusters, heads, seed, progress):
+def kmeans_targets(data: torch.Tensor, num_clusters: int, heads: int, seed: int, progress: Progress) -> torch.Tensor:
     """Labels (H, N) int64 of H spherical k-means of (N, D) ``data``, each from another seed."""
     import faiss
 
@@ -48,7 +58,9 @@ def kmeans_targets(data, num_clusters, heads, seed, progress):
     return torch.from_numpy(targets)
 
 
-def warm_start(student, data, config, batch, seed, progress):
+def warm_start(
+    student: Heads, data: torch.Tensor, config: ClusteringConfig, batch: int, seed: int, progress: Progress
+) -> None:
     """Fits each head to the labels of its own spherical k-means by a few steps of cross-entropy.
 
     The steps are few and the labels smoothed, so that the heads start near a good partition but not saturated: a
@@ -78,7 +90,17 @@ class Training(TrainingLoop):
         batch, per_epoch, total: samples a step, steps an epoch, steps at most
     """
 
-    def __init__(self, student, data, neighbors, config, batch, per_epoch, total, seed):
+    def __init__(
+        self,
+        student: Heads,
+        data: torch.Tensor,
+        neighbors: torch.Tensor,
+        config: ClusteringConfig,
+        batch: int,
+        per_epoch: int,
+        total: int,
+        seed: int,
+    ) -> None:
         self.student, self.config = student, config
         self.teacher = Teacher(student, config.teacher_momentum)
         self.device = data.device
@@ -96,28 +118,28 @@ class Training(TrainingLoop):
             generator(derived(seed, Stream.PAIRS)), lambda rng: torch.randperm(len(data), generator=rng)
         )
         self.curve = np.empty((0, heads))
-        self._pair_losses = fused_on_gpu(self._pair_losses, data.device)
+        self._pair_losses = fused_on_gpu(self._losses_of_pairs, data.device)
 
     @property
-    def every(self):
+    def every(self) -> int:
         return STEPS_BETWEEN_LOOKS
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         return self.stopped_early or super().finished
 
-    def run(self, checkpoint, progress):
+    def run(self, checkpoint: TrainingCheckpoint, progress: Progress) -> Training:
         """Trains to the end or until the loss stops falling, see :meth:`~..training_loop.TrainingLoop.run`."""
         super().run(checkpoint, progress)
         # What is left to do with the heads can be interrupted too.
         self.save(checkpoint)
         return self
 
-    def mean_losses(self, steps=PLATEAU_STEPS):
+    def mean_losses(self, steps: int = PLATEAU_STEPS) -> Floats:
         """(H,) mean loss of every head over the last steps."""
         return self.curve[-steps:].mean(axis=0)
 
-    def advance(self):
+    def advance(self) -> torch.Tensor:
         at = self.step % self._per_epoch
         x = self._epoch.take(at)[at * self._batch : (at + 1) * self._batch]
         which = torch.randint(self._neighbors.shape[1], (len(x),), generator=self._epoch.rng)
@@ -132,32 +154,34 @@ class Training(TrainingLoop):
         self.teacher.update()
         return losses.detach()
 
-    def _pair_losses(self, pairs):
+    def _losses_of_pairs(self, pairs):
         config = self.config
         student = F.log_softmax(self.student(pairs) / config.temperature, dim=2)
         with torch.no_grad():
             teacher = F.log_softmax(self.teacher.heads(pairs) / config.temperature, dim=2)
             self._marginal.lerp_(teacher.exp().mean(dim=1), 1.0 - config.marginal_momentum)
-        return temi_loss(*student.chunk(2, dim=1), *teacher.chunk(2, dim=1), self._marginal, beta=config.beta)
+        own, partners = student.chunk(2, dim=1)
+        own_teacher, partners_teacher = teacher.chunk(2, dim=1)
+        return temi_loss(own, partners, own_teacher, partners_teacher, self._marginal, beta=config.beta)
 
-    def detail(self):
+    def detail(self) -> str:
         return f"{super().detail()}, loss {self.curve[-1].min():.3f}"
 
-    def failure(self, step):
+    def failure(self, step: int) -> str:
         return (
             f"Clustering (TEMI) failed at step {step:,} of {self.total:,}: the loss is not a number. The likely cause "
             f"is a learning rate that is too high ({self._rate:.3g} here), or embeddings with enormous values. Lower "
             "the learning rate or check the embeddings."
         )
 
-    def looked(self, losses):
+    def looked(self, losses: torch.Tensor) -> None:
         """Takes the losses into the curve; stops a training that no longer gets anywhere."""
         self.curve = np.concatenate([self.curve, losses.double().cpu().numpy()])
         if self.config.tolerance and self.step >= max(self.config.min_steps, 2 * PLATEAU_STEPS):
             before = self.curve[-2 * PLATEAU_STEPS : -PLATEAU_STEPS].mean(axis=0).min()
             self.stopped_early = bool(before - self.mean_losses().min() < self.config.tolerance * abs(before))
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {
             "stopped_early": self.stopped_early,
             "student": self.student.state_dict(),
@@ -168,7 +192,7 @@ class Training(TrainingLoop):
             **self._epoch.state(),
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         self.stopped_early = state["stopped_early"]
         self.student.load_state_dict(state["student"])
         self.teacher.heads.load_state_dict(state["teacher"])
@@ -178,7 +202,7 @@ class Training(TrainingLoop):
         self._epoch.restore(state)
 
 
-def fused_on_gpu(function, device):
+def fused_on_gpu(function: Callable[..., torch.Tensor], device: torch.device) -> Callable[..., torch.Tensor]:
     """``function`` through torch.compile on a GPU (which fuses the loss's small kernels); as it is elsewhere, or when
     the compiler does not work there."""
     if device.type != "cuda":
@@ -205,6 +229,6 @@ def fused_on_gpu(function, device):
     return call
 
 
-def epoch_means(curve, per_epoch):
+def epoch_means(curve: Floats, per_epoch: int) -> Floats:
     """(steps,) losses as the mean of every epoch, the last one possibly short."""
     return np.array([curve[at : at + per_epoch].mean() for at in range(0, len(curve), per_epoch)])
