@@ -145,7 +145,8 @@ class WorkingSet:
         n = len(self.ids)
         budget = taken = resolve_budget(budget, n)
         config = options.config(self.scored_by, images_available)
-        grid, unread, progress = options.grid, {}, None
+        grid: Sequence[float] | Floats | None = options.grid
+        unread, progress = {}, None
         if config.on_images:
             scored_at = self.scored_at if config.kind == self.scored_by.kind else None
             size = int(config.image_size or options.image_size or scored_at or DEFAULT_IMAGE_SIZE)

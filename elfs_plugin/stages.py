@@ -204,7 +204,7 @@ class Stages:
         budget: Budget,
         *,
         hard: str = "low",
-        grid: Sequence[float] | None = None,
+        grid: Sequence[float] | Floats | None = None,
         repeats: int = DEFAULT_REPEATS,
         config: ProxyConfig | None = None,
         ids: Sequence[Any] | None = None,

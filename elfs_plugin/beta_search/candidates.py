@@ -3,16 +3,23 @@
 ``splits`` is a list of one :class:`Coresets` for each repeat, ``order`` the :class:`~..order.Order` of the inputs.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
+from ..contracts import AnyPath, Floats, Images, Integers, Progress
 from ..devices import cpu_threads, one_thread
+from ..order import Order
 from ..progress import part
+from ..proxy.config import ProxyConfig
 from ..proxy.image_source import ImageRows
 from ..proxy.mlp import Standardised, fit_subsets
 from ..proxy.train import fit
@@ -30,11 +37,21 @@ MEMORY_BYTES = 4 << 30
 class Coresets:
     """One repeat: the rows ``held_out`` (h,), and the ``coresets`` (B, b) of every β from the others."""
 
-    held_out: np.ndarray
-    coresets: np.ndarray
+    held_out: Integers
+    coresets: Integers
 
 
-def at_once(inputs, labels, splits, betas, config, order, seed, device, progress):
+def at_once(
+    inputs: ArrayLike,
+    labels: Integers,
+    splits: Sequence[Coresets],
+    betas: Floats,
+    config: ProxyConfig,
+    order: Order,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Floats:
     """(B, repeats) accuracies of MLPs on embeddings, all trained as one batched model."""
     data = Standardised(inputs, device, order.rows)
     subsets = np.concatenate([split.coresets for split in splits])
@@ -48,7 +65,18 @@ def at_once(inputs, labels, splits, betas, config, order, seed, device, progress
     return accuracies
 
 
-def on_images(inputs, labels, splits, betas, config, order, seed, device, checkpoint, progress):
+def on_images(
+    inputs: Images | ImageRows,
+    labels: Integers,
+    splits: Sequence[Coresets],
+    betas: Floats,
+    config: ProxyConfig,
+    order: Order,
+    seed: int,
+    device: torch.device,
+    checkpoint: AnyPath | None,
+    progress: Progress,
+) -> Floats:
     """(B, repeats) accuracies of networks on images: on a CPU small ones side by side, each on a thread of its own;
     others one after another."""
     small = config.row.small and device.type == "cpu"

@@ -1,10 +1,16 @@
 """Which β? A grid search on a 90/10 split of the pseudo-labelled data."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import as_array, as_row
+from ..contracts import AnyPath, Array, Budget, Floats, Progress
 from ..devices import has_gpu, resolve_device
 from ..errors import InvalidInput
 from ..order import Order
@@ -20,6 +26,10 @@ from ..validation import derived_seed, whole_number
 from .candidates import Coresets, at_once, on_images
 from .splits import MIN_SAMPLES, coreset_of, split
 
+if TYPE_CHECKING:
+    import torch
+
+
 DEFAULT_REPEATS = 3
 
 DEVIATIONS = 2.0
@@ -30,48 +40,56 @@ DEVIATIONS = 2.0
 class BetaSearch:
     """The curve: ``betas`` (B,), ``accuracies`` (B, repeats) on held-out pseudo-labels, the ``chosen`` β and why."""
 
-    betas: np.ndarray
-    accuracies: np.ndarray
+    betas: Floats
+    accuracies: Floats
     chosen: float
     reason: str
 
     @property
-    def mean(self):
+    def mean(self) -> Floats:
         return self.accuracies.mean(axis=1)
 
     @property
-    def spread(self):
+    def spread(self) -> Floats:
         """Standard deviation over the repeats (0 for one repeat)."""
         return self.accuracies.std(axis=1)
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         """The smallest β within one standard deviation of the best mean: another rule, beside the chosen one."""
         best = int(self.mean.argmax())
         return float(self.betas[self.mean >= self.mean[best] - self.spread[best] - 1e-12][0])
 
 
-def default_grid(budget, n, step=0.1):
+def default_grid(budget: int, n: int, step: float = 0.1) -> Floats:
     """β = 0, 0.1, … up to 1 - budget / n."""
     limit = 1 - budget / n
     return np.round(np.arange(0, int(np.floor(limit / step + 1e-9)) + 1) * step, 10)
 
 
-def validate_search(n, repeats):
-    """Raises :class:`InvalidInput` unless n samples and that many repeats allow a search."""
+def validate_search(n: int, repeats: Any) -> int:
+    """The repeats as an int.
+
+    Raises:
+        InvalidInput: unless n samples and that many repeats allow a search
+    """
     if n < MIN_SAMPLES:
         raise InvalidInput(f"A β search needs at least {MIN_SAMPLES} samples, there are {n}. Set β by hand.", "beta")
-    if (whole_number(repeats) or 0) < 1:
+    count = whole_number(repeats) or 0
+    if count < 1:
         raise InvalidInput(f"The number of repeats must be a whole number from 1, not {repeats}.", "repeats")
+    return count
 
 
-def candidate(config):
+def candidate(config: ProxyConfig) -> ProxyConfig:
     """``config``, a :class:`~..proxy.config.ProxyConfig` that is meant for all samples, as it is trained on one coreset
     of a search: by itself, and for a number of steps that is the same whatever the budget."""
     return replace(config, **config.row.candidate)
 
 
-def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
+def resolve_beta_proxy(
+    proxy: str | ProxyConfig, scored_by: ProxyConfig, images_available: bool = True, field: str = "proxy"
+) -> ProxyConfig:
     """The :class:`~..proxy.config.ProxyConfig` of one candidate of a β search.
 
     ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
@@ -87,21 +105,21 @@ def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
 
 
 def search_beta(
-    inputs,
-    labels,
-    scores,
-    budget,
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    budget: Budget | str,
     *,
-    grid=None,
-    repeats=DEFAULT_REPEATS,
-    hard=HARD_WHEN["aum"],
-    config=None,
-    ids=None,
-    seed=0,
-    device="auto",
-    checkpoint=None,
-    progress=silent,
-):
+    grid: ArrayLike | None = None,
+    repeats: int = DEFAULT_REPEATS,
+    hard: str = HARD_WHEN["aum"],
+    config: ProxyConfig | None = None,
+    ids: Sequence[Any] | Array | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    checkpoint: AnyPath | None = None,
+    progress: Progress = silent,
+) -> BetaSearch:
     """Trains a proxy on the coreset of every β and tests it on held-out pseudo-labels (ELFS, ICLR 2025).
 
     For each repeat another tenth of the samples is held out; from the rest the coreset of each β is selected (budget
@@ -132,7 +150,7 @@ def search_beta(
     n = len(inputs)
     labels, scores = as_row(labels, n, "The labels", "labels"), as_row(scores, n, "The scores", "scores")
     budget = resolve_budget(budget, n)
-    validate_search(n, repeats)
+    count = validate_search(n, repeats)
     grid = default_grid(budget, n) if grid is None else as_array(grid, "The values of the grid", "grid")
     betas = np.unique(np.asarray(grid, dtype=np.float64))
     limit = 1 - budget / n
@@ -141,7 +159,7 @@ def search_beta(
     if config is None:
         config = candidate(ProxyConfig.of(kinds.ON_IMAGES_WITHOUT_GPU if np.ndim(inputs) == 4 else kinds.ON_EMBEDDINGS))
     order, drawn = Order(n, ids), []
-    for repeat in range(whole_number(repeats)):
+    for repeat in range(count):
         part = split(order, rng(seed, Stream.BETA_SPLIT, repeat))
         train = order.sorted(part.train)
         coresets = [coreset_of(train, scores, budget / n, beta, hard) for beta in betas]
@@ -152,7 +170,7 @@ def search_beta(
     return BetaSearch(betas, accuracies, chosen, reason)
 
 
-def choose(betas, accuracies, kept):
+def choose(betas: Floats, accuracies: Floats, kept: float) -> tuple[float, str]:
     """The β that is usual for the budget, as far as the curve allows, and the sentence that says so.
 
     The best of the curve alone is a poor choice: pseudo-labels that are wrong at the hard end are wrong in the

@@ -3,20 +3,26 @@
 import queue
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from ..contracts import Progress
 from ..errors import Cancelled
 
 SECONDS_BETWEEN_REPORTS = 0.2
 
 
-def in_threads(calls, workers, progress):
+def in_threads(
+    calls: Sequence[Callable[[Progress], Any]], workers: int, progress: Progress
+) -> Iterator[tuple[int, Any]]:
     """Runs N calls, ``workers`` of them at once, and yields (index, result) as each is finished.
 
     A call is given ``report(fraction, detail)``. ``progress`` hears the mean of their fractions, always from the thread
     that iterates. When it raises, or a call does, the others are ended by a :class:`~..errors.Cancelled` from their
     next report, and the error is raised once they have. The threads do not keep a process alive that wants to end.
     """
-    stop, ended, todo = threading.Event(), queue.SimpleQueue(), deque(range(len(calls)))
+    ended: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
+    stop, todo = threading.Event(), deque(range(len(calls)))
     fractions, latest = [0.0] * len(calls), [""]
 
     def run(index):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..contracts import Floats, Integers
+from ..order import Order
 from ..pruning.zones import double_end
 
 HELD_OUT = 0.1
@@ -15,18 +17,18 @@ MIN_SAMPLES = 20
 class Split:
     """Rows to ``train`` on, in random order, and rows ``held_out``."""
 
-    train: np.ndarray
-    held_out: np.ndarray
+    train: Integers
+    held_out: Integers
 
 
-def split(order, numbers):
+def split(order: Order, numbers: np.random.Generator) -> Split:
     """Holds out a tenth, one sample at least, drawn by ``numbers`` from an :class:`~..order.Order`."""
     places = numbers.permutation(len(order))
     count = max(1, round(HELD_OUT * len(order)))
     return Split(order.rows[places[count:]], order.rows[places[:count]])
 
 
-def coreset_of(train, scores, kept, beta, hard):
+def coreset_of(train: Integers, scores: Floats, kept: float, beta: float, hard: str) -> Integers:
     """The coreset of a part of the samples: ``kept`` and ``beta`` as fractions, so that the part is a small copy of the
     whole.
 

@@ -44,10 +44,10 @@ _UPLOAD_BYTES = 256 << 20
 class ImageRows:
     """The images ``rows`` (M,) of an array or memory map of N, read when they are asked for and never all copied."""
 
-    def __init__(self, images: ImageArray, rows: Integers) -> None:
+    def __init__(self, images: ImageArray | ImageRows, rows: Integers) -> None:
         self._images, self._rows = images, rows
-        self.dtype = images.dtype
-        self.shape = (len(rows), *images.shape[1:])
+        self.dtype: np.dtype[np.uint8] = images.dtype
+        self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
         self.ndim = len(self.shape)
         self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
 
