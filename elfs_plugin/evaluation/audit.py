@@ -1,15 +1,26 @@
 """How good is it, by true labels? Apart from everything that selects, which never sees them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..clustering.matching import matching
+from ..contracts import Array, Floats, Integers, Progress, Vectors
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import silent
 from ..pruning.zones import ZONES, Zones
 from .probe import MIN_SAMPLES, beside_random, probe_accuracies
+
+if TYPE_CHECKING:
+    import torch
+
+    from .methods import MethodComparison
 
 
 @dataclass(frozen=True)
@@ -21,12 +32,12 @@ class Audit:
     """
 
     pseudo_label_accuracy: float
-    coreset: np.ndarray
-    random: np.ndarray
+    coreset: Floats
+    random: Floats
     budget: int
 
 
-def pseudo_label_accuracy(pseudo_labels, true_labels):
+def pseudo_label_accuracy(pseudo_labels: ArrayLike, true_labels: ArrayLike) -> float:
     """Share of samples whose cluster is matched (Hungarian) to their class; their numbers may differ."""
     return float(_right(pseudo_labels, true_labels).mean())
 
@@ -41,8 +52,17 @@ def _right(pseudo_labels, true_labels):
 
 
 def audit(
-    embeddings, pseudo_labels, coreset, true_labels, *, ids=None, seeds=5, seed=0, device="auto", progress=silent
-):
+    embeddings: Vectors,
+    pseudo_labels: ArrayLike,
+    coreset: ArrayLike,
+    true_labels: ArrayLike,
+    *,
+    ids: Sequence[Any] | Array | None = None,
+    seeds: int = 5,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Audit:
     """Compares a coreset with random subsets of its size, using true labels. For reporting only.
 
     For each seed a tenth of all samples is held out as the test set; the probe of all comparisons (an MLP on the
@@ -82,15 +102,15 @@ class ZoneAudit:
     ``pseudo_label_accuracy`` (3,) with one matching of clusters to classes for all zones, NaN for an empty zone.
     """
 
-    classes: list
-    counts: np.ndarray
-    pseudo_label_accuracy: np.ndarray
+    classes: list[str]
+    counts: Integers
+    pseudo_label_accuracy: Floats
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return {"zones": list(ZONES), **{name: plain(value) for name, value in vars(self).items()}}
 
 
-def audit_zones(zones, pseudo_labels, true_labels):
+def audit_zones(zones: Zones | ArrayLike, pseudo_labels: Sequence[int] | Integers, true_labels: ArrayLike) -> ZoneAudit:
     """Counts true classes, and right pseudo-labels, in each zone. For reporting only.
 
     Args:
@@ -115,7 +135,16 @@ def audit_zones(zones, pseudo_labels, true_labels):
     )
 
 
-def audit_methods(compared, embeddings, true_labels, *, ids=None, seed=0, device="auto", progress=silent):
+def audit_methods(
+    compared: MethodComparison,
+    embeddings: Vectors,
+    true_labels: Sequence[Any] | Array,
+    *,
+    ids: Sequence[Any] | Array | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Floats:
     """(M, B, S) accuracies on true labels of what methods have chosen, in the splits of the comparison. For reporting
     only.
 

@@ -1,11 +1,17 @@
 """How many labels are enough? What a probe learns from coresets of growing size, beside Random."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import as_matrix, as_row
 from ..beta_search.splits import coreset_of
+from ..contracts import Array, Budget, Floats, Integers, Progress
 from ..errors import InvalidInput
 from ..order import Order
 from ..plain import plain
@@ -14,6 +20,12 @@ from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import prior_beta
 from ..pruning.zones import check_beta, resolve_budget
 from .probe import Repeat, accuracies, check_probe, probe_config
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..proxy.config import ProxyConfig
+
 
 LADDER = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 """Default budgets as fractions of the pool."""
@@ -43,21 +55,21 @@ class BudgetCurve:
     """
 
     size_of_pool: int
-    budgets: np.ndarray
-    betas: np.ndarray
-    coreset: np.ndarray
-    random: np.ndarray
+    budgets: Integers
+    betas: Floats
+    coreset: Floats
+    random: Floats
 
     @property
-    def enough(self):
+    def enough(self) -> int:
         return int(self.budgets[_first_near_best(self.coreset)])
 
     @property
-    def enough_random(self):
+    def enough_random(self) -> int:
         return int(self.budgets[_first_near_best(self.random)])
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         at = _first_near_best(self.coreset)
         mean = self.coreset.mean(axis=1)
         best = int(mean.argmax())
@@ -69,7 +81,7 @@ class BudgetCurve:
             verdict = f"{self.enough:,} images ({share:.1%}) are enough: {mean[at]:.1%}, not clearly worse than {top}."
         return f"{verdict} Random needs {self.enough_random:,} by the same rule. {CAVEAT}"
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         result = {name: plain(value) for name, value in vars(self).items()}
         for name in ("coreset", "random"):
             result[f"{name}_mean"] = getattr(self, name).mean(axis=1).tolist()
@@ -77,7 +89,7 @@ class BudgetCurve:
         return {**result, "enough": self.enough, "enough_random": self.enough_random, "sentence": self.sentence}
 
 
-def default_budgets(n, num_clusters):
+def default_budgets(n: int, num_clusters: int) -> Integers:
     """The budgets of :data:`LADDER` in images, none below :data:`PER_CLUSTER` images for each cluster."""
     least = min(n, PER_CLUSTER * num_clusters)
     counts = {resolve_budget(fraction, n) for fraction in LADDER}
@@ -85,20 +97,20 @@ def default_budgets(n, num_clusters):
 
 
 def budget_curve(
-    inputs,
-    labels,
-    scores,
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    scores: ArrayLike,
     *,
-    budgets=None,
-    beta=None,
-    hard=HARD_WHEN["aum"],
-    repeats=DEFAULT_REPEATS,
-    ids=None,
-    config=None,
-    seed=0,
-    device="auto",
-    progress=silent,
-):
+    budgets: Iterable[Budget | str] | None = None,
+    beta: float | str | dict[Any, float] | Callable[[float], float] | None = None,
+    hard: str = HARD_WHEN["aum"],
+    repeats: int = DEFAULT_REPEATS,
+    ids: Sequence[Any] | Array | None = None,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> BudgetCurve:
     """Trains a probe at every budget, on the coreset and on as many random samples.
 
     For each repeat another tenth is held out; from the rest the coresets are selected (budget and β as fractions, so

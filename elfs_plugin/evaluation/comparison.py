@@ -3,11 +3,17 @@
 Nothing here reads a true label. Every number stands beside Random's of the same size.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import as_array, as_matrix
+from ..contracts import Array, Floats, Integers, Progress, Vectors
 from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph
 from ..neighbors.vectors import normalize
@@ -19,6 +25,13 @@ from ..seeds import Stream, rng
 from ..validation import derived_seed
 from .limits import check_number
 from .probe import beside_random, check_probe
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..neighbors.neighbor_graph import NeighborGraph
+    from ..selectors import Pool, Selection
+
 
 DUPLICATE_QUANTILE = 0.95
 GRAPH_K = 10
@@ -50,31 +63,31 @@ class Comparison:
       ``accuracy_random`` (S, seeds) on as many random samples of the rest; NaN where nothing of it was left to train on
     """
 
-    names: list
+    names: list[str]
     size_of_pool: int
-    sizes: np.ndarray
-    overlap: np.ndarray
-    overlap_share: np.ndarray
-    chance: np.ndarray
-    coverage: np.ndarray
-    coverage_random: np.ndarray
+    sizes: Integers
+    overlap: Integers
+    overlap_share: Floats
+    chance: Floats
+    coverage: Floats
+    coverage_random: Floats
     coverage_queries: int
-    pool_counts: np.ndarray
-    cluster_counts: np.ndarray
-    imbalance: np.ndarray
-    imbalance_random: np.ndarray
-    near_duplicates: np.ndarray
-    near_duplicates_random: np.ndarray
+    pool_counts: Integers
+    cluster_counts: Integers
+    imbalance: Floats
+    imbalance_random: Floats
+    near_duplicates: Integers
+    near_duplicates_random: Integers
     duplicate_similarity: float
-    accuracy: np.ndarray
-    accuracy_random: np.ndarray
+    accuracy: Floats
+    accuracy_random: Floats
 
     @property
-    def sentences(self):
+    def sentences(self) -> list[str]:
         """One for each coreset: its probe beside Random's."""
         return [_sentence(*row) for row in zip(self.names, self.sizes, self.accuracy, self.accuracy_random)]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers; NaN as None. Means and standard deviations (over the seeds) beside the values."""
         result = {name: plain(value) for name, value in vars(self).items()}
         for name in ("coverage_random", "imbalance_random", "near_duplicates_random", "accuracy", "accuracy_random"):
@@ -85,7 +98,15 @@ class Comparison:
         return result
 
 
-def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent):
+def compare(
+    selections: Mapping[str, Selection | ArrayLike],
+    pool: Pool,
+    *,
+    seeds: int = 5,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Comparison:
     """Compares two to ten coresets of one pool, see :func:`compare_arrays`.
 
     Args:
@@ -95,11 +116,12 @@ def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent
     Returns:
         :class:`Comparison`
     """
-    for need in ("embeddings", "pseudo_labels"):
-        if getattr(pool, need) is None:
-            raise InvalidInput(f"A comparison needs {need}; {how_to_get(need)}.", "members")
+    if pool.embeddings is None or pool.pseudo_labels is None:
+        need = "embeddings" if pool.embeddings is None else "pseudo_labels"
+        raise InvalidInput(f"A comparison needs {need}; {how_to_get(need)}.", "members")
+    rows: dict[str, Any] = {name: getattr(selection, "indices", selection) for name, selection in selections.items()}
     return compare_arrays(
-        {name: getattr(selection, "indices", selection) for name, selection in selections.items()},
+        rows,
         pool.embeddings,
         pool.pseudo_labels,
         ids=pool.ids,
@@ -112,8 +134,17 @@ def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent
 
 
 def compare_arrays(
-    selections, embeddings, pseudo_labels, *, ids=None, neighbors=None, seeds=5, seed=0, device="auto", progress=silent
-):
+    selections: Mapping[str, ArrayLike],
+    embeddings: ArrayLike,
+    pseudo_labels: ArrayLike,
+    *,
+    ids: Sequence[Any] | Array | None = None,
+    neighbors: NeighborGraph | None = None,
+    seeds: int = 5,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Comparison:
     """Compares two to ten coresets of one pool.
 
     Args:
@@ -209,7 +240,7 @@ def _balance(chosen, drawn, labels):
     return pool, counts, np.array([imbalance(rows, labels) for rows in chosen]), random
 
 
-def imbalance(rows, labels):
+def imbalance(rows: Integers, labels: Integers) -> float:
     """Total variation distance, in [0, 1], between the clusters' shares in ``rows`` (b,) and in all ``labels`` (N,)."""
     num_clusters = int(labels.max()) + 1
     inside, overall = (np.bincount(values, minlength=num_clusters) / len(values) for values in (labels[rows], labels))
@@ -228,7 +259,9 @@ def _coverage(chosen, drawn, embeddings, order, seed, progress):
     return distances[: len(chosen)], np.array(random), queries
 
 
-def coverage(sets, embeddings, order, seed, progress=silent):
+def coverage(
+    sets: Sequence[Integers], embeddings: Vectors, order: Order, seed: int, progress: Progress = silent
+) -> tuple[Floats, int]:
     """((S, 3) mean, 95th percentile and largest cosine distance from the pool's samples to the nearest of each set, the
     number of samples asked); more than :data:`COVERAGE_COST` allows are replaced by a random sample of them.
 
@@ -264,7 +297,7 @@ def _distances(queries, base, progress):
     return [distances.mean(), np.quantile(distances, 0.95), distances.max()]
 
 
-def near_duplicate_pairs(rows, graph, similarity):
+def near_duplicate_pairs(rows: Integers, graph: NeighborGraph, similarity: float) -> int:
     """Pairs of ``rows`` (b,) that are neighbours in ``graph`` with at least that ``similarity``."""
     member = np.zeros(len(graph.indices), dtype=bool)
     member[rows] = True
@@ -277,7 +310,7 @@ def near_duplicate_pairs(rows, graph, similarity):
 def _over_seeds(function, values):
     """``function`` over the seeds, without those that gave no value; NaN when none did."""
     moved = np.moveaxis(np.asarray(values, dtype=np.float64), 1, 0)
-    valid = ~np.isnan(moved).reshape(len(moved), moved.shape[1], -1).any(axis=2)
+    valid = np.asarray(~np.isnan(moved).reshape(len(moved), moved.shape[1], -1).any(axis=2))
     rows = [
         function(moved[ok, s], axis=0) if (ok := valid[:, s]).any() else np.nan * moved[0, s]
         for s in range(moved.shape[1])
@@ -298,7 +331,7 @@ def _sentence(name, size, accuracy, random):
     return text if valid.all() else f"{text} {(~valid).sum()} split(s) left nothing to train on."
 
 
-def verdict(differences):
+def verdict(differences: Floats) -> str:
     """Words for (seeds,) paired differences; none is given on fewer than three, or within one standard deviation."""
     if len(differences) < FEWEST_FOR_A_VERDICT:
         return "beside"

@@ -4,14 +4,20 @@ Every seed has a proxy, a warm-up, a held-out tenth and a Random of its own, the
 reads a true label.
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import selectors
 from ..arrays import as_array, as_matrix
 from ..beta_search.search import search_beta
+from ..contracts import Array, Budget, Floats, Integers, Progress
 from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph, suggest_k
 from ..order import Order
@@ -25,6 +31,13 @@ from ..seeds import repeats
 from ..validation import derived_seed
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
 from .probe import check_probe, probe_accuracies
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..neighbors.neighbor_graph import NeighborGraph
+    from ..proxy.dynamics import Dynamics
+
 
 BASELINE = "random"
 MOST_SEEDS = 20
@@ -48,34 +61,34 @@ class MethodComparison:
     * ``warnings`` sentences; ``left_out`` method -> why it did not take part
     """
 
-    methods: list
-    budgets: list
-    seeds: list
+    methods: list[str]
+    budgets: list[int]
+    seeds: list[int]
     size_of_pool: int
-    betas: np.ndarray
-    accuracy: np.ndarray
-    coverage: np.ndarray
+    betas: Floats
+    accuracy: Floats
+    coverage: Floats
     coverage_queries: int
-    imbalance: np.ndarray
-    near_duplicates: np.ndarray
+    imbalance: Floats
+    near_duplicates: Integers
     duplicate_similarity: float
-    overlap: np.ndarray
-    seconds: np.ndarray
-    warnings: list
-    left_out: dict
-    chosen: list = field(repr=False)
+    overlap: Floats
+    seconds: Floats
+    warnings: list[str]
+    left_out: dict[str, str]
+    chosen: list[list[list[Integers]]] = field(repr=False)
 
-    def difference(self, values=None):
+    def difference(self, values: Floats | None = None) -> Floats:
         """(M, B, S) each accuracy minus Random's with the same seed; of other ``values`` of that shape as well."""
         values = self.accuracy if values is None else values
         return values - values[self.methods.index(BASELINE)][None]
 
     @property
-    def sentences(self):
+    def sentences(self) -> list[str]:
         """For each budget, which methods are better and worse than Random."""
         return sentences(self, self.accuracy, "held-out pseudo-labels")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers; NaN as None. Without the coresets themselves."""
         result = {name: plain(value) for name, value in vars(self).items() if name != "chosen"}
         for name in ("accuracy", "coverage", "imbalance", "near_duplicates"):
@@ -95,20 +108,20 @@ class MethodComparison:
 
 
 def compare_methods(
-    embeddings,
-    pseudo_labels,
-    budgets=(0.01, 0.1, 0.3),
+    embeddings: ArrayLike,
+    pseudo_labels: ArrayLike,
+    budgets: Budget | str | Iterable[Budget | str] = (0.01, 0.1, 0.3),
     *,
-    methods=None,
-    seeds=5,
-    seed=0,
-    ids=None,
-    neighbors=None,
-    confidence=None,
-    dynamics=None,
-    device="auto",
-    progress=silent,
-):
+    methods: Iterable[str] | None = None,
+    seeds: int = 5,
+    seed: int = 0,
+    ids: Sequence[Any] | Array | None = None,
+    neighbors: NeighborGraph | None = None,
+    confidence: Floats | None = None,
+    dynamics: Dynamics | None = None,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> MethodComparison:
     """Runs selection methods with their default parameters, ``elfs`` with a searched β, and compares what they choose.
 
     Args:
@@ -141,10 +154,10 @@ def compare_methods(
         )
     pool = selectors.Pool(ids, embeddings=embeddings, neighbors=neighbors, pseudo_labels=labels, confidence=confidence)
     drawn = repeats(seed, seeds)
-    chosen = [[[None] * seeds for _ in counts] for _ in names]
+    chosen: list[list[list[Any]]] = [[[None] * seeds for _ in counts] for _ in names]
     seconds = np.zeros((len(names), seeds))
     betas = np.full((len(counts), seeds), np.nan)
-    warnings = {}
+    warnings: dict[str, str] = {}
     for s, own in enumerate(drawn):
         of_seed = _named(part(progress, 0.05 + 0.75 * s / seeds, 0.05 + 0.75 * (s + 1) / seeds), s, seeds)
         ready = _trained(pool, names, dynamics, own, device, part(of_seed, 0.0, 0.35))
@@ -155,16 +168,33 @@ def compare_methods(
             for b, rows in enumerate(rows_by_budget):
                 chosen[m][b][s] = rows
     order = Order(n, ids)
-    measured = _measured(chosen, embeddings, labels, neighbors, order, seed, drawn, part(progress, 0.8, 0.9))
+    distances, queries, uneven, near, similarity, overlap = _measured(
+        chosen, embeddings, labels, neighbors, order, seed, drawn, part(progress, 0.8, 0.9)
+    )
     accuracy = probe_accuracies(
         chosen, embeddings, labels, ids=ids, seed=seed, device=device, progress=part(progress, 0.9, 1.0)
     )
     return MethodComparison(
-        names, counts, drawn, n, betas, accuracy, *measured, seconds, list(warnings.values()), left_out, chosen
+        methods=names,
+        budgets=counts,
+        seeds=drawn,
+        size_of_pool=n,
+        betas=betas,
+        accuracy=accuracy,
+        coverage=distances,
+        coverage_queries=queries,
+        imbalance=uneven,
+        near_duplicates=near,
+        duplicate_similarity=similarity,
+        overlap=overlap,
+        seconds=seconds,
+        warnings=list(warnings.values()),
+        left_out=left_out,
+        chosen=chosen,
     )
 
 
-def sentences(compared, accuracy, what):
+def sentences(compared: MethodComparison, accuracy: Floats, what: str) -> list[str]:
     """One for each budget: which methods an accuracy (M, B, S) says are better and worse than Random."""
     return [_sentence(compared, accuracy, b, what) for b in range(len(compared.budgets))]
 
@@ -172,7 +202,7 @@ def sentences(compared, accuracy, what):
 def _sentence(compared, accuracy, b, what):
     differences = compared.difference(accuracy)[:, b]
     order = np.argsort(-differences.mean(axis=1), kind="stable")
-    groups = {"better than": [], "worse than": []}
+    groups: dict[str, list[str]] = {"better than": [], "worse than": []}
     for m in order:
         if compared.methods[m] != BASELINE and np.isfinite(differences[m]).all():
             word = verdict(differences[m])
@@ -245,7 +275,7 @@ def _choose(name, pool, counts, seed, device, betas, warnings, progress):
             warnings.setdefault(name, f"{name}: {' '.join(largest.warnings)}")
     else:
         for b, count in enumerate(counts):
-            params = {}
+            params: dict[str, Any] = {}
             if name == "elfs":
                 betas[b] = _beta(pool, count, seed, device)
                 params = {} if np.isnan(betas[b]) else {"beta": float(betas[b])}

@@ -1,11 +1,17 @@
 """How well does a set of samples teach? A small MLP on labels of it, tested on labels held out."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..beta_search.search import candidate
 from ..beta_search.splits import MIN_SAMPLES, split
+from ..contracts import Array, Floats, Integers, Progress
 from ..devices import resolve_device
 from ..errors import InvalidInput
 from ..order import Order
@@ -16,13 +22,16 @@ from ..proxy.mlp import Standardised, fit_subsets
 from ..seeds import Stream, derived, rng
 from ..validation import shown, whole_number
 
+if TYPE_CHECKING:
+    import torch
+
 
 @dataclass(frozen=True)
 class Task:
     """One training: its ``rows`` (b,), the rows ``held_out`` (h,) it is tested on, the ``seed`` it begins with."""
 
-    rows: np.ndarray
-    held_out: np.ndarray
+    rows: Integers
+    held_out: Integers
     seed: int
 
 
@@ -39,34 +48,34 @@ class Repeat:
         number: of the repeat, from 0
     """
 
-    def __init__(self, order, seed, number):
+    def __init__(self, order: Order, seed: int, number: int) -> None:
         drawn = split(order, rng(seed, Stream.PROBE_SPLIT, number))
         self.train, self.held_out = drawn.train, drawn.held_out
         self._order, self._seed = order, derived(seed, Stream.PROBE, number)
 
-    def task(self, rows):
+    def task(self, rows: Integers) -> Task:
         """The :class:`Task` of some (b,) rows, without those that are held out. They are taken in the order of the ids,
         so that what was chosen decides and not when."""
         in_order = self._order.sorted(rows)
         kept = in_order[~np.isin(in_order, self.held_out)]
         return Task(kept, self.held_out, self._seed)
 
-    def random(self, size):
+    def random(self, size: int) -> Task:
         """The :class:`Task` of Random's choice of so many rows."""
         return self.task(self.train[:size])
 
-    def pair(self, rows):
+    def pair(self, rows: Integers) -> list[Task]:
         """The task of some rows, and that of as many of Random's."""
         own = self.task(rows)
         return [own, self.random(len(own.rows))]
 
 
-def probe_config():
+def probe_config() -> ProxyConfig:
     """The MLP of the β search: the same steps for every set, whatever its size."""
     return candidate(ProxyConfig.of(kinds.ON_EMBEDDINGS))
 
 
-def check_probe(labels, repeats, what):
+def check_probe(labels: Integers, repeats: Any, what: str) -> None:
     """Raises :class:`InvalidInput` unless there are samples and clusters enough for held-out accuracies."""
     n = len(labels)
     if n < MIN_SAMPLES:
@@ -77,7 +86,17 @@ def check_probe(labels, repeats, what):
         raise InvalidInput(f"The number of repeats must be a whole number from 1, not {shown(repeats)}.", "seeds")
 
 
-def beside_random(sets, embeddings, labels, *, repeats, ids=None, seed=0, device="auto", progress=silent):
+def beside_random(
+    sets: Sequence[Integers],
+    embeddings: ArrayLike,
+    labels: Integers,
+    *,
+    repeats: int,
+    ids: Sequence[Any] | Array | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> tuple[Floats, Floats]:
     """(S, repeats) accuracies of S sets of rows without the held-out tenth, and (S, repeats) of as many random rows
     each, in the same splits; NaN where nothing of a set was left."""
     order = Order(len(labels), ids)
@@ -91,7 +110,16 @@ def beside_random(sets, embeddings, labels, *, repeats, ids=None, seed=0, device
     return own, random
 
 
-def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="auto", progress=silent):
+def probe_accuracies(
+    chosen: Sequence[Sequence[Sequence[Integers]]],
+    embeddings: ArrayLike,
+    labels: Integers,
+    *,
+    ids: Sequence[Any] | Array | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Floats:
     """(M, B, S) accuracies on a held-out tenth, another one for each seed, of an MLP trained on ``chosen[m][b][s]``
     without it. ``labels`` (N,) int are learnt and tested."""
     order = Order(len(labels), ids)
@@ -103,7 +131,16 @@ def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="au
     return reached.reshape(len(chosen), len(chosen[0]), len(repeats))
 
 
-def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto", progress=silent):
+def accuracies(
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    tasks: Sequence[Task],
+    *,
+    order: Order | None = None,
+    config: ProxyConfig | None = None,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Floats:
     """(T,) accuracies in [0, 1] of T :class:`Task`, sets of equal size trained at once; NaN for a task without rows.
 
     Args:
@@ -121,14 +158,14 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
         some = np.flatnonzero(sizes == size)
         before, own = work[(sizes > 0) & (sizes < size)].sum(), work[some].sum()
         total = work[sizes > 0].sum()
-        rows = np.stack([tasks[t].rows for t in some])
+        rows = np.stack([tasks[t].rows for t in some.tolist()])
         trained = fit_subsets(
             data,
             labels,
             rows,
             num_classes,
             config or probe_config(),
-            [tasks[t].seed for t in some],
+            [tasks[t].seed for t in some.tolist()],
             part(progress, before / total, (before + own) / total),
         )
         _test(trained, labels, tasks, some, reached)
@@ -137,7 +174,7 @@ def accuracies(inputs, labels, tasks, *, order=None, config=None, device="auto",
 
 
 def _test(trained, labels, tasks, some, reached):
-    by_split = {}
+    by_split: dict[int, list[int]] = {}
     for place, task in enumerate(some):
         by_split.setdefault(id(tasks[task].held_out), []).append(place)
     for places in by_split.values():

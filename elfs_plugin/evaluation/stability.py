@@ -1,18 +1,30 @@
 """How much of a coreset is chance? The proxy trained again with other seeds, the coresets laid beside each other."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
+from ..contracts import Array, Budget, Floats, Integers, Progress
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import part, silent
 from ..proxy.train import train_proxy
 from ..pruning.scores import HARD_WHEN
-from ..pruning.zones import double_end, resolve_beta, resolve_budget
+from ..pruning.zones import as_beta, double_end, resolve_beta, resolve_budget
 from ..seeds import repeats
 from ..validation import shown, whole_number
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..proxy.config import ProxyConfig
+
 
 MOST = 20
 
@@ -27,44 +39,44 @@ class Stability:
     * ``chosen_by`` (N,) int: how many of the seeds chose each sample
     """
 
-    seeds: list
+    seeds: list[int]
     budget: int
     beta: float
     score: str
-    overlap: np.ndarray
-    correlation: np.ndarray
-    chosen_by: np.ndarray
+    overlap: Floats
+    correlation: Floats
+    chosen_by: Integers
 
     @property
-    def chance(self):
+    def chance(self) -> float:
         return self.budget / len(self.chosen_by)
 
     @property
-    def overlap_mean(self):
+    def overlap_mean(self) -> float:
         return float(_pairs(self.overlap).mean())
 
     @property
-    def overlap_sd(self):
+    def overlap_sd(self) -> float:
         return float(_pairs(self.overlap).std())
 
     @property
-    def correlation_mean(self):
+    def correlation_mean(self) -> float:
         return float(_pairs(self.correlation).mean())
 
     @property
-    def always(self):
+    def always(self) -> int:
         """How many samples every seed chose."""
         return int((self.chosen_by == len(self.seeds)).sum())
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         return (
             f"With another seed of the proxy {self.overlap_mean:.0%} ± {self.overlap_sd:.0%} of the {self.budget:,} "
             f"images are chosen again (by chance: {self.chance:.0%}); {self.always:,} are in all {len(self.seeds)} "
             f"coresets. The scores correlate with {self.correlation_mean:.2f} (Spearman)."
         )
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers; ``chosen_by`` as ``chosen_by_counts`` (S + 1,), samples by number of seeds."""
         result = {name: plain(value) for name, value in vars(self).items() if name != "chosen_by"}
         for name in ("chance", "overlap_mean", "overlap_sd", "correlation_mean", "always", "sentence"):
@@ -74,22 +86,22 @@ class Stability:
 
 
 def stability(
-    inputs,
-    labels,
-    num_classes,
-    budget,
-    beta,
+    inputs: ArrayLike,
+    labels: Sequence[int] | Integers,
+    num_classes: int,
+    budget: Budget | str,
+    beta: float | str,
     *,
-    seeds=3,
-    hard=None,
-    score="aum",
-    scores=None,
-    ids=None,
-    config=None,
-    seed=0,
-    device="auto",
-    progress=silent,
-):
+    seeds: Any = 3,
+    hard: str | None = None,
+    score: str = "aum",
+    scores: ArrayLike | None = None,
+    ids: Sequence[Any] | Array | None = None,
+    config: ProxyConfig | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Stability:
     """Trains the proxy with several seeds and chooses the coreset of each with the same settings.
 
     Args:
@@ -140,7 +152,7 @@ def stability(
         row[double_end(values, budget, beta, hard=hard or HARD_WHEN[score], ids=ids).coreset] = True
     overlap = np.array([[(a & b).sum() for b in chosen] for a in chosen]) / budget
     progress(1.0, f"{seeds} coresets compared")
-    return Stability(drawn, budget, float(beta), score, overlap, _spearman(scores_by_seed), chosen.sum(axis=0))
+    return Stability(drawn, budget, as_beta(beta), score, overlap, _spearman(scores_by_seed), chosen.sum(axis=0))
 
 
 def _spearman(scores):

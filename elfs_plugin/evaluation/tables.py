@@ -2,11 +2,14 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .. import csv_cells
+from ..contracts import Array
 
 
-def coreset_rows(stored):
+def coreset_rows(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dict for each coreset of a stored :class:`~.comparison.Comparison` (its ``to_dict``)."""
     rows = []
     for at, name in enumerate(stored["names"]):
@@ -26,7 +29,7 @@ def coreset_rows(stored):
     return rows
 
 
-def method_rows(stored, **more):
+def method_rows(stored: Mapping[str, Any], **more: Array) -> list[dict[str, Any]]:
     """One dict for each method and budget of a stored :class:`~.methods.MethodComparison`.
 
     Args:
@@ -51,7 +54,7 @@ def method_rows(stored, **more):
     return rows
 
 
-def to_csv(rows):
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV text with a header; an empty cell where there is no number, and no cell that is a formula."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with io.StringIO(newline="") as file:

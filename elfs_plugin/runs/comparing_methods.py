@@ -49,7 +49,7 @@ def compare_methods(
         true_labels = truth.read_all(job.dataset, truth_field, found.ids.tolist()) if truth_field else None
         pool = as_pool(job.run, found)
         on_images = ProxyConfig.from_dict(job.run.stages["scores"].get("proxy")).on_images
-        options = {"seed": seed, "ids": found.ids, "device": device}
+        options: dict[str, Any] = {"seed": seed, "ids": found.ids, "device": device}
         compared = method_comparison.compare_methods(
             found.vectors,
             found.labels,

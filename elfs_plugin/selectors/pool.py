@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,8 @@ class Pool:
     @property
     def free(self) -> Mask:
         """(N,) bool: neither locked nor excluded."""
-        return ~(self.locked | self.excluded)
+        locked, excluded = (_mask(name, getattr(self, name), self.ids, self.ids) for name in ("locked", "excluded"))
+        return ~(locked | excluded)
 
     def prepared(self, needs: Iterable[str]) -> tuple[Pool, Integers]:
         """(the pool with its samples in the order of their ids, (N,) that order as indices into this pool).
@@ -76,13 +77,15 @@ class Pool:
             found = {
                 name: value.reordered(order) if name in _STRUCTURES else value[order] for name, value in found.items()
             }
-        masks = {name: _mask(name, getattr(self, name), self.ids, ids)[order] for name in ("locked", "excluded")}
+        masks: dict[str, Any] = {
+            name: _mask(name, getattr(self, name), self.ids, ids)[order] for name in ("locked", "excluded")
+        }
         masks["excluded"] &= ~masks["locked"]
         return Pool(ids, **found, **masks), order
 
 
-def _mask(name, values, ids, sorted_ids):
-    """(N,) bool in the order of ``ids``."""
+def _mask(name, values, ids, known) -> Mask:
+    """(N,) bool in the order of ``ids``; ``known`` are the same ids in any order."""
     n = len(ids)
     if values is None:
         return np.zeros(n, dtype=bool)
@@ -93,7 +96,7 @@ def _mask(name, values, ids, sorted_ids):
         return values.copy()
     if len(values) == 0:
         return np.zeros(n, dtype=bool)
-    unknown = ~np.isin(values, sorted_ids)
+    unknown = ~np.isin(values, known)
     if unknown.any():
         first = values[unknown][0]
         raise InvalidInput(f"{name} names {unknown.sum():,} ids that are not in the pool, {first} first.", name)

@@ -49,6 +49,14 @@ def test_overlap_by_hand(given_scores):
     assert asked[0] == 0 and len(set(asked)) == 3
 
 
+def test_beta_may_be_a_percentage(given_scores):
+    queue, _ = given_scores
+    queue += [[0, 1, 2, 3, 4, 5], [0, 2, 1, 3, 4, 5]]
+    found = stability(np.zeros((6, 2)), np.zeros(6, dtype=int), 2, 2, "50%", seeds=2)
+    assert found.beta == 0.5
+    assert found.chosen_by.tolist() == [0, 0, 0, 2, 2, 0]
+
+
 def test_scores_that_are_known_count_as_the_first(given_scores):
     queue, asked = given_scores
     queue += [[3, 2, 1, 0]]
