@@ -7,7 +7,7 @@ reads a true label.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def compare_methods(
     pseudo_labels: ArrayLike,
     budgets: Budget | str | Iterable[Budget | str] = (0.01, 0.1, 0.3),
     *,
-    methods: Iterable[str] | None = None,
+    methods: Collection[str] | None = None,
     seeds: int = 5,
     seed: int = 0,
     ids: Sequence[Any] | Array | None = None,
