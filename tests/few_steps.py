@@ -1,6 +1,10 @@
 """Clustering and the β search in a few steps, for tests that are about something else than their results."""
 
+import contextlib
 import importlib
+
+PLUGIN = "fiftyone.plugins.orgs.elfs.coreset"
+"""The package name under which FiftyOne imports this repository."""
 
 
 def shorten(package, replace=setattr):
@@ -14,3 +18,27 @@ def shorten(package, replace=setattr):
     few = presets(heads=2, learning_rate=2e-4, min_steps=30, max_steps=30, warm_start_steps=20)
     for preset in ("quick", "default"):
         replace(presets, preset, staticmethod(lambda: few))
+
+
+@contextlib.contextmanager
+def few_steps():
+    """A block in which both copies of the library are shortened, for FiftyOne loads its own."""
+    import pytest
+
+    with pytest.MonkeyPatch.context() as patch, one_thread():
+        for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
+            shorten(package, patch.setattr)
+        yield
+
+
+@contextlib.contextmanager
+def one_thread():
+    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from elfs_plugin import runs
-from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.cli import compare as cli_compare
 from elfs_plugin.cli.main import main
+from tests import few_steps
 
 
 @pytest.fixture(autouse=True)
-def _quick(quick_clustering, monkeypatch):
-    monkeypatch.setattr(beta_search, "FAST_STEPS", 30)
+def _quick(monkeypatch, one_thread):
+    few_steps.shorten("elfs_plugin", monkeypatch.setattr)
 
 
 @pytest.fixture
@@ -52,15 +52,16 @@ def test_without_truth_nothing_of_it_is_printed(files, capsys):
     assert "true labels, %" not in capsys.readouterr().out
 
 
-def test_a_dataset_with_a_run(finished, capsys):
-    dataset, _ = finished
+def test_a_dataset_with_a_run(plugin, new_dataset, capsys):
+    dataset = new_dataset(40)
+    runs.run_elfs(dataset, num_clusters=4, budget=8, beta=0.1)
     assert main(["compare", dataset.name, "--methods", "k_center", "--seeds", "2", "--budgets", "0.2"]) == 0
     assert "k_center" in capsys.readouterr().out
     kept = runs.load_results(dataset, "elfs")["methods"]
     assert kept["methods"] == ["random", "k_center"] and kept["made"]["settings"] == {"seeds": 2, "seed": 0}
 
 
-def test_a_folder_is_run_first(digits, capsys, tmp_path):
+def test_a_folder_is_run_first(plugin, digits, capsys, tmp_path):
     import fiftyone as fo
 
     for index in range(40):
@@ -77,7 +78,6 @@ def test_a_folder_is_run_first(digits, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "neither a folder nor a FiftyOne dataset"),
         (["{files}/nothing.npy"], r"cannot be read as a NumPy array \(No such file"),
         (["{files}/pipe.npy"], r"cannot be read as a NumPy array \(a folder, a pipe or a device"),
         (["{files}/plain.npy"], "does not begin as a file of numpy.save"),
@@ -132,6 +132,11 @@ def test_refusals(files, capsys, arguments, words):
     assert {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
 
 
+def test_a_source_that_is_nowhere(plugin, capsys):
+    assert main(["compare", "nowhere"]) == 2
+    assert "neither a folder nor a FiftyOne dataset" in capsys.readouterr().err
+
+
 def compare(files, *more):
     what = ["--clusters", "3", "--methods", "random", "--seeds", "1", "--budgets", "9"]
     return main(["compare", str(files / "vectors.npy"), *what, *map(str, more)])
@@ -165,7 +170,7 @@ def test_a_table_goes_to_a_device_as_it_is(files):
     assert compare(files, "--csv", "/dev/full") == 1
 
 
-def test_a_folder_that_looks_like_a_file_of_embeddings_is_a_folder(tmp_path, capsys):
+def test_a_folder_that_looks_like_a_file_of_embeddings_is_a_folder(plugin, tmp_path, capsys):
     (tmp_path / "images.npy").mkdir()
     assert main(["compare", str(tmp_path / "images.npy")]) == 2
     assert "There are no images in" in capsys.readouterr().err

@@ -5,17 +5,12 @@ from elfs_plugin.errors import InvalidInput
 from elfs_plugin.evaluation import audit as evaluation
 from elfs_plugin.evaluation.audit import audit, audit_zones, pseudo_label_accuracy
 from elfs_plugin.pruning.zones import Zones
+from tests.helpers import blobs
 
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
     monkeypatch.setattr(evaluation, "AUDIT_STEPS", 30)
-
-
-def blobs(n=80, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 2
-    return (3 * np.eye(4)[labels] + 0.2 * rng.normal(size=(n, 4))).astype(np.float32), labels
 
 
 def test_names_of_the_clusters_do_not_matter():
@@ -42,7 +37,7 @@ def test_more_clusters_than_classes_and_fewer():
 
 
 def test_audit_of_an_easy_task():
-    vectors, labels = blobs()
+    vectors, labels = blobs(clusters=2, dim=4)
     reports = []
     result = audit(
         vectors,
@@ -59,13 +54,13 @@ def test_audit_of_an_easy_task():
 
 
 def test_a_coreset_of_one_class_does_worse_than_random():
-    vectors, labels = blobs()
+    vectors, labels = blobs(clusters=2, dim=4)
     result = audit(vectors, labels, np.flatnonzero(labels == 0)[:20], labels, seeds=3, device="cpu")
     assert result.coreset.mean() < 0.8 < result.random.mean()
 
 
 def test_the_classifiers_never_see_the_test_tenth(monkeypatch):
-    vectors, labels = blobs(40)
+    vectors, labels = blobs(40, clusters=2, dim=4)
     sets = []
     real = evaluation.fit
 
@@ -92,14 +87,14 @@ def test_the_classifiers_never_see_the_test_tenth(monkeypatch):
 
 
 def test_same_seed_same_audit():
-    vectors, labels = blobs(40)
+    vectors, labels = blobs(40, clusters=2, dim=4)
     vectors += np.random.default_rng(1).normal(scale=2, size=vectors.shape).astype(np.float32)
     one, same = (audit(vectors, labels, np.arange(15), labels, seeds=2, device="cpu") for _ in range(2))
     assert np.array_equal(one.coreset, same.coreset) and np.array_equal(one.random, same.random)
 
 
 def test_refusals():
-    vectors, labels = blobs(40)
+    vectors, labels = blobs(40, clusters=2, dim=4)
     with pytest.raises(InvalidInput, match="at least 20 samples of at least two classes"):
         audit(vectors[:19], labels[:19], np.arange(5), labels[:19])
     with pytest.raises(InvalidInput, match="at least 20 samples of at least two classes"):

@@ -13,17 +13,12 @@ from elfs_plugin.evaluation.tables import coreset_rows, to_csv
 from elfs_plugin.neighbors.cells import normalize
 from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
 from elfs_plugin.selectors import Pool, select
+from tests.helpers import blobs
 
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
     monkeypatch.setattr(beta_search, "FAST_STEPS", 30)
-
-
-def blobs(n=80, clusters=4, seed=0, noise=0.2):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % clusters
-    return (3 * np.eye(6)[labels] + noise * rng.normal(size=(n, 6))).astype(np.float32), labels
 
 
 def test_overlap_by_hand():

@@ -7,15 +7,14 @@ from elfs_plugin.errors import Cancelled, ElfsError, InvalidInput
 from elfs_plugin.proxy import mlp as mlp_ensemble
 from elfs_plugin.proxy.dynamics import HARD_WHEN
 from elfs_plugin.proxy.mlp import EnsembleConfig, Networks, Standardised, fit_subsets, train
+from tests import helpers
 
 CPU = torch.device("cpu")
 SMALL = EnsembleConfig(members=4, left_out=2, epochs=6, batch_size=32, hidden=32, learning_rate=0.05)
 
 
-def blobs(n=120, classes=3, dim=6, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    return (3 * np.eye(dim)[labels] + 0.3 * rng.normal(size=(n, dim))).astype(np.float32), labels
+def blobs(n=120, seed=0):
+    return helpers.blobs(n, 3, noise=0.3, seed=seed)
 
 
 def test_networks_compute_what_single_networks_compute():

@@ -7,14 +7,11 @@ from elfs_plugin.errors import MissingModel
 from elfs_plugin.proxy import networks as image_proxy
 from elfs_plugin.proxy.networks import Images, build_network, compiled, crop_and_flip, resnet18
 from elfs_plugin.proxy.train import ProxyConfig, fit
+from tests.helpers import random_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-
-
-def random_images(n=12, size=16, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
 
 
 def test_crop_and_flip_by_hand():

@@ -7,20 +7,16 @@ import torch
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.proxy.dynamics import HARD_WHEN
 from elfs_plugin.proxy.train import ProxyConfig, default_config, fit, train_proxy
+from tests import helpers
+from tests.helpers import random_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MLP = ProxyConfig.mlp(epochs=8, batch_size=32)
 
 
-def blobs(n=120, classes=3, dim=6, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    return (3 * np.eye(dim)[labels] + 0.3 * rng.normal(size=(n, dim))).astype(np.float32), labels
-
-
-def random_images(n=40, size=16, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+def blobs(n=120, seed=0):
+    return helpers.blobs(n, 3, noise=0.3, seed=seed)
 
 
 def tinted_images(labels, size=16, seed=0):
@@ -125,7 +121,7 @@ def test_one_sample():
 
 
 def test_resnet_on_small_images():
-    images, labels = random_images(), np.arange(40) % 2
+    images, labels = random_images(40), np.arange(40) % 2
     config = ProxyConfig.resnet18(epochs=1, batch_size=20)
     one = train_proxy(images, labels, config=config, device="cpu")
     assert one.epochs == 1 and one.aum.shape == (40,)

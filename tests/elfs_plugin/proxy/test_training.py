@@ -10,15 +10,12 @@ from elfs_plugin.errors import Cancelled, ElfsError
 from elfs_plugin.proxy import train as proxy
 from elfs_plugin.proxy import training as proxy_training
 from elfs_plugin.proxy.train import ProxyConfig, fit, train_proxy
+from tests.helpers import random_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6)
 LABELS = np.arange(13) % 3
-
-
-def random_images(n=13, size=16, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
 
 
 def same(one, other):
@@ -41,7 +38,7 @@ class CancelAt:
 
 @pytest.fixture(scope="module")
 def uninterrupted():
-    return train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
+    return train_proxy(random_images(13), LABELS, config=SMALL, device="cpu")
 
 
 def test_cancelled_anywhere_and_resumed_gives_the_same_dynamics(tmp_path, uninterrupted):
@@ -49,10 +46,10 @@ def test_cancelled_anywhere_and_resumed_gives_the_same_dynamics(tmp_path, uninte
     path = tmp_path / "training"
     for step in (1, 2, 3, 5, 6, 8, 9):
         with pytest.raises(Cancelled):
-            train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(step))
+            train_proxy(random_images(13), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(step))
         assert path.is_file()
         rest = CancelAt(0)
-        resumed = train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=rest)
+        resumed = train_proxy(random_images(13), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=rest)
         assert same(resumed, uninterrupted), step
         assert len(rest.details) == 1 + 9 - step and rest.details[0].startswith("resumed at epoch")
         assert not path.exists()
@@ -63,7 +60,7 @@ def test_cancelled_again_and_again(tmp_path, uninterrupted):
     while True:
         try:
             result = train_proxy(
-                random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(3)
+                random_images(13), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(3)
             )
             break
         except Cancelled:
@@ -83,9 +80,9 @@ def test_killed_training_goes_on_from_the_last_timed_write(tmp_path, uninterrupt
 
     monkeypatch.setattr(proxy.Recorder, "update", dies)
     with pytest.raises(KeyboardInterrupt):
-        train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, checkpoint_seconds=0)
+        train_proxy(random_images(13), LABELS, config=SMALL, device="cpu", checkpoint=path, checkpoint_seconds=0)
     assert torch.load(path, weights_only=True)["state"]["step"] == 4
-    resumed = train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path)
+    resumed = train_proxy(random_images(13), LABELS, config=SMALL, device="cpu", checkpoint=path)
     assert same(resumed, uninterrupted) and len(updates) == 5 + 5
 
 
@@ -93,10 +90,10 @@ def test_killed_training_goes_on_from_the_last_timed_write(tmp_path, uninterrupt
 def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
     path = tmp_path / "training"
     with pytest.raises(Cancelled):
-        train_proxy(random_images(), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(4))
-    arguments = {"inputs": random_images(), "labels": LABELS, "seed": 0, "config": SMALL}
+        train_proxy(random_images(13), LABELS, config=SMALL, device="cpu", checkpoint=path, progress=CancelAt(4))
+    arguments = {"inputs": random_images(13), "labels": LABELS, "seed": 0, "config": SMALL}
     arguments |= {
-        "images": {"inputs": random_images(seed=1)},
+        "images": {"inputs": random_images(13, seed=1)},
         "labels": {"labels": LABELS[::-1].copy()},
         "seed": {"seed": 1},
         "config": {"config": ProxyConfig.timm("test_vit", image_size=16, epochs=3, batch_size=6)},
@@ -107,7 +104,7 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
 
 
 def test_small_resnets_resume_to_the_same_scores(tmp_path):
-    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6)
+    images, config = random_images(13), ProxyConfig.resnet8(epochs=2, batch_size=6)
     with pytest.raises(Cancelled):
         train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(4))
     assert (tmp_path / "t").exists()
@@ -116,7 +113,7 @@ def test_small_resnets_resume_to_the_same_scores(tmp_path):
 
 
 def test_a_resumed_classifier_predicts_the_same(tmp_path):
-    images, config = random_images(), ProxyConfig.resnet18(steps=4, batch_size=6)
+    images, config = random_images(13), ProxyConfig.resnet18(steps=4, batch_size=6)
     whole = fit(images, LABELS, config=config, device="cpu")
     with pytest.raises(Cancelled):
         fit(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "training", progress=CancelAt(3))
@@ -230,7 +227,7 @@ def test_the_cpu_is_the_last_resort(monkeypatch, caplog):
     monkeypatch.setattr(proxy_training.Training, "_place", watched)
     details = CancelAt(0)
     with caplog.at_level(logging.WARNING):
-        moved = train_proxy(random_images(), LABELS, config=SMALL, device="cpu:0", progress=details)
+        moved = train_proxy(random_images(13), LABELS, config=SMALL, device="cpu:0", progress=details)
     assert places == [torch.device("cpu")] and len(sizes) == 9 and moved.epochs == 3
     assert caplog.text.count("it goes on on the CPU") == 1 and caplog.text.count("Out of memory") == 1
     assert all("the GPU's memory is full" in detail for detail in details.details)
@@ -247,14 +244,14 @@ def test_moving_to_the_cpu_half_way_keeps_the_training(monkeypatch, uninterrupte
         return retreat(self, device)
 
     monkeypatch.setattr(proxy_training.Training, "_retreat", watched)
-    result = train_proxy(random_images(), LABELS, config=SMALL, device="cpu:0")
+    result = train_proxy(random_images(13), LABELS, config=SMALL, device="cpu:0")
     assert moved == [torch.device("cpu:0")] and same(result, uninterrupted)
 
 
 def test_out_of_memory_on_the_cpu_itself_is_an_error(monkeypatch):
     limit_memory(monkeypatch, lambda: 0, [])
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
+        train_proxy(random_images(13), LABELS, config=SMALL, device="cpu")
 
 
 def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog, uninterrupted):
@@ -263,7 +260,7 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog, un
 
     monkeypatch.setattr(proxy_training, "compiled", lambda model, device, mode, steps: broken)
     with caplog.at_level(logging.WARNING):
-        result = train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
+        result = train_proxy(random_images(13), LABELS, config=SMALL, device="cpu")
     assert same(result, uninterrupted)
     assert [r.message for r in caplog.records] == ["The network runs uncompiled: no compiler"]
 

@@ -5,16 +5,17 @@ from elfs_plugin.errors import InvalidInput
 from elfs_plugin.proxy.mlp import EnsembleConfig
 from elfs_plugin.proxy.warm_up import train_outputs, with_outputs
 from elfs_plugin.selectors import Pool, select
+from tests import helpers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = EnsembleConfig(epochs=6, batch_size=32, hidden=16, learning_rate=0.1)
 
 
-def blobs(n=301, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    vectors = np.eye(3)[labels] * 4 + rng.normal(size=(n, 3))
-    return np.concatenate([vectors, rng.normal(size=(n, 5))], axis=1).astype("f4"), labels
+def blobs(n=301):
+    """Three clusters that overlap a little, and five coordinates that say nothing."""
+    vectors, labels = helpers.blobs(n, 3, dim=3, distance=4, noise=1.0)
+    silent = np.random.default_rng(1).normal(size=(n, 5))
+    return np.concatenate([vectors, silent], axis=1).astype("f4"), labels
 
 
 def test_wrong_labels_have_high_loss_and_gradient():

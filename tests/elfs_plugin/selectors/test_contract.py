@@ -9,8 +9,7 @@ from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.graph import NeighborGraph
 from elfs_plugin.selectors import DIRECTIONS, Parameter, Pool, Selector, available, select
 from elfs_plugin.selectors.pool import _rows
-
-from .conftest import make_pool
+from tests.helpers import make_pool
 
 METHODS = list(available())
 N = 60

@@ -4,8 +4,7 @@ import pytest
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
 from elfs_plugin.selectors import Pool, select
-
-from ..conftest import make_dynamics, make_pool
+from tests.helpers import make_dynamics, make_pool
 
 
 def line(similarity=1.0):
