@@ -1,8 +1,8 @@
 """All benchmarks one after another: python -m benchmarks [--embeddings FILE --labels FILE|per-class:C] [--growth].
 
 Without a file they measure on scikit-learn's digits and on synthetic embeddings; each is also a command of its own.
-Those on images and on the App, ``image_proxy``, ``paper`` and ``panel``, are commands only, as is
-``python -m elfs_plugin compare``.
+Those on images and on the App, ``image_proxy``, ``paper`` and ``panel``, are commands only. Each keeps its result with
+``--save`` (see results.py), from which ``python -m benchmarks.tables`` makes the tables of the documents.
 """
 
 import argparse
@@ -11,7 +11,8 @@ import sys
 
 from .common import add_data_options
 
-ON_DATA = ("clustering", "path", "proxy", "beta", "quality", "cluster_count", "prune4rel", "zcore")
+ON_DATA = ("clustering", "path", "proxy", "beta", "quality", "cluster_count", "methods", "prune4rel", "zcore")
+TIMED = {"proxy": ["--speed"], "beta": ["--speed"]}
 
 
 def main():
@@ -21,7 +22,7 @@ def main():
     options = parser.parse_args()
     file = ["--embeddings", options.embeddings] if options.embeddings else []
     labels = ["--labels", options.labels] if options.labels else []
-    commands = [[name, *file, *labels] for name in ON_DATA]
+    commands = [[name, *file, *labels, *TIMED.get(name, [])] for name in ON_DATA]
     commands.append(["neighbors", *(file or ["--samples", "50000", "--dimensions", "384"])])
     commands.append(["selectors", *file])
     commands.append(["shapes"])

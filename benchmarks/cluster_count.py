@@ -1,54 +1,58 @@
-"""What the estimate of the number of clusters says where the number is known, as a Markdown table.
+"""What the estimate of the number of clusters says where the number is known.
 
 python -m benchmarks.cluster_count                                        digits and the synthetic sets
 python -m benchmarks.cluster_count --embeddings FILE --labels FILE        that file, subsets of its classes as well
 """
 
 import argparse
-import time
 
 import numpy as np
 
 from elfs_plugin.clustering.count import CRITERIA, estimate
 
-from .common import Data, add_data_options, chosen_data, machine, peak_gigabytes, synthetic, table
+from .common import Data, add_data_options, chosen_data, synthetic
+from .results import Column, Table, started
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--no-synthetic", action="store_true", help="the given file only")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-
-    print(machine(), end="\n\n")
+    options, recording = started("cluster_count", parser, arguments)
     sets = [*_with_subsets(chosen_data(options), options.seed)]
     if not options.no_synthetic:
         sets += _synthetic(options.seed)
-    rows, explanations = [], []
+    titles = (
+        "data",
+        "samples",
+        "classes",
+        *(name.replace("_", " ") for name in CRITERIA),
+        "suggested",
+        "range",
+        "clear",
+        "agree",
+    )
+    table = Table([Column(title) for title in titles])
+    print("\n" + table.head())
     for data in sets:
-        start = time.process_time()
-        count = estimate(data.vectors, seed=options.seed)
-        seconds = time.process_time() - start
-        truth = "?" if data.truth is None else len(np.unique(data.truth))
-        rows.append(
-            [
-                data.name,
-                f"{len(data.vectors):,}",
-                truth if truth != 1 else "none",
-                *(count.picks[name] if count.picks[name] > 1 else "none" for name in CRITERIA),
-                count.suggested if count.clear else f"({count.suggested})",
-                f"{count.low} to {count.high}",
-                "yes" if count.clear else "no",
-                "yes" if count.agree else "no",
-                f"{seconds:.0f}",
-            ]
-        )
-        explanations.append(f"* {data.name}: {count.explanation}")
-    names = (name.replace("_", " ") for name in CRITERIA)
-    print(table(["data", "N", "classes", *names, "suggested", "range", "clear", "agree", "CPU s"], rows), end="\n\n")
-    print("\n".join(explanations), end="\n\n")
-    print(f"Peak memory {peak_gigabytes():.2f} GB")
+        print(table.add(*_row(data, estimate(data.vectors, seed=options.seed))), flush=True)
+    recording.finish({"suggestions": table})
+
+
+def _row(data, count):
+    classes = None if data.truth is None else len(np.unique(data.truth))
+    # One group is no group, and what a criterion then picks is no number of clusters.
+    return (
+        data.name,
+        len(data.vectors),
+        "none" if classes == 1 else classes,
+        *(count.picks[name] if count.picks[name] > 1 else "none" for name in CRITERIA),
+        count.suggested,
+        f"{count.low} to {count.high}",
+        "yes" if count.clear else "no",
+        "yes" if count.agree else "no",
+    )
 
 
 def _with_subsets(data, seed):

@@ -19,9 +19,11 @@ from elfs_plugin.clustering.temi_training import Training, kmeans_targets
 from elfs_plugin.devices import matmul_dtype, reuse_heap
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.neighbors.graph import knn_graph, suggest_k
+from elfs_plugin.progress import silent
 
-from .common import add_data_options, chosen_data, machine, mean_spread, table
+from .common import add_data_options, audited_data, shape
 from .reference import PlainTemi
+from .results import Column, Table, mean_sd, percent, started
 
 
 def seconds_per_step(data, graph, clusters, steps):
@@ -71,21 +73,29 @@ def runs(data, graph, clusters, config, seeds):
     return found
 
 
-def row(name, found, steps):
+def add_row(table, name, found, steps):
     pairs = [pseudo_label_accuracy(a["labels"], b["labels"]) for a, b in itertools.combinations(found, 2)]
-    return [
+    accuracies = [one["accuracy"] for one in found]
+    table.add(
         name,
         len(found),
-        f"{steps:,}",
-        f"{np.mean([one['seconds'] for one in found]):.0f}",
-        mean_spread([one["accuracy"] for one in found]),
-        f"{min(one['accuracy'] for one in found):.1%}",
-        mean_spread([one["heads"] for one in found]),
-        mean_spread(pairs) if pairs else "-",
-    ]
+        steps,
+        np.mean([one["seconds"] for one in found]),
+        mean_sd(accuracies),
+        100 * min(accuracies),
+        mean_sd([one["heads"] for one in found]),
+        mean_sd(pairs),
+    )
 
 
-def main():
+def add_kmeans(table, data, clusters, count=10):
+    targets = kmeans_targets(torch.from_numpy(standardize(data.vectors)), clusters, count, 0, silent).numpy()
+    right = [pseudo_label_accuracy(labels, data.truth) for labels in targets]
+    pairs = [pseudo_label_accuracy(a, b) for a, b in itertools.combinations(targets, 2)]
+    table.add("spherical k-means", count, None, None, mean_sd(right), 100 * min(right), None, mean_sd(pairs))
+
+
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--clusters", type=int, help="default: the number of classes")
@@ -97,60 +107,51 @@ def main():
         default=0,
         help="also run the published schedule with so many heads, in the batched engine (on a CPU: minutes a head)",
     )
-    options = parser.parse_args()
-    data = chosen_data(options)
-    if data.truth is None:
-        parser.error("the audit needs true labels: --labels FILE or per-class:C")
+    options, recording = started("clustering", parser, arguments)
+    data = audited_data(options, parser)
     clusters = options.clusters or len(np.unique(data.truth))
-    print(machine())
-    print(f"{data.name}: {data.vectors.shape[0]:,} x {data.vectors.shape[1]}, {clusters} clusters\n", flush=True)
+    print(f"{data.name}: {shape(data.vectors)}, {clusters} clusters", flush=True)
     graph = knn_graph(data.vectors, suggest_k(len(data.vectors), clusters))
 
     plain, batched = seconds_per_step(data.vectors, graph, clusters, options.steps)
     total = ClusteringConfig.published().schedule(len(data.vectors))[2]
-    print(
-        f"A step of the published recipe (50 heads): plain {plain:.3f} s, batched {batched:.3f} s, "
-        f"{plain / batched:.1f} times faster. Plain, all {total:,} steps: {plain * total / 3600:.2f} hours.\n",
-        flush=True,
-    )
-
-    seeds = range(options.seeds)
     quick = ClusteringConfig.quick()
-    found = runs(data, graph, clusters, quick, seeds)
-    rows = [row("quick, best head", found, quick.schedule(len(data.vectors))[2])]
-    seconds = np.mean([one["seconds"] for one in found])
     average = replace(quick, combine="average")
-    rows.append(
-        row(
-            "quick, average of heads",
-            runs(data, graph, clusters, average, seeds[:3]),
-            average.schedule(len(data.vectors))[2],
-        )
+    steps = quick.schedule(len(data.vectors))[2]
+    seeds = range(options.seeds)
+    found = runs(data, graph, clusters, quick, seeds)
+    table = Table(
+        [
+            "clustering",
+            "seeds",
+            "steps",
+            Column("seconds", 0),
+            percent("pseudo-labels right"),
+            percent("worst"),
+            percent("heads agree"),
+            percent("seeds agree"),
+        ]
     )
-    targets = kmeans_targets(torch.from_numpy(standardize(data.vectors)), clusters, 10, 0, lambda *_: None).numpy()
-    kmeans = [pseudo_label_accuracy(labels, data.truth) for labels in targets]
-    pairs = [pseudo_label_accuracy(a, b) for a, b in itertools.combinations(targets, 2)]
-    rows.append(["spherical k-means", 10, "-", "-", mean_spread(kmeans), f"{min(kmeans):.1%}", "-", mean_spread(pairs)])
+    add_row(table, "`quick`, best head", found, steps)
+    add_row(table, "`quick`, average of heads", runs(data, graph, clusters, average, seeds[:3]), steps)
+    add_kmeans(table, data, clusters)
     if options.published_heads:
         published = replace(ClusteringConfig.published(), heads=options.published_heads)
-        name = f"published schedule, {options.published_heads} heads"
-        rows.append(row(name, runs(data, graph, clusters, published, [0]), total))
-    print(
-        table(
-            [
-                "clustering",
-                "seeds",
-                "steps",
-                "seconds",
-                "pseudo-labels right, %",
-                "worst",
-                "heads agree, %",
-                "seeds agree, %",
-            ],
-            rows,
-        )
+        name = f"published schedule, {options.published_heads} heads, this engine"
+        add_row(table, name, runs(data, graph, clusters, published, [0]), total)
+
+    step = Table(
+        [
+            "a step of the published recipe (50 heads)",
+            Column("seconds", 3),
+            Column("all steps, hours", 2),
+            Column("times as long as `quick`", 0),
+        ]
     )
-    print(f"\nThe plain published recipe would take {plain * total / seconds:.0f} times as long as quick.")
+    seconds = np.mean([one["seconds"] for one in found])
+    for name, spent in (("plain loop over float32 heads", plain), ("this engine", batched)):
+        step.add(name, spent, spent * total / 3600, spent * total / seconds)
+    recording.finish({"quality": table, "speed": step})
 
 
 if __name__ == "__main__":

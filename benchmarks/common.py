@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine's description, data, calls in a process of their own, Markdown tables."""
+"""What every benchmark shares: the machine's description, data, times, calls in a process of their own."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,26 @@ def chosen_data(options):
     return from_file(options.embeddings, options.labels) if options.embeddings else digits()
 
 
+def audited_data(options, parser):
+    """:func:`chosen_data`, which must have true labels; without them the program ends."""
+    data = chosen_data(options)
+    if data.truth is None:
+        parser.error("the audit needs true labels: --labels FILE or per-class:C")
+    return data
+
+
+def shape(vectors):
+    """``50,000 x 384``."""
+    return f"{len(vectors):,} x {vectors.shape[1]}"
+
+
+def timed(call, *arguments, **options):
+    """What it returns, the seconds that passed, and those of the processors, all cores together."""
+    start, worked = time.perf_counter(), time.process_time()
+    result = call(*arguments, **options)
+    return result, time.perf_counter() - start, time.process_time() - worked
+
+
 def peak_gigabytes():
     """Highest resident memory of this process so far, in 10^9 bytes."""
     scale = 1 if sys.platform == "darwin" else 1024
@@ -111,15 +132,3 @@ def in_own_process(module, *arguments):
     if done.returncode != 0:
         raise SystemExit(f"{module} {' '.join(map(str, arguments))} failed with exit code {done.returncode}")
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def table(header, rows):
-    """A Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
-
-
-def mean_spread(values, scale=100, digits=1):
-    """``mean ± standard deviation`` of (repeats,) values, in percent by default."""
-    values = np.asarray(values) * scale
-    return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"

@@ -2,8 +2,9 @@
 
     python -m benchmarks.growth --samples 10000 100000 1000000 --dimensions 64 512
 
-Every size runs in a process of its own, every stage with its default settings. The tables are Markdown; beside the
-seconds that passed they give those of the processors, all cores together, which other work on the machine changes less.
+Every size runs in a process of its own, every stage with its default settings. Beside the seconds that passed stand
+those of the processors, all cores together, which other work on the machine changes less; the exponent p,
+seconds ~ N^p, is of those.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import json
 import math
 import pathlib
 import re
-import time
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from elfs_plugin.progress import Reporter, TerminalBar
 from elfs_plugin.proxy.train import train_proxy
 from elfs_plugin.pruning.zones import double_end
 
-from .common import in_own_process, machine, peak_gigabytes, synthetic, table
+from .common import in_own_process, peak_gigabytes, synthetic, timed
 from .manifold import intrinsic_dimension, manifold
+from .results import Column, Table, started
 
 STAGES = ("neighbors", "clustering", "proxy", "beta", "pruning")
 DATA = {"manifold": manifold, "clusters": synthetic}
@@ -32,63 +33,79 @@ BUDGET = 0.1
 CLUSTERS = 10
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dimensions", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--data", choices=DATA, default="manifold")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--here", action="store_true", help="one size in this process; prints JSON")
-    options = parser.parse_args()
+    parser.add_argument("--here", action="store_true", help="one size in this process; ends with JSON")
+    options, recording = started("growth", parser, arguments)
     if options.here:
         print(json.dumps(run(options.samples[0], options.dimensions[0], options)))
         return
-    print(machine())
+    tables = {}
     for dimensions in options.dimensions:
-        results = []
-        for samples in sorted(options.samples):
-            results.append(
-                in_own_process(
-                    "benchmarks.growth",
-                    "--here",
-                    "--samples",
-                    samples,
-                    "--dimensions",
-                    dimensions,
-                    "--data",
-                    options.data,
-                    "--seed",
-                    options.seed,
-                    "--stages",
-                    *options.stages,
-                )
+        results = [
+            in_own_process(
+                "benchmarks.growth",
+                "--here",
+                "--samples",
+                samples,
+                "--dimensions",
+                dimensions,
+                "--data",
+                options.data,
+                "--seed",
+                options.seed,
+                "--stages",
+                *options.stages,
             )
-        report(results, dimensions, options)
+            for samples in sorted(options.samples)
+        ]
+        tables[f"stages_{dimensions}"] = stages_table(results, options.stages)
+        tables[f"data_{dimensions}"] = data_table(results)
+    recording.finish(tables)
 
 
-def report(results, dimensions, options):
-    """The tables of one number of dimensions."""
+def stages_table(results, stages):
+    """Seconds, processor seconds, memory and exponents of each stage."""
     sizes = [result["samples"] for result in results]
-    intrinsic = ", ".join(f"{result['intrinsic']:.0f}" for result in results)
-    print(f"\n{dimensions} dimensions, data `{options.data}` (intrinsic dimension {intrinsic})\n")
-    header = ["stage", *(f"{n:,}" for n in sizes), *(f"exponent {a:,} to {b:,}" for a, b in zip(sizes, sizes[1:]))]
-    rows = []
-    for stage in options.stages:
+    table = Table(
+        [
+            "stage",
+            *(f"{n:,}: s" for n in sizes),
+            *(f"{n:,}: CPU s" for n in sizes),
+            *(Column(f"{n:,}: GB", 2) for n in sizes),
+            *(Column(f"exponent {a:,} to {b:,}", 2) for a, b in zip(sizes, sizes[1:])),
+        ]
+    )
+    for stage in stages:
         took = [result["stages"][stage] for result in results]
-        cells = [f"{t['seconds']:.1f} s ({t['processors']:.1f} s), {t['gigabytes']:.2f} GB" for t in took]
-        exponents = []
-        for n, before, m, after in zip(sizes, took, sizes[1:], took[1:]):
-            passed, worked = (exponent(n, before[what], m, after[what]) for what in ("seconds", "processors"))
-            exponents.append(f"{passed:.2f} ({worked:.2f})")
-        rows.append([stage, *cells, *exponents])
-    rows.append(["the embeddings themselves", *(f"{result['gigabytes']:.2f} GB" for result in results)])
-    rows[-1] += ["-"] * (len(header) - len(rows[-1]))
-    print(table(header, rows))
+        worked = [one["processors"] for one in took]
+        exponents = [exponent(n, a, m, b) for n, a, m, b in zip(sizes, worked, sizes[1:], worked[1:])]
+        table.add(stage, *(one["seconds"] for one in took), *worked, *(one["gigabytes"] for one in took), *exponents)
+    return table
+
+
+def data_table(results):
+    """What was measured on, and what the stages said of their work."""
+    table = Table(
+        [
+            "samples",
+            Column("intrinsic dimension", 0),
+            Column("embeddings, GB", 2),
+            Column("seconds, all stages", 0),
+            "notes",
+        ]
+    )
     for result in results:
-        for stage, took in result["stages"].items():
-            if took["note"]:
-                print(f"\n{result['samples']:,}, {stage}: {took['note']}")
+        took = result["stages"].values()
+        notes = "; ".join(one["note"] for one in took if one["note"])
+        seconds = sum(one["seconds"] for one in took)
+        table.add(result["samples"], result["intrinsic"], result["gigabytes"], seconds, notes)
+    return table
 
 
 def exponent(n, before, m, after):
@@ -105,14 +122,8 @@ def run(samples, dimensions, options):
     stages = {}
     for stage in (stage for stage in STAGES if stage in options.stages):
         reset_peak()
-        start, worked = time.perf_counter(), time.process_time()
-        note = getattr(walk, stage)(bar.stage(stage))
-        stages[stage] = {
-            "seconds": time.perf_counter() - start,
-            "processors": time.process_time() - worked,
-            "gigabytes": peak(),
-            "note": note,
-        }
+        note, seconds, processors = timed(getattr(walk, stage), bar.stage(stage))
+        stages[stage] = {"seconds": seconds, "processors": processors, "gigabytes": peak(), "note": note}
     bar.done()
     return {"samples": samples, "intrinsic": intrinsic, "gigabytes": data.vectors.nbytes / 1e9, "stages": stages}
 

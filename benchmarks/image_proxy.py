@@ -2,7 +2,7 @@
 
     python -m benchmarks.image_proxy --images FOLDER_OR_ZIP --embeddings FILE --folder RESULTS
         [--inside train] [--rows 2000] [--small 4] [--epochs 30 100] [--seeds 2] [--clusters 10] [--minutes M]
-        [--threads 1]
+        [--threads 1] [--save DATA]
 
 The embeddings' rows belong to the images in sorted order of their paths. All of them are clustered; then the proxies
 are trained on the pseudo-labels of some random rows: ResNet-18 for each of ``--epochs`` (none: not at all), and small
@@ -30,9 +30,9 @@ from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.proxy.mlp import train
 from elfs_plugin.proxy.train import ProxyConfig, train_proxy
 
-from .common import machine, mean_spread, table
 from .paper import SUFFIXES, Clock
-from .proxy import BETA, BUDGET, agreement
+from .proxy import BETA, BUDGET, agreements, cells
+from .results import Column, Table, percent, started
 
 SMALL = "small ResNets, {}"
 FAST_HERE, FAST_ALL = "fast proxy, these images", "fast proxy, all images"
@@ -81,8 +81,17 @@ class Results:
             partial, start = file.with_suffix(".partial.npy"), time.perf_counter()
             np.save(partial, make(*arguments))
             partial.replace(file)
-            print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+            took = time.perf_counter() - start
+            file.with_suffix(".seconds").write_text(f"{took:.0f}")
+            print(f"{name}: {took:.0f} s", flush=True)
         return np.load(file)
+
+    def seconds(self):
+        """A table of what each array took; a training that was interrupted counts from where it went on."""
+        table = Table(["made", Column("seconds", 0)])
+        for file in sorted(self.folder.glob("*.seconds")):
+            table.add(file.stem, int(file.read_text()))
+        return table
 
 
 def pseudo_labels(vectors, clusters, progress):
@@ -129,18 +138,19 @@ def trainings(options, results, names, vectors, rows, progress):
 
 
 def compare(aums):
-    """Rows of the table from {proxy: [(n,) AUM of each seed]}: all pairs of proxies, each with its own seeds first."""
-    rows = []
+    """The table from {proxy: [(n,) AUM of each seed]}: all pairs of proxies, each with its own seeds first."""
+    table = Table(
+        ["proxies", "pairs", Column("Spearman", 3), percent(f"share of the {BUDGET:.0%} coreset at β = {BETA:g}")]
+    )
     for one, other in itertools.combinations_with_replacement(aums, 2):
         pairs = itertools.combinations(aums[one], 2) if one == other else itertools.product(aums[one], aums[other])
-        found = np.array([agreement(a, b) for a, b in pairs])
+        found = agreements(pairs)
         if len(found):
-            name = f"{one}: two seeds" if one == other else f"{one} - {other}"
-            rows.append([name, len(found), mean_spread(found[:, 0], 1, 3), mean_spread(found[:, 1])])
-    return rows
+            table.add(f"{one}: two seeds" if one == other else f"{one} - {other}", len(found), *cells(found))
+    return table
 
 
-def parsed(arguments):
+def command_line():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", required=True, help="folder or zip file")
     parser.add_argument("--inside", default="", help="only the images below this folder of it")
@@ -156,11 +166,11 @@ def parsed(arguments):
     parser.add_argument("--minutes", type=float, help="stop after so long, in the middle of a training if need be")
     parser.add_argument("--threads", type=int, help="of the processor (default: all)")
     parser.add_argument("--device", default="auto")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def main(arguments=None):
-    options = parsed(arguments)
+    options, recording = started("image_proxy", command_line(), arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     clock = Clock(options.minutes)
@@ -171,8 +181,6 @@ def main(arguments=None):
     kept = ("inside", "rows", "rows_seed", "size", "clusters")
     files = {name: Path(getattr(options, name)).name for name in ("images", "embeddings")}
     results = Results(options.folder, {**files, **{name: getattr(options, name) for name in kept}})
-    print(machine(), flush=True)
-
     count = min(options.rows, len(names))
     rows = np.sort(np.random.default_rng(options.rows_seed).choice(len(names), count, replace=False))
     aums = {}
@@ -182,10 +190,8 @@ def main(arguments=None):
     except Cancelled:
         print("Out of time: what follows is what was finished. The same command goes on.", flush=True)
     trained = f"{count:,} of {len(names):,} images of {options.size} pixels x {vectors.shape[1]}"
-    print(f"{trained}, {options.clusters} clusters; by chance two coresets share {BUDGET:.0%}\n")
-    print(
-        table(["proxies", "pairs", "Spearman", f"share of the {BUDGET:.0%} coreset at β = {BETA:g}, %"], compare(aums))
-    )
+    print(f"{trained}, {options.clusters} clusters; by chance two coresets share {BUDGET:.0%}")
+    recording.finish({"agreement": compare(aums), "seconds": results.seconds()})
 
 
 if __name__ == "__main__":

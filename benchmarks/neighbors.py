@@ -1,18 +1,20 @@
 """Exact against approximate neighbours: python -m benchmarks.neighbors --samples 100000 --dimensions 512."""
 
 import argparse
-import time
 
 import numpy as np
 
 from elfs_plugin.neighbors.graph import DEFAULT_K, knn_graph
 from elfs_plugin.progress import Reporter, TerminalBar
 
-from .common import add_data_options, chosen_data, machine, table
+from .common import add_data_options, chosen_data, shape, timed
 from .manifold import manifold
+from .results import Column, Table, started
+
+METHODS = ("exact", "approximate")
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser)
     parser.add_argument("--samples", type=int, help="synthetic embeddings instead of a file")
@@ -20,28 +22,28 @@ def main():
     parser.add_argument("--k", type=int, default=DEFAULT_K)
     parser.add_argument("--recall", type=float, default=0.95, help="wanted of the approximate search")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options, recording = started("neighbors", parser, arguments)
     data = manifold(options.samples, options.dimensions) if options.samples else chosen_data(options)
-    print(machine())
-    print(f"{data.name}, {data.vectors.shape[0]:,} x {data.vectors.shape[1]}, k {options.k}\n")
-    exact, exact_seconds = timed(data.vectors, options, "exact")
-    approximate, seconds = timed(data.vectors, options, "approximate")
-    rows = [
-        ["exact", f"{exact_seconds:.1f}", "1", "1"],
-        ["approximate", f"{seconds:.1f}", f"{approximate.recall:.3f}", f"{recall(approximate, exact):.3f}"],
-    ]
-    print(table(["method", "seconds", "recall it reports (a sample)", "recall over all points"], rows))
-    print(f"\nexact / approximate: {exact_seconds / seconds:.1f}")
+    print(f"{data.name}, {shape(data.vectors)}, k {options.k}")
+    (exact, exact_seconds), (approximate, seconds) = (graph_of(data.vectors, options, m) for m in METHODS)
+    table = Table(["method", "seconds", Column("recall it reports (a sample)", 3), Column("recall over all points", 3)])
+    table.add("exact", exact_seconds, 1, 1)
+    table.add("approximate", seconds, approximate.recall, recall(approximate, exact))
+    recording.finish({"methods": table})
 
 
-def timed(vectors, options, method):
+def graph_of(vectors, options, method):
     """The graph and the seconds it took."""
     bar = Reporter({method: 1}, [TerminalBar()])
-    start = time.perf_counter()
-    graph = knn_graph(
-        vectors, options.k, method=method, recall=options.recall, seed=options.seed, progress=bar.stage(method)
+    graph, seconds, _ = timed(
+        knn_graph,
+        vectors,
+        options.k,
+        method=method,
+        recall=options.recall,
+        seed=options.seed,
+        progress=bar.stage(method),
     )
-    seconds = time.perf_counter() - start
     bar.done()
     return graph, seconds
 

@@ -1,7 +1,7 @@
-"""The panel in the real App: python -m benchmarks.panel [--samples 50000 500000] [--repeats 3] [--json].
+"""The panel in the real App: python -m benchmarks.panel [--samples 50000 500000] [--repeats 3] [--save].
 
 It measures and does not judge: the targets stand beside the values. Everything runs on this machine, the browser too,
-which draws without a GPU; so the load average is printed as well.
+which draws without a GPU; so the load average is kept as well.
 """
 
 import argparse
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from scripts.app import app_server, chromium, new_page, own_fiftyone
 
-from .common import machine, table
 from .panel_dataset import CLUSTERS, make_dataset, synthetic_scores, write_images
+from .results import Column, Table, started
 
 DRAG_SECONDS = 3
 DRAGS = 4
@@ -38,7 +38,7 @@ class Measure:
 
 
 MEASURES = {
-    "frames": Measure("renders per second while a handle is dragged", "/s", "at least 30", 0, True),
+    "frames": Measure("renders while a handle is dragged", "/s", "at least 30", 0, True),
     "moves": Measure("moves of the pointer that the browser took meanwhile", "/s", "", 0, True),
     "idle": Measure("frames this browser draws while nothing moves", "/s", "", 0, True),
     "cpu": Measure("processor time of the page's main thread per render", "ms", "", 1),
@@ -60,15 +60,13 @@ MEASURES = {
 }
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[50_000, 500_000])
     parser.add_argument("--repeats", type=int, default=3, help="starts of the App's server (3)")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object of all values")
-    options = parser.parse_args()
+    options, recording = started("panel", parser, arguments)
     before = os.getloadavg()
-    print(machine(), flush=True)
-    values, setup = {}, {}
+    values = {}
     with own_fiftyone("elfs-bench-panel") as home:
         import fiftyone as fo
 
@@ -76,49 +74,37 @@ def main():
         for n in options.samples:
             start = time.monotonic()
             dataset = make_dataset(f"elfs-bench-{n}", paths, n)
-            setup[n] = round(time.monotonic() - start, 1)
-            print(f"{n:,} samples made in {setup[n]:.0f} s", flush=True)
+            print(f"{n:,} samples made in {time.monotonic() - start:.0f} s", flush=True)
             values[n] = measure_app(dataset, options.repeats, home / "server.log")
             fo.delete_dataset(dataset.name)
-    numbers = recompute(RANKS)
     after = os.getloadavg()
-    print(f"Load average {before[0]:.1f} before, {after[0]:.1f} after, on {os.cpu_count()} cores\n")
-    print(report(values))
-    print(
-        f"\nNumbers of a cut, recomputed for {RANKS:,} ranks and {CLUSTERS} clusters in Python: "
-        f"{spread([1000 * v for v in numbers], Measure('', 'ms', '', 1))} (target: under 50 ms)"
-    )
-    if options.json:
-        print(
-            json.dumps(
-                {
-                    "machine": machine(),
-                    "load": [before, after],
-                    "setup_seconds": setup,
-                    "app": values,
-                    "recompute_seconds": numbers,
-                }
-            )
-        )
+    note = f"Load average {before[0]:.1f} before, {after[0]:.1f} after, on {os.cpu_count()} cores."
+    recording.finish({"app": report(values), "recompute": recompute_report(recompute(RANKS))}, note)
 
 
 def report(values):
-    """The Markdown table of ``{samples: {measure: values}}``."""
-    header = ["median (worst)", "target", *(f"{n:,} samples" for n in values)]
-    rows = [
-        [measure.title, measure.target, *(spread(found.get(name, []), measure) for found in values.values())]
-        for name, measure in MEASURES.items()
-    ]
-    return table(header, rows)
+    """The table of ``{samples: {measure: values}}``."""
+    table = Table(["median (worst)", "target", *(Column(f"{n:,} samples", None) for n in values)])
+    for name, measure in MEASURES.items():
+        title = f"{measure.title}, {measure.unit}" if measure.unit else measure.title
+        table.add(title, measure.target, *(spread(found.get(name, []), measure) for found in values.values()))
+    return table
+
+
+def recompute_report(seconds):
+    """The table of the seconds of a cut's numbers."""
+    table = Table(["ranks", "clusters", Column("the numbers of a cut, median (worst), ms", None), "target"])
+    table.add(RANKS, CLUSTERS, spread([1000 * one for one in seconds], Measure("", "ms", "", 1)), "under 50")
+    return table
 
 
 def spread(values, measure):
-    """``median (worst) unit``, or a dash for no values."""
+    """Median and worst as a cell, or None for no values."""
     if not values:
-        return "-"
+        return None
     worst = min(values) if measure.larger_is_better else max(values)
-    text = f"{statistics.median(values):.{measure.digits}f} ({worst:.{measure.digits}f})"
-    return f"{text} {measure.unit}".strip() if measure.unit != "/s" else f"{text} /s"
+    cell = {"median": statistics.median(values), "worst": worst}
+    return {name: round(value, measure.digits or None) for name, value in cell.items()}
 
 
 def recompute(n, repeats=21):

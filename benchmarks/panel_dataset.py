@@ -127,10 +127,11 @@ def _replace_samples(dataset, scores, labels, seed):
 
 def _finish_run(dataset, ids, scores, labels, since):
     """The record, the results and the files of a run over N samples, ``ids`` by rank."""
+    from elfs_plugin import runs
     from elfs_plugin.clustering.health import health, health_warnings, per_cluster
     from elfs_plugin.clustering.pseudo_labels import PseudoLabels
     from elfs_plugin.runs import changes, graph, journal, ranking, record, vectors, views
-    from elfs_plugin.runs.session import HISTOGRAM_BINS
+    from elfs_plugin.runs.keeping import HISTOGRAM_BINS
     from elfs_plugin.runs.vectors import LARGE
 
     n = len(ids)
@@ -153,7 +154,8 @@ def _finish_run(dataset, ids, scores, labels, since):
         },
     }
     record.save_record(dataset, run)
-    ranking.keep_ranking(dataset, run, ids, scores, labels, [f"cluster {label}" for label in range(CLUSTERS)])
+    names = [f"cluster {label}" for label in range(CLUSTERS)]
+    ranking.keep_ranking(runs.Run(dataset, KEY, run), ids, scores, labels, names)
     confidence = np.random.default_rng([0, 2]).uniform(0.5, 1, n)
     result = PseudoLabels(
         labels,
@@ -188,7 +190,7 @@ def _finish_run(dataset, ids, scores, labels, since):
     run.tags, run.saved_views = [TAG], [TAG]
     run.saved[TAG] = {"beta": BETA, "hard": hard, "budget": budget, "when": run.stages["selection"]["when"]}
     record.save_record(dataset, run)
-    dataset.save_view(TAG, views.zone_view(dataset, KEY, "coreset", run), overwrite=True)
+    dataset.save_view(TAG, views.zone_view(runs.Run(dataset, KEY, run), "coreset"), overwrite=True)
     changes.count_changes(dataset, run)  # as a job does at its end
 
 

@@ -15,7 +15,7 @@ on the embeddings and with small ResNets on the images, and small ResNets on the
 
 Everything finished is kept in RESULTS and every training resumes in the middle, so the same command can be given again
 until it is done: ``--minutes`` ends it cleanly before a machine has to be given back. ``results.json`` and
-``results.md`` are written each time.
+``results.md`` are written there each time; ``--save DATA`` keeps the tables in benchmarks/results as well.
 """
 
 import argparse
@@ -28,18 +28,22 @@ from pathlib import Path
 
 import numpy as np
 
+from elfs_plugin.beta_search.search import resolve_beta_proxy
 from elfs_plugin.checkpoints import StageStore, fingerprint
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from elfs_plugin.devices import resolve_device
 from elfs_plugin.encoders.images import load_pixels
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
-from elfs_plugin.pipeline import STAGES, Pipeline, resolve_beta_proxy, resolve_proxy, stage_weights
 from elfs_plugin.progress import Reporter
+from elfs_plugin.proxy.kinds import resolve_proxy
 from elfs_plugin.proxy.train import ProxyConfig, fit
+from elfs_plugin.seeds import identity
+from elfs_plugin.stages import STAGES, Stages, stage_weights
 
-from .common import machine, mean_spread, table
+from .common import machine
 from .contrastive import ContrastiveConfig, embed, train_encoder
+from .results import Column, Table, mean_sd, percent, started
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 HELD_OUT = 0.2
@@ -231,9 +235,7 @@ class Paper:
         self.results["finished"] = True
 
     def _pipeline(self, name):
-        return Pipeline(
-            seed=self.seeds[0], device=self.device, folder=self.folder / name, reporter=self.clock.reporter()
-        )
+        return Stages(seed=self.seeds[0], device=self.device, folder=self.folder / name, reporter=self.clock.reporter())
 
     def _embeddings(self, pixels):
         if self.vectors is not None:
@@ -286,7 +288,7 @@ class Paper:
 
     def _accuracy(self, name, subset, train, test, seed):
         config = replace(self.settings.final, steps=self.settings.iterations, epochs=1)
-        key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), seed)
+        key = fingerprint(train[0], train[1], subset, test[0], test[1], config.to_dict(), identity(seed))
         kept = self.store.load(name, key)
         if kept is None:
 
@@ -318,47 +320,49 @@ def _wrong_label_ranking(aum, labels, truth):
     return float(roc_auc_score(wrong, -aum)) if 0 < wrong.sum() < len(wrong) else None
 
 
+def accuracy_table(results):
+    """Test accuracies of ELFS with each β search, and of Random, for every pruning rate."""
+    searches = results["settings"]["searches"]
+    columns = ["images kept", "pruned"]
+    for name in searches:
+        told = SEARCHED.get(name, name)
+        columns += [Column(f"β {told}", 2), percent(f"ELFS, β {told}")]
+    table = Table([*columns, percent("Random")])
+    for rate, row in results["rates"].items():
+        found = [(row["beta"].get(name), mean_sd(row["elfs"].get(name, []))) for name in searches]
+        table.add(row["budget"], rate, *(cell for pair in found for cell in pair), mean_sd(row["random"]))
+    return table
+
+
+def tables(results):
+    """What is known so far, as {name: Table}."""
+    found = {}
+    if "audit" in results:
+        found["audit"] = Table(["audit against true labels", Column("share", 3)])
+        for name, value in results["audit"].items():
+            found["audit"].add(name.replace("_", " "), value)
+    if results["rates"]:
+        found["accuracies"] = accuracy_table(results)
+    if results["seconds"]:
+        found["seconds"] = Table(["stage", "seconds"])
+        for name, value in results["seconds"].items():
+            found["seconds"].add(name, value)
+    return found
+
+
 def report(results):
     """The results as Markdown."""
-    lines = [results["machine"], ""]
+    lines = [results["machine"]]
     if "images" in results:
         lines += [
-            f"{results['images']:,} images, {results['clusters']} clusters, {results['test_images']:,} test images."
+            "",
+            f"{results['images']:,} images, {results['clusters']} clusters, {results['test_images']:,} test images.",
         ]
     if not results["finished"]:
         lines += ["", "**Not finished**: give the same command again."]
-    if "audit" in results:
-        lines += [
-            "",
-            table(
-                ["audit against true labels", ""],
-                [(k.replace("_", " "), _number(v)) for k, v in results["audit"].items()],
-            ),
-        ]
-    if results["rates"]:
-        searches = results["settings"]["searches"]
-        names = [f"{text} {SEARCHED.get(name, name)}" for name in searches for text in ("β", "ELFS, β")]
-        rows = []
-        for rate, row in results["rates"].items():
-            found = [(_beta(row["beta"].get(name)), _accuracies(row["elfs"].get(name))) for name in searches]
-            cells = [cell for pair in found for cell in pair]
-            rows.append((rate, f"{row['budget']:,}", *cells, _accuracies(row["random"])))
-        lines += ["", "Test accuracies:", "", table(["pruned", "images kept", *names, "Random"], rows)]
-    if results["seconds"]:
-        lines += ["", table(["stage", "seconds"], list(results["seconds"].items()))]
+    for table in tables(results).values():
+        lines += ["", table.markdown()]
     return "\n".join(lines) + "\n"
-
-
-def _number(value):
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _beta(value):
-    return "-" if value is None else f"{value:g}"
-
-
-def _accuracies(values):
-    return mean_spread(values, 100, 2) if values else "-"
 
 
 def write_results(folder, results):
@@ -392,7 +396,7 @@ def main(arguments=None):
     parser.add_argument("--proxy-epochs", type=int)
     parser.add_argument("--compile", default="auto", help="auto, off, or a mode of torch.compile (on a GPU)")
     parser.add_argument("--device", default="auto")
-    options = parser.parse_args(arguments)
+    options, recording = started("paper", parser, arguments)
     settings = Settings.tiny() if options.tiny else Settings.small() if options.small else Settings()
     changes = {
         "rates": options.rates and tuple(options.rates),
@@ -431,7 +435,9 @@ def main(arguments=None):
         print("Out of time: give the same command again and it goes on from here.", file=sys.stderr)
     finally:
         write_results(paper.folder, paper.results)
-    print(report(paper.results))
+    if not paper.results["finished"]:
+        print("Not finished: give the same command again.")
+    recording.finish(tables(paper.results))
     return paper.results
 
 

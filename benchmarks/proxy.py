@@ -1,14 +1,16 @@
-"""The fast proxy: its speed, how far two seeds agree, and how close its ranking is to that of ResNet-18 on pixels.
+"""The fast proxy: how far two seeds agree, and how close its ranking is to that of ResNet-18 on pixels.
 
 No true label is used.
 
     python -m benchmarks.proxy                                    digits, ResNet-18 trained here on the 8 x 8 images
     python -m benchmarks.proxy --embeddings FILE [--pseudo-labels FILE] [--rows FILE --image-aum FILE ...]
+
+``--speed`` also times it. ``--save DATA`` keeps the result.
 """
 
 import argparse
+import itertools
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +25,10 @@ from elfs_plugin.proxy.dynamics import Recorder
 from elfs_plugin.proxy.mlp import EnsembleConfig, train
 from elfs_plugin.proxy.train import ProxyConfig, train_proxy
 from elfs_plugin.pruning.zones import double_end
+from elfs_plugin.seeds import Stream, derived
 
-from .common import add_data_options, chosen_data, machine, mean_spread, table
+from .common import add_data_options, chosen_data, shape, timed
+from .results import Column, Table, mean_sd, percent, started
 
 BUDGET, BETA = 0.1, 0.2
 
@@ -55,7 +59,7 @@ def plain_loop(vectors, labels, config, seed, on_batches=False):
     n, aum = len(x), 0.0
     per_epoch = math.ceil(n / config.batch_size)
     for member in range(config.members):
-        rng = generator(seed + 7919 * member)
+        rng = generator(derived(seed, Stream.MEMBER, member))
         model = torch.nn.Sequential(
             torch.nn.Linear(x.shape[1], config.hidden),
             torch.nn.ReLU(),
@@ -99,40 +103,87 @@ def agreement(one, other):
 
 
 def speed(vectors, labels):
-    """Rows of the speed table: epochs of one member per second, the ensemble beside the plain loop."""
+    """A table: the ensemble as one model beside the plain loop."""
     config = EnsembleConfig()
 
-    def seconds(call):
-        start = time.perf_counter()
-        call()
-        return time.perf_counter() - start
+    def plain():
+        plain_loop(vectors, labels, config, 0)
 
     def single_threaded():
         with one_thread(torch.device("cpu")):
-            plain_loop(vectors, labels, config, 0)
+            plain()
 
     train(vectors[:500], labels[:500], int(labels.max()) + 1)  # the first matrix products load their kernels
-    timed = {
+    calls = {
         "one batched model": lambda: train(vectors, labels),
-        "plain loop, all threads": lambda: plain_loop(vectors, labels, config, 0),
+        "plain loop, all threads": plain,
         "plain loop, one thread": single_threaded,
     }
     epochs = config.members * config.epochs
-    return [[name, f"{(s := seconds(call)):.1f}", f"{epochs / s:.1f}"] for name, call in timed.items()]
+    table = Table(["model", "seconds", "epochs of one member per second"])
+    for name, call in calls.items():
+        seconds = timed(call)[1]
+        table.add(name, seconds, epochs / seconds)
+    return table
 
 
-def quality(aum_of, seeds, references):
-    """(Spearman, overlap) between pairs of seeds, and with each reference, as text."""
-    found = [aum_of(seed) for seed in range(seeds)]
-    pairs = np.array([agreement(a, b) for i, a in enumerate(found) for b in found[:i]])
-    cells = [mean_spread(pairs[:, 0], 1, 3), mean_spread(pairs[:, 1])]
-    if references:
-        near = np.array([agreement(a, r) for a in found for r in references])
-        cells += [mean_spread(near[:, 0], 1, 3), mean_spread(near[:, 1])]
-    return cells
+def agreements(pairs):
+    """(n, 2) of n pairs of AUMs: see :func:`agreement`."""
+    return np.array([agreement(one, other) for one, other in pairs])
 
 
-def main():
+def cells(pairs):
+    """Spearman and share of an (n, 2) array, with spreads where there are several pairs; None for no pairs."""
+    if len(pairs) == 1:
+        return [pairs[0, 0], 100 * pairs[0, 1]]
+    return [mean_sd(pairs[:, 0], 1), mean_sd(pairs[:, 1])] if len(pairs) else [None, None]
+
+
+def add_row(table, name, aums, references):
+    """A proxy's seeds among each other, and each with each reference."""
+    table.add(
+        name,
+        *cells(agreements(itertools.combinations(aums, 2))),
+        *cells(agreements(itertools.product(aums, references))),
+    )
+
+
+def trained_references(data, labels, epochs):
+    """The AUMs of two ResNet-18 on the digits' images."""
+    images = np.round(data.vectors.reshape(-1, 8, 8, 3) * 255).astype(np.uint8).transpose(0, 3, 1, 2)
+    config = ProxyConfig.resnet18(epochs=epochs)
+    return [
+        train_proxy(np.ascontiguousarray(images), labels, config=config, seed=seed, device=resolve_device()).aum
+        for seed in range(2)
+    ]
+
+
+def quality(vectors, labels, references, seeds):
+    """The table of all variants."""
+    table = Table(
+        [
+            "proxy",
+            Column("Spearman, two seeds", 3),
+            percent(f"{BUDGET:.0%} coreset shared"),
+            Column("Spearman, ResNet-18", 3),
+            percent("coreset shared with it"),
+        ]
+    )
+    for name, config in variants().items():
+        add_row(table, name, [train(vectors, labels, config=config, seed=s).aum for s in range(seeds)], references)
+    single = EnsembleConfig(members=1, left_out=0)
+    add_row(
+        table,
+        "single network, scored on its passing batches",
+        [plain_loop(vectors, labels, single, s, True) for s in range(seeds)],
+        references,
+    )
+    if len(references) > 1:
+        add_row(table, "ResNet-18 itself", references, [])
+    return table
+
+
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--rows", help="(n,) .npy file: use these rows of the embeddings only")
@@ -141,8 +192,8 @@ def main():
     parser.add_argument("--image-aum", nargs="*", help="(n,) .npy files: AUMs of an image proxy on the same labels")
     parser.add_argument("--image-epochs", type=int, default=60, help="of ResNet-18 on digits; 0: leave it out")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--no-speed", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--speed", action="store_true", help="also time the ensemble beside a plain loop")
+    options, recording = started("proxy", parser, arguments)
     data = chosen_data(options)
     vectors = data.vectors if options.rows is None else data.vectors[np.load(options.rows)]
     if options.pseudo_labels:
@@ -150,45 +201,12 @@ def main():
     else:
         graph = knn_graph(vectors, suggest_k(len(vectors), options.clusters))
         labels = cluster(vectors, graph, options.clusters, config=ClusteringConfig.quick()).labels
-    print(machine(), flush=True)
-    print(f"{data.name}: {len(vectors):,} x {vectors.shape[1]}, {options.clusters} clusters\n", flush=True)
-    if not options.no_speed:
-        header = ["", "seconds", "epochs of one member per second"]
-        print(table(header, speed(vectors, labels)) + "\n", flush=True)
-
+    print(f"{data.name}: {shape(vectors)}, {options.clusters} clusters", flush=True)
+    tables = {"speed": speed(vectors, labels)} if options.speed else {}
     references = [np.load(path) for path in options.image_aum or []]
     if not references and not options.embeddings and options.image_epochs:
-        images = np.round(data.vectors.reshape(-1, 8, 8, 3) * 255).astype(np.uint8).transpose(0, 3, 1, 2)
-        config = ProxyConfig.resnet18(epochs=options.image_epochs)
-        references = [
-            train_proxy(np.ascontiguousarray(images), labels, config=config, seed=s, device=resolve_device()).aum
-            for s in range(2)
-        ]
-    rows = [
-        [
-            name,
-            *quality(lambda seed, c=config: train(vectors, labels, config=c, seed=seed).aum, options.seeds, references),
-        ]
-        for name, config in variants().items()
-    ]
-    single = EnsembleConfig(members=1, left_out=0)
-    rows.append(
-        [
-            "single network, scored on its passing batches",
-            *quality(lambda seed: plain_loop(vectors, labels, single, seed, True), options.seeds, references),
-        ]
-    )
-    if len(references) > 1:
-        rows.append(["the image proxy itself", "", "", *map(str, _itself(references))])
-    header = ["proxy", "Spearman, two seeds", f"{BUDGET:.0%} coreset shared, %"]
-    if references:
-        header += ["Spearman, image proxy", "coreset shared with it, %"]
-    print(table(header, rows))
-
-
-def _itself(references):
-    pairs = np.array([agreement(a, b) for i, a in enumerate(references) for b in references[:i]])
-    return mean_spread(pairs[:, 0], 1, 3), mean_spread(pairs[:, 1])
+        references = trained_references(data, labels, options.image_epochs)
+    recording.finish({**tables, "closeness": quality(vectors, labels, references, options.seeds)})
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 Symmetric noise: a share of the pool's labels is drawn anew from the other classes. The last fifth of every class is the
 evaluation set. All methods see the pool's embeddings and noisy labels alone; warm-up and proxy are trained on them.
-Then a re-labelling learner (SOP+ on embeddings) and plain cross-entropy are trained on
-each subset with its noisy labels and tested on the true labels of the evaluation set.
+Then a re-labelling learner (SOP+ on embeddings) and plain cross-entropy are trained on each subset with its noisy
+labels and tested on the true labels of the evaluation set. *right*: the share of the subset's labels that are right as
+given, *mended*: once the learner has mended them.
 
     python -m benchmarks.prune4rel [--embeddings FILE --labels FILE|per-class:C] [--noise 0.2 0.4] [--seeds 3]
+                                   [--save DATA]
 """
 
 import argparse
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -20,11 +21,12 @@ from elfs_plugin.proxy.train import train_proxy
 from elfs_plugin.proxy.warm_up import with_outputs
 from elfs_plugin.selectors import Pool, select
 
-from .beta import split
-from .common import add_data_options, chosen_data, machine, mean_spread, table
+from .audit import split
+from .common import add_data_options, audited_data, shape
+from .results import Table, mean_sd, percent, started
 
 METHODS = {
-    "random": ("random", {}),
+    "Random": ("random", {}),
     "small loss": ("small_loss", {}),
     "margin": ("uncertainty", {"measure": "margin"}),
     "forgetting": ("forgetting", {}),
@@ -33,10 +35,15 @@ METHODS = {
     "Prune4ReL τ 0.975": ("prune4rel", {}),
     "Prune4ReL τ 0.9": ("prune4rel", {"tau": 0.9}),
     "Prune4ReL τ 0.8": ("prune4rel", {"tau": 0.8}),
-    "given label τ 0.975": ("prune4rel", {"measure": "given"}),
-    "all neighbourhoods τ 0.975": ("prune4rel", {"gain": "all"}),
-    "all neighbourhoods, given label": ("prune4rel", {"gain": "all", "measure": "given"}),
+    "given label": ("prune4rel", {"measure": "given"}),
+    "all neighbourhoods": ("prune4rel", {"gain": "all"}),
+    "both": ("prune4rel", {"gain": "all", "measure": "given"}),
 }
+
+
+def noise_columns(share):
+    """What is told of the subsets at one share of wrong labels."""
+    return [percent(f"{share:.0%} wrong: {what}") for what in ("re-labelled", "right", "mended", "plain")]
 
 
 def add_noise(truth, share, seed):
@@ -49,7 +56,7 @@ def add_noise(truth, share, seed):
     return noisy
 
 
-def run(data, share, budgets, seed, config):
+def run(data, share, budgets, methods, seed, config):
     """{(method, budget): (SOP+ accuracy, labels right before, after mending, plain accuracy)}."""
     rows, evaluation = split(data.truth)
     vectors = data.vectors[rows]
@@ -70,7 +77,8 @@ def run(data, share, budgets, seed, config):
     labels[rows] = noisy
     found = {}
     for budget in budgets:
-        for name, (method, params) in METHODS.items():
+        for name in methods:
+            method, params = METHODS[name]
             chosen = rows[select(method, pool, budget, seed=seed, **params).indices]
             scores = [
                 relabel_accuracy(
@@ -94,41 +102,39 @@ def run(data, share, budgets, seed, config):
     return found
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--noise", type=float, nargs="+", default=(0.2, 0.4))
     parser.add_argument("--budgets", type=float, nargs="+", default=(0.1, 0.3))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=RelabelConfig.steps)
     parser.add_argument("--consistency", type=float, default=RelabelConfig.consistency, help="its weight; 0: none")
-    options = parser.parse_args()
+    options, recording = started("prune4rel", parser, arguments)
     config = RelabelConfig(steps=options.steps, consistency=options.consistency)
-    data = chosen_data(options)
-    if data.truth is None:
-        parser.error("the noise is made from true labels: --labels FILE or per-class:C")
-    print(machine())
-    for share in options.noise:
-        start = time.perf_counter()
-        runs = [run(data, share, options.budgets, seed, config) for seed in range(options.seeds)]
-        print(
-            f"\n{data.name}, {share:.0%} symmetric noise, {options.seeds} seeds, "
-            f"{time.perf_counter() - start:.0f} seconds\n"
-        )
-        lines = []
-        for budget in options.budgets:
-            for name in METHODS:
-                columns = np.array([found[name, budget] for found in runs]).T
-                lines.append([f"{budget:.0%}", name, *(mean_spread(column) for column in columns)])
-        header = [
-            "budget",
-            "method",
-            "after re-labelling, %",
-            "labels right, %",
-            "right once mended, %",
-            "plain cross-entropy, %",
-        ]
-        print(table(header, lines), flush=True)
+    data = audited_data(options, parser)
+    print(f"{data.name}: {shape(data.vectors)}, {options.seeds} seeds", flush=True)
+    tables = {}
+    for budget in options.budgets:
+        columns = [column for share in options.noise for column in noise_columns(share)]
+        tables[f"budget_{budget:.0%}".rstrip("%")] = Table(["method", *columns])
+    runs = {
+        share: [run(data, share, options.budgets, options.methods, seed, config) for seed in range(options.seeds)]
+        for share in options.noise
+    }
+    for budget, table in zip(options.budgets, tables.values()):
+        for name in options.methods:
+            found = [np.array([one[name, budget] for one in runs[share]]).T for share in options.noise]
+            table.add(
+                name,
+                *(
+                    cell
+                    for learnt, *others in found
+                    for cell in (mean_sd(learnt), *(100 * column.mean() for column in others))
+                ),
+            )
+    recording.finish(tables)
 
 
 if __name__ == "__main__":

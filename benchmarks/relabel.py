@@ -20,6 +20,7 @@ from elfs_plugin.devices import generator, one_thread, resolve_device
 from elfs_plugin.errors import ElfsError, InvalidInput
 from elfs_plugin.progress import silent
 from elfs_plugin.proxy.mlp import Networks, Standardised
+from elfs_plugin.seeds import Stream, derived
 
 _EPSILON = 1e-4
 _START = 1e-8
@@ -90,8 +91,8 @@ def train_relabeller(embeddings, labels, rows, num_classes, *, config=None, seed
     if len(rows) == 0 or num_classes < 2 or given.min() < 0 or given.max() >= num_classes:
         raise InvalidInput(f"A re-labelling learner needs samples with labels from 0 to {num_classes - 1}.")
     data = Standardised(embeddings, device)
-    network = Networks(data.dimensions, config.hidden, num_classes, [seed], device)
-    rng = generator(seed + 1)
+    network = Networks(data.dimensions, config.hidden, num_classes, [derived(seed, Stream.NETWORK)], device)
+    rng = generator(derived(seed, Stream.RELABEL))
     b, size = len(rows), min(config.batch_size, len(rows))
     u = (torch.randn(b, 1, generator=rng) * _START).to(device).requires_grad_()
     v = (torch.randn(b, num_classes, generator=rng) * _START).to(device).requires_grad_()

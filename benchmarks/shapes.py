@@ -3,7 +3,7 @@
 The true clusters are used for the audit columns alone. k-means is given as it comes, and as the best by its own
 objective of as many starts as the clustering has heads.
 
-    python -m benchmarks.shapes [--samples 10000] [--seeds 3]
+    python -m benchmarks.shapes [--samples 10000] [--seeds 3] [--save]
 """
 
 import argparse
@@ -17,8 +17,9 @@ from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.neighbors.graph import knn_graph, suggest_k
 from elfs_plugin.progress import silent
 
-from .common import machine, mean_spread, synthetic, table
+from .common import synthetic
 from .manifold import manifold
+from .results import Column, Table, mean_sd, percent, started
 
 SHAPES = {
     "100 Gaussians, well apart": (100, lambda n, seed: synthetic(n, 64, 100, seed, spread=1.0)),
@@ -61,23 +62,24 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=3, help="of the data and of the clusterings")
-    options = parser.parse_args(arguments)
+    options, recording = started("shapes", parser, arguments)
     config = ClusteringConfig.quick()
-    print(machine(), flush=True)
-    header = [
-        "data",
-        "neighbours' vote, %",
-        "`quick`, %",
-        "k-means, %",
-        f"k-means, best of {config.heads}, %",
-        "`quick` - best",
-    ]
-    print(f"{options.samples:,} samples, {options.seeds} seeds\n\n" + table(header, []), flush=True)
+    table = Table(
+        [
+            "data",
+            percent("neighbours' vote"),
+            percent("`quick`"),
+            percent("k-means"),
+            percent(f"k-means, best of {config.heads}"),
+            Column("`quick` - best", signed=True),
+        ]
+    )
+    print("\n" + table.head())
     for name, (clusters, make) in SHAPES.items():
         found = np.array([measure(make(options.samples, s), clusters, s, config) for s in range(options.seeds)])
-        difference = 100 * (found[:, 1] - found[:, 3])
-        cells = [mean_spread(column) for column in found.T]
-        print(f"| {' | '.join([name, *cells, f'{difference.mean():+.1f} ± {difference.std():.1f}'])} |", flush=True)
+        cells = [mean_sd(column) for column in found.T]
+        print(table.add(name, *cells, mean_sd(found[:, 1] - found[:, 3])), flush=True)
+    recording.finish({"accuracy": table})
 
 
 if __name__ == "__main__":

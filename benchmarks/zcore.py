@@ -1,15 +1,15 @@
-"""ZCore's draws per second beside a plain O(N) implementation, and how far two half-runs agree.
+"""ZCore's draws per second beside a plain O(N) implementation; or, how far two half-runs agree.
 
     python -m benchmarks.zcore --embeddings FILE --draws-per-sample 10 100
-    python -m benchmarks.zcore --growth 10000 100000 1000000 --dimensions 384
+    python -m benchmarks.zcore --synthetic 10000:384:1 1000000:384:1 1000000:384:3
+    python -m benchmarks.zcore --embeddings FILE --converge
 
 Both are timed in turns in the same run, on the same draws' distribution. Beside the seconds that passed stand those of
 the processors, which other work on the machine changes less. The plain one uses a single core.
 """
 
 import argparse
-import gc
-import time
+import json
 
 import numpy as np
 
@@ -17,84 +17,101 @@ from elfs_plugin.selectors.engines.zcore.draws import plan
 from elfs_plugin.selectors.engines.zcore.scores import EXPONENT, NEIGHBORS, Scorer, zcore_scores
 from elfs_plugin.selectors.engines.zcore.table import make_table
 
-from .common import add_data_options, chosen_data, in_own_process, machine, peak_gigabytes, synthetic, table
+from .common import add_data_options, chosen_data, in_own_process, peak_gigabytes, shape, synthetic, timed
+from .results import Column, Table, percent, started
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--draws-per-sample", type=float, nargs="+", default=[10, 100])
     parser.add_argument("--plain-draws", type=int, default=200, help="draws the plain implementation is timed on")
-    parser.add_argument("--growth", type=int, nargs="+", help="numbers of synthetic samples instead of a file")
-    parser.add_argument("--dimensions", type=int, default=384)
-    parser.add_argument("--converge", action="store_true", help="also: rounds up to the largest number of draws")
+    parser.add_argument(
+        "--synthetic",
+        nargs="+",
+        metavar="N:D:DRAWS",
+        help="samples, dimensions, and draws for each sample, in place of a file; each in a process of its own",
+    )
+    parser.add_argument("--converge", action="store_true", help="how far two half-runs agree, and no times")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        import json
-
-        print(json.dumps(speeds(synthetic(options.one, options.dimensions).vectors, options)))
+    parser.add_argument("--here", action="store_true", help="one synthetic set in this process; ends with JSON")
+    options, recording = started("zcore", parser, arguments)
+    if options.here:
+        print(json.dumps(synthetic_speeds(options.synthetic[0], options)))
         return
-    print(machine())
-    if options.growth:
+    if options.converge:
+        data = chosen_data(options)
+        recording.finish({"convergence": convergence(data.vectors, options)})
+        return
+    if options.synthetic:
         rows = []
-        for n in options.growth:
-            rows += in_own_process("benchmarks.zcore", "--one", n, *_passed_on(options))
+        for one in options.synthetic:
+            rows += in_own_process(
+                "benchmarks.zcore",
+                "--here",
+                "--synthetic",
+                one,
+                "--plain-draws",
+                options.plain_draws,
+                "--seed",
+                options.seed,
+            )
     else:
         data = chosen_data(options)
-        print(f"{data.name}, {data.vectors.shape[0]:,} x {data.vectors.shape[1]}")
-        rows = speeds(data.vectors, options)
-        if options.converge:
-            converge(data.vectors, options)
-    header = [
-        "samples",
-        "draws a sample",
-        "plain, ms a draw",
-        "(processor)",
-        "here, ms a draw",
-        "(processor)",
-        "times faster",
-        "(processor)",
-        "table, s",
-        "peak, GB",
-    ]
-    print("\n" + table(header, rows))
+        print(f"{data.name}, {shape(data.vectors)}")
+        rows = speeds(data.vectors, options.draws_per_sample, options)
+    table = Table(
+        [
+            "samples",
+            Column("draws a sample", None),
+            "draws a pair of dimensions",
+            Column("plain, ms a draw", 3),
+            Column("CPU ms", 3),
+            Column("here, ms a draw", 3),
+            Column("CPU ms", 3),
+            Column("times faster", 0),
+            Column("by CPU", 0),
+            "columns prepared, s",
+            "peak, GB",
+        ]
+    )
+    for row in rows:
+        table.add(*row)
+    recording.finish({"speed": table})
 
 
-def _passed_on(options):
-    draws = ["--draws-per-sample", *options.draws_per_sample]
-    return [*draws, "--plain-draws", options.plain_draws, "--dimensions", options.dimensions, "--seed", options.seed]
+def synthetic_speeds(text, options):
+    """Rows of ``samples:dimensions:draws for each sample``."""
+    samples, dimensions, draws = text.split(":")
+    return speeds(synthetic(int(samples), int(dimensions)).vectors, [float(draws)], options)
 
 
-def speeds(vectors, options):
+def speeds(vectors, draws_per_sample, options):
     """A row of the table for each number of draws."""
     n, dimensions = vectors.shape
-    (prepared, *_), table_seconds, _ = timed(lambda: (make_table(vectors),))
+    prepared, table_seconds, _ = timed(make_table, vectors)
     chances = plan(dimensions, options.plain_draws, seed=options.seed)
     rows = []
     with Scorer(prepared, NEIGHBORS, EXPONENT) as scorer:
         scorer.score(plan(dimensions, 2, seed=options.seed))  # compiled before it is timed
-        for per_sample in options.draws_per_sample:
+        for per_sample in draws_per_sample:
             draws = max(2, round(per_sample * n))
-            _, before, worked_before = timed(lambda: plain_run(vectors, prepared, options))
-            _, seconds, worked = timed(lambda draws=draws: scorer.score(plan(dimensions, draws, seed=options.seed)))
-            _, after, worked_after = timed(lambda: plain_run(vectors, prepared, options))
-            plain = 1e3 * (before + after) / 2 / chances.draws
-            plain_worked = 1e3 * (worked_before + worked_after) / 2 / chances.draws
-            here, here_worked = 1e3 * seconds / draws, 1e3 * worked / draws
+            before = timed(plain_run, vectors, prepared, options)[1:]
+            spent = timed(lambda draws=draws: scorer.score(plan(dimensions, draws, seed=options.seed)))[1:]
+            after = timed(plain_run, vectors, prepared, options)[1:]
+            plain = [1e3 * (one + other) / 2 / chances.draws for one, other in zip(before, after)]
+            here = [1e3 * one / draws for one in spent]
             rows.append(
                 [
-                    f"{n:,}",
-                    f"{per_sample:g}",
-                    f"{plain:.3f}",
-                    f"{plain_worked:.3f}",
-                    f"{here:.4f}",
-                    f"{here_worked:.4f}",
-                    f"{plain / here:.0f}",
-                    f"{plain_worked / here_worked:.0f}",
-                    f"{table_seconds:.1f}",
-                    f"{peak_gigabytes():.2f}",
+                    shape(vectors),
+                    per_sample,
+                    draws / (dimensions * (dimensions - 1) / 2),
+                    *plain,
+                    *here,
+                    plain[0] / here[0],
+                    plain[1] / here[1],
+                    table_seconds,
+                    peak_gigabytes(),
                 ]
             )
     return rows
@@ -138,21 +155,13 @@ def plain_scores(vectors, dimensions, places, neighbors, exponent):
     return scores
 
 
-def converge(vectors, options):
-    """Rounds, with the agreement of the halves after each."""
+def convergence(vectors, options):
+    """A table of the rounds up to the largest number of draws, with the agreement of the halves after each."""
     draws = round(max(options.draws_per_sample) * len(vectors))
-    result, seconds, worked = timed(lambda: zcore_scores(vectors, max_draws=draws, seed=options.seed))
-    rows = [[f"{h.draws:,}", f"{h.correlation:.3f}", f"{h.overlap:.0%}"] for h in result.history]
-    print("\n" + table(["draws", "correlation of the halves", "top 10% in common"], rows))
-    print(f"\n{seconds:.0f} s, {worked:.0f} processor seconds, converged: {result.converged}")
-
-
-def timed(call):
-    """What it returns, seconds, processor seconds."""
-    gc.collect()
-    start, worked = time.perf_counter(), time.process_time()
-    result = call()
-    return result, time.perf_counter() - start, time.process_time() - worked
+    table = Table(["draws", Column("correlation of the halves", 2), percent("top 10% in common", 0)])
+    for one in zcore_scores(vectors, max_draws=draws, seed=options.seed).history:
+        table.add(one.draws, one.correlation, 100 * one.overlap)
+    return table
 
 
 if __name__ == "__main__":

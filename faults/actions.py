@@ -90,16 +90,15 @@ def ask(root, begin, keys):
     begin()
     found = {"runs": runs.list_runs(dataset)}
     for key in keys:
-        health = runs.check_run(dataset, key)
-        record = runs.load_record(dataset, key)
-        job = runs.read_job(dataset, key)
+        run = runs.Run(dataset, key)
+        health, record, job = runs.check_run(run), run.record, run.job
         findings = [{"code": f.code, "text": f.text, "operator": f.operator} for f in health.findings]
         found[key] = {
             "record": record and _plain(vars(record)),
             "findings": findings,
             "broken": health.broken,
             "job": job and job["state"],
-            "results": _plain(runs.load_results(dataset, key)),
+            "results": _plain(run.results),
         }
     return found
 

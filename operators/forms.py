@@ -37,7 +37,6 @@ def key_input(ctx, inputs):
 def run_input(ctx, inputs, stage, needed_by):
     """An existing run in which ``stage`` is finished."""
     from ..elfs_plugin import runs
-    from ..elfs_plugin.runs.record import require_record
 
     keys = runs.list_runs(ctx.dataset)
     dropdown = types.DropdownView()
@@ -46,7 +45,7 @@ def run_input(ctx, inputs, stage, needed_by):
     default = "elfs" if "elfs" in keys or not keys else keys[-1]
     prop = inputs.str("key", default=default, required=False, label="Run", view=dropdown)
     key = ctx.params.get("key") or default
-    return key, check(prop, require_record, ctx.dataset, key, stage, needed_by)
+    return key, check(prop, runs.Run(ctx.dataset, key).require, stage, needed_by)
 
 
 def encoder_inputs(ctx, inputs):
@@ -159,7 +158,7 @@ def neighbors_input(inputs):
 
 def clusters_input(ctx, inputs, collection):
     from ..elfs_plugin.clustering.pseudo_labels import validate_num_clusters
-    from ..elfs_plugin.runs.stages import suggested_clusters
+    from ..elfs_plugin.runs.operations import suggested_clusters
 
     mode = types.RadioGroup()
     mode.add_choice("manual", label="Set by hand")
@@ -187,7 +186,7 @@ def clusters_input(ctx, inputs, collection):
 
 def clusters_of(params, collection):
     """The number of clusters of the parameters, or ``"auto"``."""
-    from ..elfs_plugin.runs.stages import suggested_clusters
+    from ..elfs_plugin.runs.operations import suggested_clusters
 
     given = params.get("num_clusters")
     if params.get("clusters_mode") == "auto" or given == "auto":
@@ -335,7 +334,7 @@ def _with_timm(choices, given):
 
 def _check_timm(prop, given):
     if str(given).startswith("timm:"):
-        from ..elfs_plugin.pipeline import resolve_proxy
+        from ..elfs_plugin.proxy.kinds import resolve_proxy
 
         check(prop, resolve_proxy, given)
 

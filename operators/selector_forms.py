@@ -110,7 +110,7 @@ def veto_inputs(ctx, inputs, key):
             description="Of the images, by similarity to their nearest neighbour",
         )
     if check(prop, check_veto, veto_of(ctx.params)):
-        preview = runs.preview_veto(ctx.dataset, key, veto_of(ctx.params))
+        preview = runs.preview_veto(runs.Run(ctx.dataset, key), veto_of(ctx.params))
         if preview is not None:
             inputs.view("veto_preview", types.Notice(label=preview.sentence))
 

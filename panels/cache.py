@@ -35,16 +35,16 @@ class Ranking:
         return [(self.names[at], int(sizes[at])) for at in lost]
 
 
-def ranking(dataset, record):
-    """The run's current :class:`Ranking`."""
+def ranking(run):
+    """The current :class:`Ranking` of a :class:`~..elfs_plugin.runs.run.Run`."""
     from ..elfs_plugin import runs
 
-    key = (str(dataset._doc.id), record.key, runs.ranking_version(record))
+    key = (str(run.dataset._doc.id), run.key, runs.ranking_version(run.record))
     with _lock:
         if key in _rankings:
             _rankings.move_to_end(key)
             return _rankings[key]
-    found = _read(dataset, record)
+    found = _read(run)
     with _lock:
         _rankings[key] = found
         while len(_rankings) > KEPT:
@@ -52,14 +52,14 @@ def ranking(dataset, record):
     return found
 
 
-def _read(dataset, record):
+def _read(run):
     from ..elfs_plugin import runs
     from ..elfs_plugin.pruning.scores import HARD_WHEN
     from .figures import SCORE_NAMES
 
-    if "scores" not in record.stages:
+    if "scores" not in run.stages:
         raise InvalidInput(WRITTEN_ANEW)
-    score = record.stages["scores"]["score"]
-    _, scores, labels, names = runs.read_ranking(dataset, record.key, deleted=True, with_ids=False)
+    score = run.stages["scores"]["score"]
+    _, scores, labels, names = runs.read_ranking(run, deleted=True, with_ids=False)
     table = cut_table(scores, labels, names, hard=HARD_WHEN[score], score_name=SCORE_NAMES[score])
     return Ranking(table, scores, labels, list(names))

@@ -39,7 +39,7 @@ class Card(Part):
         from ..elfs_plugin import runs
 
         state = ctx.panel.state
-        return runs.card(ctx.dataset, state.key, sample_id, state.hard, state.budget)
+        return runs.card(runs.Run(ctx.dataset, state.key), sample_id, state.hard, state.budget)
 
     def render_card(self, panel, ctx, model):
         sample_id = ctx.current_sample or ctx.panel.state.sample

@@ -55,7 +55,7 @@ class Clusters(Part):
         from ..elfs_plugin import runs
         from ..elfs_plugin.encoders.thumbnails import thumbnail
 
-        rows = runs.cluster_samples(model.dataset, model.key, model.results, LISTED)
+        rows = runs.cluster_samples(model.run, LISTED)
         if not rows:
             return
         panel.md(

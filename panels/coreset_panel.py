@@ -163,7 +163,7 @@ class CoresetPanel(Tune, Card, Clusters, Compare, Budget, Audit, foo.Panel):
         from ..elfs_plugin import runs
 
         state = ctx.panel.state
-        curve = runs.load_results(ctx.dataset, state.key).get("beta")
+        curve = runs.Run(ctx.dataset, state.key).results.get("beta")
         if curve and state.n:
             state.chosen_beta = curve["chosen"]
             self.take_cut(ctx, int(curve["chosen"] * state.n + 1e-9), state.budget)

@@ -18,7 +18,7 @@ class Model:
         from ..elfs_plugin.runs.jobs import running_jobs
 
         self.dataset = ctx.dataset
-        self.message, self.keys, self.busy, self.record, self.job, self.findings = "", [], [], None, None, []
+        self.message, self.keys, self.busy, self.run, self.findings = "", [], [], None, []
         self.key = ctx.panel.state.key
         try:
             runs.check_collection(ctx.dataset)
@@ -26,15 +26,15 @@ class Model:
             self.phase, self.message = "refused", str(error)
             return
         self.busy = running_jobs(ctx.dataset)
-        self.keys = sorted(set(runs.list_runs(ctx.dataset)) | set(self.busy))
+        known = runs.Run.all_of(ctx.dataset)
+        self.keys = sorted({*known, *self.busy})
         if self.key not in self.keys:
             self.lost = self.key
             self.key = self.busy[0] if self.busy else (self.keys[-1] if self.keys else None)
         if self.key is None:
             self.phase = "no_runs"
             return
-        self.job = runs.read_job(ctx.dataset, self.key)
-        self.record = runs.load_record(ctx.dataset, self.key)
+        self.run = known.get(self.key) or runs.Run(ctx.dataset, self.key)
         self.phase = self._phase()
 
     lost = None
@@ -45,7 +45,7 @@ class Model:
 
         stages = self.record.stages if self.record else {}
         if not self.running:
-            health = runs.check_run(self.dataset, self.key)
+            health = runs.check_run(self.run)
             self.findings = health.findings
             if health.broken:
                 return "broken"
@@ -75,17 +75,23 @@ class Model:
         """Scored samples, deleted ones among them until the run is updated: its ranks count them too."""
         return len(self.ranking.scores)
 
-    @functools.cached_property
-    def results(self):
-        from ..elfs_plugin import runs
+    @property
+    def record(self):
+        return self.run and self.run.record
 
-        return runs.load_results(self.dataset, self.key) if self.key else {}
+    @property
+    def job(self):
+        return self.run and self.run.job
+
+    @property
+    def results(self):
+        return self.run.results if self.run else {}
 
     @functools.cached_property
     def ranking(self):
         from .cache import ranking
 
-        return ranking(self.dataset, self.record)
+        return ranking(self.run)
 
     @property
     def table(self):

@@ -225,10 +225,10 @@ class Tune(Part):
         if shown == "all" and clusters is None and order is None:
             view = ctx.dataset.view()
         elif shown == "border":
-            view = runs.borderline_view(ctx.dataset, state.key, hard, budget, BORDER)
+            view = runs.borderline_view(runs.Run(ctx.dataset, state.key), hard, budget, BORDER)
         else:
             intervals = {"hard": (0, hard), "coreset": (hard, hard + budget), "easy": (hard + budget, n), "all": (0, n)}
-            view = runs.rank_view(ctx.dataset, state.key, *intervals[shown], order=order, clusters=clusters)
+            view = runs.rank_view(runs.Run(ctx.dataset, state.key), *intervals[shown], order=order, clusters=clusters)
         state.shown = shown
         ctx.ops.set_view(view=view)
 
@@ -339,7 +339,7 @@ class Tune(Part):
         from ..elfs_plugin import runs
 
         ctx.panel.state.shown = None  # the grid shows the saved coreset, not a zone of the cuts
-        ctx.ops.set_view(view=runs.zone_view(ctx.dataset, ctx.panel.state.key, "coreset"))
+        ctx.ops.set_view(view=runs.zone_view(runs.Run(ctx.dataset, ctx.panel.state.key), "coreset"))
         if foo.operator_exists("@voxel51/annotation/request_annotations"):
             ctx.prompt("@voxel51/annotation/request_annotations")
         else:

@@ -16,6 +16,7 @@ from ..progress import part
 from ..proxy.mlp import Standardised, fit_subsets
 from ..proxy.networks import ImageRows
 from ..proxy.train import fit
+from ..seeds import Stream, derived, identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
 from .side_by_side import in_threads
 
@@ -24,15 +25,12 @@ BYTES_PER_PIXEL = 200
 MEMORY_BYTES = 4 << 30
 """What small ResNets side by side may take of it."""
 
-REPEAT_SEEDS = 7919
-"""Distance between the seeds of two repeats; larger than any number of members or streams drawn from one."""
-
 
 def at_once(inputs, labels, splits, betas, config, order, seed, device, progress):
     """(B, repeats) accuracies of MLPs on embeddings, all trained as one batched model."""
     data = Standardised(inputs, device, order)
     subsets = np.concatenate([split.coresets for split in splits])
-    seeds = np.repeat([seed + REPEAT_SEEDS * repeat for repeat in range(len(splits))], len(betas)).tolist()
+    seeds = np.repeat([derived(seed, Stream.BETA_PROXY, repeat) for repeat in range(len(splits))], len(betas)).tolist()
     trained = fit_subsets(data, labels, subsets, int(labels.max()) + 1, config, seeds, part(progress, 0.0, 0.99))
     accuracies = np.zeros((len(betas), len(splits)))
     for repeat, split in enumerate(splits):
@@ -52,7 +50,8 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
     accuracies, kept = np.full((len(betas), len(splits)), np.nan), TrainingCheckpoint(None, None)
     if checkpoint is not None:
         coresets = np.stack([split.coresets for split in splits])
-        kept = TrainingCheckpoint(checkpoint, training_fingerprint(inputs, labels, coresets, config.to_dict(), seed))
+        key = training_fingerprint(inputs, labels, coresets, config.to_dict(), identity(seed))
+        kept = TrainingCheckpoint(checkpoint, key)
         saved = kept.load("cpu")
         if saved is not None:
             accuracies = saved["accuracies"].numpy()
@@ -65,7 +64,7 @@ def on_images(inputs, labels, splits, betas, config, order, seed, device, checkp
             labels[rows],
             num_classes=int(labels.max()) + 1,
             config=config,
-            seed=seed + REPEAT_SEEDS * repeat,
+            seed=derived(seed, Stream.BETA_PROXY, repeat),
             device=device,
             checkpoint=kept.beside(f"{row}-{repeat}"),
             progress=lambda fraction, detail="": report(fraction, f"{name}: {detail}"),

@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arrays import as_array, as_row
-from ..devices import resolve_device
+from ..devices import has_gpu, resolve_device
 from ..errors import InvalidInput
 from ..progress import silent
+from ..proxy.kinds import resolve_proxy
 from ..proxy.train import ProxyConfig, as_inputs
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import usual_beta
 from ..pruning.zones import double_end, resolve_budget
+from ..seeds import Stream, rng
 from ..validation import derived_seed, whole_number
 from .candidates import at_once, on_images
 
@@ -79,6 +81,20 @@ def candidate(config):
     return replace(config, steps=LARGE_STEPS)
 
 
+def resolve_beta_proxy(proxy, scored_by, images_available=True, field="proxy"):
+    """The :class:`~..proxy.train.ProxyConfig` of one candidate of a β search.
+
+    ``"auto"`` goes by the network that made the scores, ``scored_by``: on embeddings the MLP, on images the same
+    network when there is a GPU, else a small ResNet. Otherwise ``proxy`` is as for
+    :func:`~..proxy.kinds.resolve_proxy`, and a :class:`~..proxy.train.ProxyConfig` is taken as it is.
+    """
+    if isinstance(proxy, ProxyConfig):
+        return proxy
+    if proxy != "auto":
+        return candidate(resolve_proxy(proxy, images_available, field))
+    return candidate(ProxyConfig.resnet8() if scored_by.on_images and not has_gpu() else scored_by)
+
+
 def search_beta(
     inputs,
     labels,
@@ -134,7 +150,10 @@ def search_beta(
     if config is None:
         config = candidate(ProxyConfig.resnet8() if np.ndim(inputs) == 4 else ProxyConfig.mlp())
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    splits = [_split(order, scores, budget, betas, hard, [seed, repeat]) for repeat in range(whole_number(repeats))]
+    splits = [
+        _split(order, scores, budget, betas, hard, rng(seed, Stream.BETA_SPLIT, repeat))
+        for repeat in range(whole_number(repeats))
+    ]
     given = (inputs, labels, splits, betas, config, order, seed, resolve_device(device))
     accuracies = on_images(*given, checkpoint, progress) if config.on_images else at_once(*given, progress)
     chosen, reason = choose(betas, accuracies, budget / n)
@@ -149,9 +168,9 @@ class _Split:
     coresets: np.ndarray
 
 
-def _split(order, scores, budget, betas, hard, seed):
+def _split(order, scores, budget, betas, hard, numbers):
     n = len(order)
-    places = np.random.default_rng(seed).permutation(n)
+    places = numbers.permutation(n)
     count = max(1, round(HELD_OUT * n))
     train = order[np.sort(places[count:])]
     size = max(1, min(len(train), round(budget / n * len(train))))

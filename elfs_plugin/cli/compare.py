@@ -136,8 +136,8 @@ def _compare_dataset(options, budgets, methods):
 def _compare_file(options, budgets, methods):
     from ..evaluation import audit as evaluation
     from ..evaluation import methods as method_comparison
-    from ..pipeline import Pipeline, stage_weights
     from ..plain import plain
+    from ..stages import Stages, stage_weights
 
     for name in ("encoder", "embeddings", "name"):
         if getattr(options, name) is not None:
@@ -146,7 +146,7 @@ def _compare_file(options, budgets, methods):
     truth = None if options.truth is None else _load_truth(options.truth, len(vectors))
     made = stage_weights("cluster_count", "neighbors", "pseudo_labels")
     reporter = Reporter({**made, "Comparing methods": 10 * sum(made.values())}, [TerminalBar()])
-    pipeline = Pipeline(seed=options.seed, device=options.device, reporter=reporter)
+    pipeline = Stages(seed=options.seed, device=options.device, reporter=reporter)
     clusters = options.clusters
     if clusters == "auto":
         clusters = pipeline.count_clusters(vectors).suggested

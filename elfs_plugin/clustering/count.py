@@ -15,6 +15,7 @@ from ..arrays import as_matrix
 from ..errors import InvalidInput
 from ..neighbors.graph import normalize
 from ..progress import part, silent
+from ..seeds import Stream, derived, rng
 
 CRITERIA = {
     "prediction_strength": "two halves of the data still give the same groups at",
@@ -149,7 +150,8 @@ def _gather(vectors, graph, candidates, seed, progress):
     unit, neighbors = _prepare(vectors, graph, seed)
     progress(0.02, f"{len(unit):,} vectors")
     # The first components hold what separates clusters, and k-means on them saves time.
-    pca = PCA(min(_DIMENSIONS, len(unit) - 1, unit.shape[1]), random_state=seed)
+    own = derived(seed, Stream.COUNT_COMPONENTS, bits=32)
+    pca = PCA(min(_DIMENSIONS, len(unit) - 1, unit.shape[1]), random_state=own)
     data = _Side(pca.fit_transform(unit), neighbors, seed)
     progress(0.08, "a reference without clusters")
     evidence = _Evidence(data, _Side(pca.transform(_without_clusters(unit, pca, seed)), None, seed))
@@ -254,7 +256,7 @@ def _prepare(vectors, graph, seed):
     vectors = as_matrix(vectors)
     rows = np.arange(len(vectors))
     if len(rows) > SAMPLE_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), SAMPLE_ROWS, replace=False))
+        rows = np.sort(rng(seed, Stream.COUNT_ROWS).choice(len(rows), SAMPLE_ROWS, replace=False))
     if not np.isfinite(vectors.sum(axis=1, dtype=np.float64)).all():
         raise InvalidInput("The vectors hold NaN or infinite values; exclude those rows first.")
     unit = normalize(vectors[rows])
@@ -278,10 +280,10 @@ def _without_clusters(unit, pca, seed, steps=3):
     On the sphere again, for a long cloud seen from its middle is denser at both ends, clusters or no clusters. That
     flattens it, so its axes are corrected a few times.
     """
-    rng = np.random.default_rng([seed, 1])
+    numbers = rng(seed, Stream.COUNT_REFERENCE)
     scores = pca.transform(unit)
-    rest = (unit - pca.inverse_transform(scores)).std(axis=0) * rng.standard_normal(unit.shape, dtype=np.float32)
-    cloud = rng.standard_normal(scores.shape, dtype=np.float32)
+    rest = (unit - pca.inverse_transform(scores)).std(axis=0) * numbers.standard_normal(unit.shape, dtype=np.float32)
+    cloud = numbers.standard_normal(scores.shape, dtype=np.float32)
     wanted = scores.std(axis=0)
     scale = wanted
     for _ in range(steps):
@@ -348,7 +350,7 @@ class _Side:
     def __init__(self, points, neighbors, seed):
         from scipy.cluster.hierarchy import linkage
 
-        order = np.random.default_rng([seed, 2]).permutation(len(points))[: len(points) // 2 * 2]
+        order = rng(seed, Stream.COUNT_HALVES).permutation(len(points))[: len(points) // 2 * 2]
         points = np.ascontiguousarray(points, dtype=np.float32)
         self._points = points
         # No two points are equal, so the nearest is the point itself.

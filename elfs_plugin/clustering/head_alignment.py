@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
+from ..seeds import Stream, rng
+
 BLOCK_ELEMENTS = 1 << 24
 """Probabilities that are held at once while all samples pass through all heads."""
 
@@ -72,9 +74,10 @@ def neighbor_information(labels, neighbors, seed=0):
         neighbors: (N, k) int
         seed: of the 50,000 samples that are looked at when there are more
     """
-    rng = np.random.default_rng([seed, 3])
     n = labels.shape[1]
-    chosen = np.sort(rng.choice(n, JUDGED_SAMPLES, replace=False)) if n > JUDGED_SAMPLES else np.arange(n)
+    chosen = np.arange(n)
+    if n > JUDGED_SAMPLES:
+        chosen = np.sort(rng(seed, Stream.JUDGED).choice(n, JUDGED_SAMPLES, replace=False))
     near = neighbors[chosen]
     scores = []
     for one in labels.astype(np.int64):

@@ -14,6 +14,7 @@ from ..arrays import as_matrix
 from ..devices import generator, matmul_dtype, resolve_device, reuse_heap
 from ..errors import InvalidInput
 from ..progress import part, silent
+from ..seeds import Stream, derived, identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
 from ..validation import derived_seed
 from .head_alignment import head_labels, neighbor_information, vote
@@ -209,10 +210,17 @@ def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, pro
         data = principal_components(data, config.components)
     neighbors = torch.from_numpy(np.ascontiguousarray(graph.indices)).to(device)
     batch, per_epoch, total = config.schedule(len(data))
-    key = checkpoint and training_fingerprint(vectors, num_clusters, config.to_dict(), seed, graph.indices[:1000])
+    settings = (num_clusters, config.to_dict(), identity(seed))
+    key = checkpoint and training_fingerprint(vectors, *settings, graph.indices[:1000])
     checkpoint = TrainingCheckpoint(checkpoint, key)
 
-    student = Heads(config.heads, data.shape[1], num_clusters, dtype=matmul_dtype(device), generator=generator(seed))
+    student = Heads(
+        config.heads,
+        data.shape[1],
+        num_clusters,
+        dtype=matmul_dtype(device),
+        generator=generator(derived(seed, Stream.HEADS)),
+    )
     student = student.to(device)
     if config.warm_start_steps:
         warmed, progress = part(progress, 0.0, 0.15), part(progress, 0.15, 1.0)

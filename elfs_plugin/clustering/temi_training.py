@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from ..devices import generator
 from ..errors import Cancelled, ElfsError
 from ..progress import part
+from ..seeds import Stream, derived
 from .temi import Teacher, temi_loss
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def kmeans_targets(data, num_clusters, heads, seed, progress):
             num_clusters,
             niter=25,
             spherical=True,
-            seed=(seed * 1009 + head) % (1 << 31),
+            seed=derived(seed, Stream.KMEANS, head, bits=31),
             min_points_per_centroid=1,
             max_points_per_centroid=KMEANS_POINTS,
         )
@@ -56,7 +57,7 @@ def warm_start(student, data, config, batch, seed, progress):
     heads, num_clusters, n = len(student.first), student.prototypes.shape[2], len(data)
     targets = kmeans_targets(data, num_clusters, heads, seed, part(progress, 0.0, 0.7)).to(data.device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=WARM_START_RATE, fused=True)
-    rng = generator(seed + 2)
+    rng = generator(derived(seed, Stream.WARM_START))
     for step in range(config.warm_start_steps):
         x = torch.randint(n, (batch,), generator=rng).to(data.device)
         logits = student(data[x]) / config.temperature
@@ -93,7 +94,7 @@ class Training:
         )
         heads, num_clusters = len(student.first), student.prototypes.shape[2]
         self._marginal = torch.full((heads, num_clusters), 1.0 / num_clusters, device=data.device)
-        self._rng = generator(seed + 1)
+        self._rng = generator(derived(seed, Stream.PAIRS))
         self._epoch_rng = None
         self._order = None
         self._losses = torch.zeros(STEPS_BETWEEN_LOOKS, heads, device=data.device)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import InvalidInput, MissingModel
 from ..progress import part, silent
+from ..seeds import Stream, derived, rng
 
 METHODS = ("pca", "umap")
 
@@ -86,8 +87,7 @@ def umap(vectors, *, seed=0, progress=silent):
             "UMAP needs the package umap-learn: pip install umap-learn. PCA works without it."
         ) from error
     n = len(vectors)
-    rng = np.random.default_rng([seed, 0])
-    some = np.sort(rng.permutation(n)[:UMAP_FIT])
+    some = np.sort(rng(seed, Stream.PLOT_ROWS).permutation(n)[:UMAP_FIT])
     fitted = np.asarray(vectors[some], dtype=np.float32)
     progress(0.0, f"fitting UMAP to {len(some):,} points")
     start = pca(fitted)
@@ -98,7 +98,7 @@ def umap(vectors, *, seed=0, progress=silent):
         metric="cosine",
         min_dist=0.1,
         init=start,
-        random_state=seed,
+        random_state=derived(seed, Stream.PLOT_UMAP, bits=32),
         n_jobs=1,
     )
     points = np.empty((n, 2), dtype=np.float32)

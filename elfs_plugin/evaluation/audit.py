@@ -10,6 +10,7 @@ from ..plain import plain
 from ..progress import silent
 from ..proxy.train import ProxyConfig, fit
 from ..pruning.zones import Zones
+from ..seeds import Stream, derived, rng
 from ..selectors.base import PROVIDERS
 from . import comparison
 from . import methods as method_comparison
@@ -68,21 +69,21 @@ def audit(embeddings, pseudo_labels, coreset, true_labels, *, seeds=5, seed=0, d
     config = ProxyConfig.mlp(steps=AUDIT_STEPS, hidden=256)
     results = {"coreset": [], "random": []}
     for repeat in range(seeds):
-        rng = np.random.default_rng([seed, repeat])
-        order = rng.permutation(n)
+        numbers, own = rng(seed, Stream.AUDIT_SPLIT, repeat), derived(seed, Stream.AUDIT, repeat)
+        order = numbers.permutation(n)
         test = order[: n // 10]
         pool = order[n // 10 :]
         chosen = np.setdiff1d(coreset, test)
         if len(chosen) == 0:
             raise InvalidInput(f"A coreset of {len(coreset):,} is too small to audit. Use a larger budget.", "budget")
-        subsets = {"coreset": chosen, "random": rng.choice(pool, size=len(chosen), replace=False)}
+        subsets = {"coreset": chosen, "random": numbers.choice(pool, size=len(chosen), replace=False)}
         for name, subset in subsets.items():
             model = fit(
                 embeddings[subset],
                 y[subset],
                 num_classes=len(classes),
                 config=config,
-                seed=seed + repeat,
+                seed=own,
                 device=device,
             )
             results[name].append(float(np.mean(model.predict(embeddings[test]) == y[test])))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import as_matrix, as_row
-from ..beta_search.candidates import REPEAT_SEEDS
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import silent
@@ -13,6 +12,7 @@ from ..proxy.train import ProxyConfig
 from ..pruning.scores import HARD_WHEN
 from ..pruning.usual_beta import prior_beta
 from ..pruning.zones import double_end, resolve_budget
+from ..seeds import Stream, derived
 from .probe import Task, accuracies, check_probe, probe_config, split
 
 LADDER = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
@@ -137,7 +137,7 @@ def budget_curve(
             most = 1 - size / len(train)
             coreset = train[double_end(scores[train], size, min(b, most), hard=hard).coreset]
             for rows in (coreset, here.train[:size]):
-                tasks.append(Task(rows[np.argsort(place[rows])], here.held_out, seed + REPEAT_SEEDS * repeat))
+                tasks.append(Task(rows[np.argsort(place[rows])], here.held_out, derived(seed, Stream.PROBE, repeat)))
     config = config or ProxyConfig.mlp(steps=STEPS, hidden=probe_config().hidden)
     found = accuracies(inputs, labels, tasks, order=order, config=config, device=device, progress=progress)
     found = found.reshape(repeats, len(counts), 2).transpose(2, 1, 0)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import as_array, as_matrix
-from ..beta_search.candidates import REPEAT_SEEDS
 from ..errors import InvalidInput
 from ..neighbors.cells import normalize
 from ..neighbors.graph import knn_graph
 from ..plain import plain
 from ..progress import part, silent
+from ..seeds import Stream, derived, rng
 from ..validation import derived_seed
 from .probe import Task, accuracies, check_probe, split
 from .stability import Stability, stability
@@ -31,10 +31,6 @@ seconds."""
 
 LEAST_QUERIES = 1000
 FEWEST_FOR_A_VERDICT = 3
-
-_RANDOM = 1
-_QUERIES = 2
-"""Streams of random numbers beside those of the splits."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def compare(
     check_probe(labels, seeds, "A comparison")
     names, chosen = _checked(selections, n)
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
-    drawn = [order[np.random.default_rng([seed, _RANDOM, s]).permutation(n)] for s in range(seeds)]
+    drawn = [order[rng(seed, Stream.RANDOM_SETS, s).permutation(n)] for s in range(seeds)]
     sizes = np.array([len(rows) for rows in chosen])
     overlap = np.array([[len(np.intersect1d(a, b, assume_unique=True)) for b in chosen] for a in chosen])
     pool_counts, counts, imbalance, imbalance_random = _balance(chosen, drawn, labels)
@@ -219,7 +215,7 @@ def coverage(sets, embeddings, order, seed, progress=silent):
     queries = int(min(n, max(LEAST_QUERIES, COVERAGE_COST / (total * (75 + dimensions)))))
     asked = order
     if queries < n:
-        asked = order[np.sort(np.random.default_rng([seed, _QUERIES]).choice(n, queries, replace=False))]
+        asked = order[np.sort(rng(seed, Stream.COVERAGE_ROWS).choice(n, queries, replace=False))]
     unit = normalize(np.asarray(embeddings)[asked])
     found, done = [], 0
     for rows in sets:
@@ -265,7 +261,7 @@ def _probes(chosen, embeddings, labels, order, seeds, seed, device, progress):
             kept = rows[allowed[rows]]
             for trained_on in (kept, here.train[: len(kept)]):
                 in_order = trained_on[np.argsort(place[trained_on])]
-                tasks.append(Task(in_order, here.held_out, seed + REPEAT_SEEDS * repeat))
+                tasks.append(Task(in_order, here.held_out, derived(seed, Stream.PROBE, repeat)))
     found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
     found = found.reshape(seeds, len(chosen), 2).transpose(2, 1, 0)
     return found[0], found[1]

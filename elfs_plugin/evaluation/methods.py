@@ -11,7 +11,6 @@ import numpy as np
 
 from .. import selectors
 from ..arrays import as_array, as_matrix
-from ..beta_search.candidates import REPEAT_SEEDS
 from ..beta_search.search import search_beta
 from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph, suggest_k
@@ -21,6 +20,7 @@ from ..proxy.train import train_proxy
 from ..proxy.warm_up import with_outputs
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import resolve_budget
+from ..seeds import Stream, derived, repeats
 from ..validation import derived_seed
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
 from .probe import Task, accuracies, check_probe, split
@@ -145,7 +145,7 @@ def compare_methods(
             embeddings, suggest_k(n, int(labels.max()) + 1), seed=seed, progress=part(progress, 0.0, 0.05)
         )
     pool = selectors.Pool(ids, embeddings=embeddings, neighbors=neighbors, pseudo_labels=labels, confidence=confidence)
-    drawn = [seed + REPEAT_SEEDS * repeat for repeat in range(seeds)]
+    drawn = repeats(seed, seeds)
     chosen = [[[None] * seeds for _ in counts] for _ in names]
     seconds = np.zeros((len(names), seeds))
     betas = np.full((len(counts), seeds), np.nan)
@@ -186,7 +186,7 @@ def probe_accuracies(chosen, embeddings, labels, *, ids=None, seed=0, device="au
                 kept = rows[allowed[rows]]
                 # In the order of the ids, so that what was chosen decides and not when.
                 in_order = kept[np.argsort(place[kept])]
-                tasks.append(Task(in_order, here.held_out, seed + REPEAT_SEEDS * repeat))
+                tasks.append(Task(in_order, here.held_out, derived(seed, Stream.PROBE, repeat)))
     found = accuracies(embeddings, labels, tasks, order=order, device=device, progress=progress)
     return found.reshape(len(chosen), len(chosen[0]), len(splits))
 

@@ -10,6 +10,7 @@ from ..errors import InvalidInput
 from ..progress import part, silent
 from ..proxy.mlp import Standardised, fit_subsets
 from ..proxy.train import ProxyConfig
+from ..seeds import Stream, rng
 from ..validation import shown, whole_number
 
 
@@ -50,7 +51,7 @@ def split(order, seed, repeat):
     """Another tenth held out for each repeat; ``order`` (N,) are the rows sorted by id, so that positions do not
     matter. The first b of ``train`` are Random's choice of b, so that its larger choices contain the smaller ones."""
     n = len(order)
-    places = np.random.default_rng([seed, repeat]).permutation(n)
+    places = rng(seed, Stream.PROBE_SPLIT, repeat).permutation(n)
     count = max(1, round(beta_search.HELD_OUT * n))
     return Split(order[places[count:]], order[places[:count]])
 

@@ -11,11 +11,10 @@ from ..progress import part, silent
 from ..proxy.train import train_proxy
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import double_end, resolve_beta, resolve_budget
+from ..seeds import repeats
 from ..validation import shown, whole_number
 
 MOST = 20
-_SEEDS = 31
-"""Stream of the seeds."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def stability(
         raise InvalidInput(f"Stability needs two samples at least, there are {n}.")
     budget = resolve_budget(budget, n)
     resolve_beta(beta, budget, n)
-    drawn = [seed, *np.random.default_rng([seed, _SEEDS]).integers(2**31, size=seeds - 1).tolist()]
+    drawn = repeats(seed, seeds)
     found = []
     for place, own in enumerate(drawn):
         if place == 0 and scores is not None:

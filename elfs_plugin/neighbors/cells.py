@@ -8,6 +8,7 @@ import torch
 
 from ..devices import generator
 from ..progress import silent
+from ..seeds import Stream, derived
 
 _BRANCHES = 64
 _LEVELS = 12
@@ -56,7 +57,7 @@ def partition(vectors, size, *, seed=0, progress=silent):
     """
     n = len(vectors)
     expected = n * max(1, math.ceil(math.log(max(n / size, 1)) / math.log(_BRANCHES)))
-    rng = generator(seed)
+    rng = generator(derived(seed, Stream.CELLS))
     waiting, leaves, assigned = [(np.arange(n), 0)], [], 0
     while waiting:
         rows, level = waiting.pop()

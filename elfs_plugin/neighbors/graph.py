@@ -10,6 +10,7 @@ from ..arrays import as_matrix
 from ..devices import generator
 from ..errors import InvalidInput
 from ..progress import part, silent
+from ..seeds import Stream, derived
 from ..validation import derived_seed, validate_neighbors
 from .cells import normalize, partition
 
@@ -124,7 +125,8 @@ def _approximate(vectors, k, recall, seed, progress):
     # From here on a row is known by its place in the order of the cells.
     unit = _unit_rows(vectors, cells.order, part(progress, 0.08, 0.1))
     centroids = normalize(np.add.reduceat(unit, cells.limits[:-1], axis=0))
-    sample = torch.randperm(n, generator=generator(seed))[:_RECALL_QUERIES].sort().values.numpy()
+    order = torch.randperm(n, generator=generator(derived(seed, Stream.RECALL)))
+    sample = order[:_RECALL_QUERIES].sort().values.numpy()
     least = _least_similarities(unit, sample, k, part(progress, 0.1, 0.13))
     probes = _probes(unit, cells, centroids, sample, least, k, recall, part(progress, 0.13, 0.16))
     result = _Result(cells.order, k)

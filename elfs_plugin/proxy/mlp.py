@@ -15,6 +15,7 @@ from torch import nn
 from ..devices import autocast, generator, matmul_dtype, one_thread, resolve_device
 from ..errors import ElfsError, InvalidInput
 from ..progress import part, silent
+from ..seeds import Stream, derived
 from .dynamics import Recorder
 
 GROUP_BYTES = 1 << 30
@@ -185,9 +186,13 @@ def train(inputs, labels, num_classes=None, config=None, seed=0, device="auto", 
         raise InvalidInput(f"The proxy needs as many labels as inputs; there are {n} and {len(targets)}.")
     num_classes = num_classes or int(targets.max()) + 1
     networks = Networks(
-        data.dimensions, config.hidden, num_classes, [seed + 7919 * member for member in range(config.members)], device
+        data.dimensions,
+        config.hidden,
+        num_classes,
+        [derived(seed, Stream.MEMBER, member) for member in range(config.members)],
+        device,
     )
-    rng = generator(seed + 1)
+    rng = generator(derived(seed, Stream.BATCHES))
     learns = ~_left_out(n, config, rng).to(device)
     scores = ~learns if config.left_out else learns
     recorder = Recorder(n, device, config.members)
@@ -303,8 +308,10 @@ def _fit_group(data, targets, subsets, num_classes, config, seeds, progress):
     batch_size = min(config.batch_size, size)
     per_epoch = math.ceil(size / batch_size)
     total = config.steps or config.epochs * per_epoch
-    rngs = {seed: generator(seed + 1) for seed in seeds}
-    networks = Networks(data.dimensions, config.hidden, num_classes, seeds, data.device)
+    rngs = {seed: generator(derived(seed, Stream.BATCHES)) for seed in seeds}
+    networks = Networks(
+        data.dimensions, config.hidden, num_classes, [derived(seed, Stream.NETWORK) for seed in seeds], data.device
+    )
     blocks = []
 
     def batch(step):

@@ -214,7 +214,7 @@ def seeded_construction(seed):
     """PyTorch's global CPU generator seeded while a network is built, which draws from it, and then put back. One
     thread at a time."""
     with _construction, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed) % (1 << 63))
+        torch.set_rng_state(generator(seed).get_state())
         yield
 
 

@@ -16,6 +16,7 @@ from ..arrays import as_array
 from ..devices import autocast, one_thread, resolve_device
 from ..errors import InvalidInput
 from ..progress import silent
+from ..seeds import identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
 from ..validation import derived_seed
 from . import mlp as mlp_ensemble
@@ -250,7 +251,8 @@ def _train(inputs, labels, num_classes, config, seed, device, on_batch, recorder
     source = Images(inputs, device) if config.on_images else _Embeddings(inputs, device)
     if config.on_images and len(labels) < 2:
         raise InvalidInput("A proxy on images needs two images at least. Choose a larger view.")
-    key = None if checkpoint is None else training_fingerprint(inputs, labels, num_classes, config.to_dict(), seed)
+    settings = (num_classes, config.to_dict(), identity(seed))
+    key = None if checkpoint is None else training_fingerprint(inputs, labels, *settings)
     kept = TrainingCheckpoint(checkpoint, key, seconds)
     with contextlib.nullcontext() if config.on_images else one_thread(device):
         training = Training(source, torch.from_numpy(labels), num_classes, config, seed, recorder)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from ..devices import autocast, generator
 from ..errors import Cancelled, ElfsError
+from ..seeds import Stream, derived
 from ..text import first_line
 from ..training_checkpoint import moved, recorder_state, restore_recorder
 from .networks import OUT_OF_MEMORY, compiled
@@ -47,10 +48,10 @@ class Training:
         self.rows = self.batch
         self._labels = labels
         self._recorder = recorder
-        self._rng = generator(seed + 1)
+        self._rng = generator(derived(seed, Stream.BATCHES))
         self._epoch_rng = None
         self._left_gpu = False
-        self.model = source.network(num_classes, config, seed)
+        self.model = source.network(num_classes, config, derived(seed, Stream.NETWORK))
         try:
             self._place(source.device)
         except OUT_OF_MEMORY:

@@ -13,11 +13,10 @@ from ..arrays import as_array, as_matrix
 from ..devices import one_thread, resolve_device
 from ..errors import InvalidInput
 from ..progress import part, silent
+from ..seeds import Stream, derived, rng
 from .mlp import SCORED_ROWS, EnsembleConfig, Standardised, fit_subsets
 
 PAIRS = 5
-_HALVES = 41
-"""Stream of the halves."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ def train_outputs(
     device = resolve_device(device)
     order = np.arange(n) if ids is None else np.argsort(np.asarray(ids), kind="stable")
     data = Standardised(embeddings, device, order)
-    rng = np.random.default_rng([seed, _HALVES])
-    mixed = [order[rng.permutation(n)] for _ in range(PAIRS)]
+    numbers = rng(seed, Stream.WARM_UP_HALVES)
+    mixed = [order[numbers.permutation(n)] for _ in range(PAIRS)]
     halves = np.stack([half for rows in mixed for half in (rows[: n // 2], rows[n - n // 2 :])])
     trained = fit_subsets(
         data,
@@ -77,7 +76,7 @@ def train_outputs(
         halves,
         num_classes,
         config or EnsembleConfig(),
-        [seed + 7919 * member for member in range(len(halves))],
+        [derived(seed, Stream.WARM_UP, member) for member in range(len(halves))],
         part(progress, 0, 0.9),
     )
     with one_thread(device):

@@ -14,15 +14,14 @@ from ..errors import Changed
 
 _MODULES = {
     "analyses": (
-        "audit",
         "budget_curve",
         "compare_coresets",
         "measure_stability",
         "read_stability",
     ),
-    "cards": ("card",),
+    "audit": ("audit",),
+    "cards": ("card", "cluster_samples"),
     "changes": ("Changes", "count_changes"),
-    "cluster_samples": ("cluster_samples",),
     "deletion": ("delete_run", "has_traces"),
     "export": ("export_coreset",),
     "fields": ("writable",),
@@ -43,9 +42,10 @@ _MODULES = {
     "ranking": ("new_ranking", "ranking_version", "read_ranking"),
     "record": ("list_runs", "load_record", "load_results", "RunRecord"),
     "repair": ("repair_run",),
+    "run": ("Run",),
     "samples": ("check_collection", "check_locked_tag", "check_usable", "check_vector_field", "vector_fields"),
     "saving": ("saved_token",),
-    "stages": (
+    "operations": (
         "compute_embeddings",
         "compute_pseudo_labels",
         "compute_scores",

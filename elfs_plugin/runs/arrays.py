@@ -7,8 +7,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..neighbors.graph import NeighborGraph
 from ..selectors import Pool
-from . import fields, graph, ranking, record, samples
-from . import vectors as vector_files
+from . import ranking, vectors
 
 
 @dataclass(frozen=True)
@@ -66,59 +65,30 @@ class RunPool:
         )
 
 
-def read_pool(dataset, key):
-    """The :class:`RunPool` of a run with scores.
+def read_pool(run):
+    """The :class:`RunPool` of a :class:`~.run.Run` with scores.
 
     Raises:
         InvalidInput: when the run has no scores, or no sample has a vector any more
     """
-    run = record.require_record(dataset, key, "scores", "an analysis")
-    ids, scores, labels, names = ranking.read_ranking(dataset, key)
+    stage = run.require("scores", "an analysis").stages["scores"]
+    ids, scores, labels, names = ranking.read_ranking(run)
     order = np.argsort(ids, kind="stable")
     ids, scores, labels = ids[order], scores[order], labels[order]
-    vectors, ok = _vectors(dataset, run, ids)
+    found, ok = vectors.read(run, ids.tolist())
     if not ok.any():
         raise InvalidInput(
-            f"No sample of the run '{key}' has a usable vector in '{run.embeddings_field}' any more. Compute the "
-            "embeddings and pseudo-labels again.",
+            f"No sample of the run '{run.key}' has a usable vector in '{run.record.embeddings_field}' any more. "
+            "Compute the embeddings and pseudo-labels again.",
             "key",
         )
-    scored = run.stages["scores"]["scored"]
-    return RunPool(
-        ids[ok],
-        scores[ok],
-        labels[ok],
-        names,
-        vectors,
-        run.stages["scores"]["score"],
-        int((~ok).sum()),
-        max(0, scored - len(ids)),
-    )
+    deleted = max(0, stage["scored"] - len(ids))
+    return RunPool(ids[ok], scores[ok], labels[ok], names, found, stage["score"], int((~ok).sum()), deleted)
 
 
-def _vectors(dataset, run, ids):
-    """Vectors (M, D) float32 of those of the sorted ids that have one, and (N,) bool which."""
-    folder = record.run_folder(dataset, run.key)
-    if vector_files.has_file(folder, run.vectors):
-        vectors, known = vector_files.load(folder, run.vectors)
-    else:
-        scored = fields.writable(dataset).match({f"{run.key}.rank": {"$gte": 0}})
-        found, embeddings = samples.read_vectors(scored, run.embeddings_field)
-        known = np.array([i for i, ok in zip(found.ids, embeddings.ok) if ok], dtype=ids.dtype)
-        vectors = embeddings.vectors
-    by_id = np.argsort(known, kind="stable")
-    at = np.searchsorted(known, ids, sorter=by_id).clip(max=max(len(known) - 1, 0))
-    if len(known) == 0:
-        return np.empty((0, 0), dtype=np.float32), np.zeros(len(ids), dtype=bool)
-    rows = by_id[at]
-    ok = known[rows] == ids
-    return np.asarray(vectors[rows[ok]], dtype=np.float32), ok
-
-
-def kept_graph(dataset, key, pool):
+def kept_graph(run, pool):
     """The run's own :class:`~..neighbors.graph.NeighborGraph` when it is of exactly these samples, else None."""
-    run = record.load_record(dataset, key)
-    kept = graph.load(record.run_folder(dataset, key), run.graph)
+    kept = run.graph
     if kept is None or len(kept.ids) != len(pool) or not np.array_equal(kept.ids, pool.ids.astype(kept.ids.dtype)):
         return None
     if (kept.neighbors[:] < 0).any():

@@ -1,9 +1,9 @@
-"""Everything a run knows about one image, read without loading anything about the others."""
+"""Single images: everything a run knows about one, and one for each cluster."""
 
 from bson import ObjectId
 
 from ..pruning.scores import zone_reason
-from . import fields, graph, record
+from . import fields
 
 NEIGHBORS = 6
 NEAR_DUPLICATE = 0.98
@@ -12,8 +12,8 @@ NEAR_DUPLICATE = 0.98
 _VALUES = ("rank", "agreement", "pseudo_label.label", "pseudo_label.confidence", *fields.SCORES)
 
 
-def card(dataset, key, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE):
-    """What there is to say about one image under a cut.
+def card(run, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE):
+    """What there is to say about one image under a cut of a :class:`~.run.Run`.
 
     Args:
         hard, budget: the cut to judge by: ranks [hard, hard + budget) are the coreset
@@ -30,14 +30,14 @@ def card(dataset, key, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE
     Raises:
         InvalidInput: when there is no such run
     """
-    run = record.require_record(dataset, key, None, "showing an image")
-    found = _read(dataset, key, [sample_id]).get(str(sample_id))
+    run.require(None, "showing an image")
+    found = _read(run, [sample_id]).get(str(sample_id))
     if found is None:
         return _without_score(sample_id, None, "deleted", "This image is no longer in the dataset.")
     n = run.stages.get("scores", {}).get("scored", 0)
     rank = found["rank"]
     if rank is None or not n:
-        return _unscored(dataset, run, found)
+        return _unscored(run, found)
     result = {
         "id": found["id"],
         "filepath": found["filepath"],
@@ -51,7 +51,7 @@ def card(dataset, key, sample_id, hard, budget, *, near_duplicate=NEAR_DUPLICATE
         "agreement": found["agreement"],
         "zone": zone_of(rank, hard, budget),
     }
-    return {**result, **_neighbors(dataset, run, found["id"], hard, budget, near_duplicate)}
+    return {**result, **_neighbors(run, found["id"], hard, budget, near_duplicate)}
 
 
 def zone_of(rank, hard, budget):
@@ -61,13 +61,13 @@ def zone_of(rank, hard, budget):
     return "hard" if rank < hard else "coreset" if rank < hard + budget else "easy"
 
 
-def _read(dataset, key, ids):
+def _read(run, ids):
     """id -> {"id", "filepath", and the values} of the samples that exist. One query by the primary key."""
     wanted = [ObjectId(i) for i in map(str, ids) if ObjectId.is_valid(i)]
-    projection = {"filepath": 1, **{f"{key}.{name}": 1 for name in _VALUES}}
+    projection = {"filepath": 1, **{f"{run.key}.{name}": 1 for name in _VALUES}}
     found = {}
-    for document in dataset._sample_collection.find({"_id": {"$in": wanted}}, projection):
-        values = document.get(key) or {}
+    for document in run.dataset._sample_collection.find({"_id": {"$in": wanted}}, projection):
+        values = document.get(run.key) or {}
         row = {"id": str(document["_id"]), "filepath": document["filepath"]}
         for name in _VALUES:
             outer, _, inner = name.partition(".")
@@ -77,7 +77,7 @@ def _read(dataset, key, ids):
     return found
 
 
-def _unscored(dataset, run, found):
+def _unscored(run, found):
     if found["pseudo_label.label"] is not None:
         text = f"In {found['pseudo_label.label']}, but not scored yet: use ELFS: Compute scores."
         return {
@@ -86,7 +86,7 @@ def _unscored(dataset, run, found):
             "confidence": found["pseudo_label.confidence"],
             "agreement": found["agreement"],
         }
-    reason = record.load_results(dataset, run.key).get("failures", {}).get(found["id"])
+    reason = run.results.get("failures", {}).get(found["id"])
     if reason:
         return _without_score(found["id"], found["filepath"], "failed", f"Left out of the run: {reason}.")
     text = "Not part of the run: it was outside its view, or was added later. ELFS: Update run takes in new images."
@@ -106,15 +106,14 @@ def _without_score(sample_id, filepath, status, sentence):
     }
 
 
-def _neighbors(dataset, run, sample_id, hard, budget, near_duplicate):
-    key = run.key
-    kept = graph.load(record.run_folder(dataset, key), run.graph)
+def _neighbors(run, sample_id, hard, budget, near_duplicate):
+    kept = run.graph
     pairs = kept.neighbors_of(sample_id) if kept is not None else None
     if pairs is None:
         what = "This run" if kept is None else "For this image the run"
         note = f"{what} has no stored neighbours. ELFS: Compute pseudo-labels (same settings) stores them."
         return {"neighbors": [], "near_duplicates": [], "note": note}
-    known = _read(dataset, key, [i for i, _ in pairs])
+    known = _read(run, [i for i, _ in pairs])
     rows = []
     for i, similarity in pairs:
         if i in known:  # the others have been deleted since
@@ -131,3 +130,24 @@ def _neighbors(dataset, run, sample_id, hard, budget, near_duplicate):
             )
     duplicates = [row for row in rows if row["similarity"] >= near_duplicate and row["zone"] == "coreset"]
     return {"neighbors": rows[:NEIGHBORS], "near_duplicates": duplicates, "note": None}
+
+
+def cluster_samples(run, most):
+    """The largest clusters of a :class:`~.run.Run`, with the image of each that the clustering is most certain of.
+
+    Dicts with ``name``, ``size``, mean ``confidence`` and ``agreement``, and the image's ``id`` and ``filepath``.
+
+    Args:
+        most: how many clusters at most
+
+    The numbers are those of the clustering; a cluster whose image was deleted since is left out.
+    """
+    rows = (run.results.get("clusters") or {}).get("per_cluster") or []
+    rows = sorted(rows, key=lambda row: (-row["size"], row["cluster"]))[:most]
+    if not rows:
+        return []
+    view = fields.writable(run.dataset).select([row["id"] for row in rows])
+    known = {
+        i: (path, name) for i, path, name in zip(*view.values(["id", "filepath", f"{run.key}.pseudo_label.label"]))
+    }
+    return [{**row, "filepath": known[row["id"]][0], "name": known[row["id"]][1]} for row in rows if row["id"] in known]

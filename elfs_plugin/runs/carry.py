@@ -10,6 +10,7 @@ from bson import json_util
 from fiftyone.core import odm
 
 from . import claims, fields, jobs, record, removal, views, workspace
+from .run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _view(dataset, run, step):
         if step.get("tag"):
             view = fields.writable(dataset).match_tags(step["tag"])
         else:
-            view = views.rank_view(dataset, run.key, step["low"], step["high"])
+            view = views.rank_view(Run(dataset, run.key), step["low"], step["high"])
         dataset.save_view(step["name"], view, description=step["text"], overwrite=True)
         run.set_view_id(step["name"], dataset._get_saved_view_doc(step["name"]).id)
 

@@ -14,10 +14,9 @@ from ..progress import part
 from ..proxy.dynamics import Dynamics
 from ..proxy.warm_up import with_outputs
 from ..validation import validate_seed
-from . import coverage, fields, graph, jobs, journal, own, ranking, record, repair
-from . import saving as selection
+from . import coverage, fields, graph, ranking, saving, truth
 from .arrays import kept_graph, read_pool
-from .truth import truth_path
+from .run_job import RunJob
 
 READING = "Reading the run"
 CHOOSING = "Choosing the coreset"
@@ -54,32 +53,23 @@ def choose_coreset(
     Raises:
         InvalidInput, NameTaken
     """
-    shared = dataset._dataset
-    dataset = own.own_dataset(shared)
-    run = record.require_record(dataset, key, "scores", "choosing a coreset")
-    record.check_format(run)
-    seed = validate_seed(seed)
-    selectors.required(method, **(params or {}))  # refuses unknown methods and parameters before anything is read
+    seed, params = validate_seed(seed), params or {}
+    selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
     if not tag:
         raise InvalidInput("Name the tag for the coreset.", "tag")
-    selection.check_names(dataset, run, tag, view_name)
-    with jobs.job(dataset, key, "Choosing a coreset", {READING: 2, CHOOSING: 8, WRITING: 1}, sinks) as reporter:
+    with _Choice(dataset, key, tag, view_name, sinks) as job:
         start = time.monotonic()
-        repair.settle(dataset, key, reporter.verify)
-        run = record.require_record(dataset, key, "scores", "choosing a coreset")
-        record.check_there(dataset, key, "scores")
-        selection.check_names(dataset, run, tag, view_name)
-        reporter.stage(READING)
-        found = read_pool(dataset, key)
-        progress = reporter.stage(CHOOSING)
-        pool = as_pool(dataset, key, found, labels_field, locked_tag)
-        pool = _complete(pool, method, params or {}, veto, seed, device, part(progress, 0.0, 0.5))
+        job.reporter.stage(READING)
+        found = read_pool(job.run)
+        progress = job.reporter.stage(CHOOSING)
+        pool = as_pool(job.run, found, labels_field, locked_tag)
+        pool = _complete(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
         chosen = selectors.select(
-            method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **(params or {})
+            method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params
         )
         warnings = [*chosen.warnings, *_left_out(found, chosen.indices)]
         for warning in warnings:
-            reporter.warn(warning)
+            job.reporter.warn(warning)
         ids = found.ids[chosen.indices].tolist()
         details = {
             "method": method,
@@ -87,16 +77,14 @@ def choose_coreset(
             "seed": seed,
             "quota": quota,
             "veto": veto,
-            "params": params or {},
+            "params": params,
             "labels_field": labels_field,
             "locked_tag": locked_tag,
             "warnings": warnings,
             "notes": list(chosen.notes),
         }
-        draft = journal.Draft()
-        selection.save_ids(draft, run, ids, tag, view_name, details)
-        journal.publish(dataset, run, draft, reporter.verify, reporter.stage(WRITING))
-        own.refresh(shared)
+        saving.save_ids(job.draft, job.record, ids, tag, view_name, details)
+        job.publish(job.reporter.stage(WRITING))
         return {
             "key": key,
             "method": method,
@@ -110,6 +98,19 @@ def choose_coreset(
         }
 
 
+class _Choice(RunJob):
+    """The job of :func:`choose_coreset`. Its names are checked before it waits for the lock, and under it."""
+
+    def __init__(self, dataset, key, tag, view_name, sinks):
+        self._names = tag, view_name
+        stages = {READING: 2, CHOOSING: 8, WRITING: 1}
+        super().__init__(dataset, key, "Choosing a coreset", stages, sinks, needs="scores")
+        self.begin()
+
+    def begin(self):
+        saving.check_names(self.dataset, self.record, *self._names)
+
+
 def _left_out(found, indices):
     """A sentence about the clusters that have no image in a coreset, if there are any."""
     sizes = np.bincount(found.labels, minlength=len(found.names))
@@ -121,12 +122,12 @@ def _left_out(found, indices):
     )
 
 
-def preview_veto(dataset, key, veto):
-    """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that the run keeps, if it does."""
-    run = record.require_record(dataset, key, "scores", "a preview")
-    return _preview(
-        record.run_folder(dataset, key), run.graph, ranking.ranking_version(run), *near_duplicates.check_veto(veto)
-    )
+def preview_veto(run, veto):
+    """:class:`~..neighbors.near_duplicates.Preview` of a veto, by the neighbours that a :class:`~.run.Run` keeps, if it
+    does."""
+    run.require("scores", "a preview")
+    token, version = run.record.graph, ranking.ranking_version(run.record)
+    return _preview(run.folder, token, version, *near_duplicates.check_veto(veto))
 
 
 @functools.lru_cache(maxsize=32)
@@ -139,10 +140,10 @@ def _preview(folder, token, version, kind, value):
     return near_duplicates.preview(known, {kind: value} if kind == "quantile" else value)
 
 
-def as_pool(dataset, key, found, labels_field=None, locked_tag=None):
-    """What the run's fields hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
+def as_pool(run, found, labels_field=None, locked_tag=None):
+    """What the fields of a :class:`~.run.Run` hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
     names = [*fields.SCORES, "pseudo_label.confidence"]
-    ids, *columns = fields.writable(dataset).values(["id", *(f"{key}.{name}" for name in names)])
+    ids, *columns = fields.writable(run.dataset).values(["id", *(f"{run.key}.{name}" for name in names)])
     place = {i: at for at, i in enumerate(ids)}
     rows = [place[i] for i in found.ids.tolist()]
     values = {name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)}
@@ -156,9 +157,9 @@ def as_pool(dataset, key, found, labels_field=None, locked_tag=None):
         pseudo_labels=found.labels,
         confidence=confidence,
         dynamics=dynamics,
-        labels=_given_labels(dataset, labels_field, found),
-        locked=_locked(dataset, locked_tag, found),
-        neighbors=kept_graph(dataset, key, found),
+        labels=_given_labels(run.dataset, labels_field, found),
+        locked=_locked(run.dataset, locked_tag, found),
+        neighbors=kept_graph(run, found),
     )
 
 
@@ -166,16 +167,8 @@ def _given_labels(dataset, field, found):
     """(N,) int of the labels in a field, which may be wrong; every image needs one."""
     if not field:
         return None
-    ids, values = fields.writable(dataset).values(["id", truth_path(dataset, field)])
-    known = {i: value for i, value in zip(ids, values) if value is not None}
-    missing = sum(i not in known for i in found.ids.tolist())
-    if missing:
-        raise InvalidInput(
-            f"{missing:,} images of the run have no value in '{field}'. Choose a field that all have, or none: the "
-            "pseudo-labels are used then.",
-            "labels_field",
-        )
-    return np.unique([known[i] for i in found.ids.tolist()], return_inverse=True)[1]
+    labels = truth.read_all(dataset, field, found.ids.tolist(), "labels_field")
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def _locked(dataset, tag, found):

@@ -34,7 +34,7 @@ def check(dataset, before, coming, steps):
         if step["do"] != "declare":
             continue
         if step["names"]:
-            record.check_group_field(dataset, coming.key)
+            record.check_group_field(dataset, coming.key, before)
         for field in step["vectors"]:
             record.check_embeddings_field(dataset, before, field)
 
@@ -48,12 +48,10 @@ def check_others(dataset, run, tags, views):
     if not tags and not views:
         return
     slugs = {fou.to_slug(view): view for view in views}
-    for key in record.list_runs(dataset):
+    for key, document in record.run_documents(dataset).items():
         if key == run.key:
             continue
-        other = record.load_record(dataset, key)
-        if other is None:  # deleted since
-            continue
+        other = record.restored(key, document.config)
         coming = record.restored(key, (other.pending or {}).get("record") or {})
         for tag in tags:
             if tag in other.tags or tag in coming.tags:

@@ -1,17 +1,13 @@
 """The comparison of selection methods on a finished run, as a job; results: ``methods``."""
 
-import numpy as np
-
-from ..errors import InvalidInput
 from ..evaluation import audit as evaluation
 from ..evaluation import methods as method_comparison
 from ..evaluation.tables import method_rows
 from ..progress import part
 from ..proxy.train import ProxyConfig
-from . import fields
-from .analyses import analysis_job
+from . import truth
+from .analysis import Analysis
 from .choose import as_pool
-from .truth import truth_path
 
 ONE_TRAINING = (
     "The scores come from the run's one training of its image proxy, the same for all seeds: how far methods that use "
@@ -43,10 +39,10 @@ def compare_methods(
     Returns:
         a summary; its ``rows`` are the table
     """
-    with analysis_job(dataset, key, "Comparing methods", sinks) as job:
+    with Analysis(dataset, key, "Comparing methods", sinks) as job:
         found = job.read()
-        truth = _truth(job.dataset, truth_field, found.ids) if truth_field else None
-        pool = as_pool(job.dataset, key, found)
+        true_labels = truth.read_all(job.dataset, truth_field, found.ids.tolist()) if truth_field else None
+        pool = as_pool(job.run, found)
         on_images = ProxyConfig.from_dict(job.run.stages["scores"].get("proxy")).on_images
         options = {"seed": seed, "ids": found.ids, "device": device}
         compared = method_comparison.compare_methods(
@@ -58,16 +54,16 @@ def compare_methods(
             neighbors=pool.neighbors,
             confidence=pool.confidence,
             dynamics=pool.dynamics if on_images else None,
-            progress=part(job.progress, 0.0, 1.0 if truth is None else 0.9),
+            progress=part(job.progress, 0.0, 1.0 if true_labels is None else 0.9),
             **options,
         )
         result = compared.to_dict()
         if on_images:
             result["warnings"].append(ONE_TRAINING)
         audited, told = {}, []
-        if truth is not None:
+        if true_labels is not None:
             right = evaluation.audit_methods(
-                compared, found.vectors, truth, progress=part(job.progress, 0.9, 1.0), **options
+                compared, found.vectors, true_labels, progress=part(job.progress, 0.9, 1.0), **options
             )
             audited, told = {"true_accuracy": right}, method_comparison.sentences(compared, right, "true labels")
         job.save("methods", result, {"seeds": seeds, "seed": seed})
@@ -80,13 +76,3 @@ def compare_methods(
             "true_sentences": told,
             "rows": method_rows(result, **audited),
         }
-
-
-def _truth(dataset, field, wanted):
-    """(N,) the true label of every sample of the run."""
-    ids, values = fields.writable(dataset).values(["id", truth_path(dataset, field)])
-    known = {i: value for i, value in zip(ids, values) if value is not None}
-    missing = sum(i not in known for i in wanted.tolist())
-    if missing:
-        raise InvalidInput(f"{missing:,} images of the run have no value in '{field}'; all need one.", "truth_field")
-    return np.array([known[i] for i in wanted.tolist()])

@@ -13,6 +13,7 @@ from ..errors import InvalidInput
 from ..pruning.zones import as_beta, as_budget, resolve_beta, resolve_budget
 from ..validation import shown
 from . import fields, record
+from .run import Run
 from .views import rank_view, zone_view
 
 KINDS = ("run", "tag", "view")
@@ -103,16 +104,11 @@ def _not_understood(given):
 
 def member_choices(dataset):
     """What there is to compare on a dataset, as texts: applied runs, tags, saved views."""
-    applied = [key for key in record.list_runs(dataset) if "selection" in _stages(dataset, key)]
+    applied = [key for key in record.list_runs(dataset) if "selection" in Run(dataset, key).stages]
     tags = fields.writable(dataset).distinct("tags")
     return (
         [f"run:{k}" for k in applied] + [f"tag:{t}" for t in tags] + [f"view:{v}" for v in dataset.list_saved_views()]
     )
-
-
-def _stages(dataset, key):
-    found = record.load_record(dataset, key)
-    return found.stages if found else {}
 
 
 def member_view(dataset, member):
@@ -128,11 +124,11 @@ def member_view(dataset, member):
         return _saved_view(dataset, member.value)
     try:
         if member.kind == "run":
-            return zone_view(dataset, member.value, "coreset")
+            return zone_view(Run(dataset, member.value), "coreset")
         low, high, _ = _interval(dataset, member)
     except InvalidInput as error:
         raise InvalidInput(f"{member.name}: {error}", "members") from None
-    return rank_view(dataset, member.value, low, high)
+    return rank_view(Run(dataset, member.value), low, high)
 
 
 def check_members(dataset, given):
@@ -148,12 +144,12 @@ def check_members(dataset, given):
 def expected_size(dataset, member):
     """How many samples a run or its settings chose when they were ranked; None for tags and views."""
     if member.kind == "run":
-        return _stages(dataset, member.value).get("selection", {}).get("coreset")
+        return Run(dataset, member.value).stages.get("selection", {}).get("coreset")
     return _interval(dataset, member)[2] if member.kind == "settings" else None
 
 
 def _interval(dataset, member):
-    run = record.require_record(dataset, member.value, "scores", "a comparison")
+    run = Run(dataset, member.value).require("scores", "a comparison")
     n = run.stages["scores"]["scored"]
     budget = resolve_budget(member.budget, n)
     hard = resolve_beta(member.beta, budget, n)
@@ -213,7 +209,7 @@ def difference_view(dataset, one, other):
             )
         return view.select(left) if len(left) < len(inside) - len(left) else view.exclude(list(excluded & set(inside)))
     if other.kind == "run":
-        selection = _stages(dataset, other.value)["selection"]
+        selection = Run(dataset, other.value).stages["selection"]
         low, high = selection["hard"], selection["hard"] + selection["coreset"]
     else:
         low, high, _ = _interval(dataset, other)

@@ -65,16 +65,13 @@ def is_half_deleted(run):
     return bool((run.pending or {}).get("delete"))
 
 
-def resume_deletion(dataset, key, verify):
-    """Ends a deletion that was interrupted. Returns whether there was one."""
-    run = record.load_record(dataset, key)
-    if run is None or not is_half_deleted(run):
-        return False
+def resume_deletion(dataset, run, verify):
+    """Ends the deletion of a run (its record) that was interrupted."""
+    key = run.key
     _remove(dataset, run, verify)
     journal.sweep(dataset, key)
     record.remove_run_folder(dataset, key)
     roster.forget(dataset, key)
-    return True
 
 
 def _remove(dataset, run, verify):

@@ -23,7 +23,8 @@ from .export_receipt import (
 )
 from .export_staging import Staging
 from .export_target import check_media, check_target, why_not
-from .record import check_there, require_record
+from .record import check_there
+from .run import Run
 from .views import zone_view
 
 EXPORT_FORMATS = {
@@ -58,12 +59,13 @@ def export_coreset(collection, key="elfs", *, path, format="csv", zone="coreset"
         ElfsError: when there is no room, or the target was written to meanwhile; nothing there is changed then
     """
     dataset = collection._dataset
-    view = zone_view(dataset, key, zone, order="hardest")
+    run = Run(dataset, key)
+    view = zone_view(run, zone, order="hardest")
     if format not in EXPORT_FORMATS:
         raise InvalidInput(f"Unknown format {format!r}. Use one of: {', '.join(EXPORT_FORMATS)}.", "format")
     target = check_target(path, format, overwrite=overwrite)
     ids, paths = view.values(["id", "filepath"])
-    deleted = require_record(dataset, key, "selection", "an export").stages["selection"][zone] - len(ids)
+    deleted = run.stages["selection"][zone] - len(ids)
     check_there(dataset, key, "selection")
     _refuse_empty(ids, paths, key, zone, deleted)
     check_media(dataset, target, format)

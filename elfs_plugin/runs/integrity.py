@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import fiftyone as fo
 
-from . import jobs, record, vectors
-from .changes import count_changes
+from . import vectors
 from .deletion import is_half_deleted
 from .versions import ranking_version
 
@@ -48,63 +47,68 @@ _REPAIR = ("repair_run", "Finish writing")
 _BROKEN = {"field_missing", "label_missing", "rank_missing", "samples_gone"}
 
 
-def check_run(dataset, key):
-    """:class:`RunHealth` of a run. Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``,
-    ``field_missing``, ``label_missing``, ``rank_missing``, ``vectors_missing``, ``samples_gone``, ``samples_deleted``,
-    ``samples_added``, ``ranks_changed``, ``results_missing``, ``names_out_of_date``, ``unfinished`` (a job was killed
-    while it wrote), ``half_deleted``. A run that is fine has no findings."""
-    if dataset.deleted:
+def check_run(run):
+    """:class:`RunHealth` of a :class:`~.run.Run`; one that is fine has no findings.
+
+    Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``, ``field_missing``,
+    ``label_missing``, ``rank_missing``, ``vectors_missing``, ``samples_gone``, ``samples_deleted``, ``samples_added``,
+    ``ranks_changed``, ``results_missing``, ``names_out_of_date``, ``unfinished`` (a job was killed while it wrote),
+    ``half_deleted``.
+    """
+    key = run.key
+    if run.dataset.deleted:
         return RunHealth(key, [Finding("dataset_deleted", "The dataset has been deleted.")], True)
-    run = record.load_record(dataset, key)
-    job = jobs.read_job(dataset, key)
+    record, job = run.record, run.job
     working = []
     if job and job["state"] == "running":
         text = f"{job['operation']} is at work on the run '{key}'; what is shown may change."
         working = [Finding("in_progress", text)]
-    if run is None:
+    if record is None:
         if working:
             return RunHealth(key, working, False)
         text = f"The run '{key}' has been deleted. Choose another run, or start a new one."
         return RunHealth(key, [Finding("run_deleted", text, "run_elfs", "Run ELFS")], True)
     found = list(working)
-    if run.is_newer:
+    if record.is_newer:
         text = (
             f"The run '{key}' was made by a newer version of the plugin. It can be looked at as far as this version "
             "understands it; update the plugin to change it."
         )
         found.insert(0, Finding("newer_version", text))
-    if run.pending and not working:
-        found.append(_unfinished(run))
+    if record.pending and not working:
+        found.append(_unfinished(record))
         # Whatever else there is to say is of results that are about to change.
-        return RunHealth(key, found, "scores" not in run.stages or is_half_deleted(run))
-    missing = _missing_fields(dataset, run)
+        return RunHealth(key, found, "scores" not in record.stages or is_half_deleted(record))
+    missing = _missing_fields(run)
     found += missing
-    if "scores" in run.stages and not _BROKEN & {finding.code for finding in missing}:
-        found += _changed_samples(dataset, run)
-    if "scores" in run.stages and not record.load_results(dataset, key).get("histogram"):
+    if "scores" in record.stages and not _BROKEN & {finding.code for finding in missing}:
+        found += _changed_samples(run)
+    if "scores" in record.stages and not run.results.get("histogram"):
         text = "The run's stored results (histogram, β curve, failures) are missing or cannot be read."
         found.append(Finding("results_missing", f"{text} The scores on the samples are there.", *_SCORES))
     return RunHealth(key, found, bool(_BROKEN & {finding.code for finding in found}))
 
 
-def _unfinished(run):
-    if is_half_deleted(run):
-        text = f"The deletion of the run '{run.key}' was interrupted: part of it is gone. Delete it again for the rest."
+def _unfinished(record):
+    if is_half_deleted(record):
+        text = (
+            f"The deletion of the run '{record.key}' was interrupted: part of it is gone. Delete it again for the rest."
+        )
         return Finding("half_deleted", text, *_DELETE)
     text = (
-        f"A job on the run '{run.key}' was interrupted while it wrote its results: scores, zones, tags and views may "
-        "be of two states. All is there to finish it, in seconds; any further job on the run does that too."
+        f"A job on the run '{record.key}' was interrupted while it wrote its results: scores, zones, tags and views "
+        "may be of two states. All is there to finish it, in seconds; any further job on the run does that too."
     )
     return Finding("unfinished", text, *_REPAIR)
 
 
-def _missing_fields(dataset, run):
-    schema = dataset.get_field_schema(flat=True)
-    key, stages, found = run.key, run.stages, []
+def _missing_fields(run):
+    schema = run.dataset.get_field_schema(flat=True)
+    key, stages, vector_field, found = run.key, run.stages, run.record.embeddings_field, []
     if "pseudo_labels" in stages or "scores" in stages:
-        again = _RUN if not run.embeddings_field or run.embeddings_field not in schema else _LABELS
+        again = _RUN if not vector_field or vector_field not in schema else _LABELS
         if key not in schema:
-            renamed = _renamed(dataset, schema)
+            renamed = _renamed(run.dataset, schema)
             text = f"The field '{key}' that holds the run's results has been deleted or renamed."
             if renamed:
                 text += f" It looks as if it were '{renamed}' now: rename it back, or run ELFS again."
@@ -116,10 +120,10 @@ def _missing_fields(dataset, run):
         elif "scores" in stages and f"{key}.rank" not in schema:
             text = f"The field '{key}.rank' has been deleted or renamed."
             found.append(Finding("rank_missing", text, *_SCORES))
-    if run.embeddings_field and run.embeddings_field not in schema and not _has_vector_file(dataset, run):
-        text = f"The vector field '{run.embeddings_field}' has been deleted or renamed. "
+    if vector_field and vector_field not in schema and not vectors.has_file(run.folder, run.record.vectors):
+        text = f"The vector field '{vector_field}' has been deleted or renamed. "
         text += "The β search, an update and an embedding plot need it; what is selected stays."
-        found.append(Finding("vectors_missing", text, *(_EMBEDDINGS if run.owns_embeddings else _LABELS)))
+        found.append(Finding("vectors_missing", text, *(_EMBEDDINGS if run.record.owns_embeddings else _LABELS)))
     return found
 
 
@@ -133,14 +137,10 @@ def _renamed(dataset, schema):
     return None
 
 
-def _has_vector_file(dataset, run):
-    return vectors.has_file(record.run_folder(dataset, run.key), run.vectors)
-
-
-def _changed_samples(dataset, run):
-    changes = count_changes(dataset, run)
+def _changed_samples(run):
+    changes = run.changes
     if changes.scored and not changes.present:
-        if dataset._sample_collection.estimated_document_count():
+        if run.dataset._sample_collection.estimated_document_count():
             text = f"None of the {changes.scored:,} images of the run has a rank any more: they or the values are gone."
             return [Finding("samples_gone", text, *_RUN)]
         text = f"The {changes.scored:,} images of the run have been deleted, and the dataset is empty."
@@ -158,14 +158,14 @@ def _changed_samples(dataset, run):
     if changes.added:
         text = f"{changes.added:,} images were added after the run and have no score. An update places them."
         found.append(Finding("samples_added", text, *_UPDATE))
-    return found + _outdated_names(run)
+    return found + _outdated_names(run.record)
 
 
-def _outdated_names(run):
+def _outdated_names(record):
     """Coresets that were saved from other ranks than the run has now."""
-    now = ranking_version(run)
-    older = [tag for tag, details in run.saved.items() if details.get("ranking") not in (None, now)]
-    if not older or "selection" not in run.stages:
+    now = ranking_version(record)
+    older = [tag for tag, details in record.saved.items() if details.get("ranking") not in (None, now)]
+    if not older or "selection" not in record.stages:
         return []
     named = ", ".join(f"'{tag}'" for tag in older[:5]) + (f" and {len(older) - 5:,} more" if len(older) > 5 else "")
     text = (

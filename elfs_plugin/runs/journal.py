@@ -113,8 +113,7 @@ def publish(dataset, run, draft, verify=lambda: None, progress=lambda fraction: 
         if known is None or (known.pending or {}).get("token") != token:
             _drop(dataset, run.key, token)
         raise
-    finish(dataset, run.key, verify)
-    return record.load_record(dataset, run.key)
+    return finish(dataset, run.key, verify, kept)
 
 
 def save_results(dataset, key, **changes):
@@ -123,14 +122,21 @@ def save_results(dataset, key, **changes):
     publish(dataset, run, Draft(results=changes))
 
 
-def finish(dataset, key, verify=lambda: None):
-    """Carries out what was committed and not finished. Returns whether there was anything."""
-    found, steps = False, []
+def finish(dataset, key, verify=lambda: None, run=None):
+    """Carries out what was committed and not finished.
+
+    Args:
+        run: the record, where it has just been read
+
+    Returns:
+        the record as it is then, or None where there is no run
+    """
+    steps = []
     while True:
-        run, server = record.load_record(dataset, key), _server()
+        run, server = run or record.load_record(dataset, key), _server()
         if run is None or "steps" not in (run.pending or {}):
             break
-        found, steps = True, run.pending["steps"]
+        steps = run.pending["steps"]
         settled = record.restored(key, run.pending.get("record") or {})
         if _is_whole(steps):
             for step in steps:
@@ -139,6 +145,7 @@ def finish(dataset, key, verify=lambda: None):
         else:
             _give_up(run, settled)
         _sync(dataset)
+        run = None
         if _server() != server:  # it died and is back: what it had confirmed last may be lost
             continue
         settled.pending = None
@@ -149,7 +156,7 @@ def finish(dataset, key, verify=lambda: None):
     for step in steps:
         if "collection" in step:
             odm.get_db_conn().drop_collection(step["collection"])
-    return found
+    return run
 
 
 def _server():

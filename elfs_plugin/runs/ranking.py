@@ -10,8 +10,7 @@ import numpy as np
 
 from ..files import whole_file
 from ..pruning.scores import HARD_WHEN
-from . import fields, record
-from .changes import count_changes
+from . import fields
 from .versions import new_ranking, ranking_version  # noqa: F401 (handed on)
 
 logger = logging.getLogger(__name__)
@@ -21,8 +20,8 @@ _GROUP = 20_000
 """Ranks per document that MongoDB sends: far below its 16 MB."""
 
 
-def read_ranking(dataset, key, *, deleted=False, with_ids=True):
-    """The scored samples that exist, hardest first.
+def read_ranking(run, *, deleted=False, with_ids=True):
+    """The scored samples of a :class:`~.run.Run` that exist, hardest first.
 
     Args:
         deleted: count those in that were deleted since, as long as the run remembers them: its ranks do too
@@ -36,32 +35,32 @@ def read_ranking(dataset, key, *, deleted=False, with_ids=True):
     Raises:
         InvalidInput: for a run without scores
     """
-    run = record.require_record(dataset, key, "scores", "showing its ranking")
-    path = record.run_folder(dataset, key) / _FILE
-    kept = _load(path, ranking_version(run), with_ids)
-    if kept is not None and _is_true(dataset, run, kept, deleted):
+    run.require("scores", "showing its ranking")
+    path, version = run.folder / _FILE, ranking_version(run.record)
+    kept = _load(path, version, with_ids)
+    if kept is not None and _is_true(run, kept, deleted):
         return kept
-    found = _read(dataset, key, run.stages["scores"]["score"])
+    found = _read(run.dataset, run.key, run.stages["scores"]["score"])
     if len(found[0]) == run.stages["scores"]["scored"]:
-        _save(path, ranking_version(run), found)
+        _save(path, version, found)
     return found if with_ids else (None, *found[1:])
 
 
-def keep_ranking(dataset, run, ids, scores, labels, names):
-    """Writes the file of the record's current ranking, of N samples in any order."""
+def keep_ranking(run, ids, scores, labels, names):
+    """Writes the file of the run's current ranking, of N samples in any order."""
     hardest = HARD_WHEN[run.stages["scores"]["score"]]
     ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float64)
     order = np.lexsort((ids, scores if hardest == "low" else -scores))
-    path = record.run_folder(dataset, run.key) / _FILE
-    _save(path, ranking_version(run), (ids[order], scores[order], np.asarray(labels)[order], names))
+    path = run.folder / _FILE
+    _save(path, ranking_version(run.record), (ids[order], scores[order], np.asarray(labels)[order], names))
 
 
-def _is_true(dataset, run, kept, deleted):
-    present = count_changes(dataset, run).present
+def _is_true(run, kept, deleted):
+    present = run.changes.present
     if present > len(kept[1]) or (present < len(kept[1]) and not deleted):
         return False
     # Served by the index of (label, rank).
-    found = dataset._sample_collection.distinct(f"{run.key}.pseudo_label.label")
+    found = run.dataset._sample_collection.distinct(f"{run.key}.pseudo_label.label")
     names = {name for name in found if name is not None}
     return names <= set(kept[3]) if deleted else names == set(kept[3])
 

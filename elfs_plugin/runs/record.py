@@ -105,29 +105,33 @@ def check_key(dataset, key):
     """Refuses a run key that is no identifier, or that names something else on the dataset, or a run that a newer
     version of the plugin made.
 
+    Returns:
+        the :class:`RunRecord`, or None where there is no such run yet
+
     Raises:
         InvalidInput, NameTaken
     """
-    document = run_document(dataset, key)
+    document, run = run_document(dataset, key), None
     if document is None:
         names.check_key_text(key)
+    elif document.config.get("method") != METHOD:
+        raise NameTaken(f"The dataset already has a run '{key}' of another kind. Choose another run key.", "key")
     else:
-        if document.config.get("method") != METHOD:
-            raise NameTaken(f"The dataset already has a run '{key}' of another kind. Choose another run key.", "key")
-        check_format(load_record(dataset, key))
-    check_group_field(dataset, key)
+        run = restored(key, document.config)
+        check_format(run)
+    check_group_field(dataset, key, run)
+    return run
 
 
-def check_group_field(dataset, key):
-    """Refuses a run whose nested field is somebody else's, also when that has been put in the place of its own, or can
-    hold no results.
+def check_group_field(dataset, key, run):
+    """Refuses a run (its record, or None) whose nested field is somebody else's, also when that has been put in the
+    place of its own, or can hold no results.
 
     Raises:
         NameTaken
     """
     if not dataset.has_sample_field(key):
         return
-    run = load_record(dataset, key)
     older = run is not None and run.format < _MARKED and run.owns_field  # marked when it is next saved
     if not older and not fields.is_left_behind(dataset, key):
         raise NameTaken(
@@ -187,13 +191,24 @@ def list_runs(dataset):
     return dataset.list_runs(method=METHOD) if dataset is not None else []
 
 
+def run_documents(dataset):
+    """{key: FiftyOne's document} of the dataset's ELFS runs as they are in the database, read at once."""
+    found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": 1}) or {}
+    documents = odm.RunDocument.objects(id__in=list((found.get("runs") or {}).values()))
+    return {document.key: document for document in documents if document.config.get("method") == METHOD}
+
+
 def load_record(dataset, key):
-    """The :class:`RunRecord` of a run, or None.
+    """The :class:`RunRecord` of a run, or None, see :func:`record_of`."""
+    return record_of(run_document(dataset, key), key)
+
+
+def record_of(document, key):
+    """The :class:`RunRecord` in a document of :func:`run_document`, or None where that is of no ELFS run.
 
     A record of another version is read as far as it is understood: what it lacks has its default, what it has too much
     is passed over.
     """
-    document = run_document(dataset, key)
     if document is None or document.config.get("method") != METHOD:
         return None
     return restored(key, document.config)
@@ -243,8 +258,8 @@ def _plain(value):
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def require_record(dataset, key, stage, needed_by):
-    """The record of a run in which ``stage`` (None: any) is finished.
+def check_ready(dataset, key, record, stage, needed_by):
+    """Refuses what needs a finished ``stage`` (None: any) of a run when its ``record`` has none, or there is none.
 
     Raises:
         InvalidInput: naming the operator to run first
@@ -255,7 +270,6 @@ def require_record(dataset, key, stage, needed_by):
         "selection": "select_coreset",
         "embeddings": "compute_embeddings",
     }
-    record = load_record(dataset, key)
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(
@@ -272,7 +286,6 @@ def require_record(dataset, key, stage, needed_by):
         raise InvalidInput(
             f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
         )
-    return record
 
 
 def check_there(dataset, key, stage):
@@ -344,24 +357,29 @@ class _Unreadable(Exception):
     """The results of a run are there and cannot be understood."""
 
 
-def load_results(dataset, key):
+def results_of(document):
     """The large results of a run as a dict: failures, histogram, β curve, cluster health.
 
     Results that cannot be read cost the panel its curves; the scores are on the samples.
+
+    Args:
+        document: of :func:`run_document`, from the database and not from FiftyOne's cache: another process may have
+            saved newer ones. None: there is no run
     """
     try:
-        return _read_results(dataset, key)
+        return _read_results(document)
     except _Unreadable as error:
-        logger.warning("The results of the run '%s' cannot be read: %s", key, error)
+        logger.warning("The results of the run '%s' cannot be read: %s", document.key, error)
         return {}
 
 
-def _read_results(dataset, key):
-    """As :func:`load_results`, but what is there and damaged raises :class:`_Unreadable`.
+def load_results(dataset, key):
+    """See :func:`results_of`."""
+    return results_of(run_document(dataset, key))
 
-    Read from the database, not from FiftyOne's cache: another process may have saved newer ones.
-    """
-    document = run_document(dataset, key)
+
+def _read_results(document):
+    """As :func:`results_of`, but what is there and damaged raises :class:`_Unreadable`."""
     if document is None or not document.results:
         return {}
     try:
@@ -384,7 +402,7 @@ def merged_results(dataset, key, changes):
     """
     for attempt in range(3):
         try:
-            data = _read_results(dataset, key)
+            data = _read_results(run_document(dataset, key))
             break
         except _Unreadable as error:
             # Another process may have replaced them between two reads.

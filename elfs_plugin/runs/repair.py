@@ -1,7 +1,8 @@
 """Finishing what a job had decided to write when it was killed."""
 
 from . import graph, jobs, journal, own, record, unlinked, vectors
-from .deletion import resume_deletion
+from .deletion import is_half_deleted, resume_deletion
+from .run import Run
 
 FINISHING = "Finishing what was begun"
 
@@ -10,24 +11,25 @@ def settle(dataset, key, verify=lambda: None):
     """Leaves nothing of earlier jobs with that key open: for whoever has the run's lock.
 
     What was committed is finished, also a deletion; what was only staged goes.
+
+    Returns:
+        the record that the run has then, or None where there is no run
     """
     journal.stop_orphans(dataset, key)
-    run = record.load_record(dataset, key) or record.RunRecord(key)
-    with jobs.changing(dataset):
-        unlinked.mend(dataset, run)
-    if not resume_deletion(dataset, key, verify):
-        journal.finish(dataset, key, verify)
-    journal.sweep(dataset, key)
-    _remove_other_files(dataset, key)
-
-
-def _remove_other_files(dataset, key):
-    """Removes the files of earlier results, which a killed job may have left beside those of the record."""
     run = record.load_record(dataset, key)
-    if run is not None:
+    with jobs.changing(dataset):
+        unlinked.mend(dataset, run or record.RunRecord(key))
+    if run is not None and is_half_deleted(run):
+        resume_deletion(dataset, run, verify)
+        run = None
+    elif run is not None and run.pending:
+        run = journal.finish(dataset, key, verify, run)
+    journal.sweep(dataset, key)
+    if run is not None:  # a killed job may have left files of earlier results beside those of the record
         place = record.run_folder(dataset, key)
         graph.remove_others(place, run.graph)
         vectors.remove_others(place, run.vectors)
+    return run
 
 
 def repair_run(dataset, key="elfs", *, sinks=()):
@@ -40,8 +42,8 @@ def repair_run(dataset, key="elfs", *, sinks=()):
         InvalidInput: when there is no such run
     """
     shared = dataset._dataset
-    run = record.require_record(shared, key, None, "a repair")
-    was_open = bool(run.pending)
+    run = Run(shared, key).require(None, "a repair")
+    was_open = bool(run.record.pending)
     with jobs.job(shared, key, FINISHING, {FINISHING: 1}, sinks) as reporter:
         reporter.stage(FINISHING)
         settle(own.own_dataset(shared), key, reporter.verify)

@@ -1,9 +1,13 @@
-"""Which fields of a dataset can hold true labels. Only the audit asks."""
+"""Which fields of a dataset can hold labels that somebody gave, and what is in them.
+
+Only audits, and selectors that are asked to judge such labels, read them.
+"""
 
 import fiftyone as fo
+import numpy as np
 
 from ..errors import InvalidInput
-from . import record
+from . import fields, record
 
 _TRUTH_KINDS = (fo.StringField, fo.IntField, fo.BooleanField)
 _NOT_TRUTH = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"}
@@ -22,21 +26,21 @@ def truth_fields(dataset):
     return found
 
 
-def truth_path(dataset, field):
+def truth_path(dataset, field, parameter="truth_field"):
     """The path whose values are the true labels, or :class:`InvalidInput` with those that can be."""
     have = ", ".join(truth_fields(dataset)[:10]) or "none"
     if not field or not isinstance(field, str):
-        raise InvalidInput(f"Name the field that holds the true labels (fields: {have}).", "truth_field")
+        raise InvalidInput(f"Name the field that holds the true labels (fields: {have}).", parameter)
     if field.partition(".")[0] in record.list_runs(dataset):
-        raise InvalidInput(f"'{field}' was written by ELFS; it holds no true labels (fields: {have}).", "truth_field")
+        raise InvalidInput(f"'{field}' was written by ELFS; it holds no true labels (fields: {have}).", parameter)
     found = dataset.get_field(field)
     if found is None:
-        raise InvalidInput(f"The dataset has no field '{field}' (fields: {have}).", "truth_field")
+        raise InvalidInput(f"The dataset has no field '{field}' (fields: {have}).", parameter)
     if _inside_list(dataset, field):
         raise InvalidInput(
             f"The field '{field}' holds a list for each image (of detections, say), not one class. Use a field with "
             f"one class for each image (fields: {have}).",
-            "truth_field",
+            parameter,
         )
     if _is_classification(found):
         return f"{field}.label"
@@ -44,9 +48,34 @@ def truth_path(dataset, field):
         raise InvalidInput(
             f"The field '{field}' holds no class for each image. Use a Classification, a text, a whole number or a "
             f"boolean (fields: {have}).",
-            "truth_field",
+            parameter,
         )
     return field
+
+
+def read(dataset, field, parameter="truth_field"):
+    """{id: label} of the samples that have a value in a field of labels. ``parameter`` is what errors name.
+
+    Raises:
+        InvalidInput: when the field can hold none
+    """
+    ids, values = fields.writable(dataset).values(["id", truth_path(dataset, field, parameter)])
+    return {i: value for i, value in zip(ids, values) if value is not None}
+
+
+def read_all(dataset, field, ids, parameter="truth_field"):
+    """(N,) the label of each of these samples.
+
+    Raises:
+        InvalidInput: when one has none
+    """
+    known = read(dataset, field, parameter)
+    missing = sum(i not in known for i in ids)
+    if missing:
+        raise InvalidInput(
+            f"{missing:,} images of the run have no value in '{field}'; all need one. Choose another field.", parameter
+        )
+    return np.array([known[i] for i in ids])
 
 
 def _is_classification(field):

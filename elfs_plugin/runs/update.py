@@ -9,12 +9,13 @@ import numpy as np
 from ..encoders.embed import Embeddings, validate_vectors
 from ..errors import InvalidInput
 from ..neighbors.label_transfer import DEFAULT_K, cross_neighbors, vote
-from ..pipeline import STAGES, stage_weights
+from ..options import ScoringOptions
 from ..progress import part
 from ..proxy.train import ProxyConfig
 from ..pruning.zones import resolve_budget
-from . import changes, fields, graph, own, record, samples
-from .pixels import DEFAULT_IMAGE_SIZE
+from ..stages import STAGES, stage_weights
+from . import changes, fields, graph, keeping, own, samples, vectors
+from .run import Run
 from .session import WRITING, Session
 
 PLACING = "Finding the nearest labelled images"
@@ -51,7 +52,7 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
             the run have lost
     """
     dataset = collection._dataset
-    run = record.require_record(dataset, key, "scores", "an update")
+    run = Run(dataset, key).require("scores", "an update")
     seed = run.stages["scores"].get("seed", 0)
     weights = stage_weights("embeddings", "dynamics")
     stages = {STAGES["embeddings"]: weights[STAGES["embeddings"]], PLACING: 3, **weights, WRITING: 2}
@@ -70,7 +71,7 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         collection = own.rebound(collection, job.dataset)
         applied = job.record.stages.get("selection")
         scored = job.record.stages["scores"]["scored"]
-        since = changes.count_changes(job.dataset, job.record)
+        since = job.run.changes
         unranked, partly = changes.lost_ids(job.dataset, job.record)
         deleted = max(since.deleted - len(unranked), 0)
         lost = {*unranked, *partly}
@@ -78,16 +79,16 @@ def update_run(collection, key="elfs", *, device="auto", sinks=()):
         added, restored, left_out = 0, 0, {}
         if len(new) or lost:
             added, restored, left_out = _take_in(job, new, lost)
-        if job.ids is None and (deleted or not since.dense or since.present != scored):
+        if job.working.ids is None and (deleted or not since.dense or since.present != scored):
             job.rank_again()
-        if applied and job.ids is not None:
+        if applied and job.working.ids is not None:
             # Everything after the scores was made from the old ones.
             n = job.record.stages["scores"]["scored"]
             budget = max(applied["coreset"] / scored, 1 / n)
             beta = min(applied.get("beta", applied["hard"] / scored), 1 - resolve_budget(float(budget), n) / n)
             job.apply(float(budget), max(beta, 0.0))
         summary = job.summary("scores")
-        shutil.rmtree(job.folder / _FOLDER, ignore_errors=True)
+        shutil.rmtree(job.run.folder / _FOLDER, ignore_errors=True)
         return {**summary, "added": added, "deleted": deleted, "restored": restored, "left_out": len(left_out)}
 
 
@@ -117,7 +118,7 @@ def _take_in(job, new, lost):
     if not labelled:
         raise InvalidInput(f"No image has a pseudo-label of the run '{key}' any more. Run ELFS again.", "key")
     members = sorted({*labelled, *lost})
-    old_vectors, known = job.known_vectors(members)
+    old_vectors, known = vectors.read(job.run, members)
     ids = [i for i, ok in zip(members, known) if ok]
     bare = [i for i, ok in zip(members, known) if not ok]
     if bare and not (run.owns_embeddings and stage.get("encoder")):
@@ -131,55 +132,58 @@ def _take_in(job, new, lost):
     embeddings = _embed(job, samples.Samples(wanted, [paths[i] for i in wanted]), stage, old_vectors.shape[1])
     left_out = {wanted[index]: reason for index, reason in embeddings.failures.items()}
     embedded = [i for i, ok in zip(wanted, embeddings.ok) if ok]
-    failures = record.load_results(dataset, key).get("failures", {})
+    failures = job.run.results.get("failures", {})
     taken = {*ids, *embedded}
-    job.failures = {**{i: reason for i, reason in failures.items() if i not in taken}, **left_out}
-    run.failed = len(job.failures)
+    job.working.failures = {**{i: reason for i, reason in failures.items() if i not in taken}, **left_out}
+    run.failed = len(job.working.failures)
     run.stages["pseudo_labels"]["since"] = job.since
-    job.save_failures()
+    keeping.failures(job)
     if not embedded and not lost:
         return 0, 0, left_out
     if run.owns_embeddings and stage and embedded:
-        job.add_vectors(embedded, embeddings.vectors)
+        _add_vectors(job, embedded, embeddings.vectors)
 
-    together = [*ids, *embedded]
+    working, together = job.working, [*ids, *embedded]
     order = np.argsort(np.array(together), kind="stable")  # whatever came first: the result goes by ids
-    job.ids = [together[row] for row in order.tolist()]
-    job.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)[order]
-    job.labels = np.array([labelled.get(i, -1) for i in job.ids], dtype=np.int32)
+    working.ids = [together[row] for row in order.tolist()]
+    working.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)[order]
+    working.labels = np.array([labelled.get(i, -1) for i in working.ids], dtype=np.int32)
     _label(job, names)
-    job.names, job.num_clusters = names, max(len(names), 2)
+    job.names, working.num_clusters = names, max(len(names), 2)
     scores = dict(run.stages["scores"])
-    run.stages["pseudo_labels"]["labelled"] = len(job.ids)
+    run.stages["pseudo_labels"]["labelled"] = len(working.ids)
     if stage:
-        stage["embedded"] = len(job.ids)
-    size = scores.get("image_size") or DEFAULT_IMAGE_SIZE
-    job.score(ProxyConfig.from_dict(scores.get("proxy")), scores["score"], None, size)
+        stage["embedded"] = len(working.ids)
+    options = ScoringOptions(
+        ProxyConfig.from_dict(scores.get("proxy")), scores["score"], None, scores.get("image_size")
+    )
+    keeping.keep(job, "scores", working.train(options))
     asked = {*fresh, *bare, *lost}
-    left_out.update({i: reason for i, reason in job.failures.items() if i in asked})
-    scored = set(job.ids)
+    left_out.update({i: reason for i, reason in working.failures.items() if i in asked})
+    scored = set(working.ids)
     return len(scored & set(fresh)), len(scored & lost), left_out
 
 
 def _label(job, names):
     """Gives those of the job's samples that have no label (-1) the one that their nearest labelled neighbours vote for,
     and takes them into the stored neighbours."""
-    rest = job.labels < 0
+    working = job.working
+    rest = working.labels < 0
     if not rest.any():
         return
-    new_ids, old_ids = ([i for i, is_open in zip(job.ids, rest.tolist()) if is_open == wanted] for wanted in (1, 0))
+    new_ids, old_ids = ([i for i, is_open in zip(working.ids, rest.tolist()) if is_open == wanted] for wanted in (1, 0))
     if not old_ids:
         raise InvalidInput(
             f"No image of the run '{job.key}' has both a pseudo-label and a usable vector any more. Run ELFS again."
         )
     progress = job.reporter.stage(PLACING)
     near, similarities = cross_neighbors(
-        job.vectors[rest], job.vectors[~rest], max(DEFAULT_K, graph.KEPT), progress=part(progress, 0.0, 0.8)
+        working.vectors[rest], working.vectors[~rest], max(DEFAULT_K, graph.KEPT), progress=part(progress, 0.0, 0.8)
     )
-    voted = vote(job.labels[~rest][near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
-    _extend_graph(job, new_ids, job.vectors[rest], old_ids, near, similarities, part(progress, 0.8, 1.0))
-    job.add_labels(new_ids, voted.labels, voted.confidence, names)
-    job.labels[rest] = voted.labels
+    voted = vote(working.labels[~rest][near[:, :DEFAULT_K]], similarities[:, :DEFAULT_K], len(names))
+    _extend_graph(job, new_ids, working.vectors[rest], old_ids, near, similarities, part(progress, 0.8, 1.0))
+    job.draft.add(*fields.label_columns(job.key, new_ids, voted.labels, voted.confidence, names=names))
+    working.labels[rest] = voted.labels
 
 
 def _embed(job, new, stage, dimensions):
@@ -201,7 +205,7 @@ def _embed(job, new, stage, dimensions):
     if encoder.startswith(samples.ZOO_PREFIX):
         compute = partial(samples.zoo_embeddings, fields.writable(job.dataset), new, encoder)
     try:
-        result = job.pipe.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
+        result = job.stages.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
     except InvalidInput as error:  # not one of the new files can be used; the run is brought up to date without them
         return _nothing(len(new), dimensions, dict.fromkeys(range(len(new)), str(error)))
     if result.vectors.shape[1] != dimensions:
@@ -210,6 +214,14 @@ def _embed(job, new, stage, dimensions):
             "Run ELFS again on all images."
         )
     return Embeddings(result.vectors, result.ok, result.failures)
+
+
+def _add_vectors(job, ids, new):
+    """Keeps the vectors (Q, D) of new samples with the run's own."""
+    if vectors.has_file(job.run.folder, job.record.vectors):
+        job.record.vectors = vectors.extend(job.run.folder, job.record.vectors, ids, new)
+    else:
+        job.draft.add(fields.vector_column(job.record.embeddings_field, ids, new))
 
 
 def _nothing(count, dimensions, failures):
@@ -234,4 +246,4 @@ def _extend_graph(job, new_ids, vectors, old_ids, near, similarities, progress):
         for row, (rows, values) in enumerate(zip(twins.tolist(), twin_similarities.tolist())):
             neighbors[row] = neighbors[row] + [new_ids[other] for other in rows if other != row]
             likeness[row] = likeness[row] + [value for other, value in zip(rows, values) if other != row]
-    job.extend_graph(new_ids, neighbors, likeness)
+    keeping.keep_graph(job, partial(graph.extend, job.run.folder, job.record.graph, new_ids, neighbors, likeness))

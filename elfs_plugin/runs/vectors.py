@@ -12,9 +12,13 @@ import numpy as np
 
 from ..checkpoints import fingerprint
 from ..files import whole_file
+from . import fields, samples
 
 LARGE = 200_000
 """Above this many vectors they are kept in such files instead of a field."""
+
+_MOST_IN_A_QUERY = 100_000
+"""Ids that are asked for in one query; MongoDB takes some 700,000."""
 
 _NAME = re.compile(r"embedding(s|_ids)(-[0-9a-f]{12})?\.npy")
 
@@ -44,6 +48,33 @@ def load(folder, token):
     """(M, D) memory-mapped vectors, and their M ids (str array)."""
     vectors, ids = paths(folder, token)
     return np.load(vectors, mmap_mode="r"), np.load(ids)
+
+
+def read(run, ids):
+    """The vectors of samples of a :class:`~.run.Run`, from its files or its field.
+
+    Returns:
+        (K, D) float32 of those of the M ids that have a usable one, in their order; and which have, (M,) bool
+    """
+    ids = list(ids)
+    if has_file(run.folder, run.record.vectors):
+        found, known = load(run.folder, run.record.vectors)
+        known = known.tolist()
+    else:
+        view = fields.writable(run.dataset)
+        few = 2 * len(ids) <= view.count() and len(ids) <= _MOST_IN_A_QUERY
+        read_ids, embeddings = samples.read_vectors(view.select(ids) if few else view, run.record.embeddings_field)
+        found, known = embeddings.vectors, [i for i, ok in zip(read_ids.ids, embeddings.ok) if ok]
+    place = {i: row for row, i in enumerate(known)}
+    rows = np.array([place.get(i, -1) for i in ids], dtype=np.int64)
+    return np.asarray(found[rows[rows >= 0]], dtype=np.float32), rows >= 0
+
+
+def extend(folder, token, ids, new):
+    """Writes the vectors (Q, D) of further samples together with those of a pair of files. Returns the new token."""
+    stored, known = load(folder, token)
+    together = np.concatenate([stored[: len(known)], new.astype(stored.dtype)])
+    return save(folder, [*known.tolist(), *ids], together)
 
 
 def remove_others(folder, token):

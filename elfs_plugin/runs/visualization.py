@@ -10,7 +10,7 @@ from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
 from ..errors import InvalidInput, NameTaken
 from ..progress import part
 from ..validation import shown, validate_seed
-from . import fields, jobs, record
+from . import fields, jobs, record, vectors
 from .removal import remove_brain_run
 from .session import WRITING, Session
 
@@ -38,33 +38,33 @@ def visualize(collection, key="elfs", *, method="auto", seed=0, sinks=()):
         raise InvalidInput(f"Unknown method {shown(method)}. Use one of: auto, {', '.join(METHODS)}.", "method")
     seed = validate_seed(seed)
     stages = {PROJECTING: 8, WRITING: 2}
-    with Session(collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True) as run:
-        dataset = run.dataset
-        n = run.record.stages["pseudo_labels"].get("labelled", 0)
+    with Session(collection, key, "Embedding plot", stages, sinks, seed, needs="pseudo_labels", whole=True) as job:
+        dataset = job.dataset
+        n = job.record.stages["pseudo_labels"].get("labelled", 0)
         method = method if method != "auto" else "umap" if n <= UMAP_LIMIT else "pca"
         brain_key = brain_key_of(key, method)
-        check_brain_key(dataset, run.record, brain_key)
+        check_brain_key(dataset, job.record, brain_key)
         start = time.monotonic()
-        progress = run.reporter.stage(PROJECTING)
+        progress = job.reporter.stage(PROJECTING)
         labelled = fields.writable(dataset).match({f"{key}.pseudo_label": {"$ne": None}})
         ids = labelled.values("id")
         check_size(len(ids), method)
-        vectors, has_vector = run.known_vectors(ids)
-        check_size(len(vectors), method)
-        points = project(vectors, method, seed=seed, progress=part(progress, 0.05, 1.0))
-        run.reporter.stage(WRITING)
+        found, has_vector = vectors.read(job.run, ids)
+        check_size(len(found), method)
+        points = project(found, method, seed=seed, progress=part(progress, 0.05, 1.0))
+        job.reporter.stage(WRITING)
         view = labelled if has_vector.all() else _only(labelled, ids, has_vector)
         # A field of the whole dataset cannot be written slice by slice; and an index needs points that differ.
         index = dataset.media_type != fo.core.media.GROUP and bool(np.ptp(points) > 0)
         with jobs.changing(dataset):
             dataset._reload(hard=True)
-            check_brain_key(dataset, run.record, brain_key)  # somebody may have taken it meanwhile
-            run.reporter.verify()
+            check_brain_key(dataset, job.record, brain_key)  # somebody may have taken it meanwhile
+            job.reporter.verify()
             remove_brain_run(dataset, brain_key)
             # The record comes first: a crash while writing leaves a brain run that delete_run knows of.
-            if brain_key not in run.record.brain_keys:
-                run.record.brain_keys.append(brain_key)
-            record.save_record(dataset, run.record)
+            if brain_key not in job.record.brain_keys:
+                job.record.brain_keys.append(brain_key)
+            record.save_record(dataset, job.record)
             fob.compute_visualization(
                 view, points=points.astype(np.float64), brain_key=brain_key, create_index=index, progress=False
             )

@@ -76,8 +76,8 @@ class Selector:
     and lets no near-duplicates in (``veto``). So a method may work by position: ties go to the lower index, which is
     the lower id, and the order in which the samples were given does not matter. It must return exactly ``budget``
     distinct indices, all open in the :class:`~.candidates.Candidates` when they were taken, draw everything random
-    from ``np.random.default_rng([seed, stream])``, need no N x N and no b x N matrix, and call ``progress`` where it
-    can take longer than a second.
+    by :func:`~..seeds.rng` from a stream of its own, added to :class:`~..seeds.Stream`, need no N x N and no b x N
+    matrix, and call ``progress`` where it can take longer than a second.
 
     Scores are what the method ranks by, for all N samples; NaN where it has none.
     """

@@ -59,6 +59,7 @@ def test_results_are_made_once_and_belong_to_their_settings(tmp_path):
     for _ in range(2):
         assert Results(tmp_path, {"rows": 3}).array("numbers", make, 3).tolist() == [0, 1, 2]
     assert made == [3]
+    assert Results(tmp_path, {"rows": 3}).seconds().rows == [["numbers", 0]]
     with pytest.raises(SystemExit, match="results of other settings"):
         Results(tmp_path, {"rows": 4})
 
@@ -68,14 +69,13 @@ def test_pairs_by_hand():
     up, down = np.arange(20.0), -np.arange(20.0)
     near = up.copy()
     near[[5, 6]] = [6, 5]
-    rows = compare({"one": [up, near], "other": [down]})
+    rows = compare({"one": [up, near], "other": [down]}).rows
     assert [row[:2] for row in rows] == [["one: two seeds", 1], ["one - other", 2]]
-    assert rows[0][2:] == ["0.998 ± 0.000", "50.0 ± 0.0"]  # 1 - 6 * 2 / (20 * 399); rank 4 in common
-    assert rows[1][2].startswith("-0.999") and rows[1][3] == "0.0 ± 0.0"
+    assert rows[0][2:] == [0.998, 50.0]  # 1 - 6 * 2 / (20 * 399); rank 4 in common
+    assert rows[1][2]["mean"] == pytest.approx(-0.999, abs=1e-3) and rows[1][3] == {"mean": 0.0, "sd": 0.0}
 
 
 def test_a_run_and_the_same_run_again(folder, monkeypatch, capsys):
-    monkeypatch.setattr(image_proxy, "machine", lambda: "a machine")
     monkeypatch.setattr(image_proxy, "pseudo_labels", lambda vectors, clusters, progress: np.arange(4) % clusters)
     data = ["--images", folder / "images", "--inside", "train", "--embeddings", folder / "vectors.npy", "--size", 8]
     settings = ["--rows", 3, "--clusters", 2, "--epochs", 1, "--seeds", 2, "--device", "cpu"]
@@ -96,7 +96,6 @@ def test_a_run_and_the_same_run_again(folder, monkeypatch, capsys):
 
 
 def test_time_runs_out(folder, monkeypatch, capsys):
-    monkeypatch.setattr(image_proxy, "machine", lambda: "a machine")
     monkeypatch.setattr(image_proxy, "pseudo_labels", lambda vectors, clusters, progress: np.arange(4) % clusters)
     main(
         [

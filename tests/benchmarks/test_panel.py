@@ -55,26 +55,26 @@ def test_the_method_of_a_request(body, method):
 
 
 def test_the_worst_is_the_highest_time_and_the_lowest_rate():
-    assert spread([1.0, 2.0, 4.0], Measure("", "s", "", 1)) == "2.0 (4.0) s"
-    assert spread([30, 20, 60], Measure("", "/s", "", 0, True)) == "30 (20) /s"
-    assert spread([0, 1, 0], Measure("", "", "", 0)) == "0 (1)"
-    assert spread([], Measure("", "s", "")) == "-"
+    assert spread([1.0, 2.04, 4.06], Measure("", "s", "", 1)) == {"median": 2.0, "worst": 4.1}
+    assert spread([30.4, 20, 60], Measure("", "/s", "", 0, True)) == {"median": 30, "worst": 20}
+    assert spread([0, 1, 0], Measure("", "", "", 0)) == {"median": 0, "worst": 1}
+    assert spread([], Measure("", "s", "")) is None
 
 
 def test_the_report_has_a_line_for_each_measure():
-    lines = report({50: {"frames": [40, 50, 60], "requests": [0]}, 60: {}}).splitlines()
+    lines = report({50: {"frames": [40, 50, 60], "requests": [0]}, 60: {}}).markdown().splitlines()
     assert len(lines) == 2 + len(MEASURES)
     assert lines[0] == "| median (worst) | target | 50 samples | 60 samples |"
-    assert lines[2] == "| renders per second while a handle is dragged | at least 30 | 50 (40) /s | - |"
+    assert lines[2] == "| renders while a handle is dragged, /s | at least 30 | 50 (40) | - |"
     assert "| requests caused by a drag | 0 | 0 (0) | - |" in lines
 
 
 def test_the_panel_cannot_tell_the_dataset_from_a_real_one(digits):
     dataset = make_dataset("elfs-bench-test", [str(path) for path in digits[:10]], 500)
     try:
-        assert runs.check_run(dataset, KEY).findings == []
+        assert runs.check_run(runs.Run(dataset, KEY)).findings == []
         scores, labels = synthetic_scores(500)
-        ids, read, read_labels, names = runs.read_ranking(dataset, KEY)
+        ids, read, read_labels, names = runs.read_ranking(runs.Run(dataset, KEY))
         assert len(set(ids)) == dataset.count() == 500
         assert dataset.values("id") != ids.tolist()
         np.testing.assert_array_equal(read, scores)
@@ -85,7 +85,7 @@ def test_the_panel_cannot_tell_the_dataset_from_a_real_one(digits):
         assert cut_table(read, read_labels, names, hard="low", score_name="AUM")["n"] == 500
         assert dataset.count_values(f"{KEY}.zone") == {"hard": 50, "coreset": 50, "easy": 400}
         assert len(dataset.match_tags(TAG)) == len(dataset.load_saved_view(TAG)) == 50
-        assert runs.card(dataset, KEY, str(ids[60]), 50, 50)["zone"] == "coreset"
+        assert runs.card(runs.Run(dataset, KEY), str(ids[60]), 50, 50)["zone"] == "coreset"
         runs.delete_run(dataset, KEY)
         assert KEY not in dataset.get_field_schema()
     finally:

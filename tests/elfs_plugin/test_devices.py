@@ -1,6 +1,9 @@
+import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from elfs_plugin.devices import autocast, generator, matmul_dtype, one_thread, r
 from elfs_plugin.errors import InvalidInput
 
 CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_resolving_a_device():
@@ -25,6 +29,20 @@ def test_bfloat16_where_the_hardware_has_it(monkeypatch, quick):
     assert matmul_dtype(CPU) == (torch.bfloat16 if quick else torch.float32)
     with autocast(CPU):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == matmul_dtype(CPU)
+
+
+def test_bfloat16_can_be_masked_off():
+    """By the variable with which the tests are run once more, as on a CPU without it."""
+    print_it = "import torch; from elfs_plugin.devices import matmul_dtype; print(matmul_dtype(torch.device('cpu')))"
+    run = subprocess.run(
+        [sys.executable, "-c", print_it],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "torch.float32"
 
 
 def test_a_generator_leaves_the_global_one_alone():

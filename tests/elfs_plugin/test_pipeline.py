@@ -6,26 +6,19 @@ import pytest
 import torch
 from PIL import Image
 
-from elfs_plugin import pipeline
+from elfs_plugin import stages
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from elfs_plugin.encoders.embed import Embeddings
 from elfs_plugin.errors import Cancelled, InvalidInput
-from elfs_plugin.pipeline import (
-    DECODING_SHARE,
-    STAGES,
-    Pipeline,
-    resolve_beta_proxy,
-    resolve_proxy,
-    run_elfs,
-    stage_weights,
-)
+from elfs_plugin.pipeline import DECODING_SHARE, run_elfs
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy.train import ProxyConfig
+from elfs_plugin.stages import STAGES, Stages, stage_weights
 
 N = 60
 CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=10)
 PROXY = ProxyConfig.mlp(epochs=3, batch_size=32, hidden=16)
-ARGUMENTS = dict(clustering=CLUSTERING, proxy=PROXY, grid=[0.0, 0.2], repeats=1, device="cpu")
+ARGUMENTS = dict(preset=CLUSTERING, proxy=PROXY, grid=[0.0, 0.2], repeats=1, device="cpu")
 COMPUTERS = {
     "embeddings": "embed_images",
     "neighbors": "knn_graph",
@@ -61,18 +54,18 @@ def photos(tmp_path_factory):
 @pytest.fixture
 def computed(monkeypatch):
     """The stages that are computed, not resumed, in order."""
-    stages = []
+    found = []
 
     def spy(stage, real):
         def compute(*args, **kwargs):
-            stages.append(stage)
+            found.append(stage)
             return real(*args, **kwargs)
 
         return compute
 
     for stage, name in COMPUTERS.items():
-        monkeypatch.setattr(pipeline, name, spy(stage, getattr(pipeline, name)))
-    return stages
+        monkeypatch.setattr(stages, name, spy(stage, getattr(stages, name)))
+    return found
 
 
 def run(source, budget=20, **changes):
@@ -146,7 +139,7 @@ def test_without_a_folder_everything_is_computed_again_with_the_same_result(vect
         ({"beta": 0.1}, ["selection"]),
         ({"grid": [0.0]}, ["beta"]),
         ({"proxy": replace(PROXY, epochs=4)}, ["dynamics", "beta", "selection"]),
-        ({"clustering": replace(CLUSTERING, heads=1)}, ["pseudo_labels"]),
+        ({"preset": replace(CLUSTERING, heads=1)}, ["pseudo_labels"]),
         ({"neighbors": 7}, ["neighbors", "pseudo_labels"]),
         ({"score": "el2n"}, ["beta", "selection"]),
         ({"ids": [f"{i:02}" for i in range(N)]}, ["beta", "selection"]),
@@ -184,7 +177,7 @@ def test_a_crash_keeps_the_stages_before(vectors, tmp_path, computed, monkeypatc
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, COMPUTERS[crash], fail)
+        patch.setattr(stages, COMPUTERS[crash], fail)
         with pytest.raises(RuntimeError, match="power went"):
             run(vectors, folder=tmp_path / "run")
     at = AFTER_EMBEDDING.index(crash)
@@ -215,7 +208,7 @@ def test_a_changed_image_or_weights_file_is_embedded_anew(tmp_path):
         return Embeddings(np.ones((1, 2), dtype=np.float32), np.array([True]), {})
 
     def embed():
-        Pipeline(folder=tmp_path / "run").embed([image], "timm:resnet18", weights=weights, compute=compute)
+        Stages(folder=tmp_path / "run").embed([image], "timm:resnet18", weights=weights, compute=compute)
         return len(calls)
 
     assert embed() == 1 and embed() == 1
@@ -256,7 +249,7 @@ def test_cancelling_within_a_stage(vectors):
 
 def test_resumed_stages_are_listed(vectors, tmp_path):
     for resumed in ([], ["neighbors", "pseudo_labels"]):
-        pipe = Pipeline(folder=tmp_path / "run", device="cpu")
+        pipe = Stages(folder=tmp_path / "run", device="cpu")
         graph, labels = pipe.pseudo_labels(vectors, 3, config=CLUSTERING)
         assert pipe.resumed == resumed
     assert graph.indices.dtype == np.int32 and isinstance(labels.warnings, list) and isinstance(labels.best_head, int)
@@ -289,25 +282,25 @@ def test_a_cancelled_image_proxy_resumes_in_the_middle(tmp_path):
             raise Cancelled()
 
     with pytest.raises(Cancelled):
-        Pipeline(folder=tmp_path, device="cpu").dynamics(images, labels, 2, config=config, progress=cancel)
+        Stages(folder=tmp_path, device="cpu").dynamics(images, labels, 2, config=config, progress=cancel)
     assert [path.name for path in tmp_path.iterdir()] == ["dynamics.training"]
-    resumed = Pipeline(folder=tmp_path, device="cpu").dynamics(
+    resumed = Stages(folder=tmp_path, device="cpu").dynamics(
         images, labels, 2, config=config, progress=lambda fraction, detail="": details.append(detail)
     )
     assert details[0] == "resumed at epoch 3 of 3" and len(details) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["dynamics.npz"]
-    whole = Pipeline(device="cpu").dynamics(images, labels, 2, config=config)
+    whole = Stages(device="cpu").dynamics(images, labels, 2, config=config)
     assert np.array_equal(resumed.aum, whole.aum)
 
 
 def test_the_search_can_train_on_images_where_the_scores_were_not(photos, tmp_path, monkeypatch):
-    searched, search = [], pipeline.search_beta
+    searched, search = [], stages.search_beta
 
     def watched(inputs, *rest, **options):
         searched.append((inputs.shape, options["config"].kind))
         return search(inputs, *rest, **options)
 
-    monkeypatch.setattr(pipeline, "search_beta", watched)
+    monkeypatch.setattr(stages, "search_beta", watched)
     options = {"proxy": "mlp", "image_size": 8, "repeats": 1, "folder": tmp_path}
     config = ProxyConfig.resnet8(members=1, steps=1, batch_size=16)
     result = run(photos, 10, beta_proxy=config, **options)
@@ -318,27 +311,13 @@ def test_the_search_can_train_on_images_where_the_scores_were_not(photos, tmp_pa
     assert searched == [((29, 3, 8, 8), "resnet8"), ((29, result.embeddings.vectors.shape[1]), "mlp")]
 
 
-def test_resolve_beta_proxy(monkeypatch):
-    scored = ProxyConfig.resnet18(epochs=200)
-    monkeypatch.setattr(pipeline, "has_gpu", lambda: False)
-    assert resolve_beta_proxy("auto", scored) == resolve_beta_proxy("resnet8", scored)
-    monkeypatch.setattr(pipeline, "has_gpu", lambda: True)
-    assert resolve_beta_proxy("auto", scored) == replace(scored, steps=2000)
-    assert resolve_beta_proxy("auto", ProxyConfig.mlp()) == resolve_beta_proxy("mlp", scored)
-    assert resolve_beta_proxy("resnet8", scored).members == 1
-    assert resolve_beta_proxy(scored, ProxyConfig.mlp()) is scored
-    with pytest.raises(InvalidInput, match="needs the image files") as error:
-        resolve_beta_proxy("resnet8", ProxyConfig.mlp(), images_available=False, field="beta_proxy")
-    assert error.value.field == "beta_proxy"
-
-
-def test_images_that_vanish_after_embedding(photos, vectors):
-    config = ProxyConfig.resnet18(epochs=1)
-    with pytest.raises(
-        InvalidInput, match="1 images have embeddings but can no longer be read .*not an image"
-    ) as error:
-        run(vectors[:30], 10, proxy=config, proxy_images=photos, image_size=8)
-    assert error.value.field == "proxy"
+def test_images_that_vanish_after_embedding_are_left_out_and_listed(photos, vectors):
+    config = ProxyConfig.resnet18(epochs=1, batch_size=16)
+    result = run(vectors[:30], 10, proxy=config, proxy_images=photos, image_size=8, beta=0.1)
+    assert result.scored.sum() == 29 and not result.scored[4]
+    assert list(result.failures) == [4] and "not an image" in result.failures[4]
+    assert len(result.pseudo_labels.labels) == 30 and len(result.dynamics.aum) == len(result.zones.rank) == 29
+    assert len(result.zones.coreset) == 10
 
 
 @pytest.mark.parametrize(
@@ -446,30 +425,12 @@ def test_what_too_few_usable_vectors_do_not_allow_is_refused_before_any_training
     assert caught.value.field == field and computed == []
 
 
-def test_resolve_proxy(monkeypatch):
-    monkeypatch.setattr(pipeline, "has_gpu", lambda: False)
-    assert resolve_proxy("auto").kind == "mlp"
-    monkeypatch.setattr(pipeline, "has_gpu", lambda: True)
-    assert resolve_proxy("auto").kind == "resnet18"
-    assert resolve_proxy("auto", images_available=False).kind == "mlp"
-    assert resolve_proxy("mlp") == ProxyConfig.mlp() and resolve_proxy("resnet18") == ProxyConfig.resnet18()
-    assert resolve_proxy(PROXY, images_available=False) is PROXY
-    assert resolve_proxy("resnet8") == ProxyConfig.resnet8()
-    assert resolve_proxy("resnet18_fast") == ProxyConfig.resnet18_fast()
-    assert resolve_proxy("timm:resnet34") == ProxyConfig.timm("resnet34")
-    with pytest.raises(InvalidInput, match="timm:resnet34 needs the image files"):
-        resolve_proxy("timm:resnet34", images_available=False)
-    for unknown in ("timm:", "resnet34", None, 18):
-        with pytest.raises(InvalidInput, match="Unknown proxy"):
-            resolve_proxy(unknown)
-
-
 def test_shuffled_input_with_ids_selects_the_same_ids(vectors):
     ids = np.array([f"{i:02}" for i in range(N)])
     order = np.random.default_rng(3).permutation(N)
     scores = np.arange(N) // 10 * 1.0  # many ties
-    plain = Pipeline().select(scores, 25, 0.12, ids=ids)
-    shuffled = Pipeline().select(scores[order], 25, 0.12, ids=ids[order])
+    plain = Stages().select(scores, 25, 0.12, ids=ids)
+    shuffled = Stages().select(scores[order], 25, 0.12, ids=ids[order])
     assert ids[plain.coreset].tolist() == ids[order][shuffled.coreset].tolist() == ids[7:32].tolist()
 
 
@@ -493,7 +454,7 @@ def test_the_number_of_clusters_can_be_estimated(tmp_path, computed):
 
 
 def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors):
-    longer = {**ARGUMENTS, "clustering": replace(CLUSTERING, min_steps=120, max_steps=120), "beta": 0.0}
+    longer = {**ARGUMENTS, "preset": replace(CLUSTERING, min_steps=120, max_steps=120), "beta": 0.0}
     folder = tmp_path / "run"
     details = []
 

@@ -52,7 +52,7 @@ def test_a_failure_is_on_the_operation(dataset, delegate, plugin, monkeypatch):
     def fail(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(plugin("elfs_plugin.pipeline"), "cluster", fail)
+    monkeypatch.setattr(plugin("elfs_plugin.stages"), "cluster", fail)
     document = delegate("run_elfs", dataset, **OPTIONS)
     assert document.run_state == "failed"
     assert "Out of memory. Close other programs" in document.result.error

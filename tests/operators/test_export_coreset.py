@@ -42,7 +42,7 @@ def test_a_fiftyone_dataset(finished, execute, tmp_path):
 def test_what_was_pruned(finished, execute, tmp_path):
     dataset, summary = finished
     result = execute("export_coreset", dataset, path=str(tmp_path / "hard.csv"), zone="hard").result
-    assert result["exported"] == summary["hard"] == len(runs.zone_view(dataset, "elfs", "hard"))
+    assert result["exported"] == summary["hard"] == len(runs.zone_view(runs.Run(dataset, "elfs"), "hard"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_earlier_list_is_replaced_when_asked(finished, execute, tmp_path):
 def test_the_notification_says_what_is_missing(dataset, operator, execute, tmp_path):
     operator("run_elfs")(dataset, num_clusters=5, budget=20, beta=0)
     (tmp_path / "gone").mkdir()
-    chosen = runs.zone_view(dataset, "elfs", "coreset").first()
+    chosen = runs.zone_view(runs.Run(dataset, "elfs"), "coreset").first()
     chosen.filepath = str(tmp_path / "gone" / "gone.png")
     chosen.save()
     result = execute("export_coreset", dataset, path=str(tmp_path / "list.csv"))

@@ -89,7 +89,7 @@ def test_the_dialog_shows_the_bar(dataset, execute):
         assert any(bar["label"].startswith(stage) for bar in bars)
     assert requests_of(result, "reload_dataset")
     assert [note["variant"] for note in requests_of(result, "notify")] == ["success"]
-    assert len(runs.zone_view(dataset, "elfs", "coreset")) == 20
+    assert len(runs.zone_view(runs.Run(dataset, "elfs"), "coreset")) == 20
 
 
 def test_the_panel_shows_the_bar(dataset, execute):
@@ -99,7 +99,7 @@ def test_the_panel_shows_the_bar(dataset, execute):
     assert "The ELFS Coreset panel shows the progress" in requests_of(result, "notify")[0]["message"]
     state = jobs.read_job(dataset, "elfs")
     assert (state["state"], state["overall"], state["operation"]) == ("completed", 1.0, "Running ELFS")
-    assert len(runs.zone_view(dataset, "elfs", "coreset")) == 20
+    assert len(runs.zone_view(runs.Run(dataset, "elfs"), "coreset")) == 20
 
 
 def test_the_terminal_shows_the_bar(dataset, execute, capsys):
@@ -132,7 +132,7 @@ def test_a_failure_in_the_dialog_is_a_sentence(dataset, execute, plugin, monkeyp
     def fail(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(plugin("elfs_plugin.pipeline"), "train_proxy", fail)
+    monkeypatch.setattr(plugin("elfs_plugin.stages"), "train_proxy", fail)
     result = execute("run_elfs", dataset, progress="dialog", **OPTIONS)
     assert requests_of(result, "notify")[-1]["message"].startswith("Out of memory")
     assert requests_of(result, "set_progress")[-1]["label"].startswith("Out of memory")
@@ -144,7 +144,7 @@ def test_a_failure_in_the_dialog_is_a_sentence(dataset, execute, plugin, monkeyp
 
 
 def test_cancelled_from_the_panel(dataset, execute, plugin, monkeypatch):
-    library = plugin("elfs_plugin.pipeline")
+    library = plugin("elfs_plugin.stages")
     train = library.train_proxy
 
     def cancel_then_train(*args, **kwargs):

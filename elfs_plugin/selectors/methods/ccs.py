@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
 from ..difficulty import SCORE, hardness, keep_after_cut
 
@@ -38,7 +39,7 @@ class CCS(Selector):
         rows = np.flatnonzero(self._rank >= self._hard_count)
         stratum = np.full(len(pool), -1, dtype=np.int64)
         stratum[rows] = bins(self._hard[rows], self.settings.strata)
-        keys = np.random.default_rng([seed, 1]).random(len(pool))
+        keys = rng(seed, Stream.CCS).random(len(pool))
         order = rows[round_robin(stratum[rows], keys[rows])]
         n = int((self._rank >= 0).sum())
 

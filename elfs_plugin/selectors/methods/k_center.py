@@ -4,6 +4,7 @@ import numpy as np
 
 from ...errors import InvalidInput
 from ...pruning.scores import HARD_WHEN
+from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
 from ..difficulty import hardness, keep_after_cut
 from ..engines.lazy_greedy import lazy_greedy
@@ -53,7 +54,7 @@ class KCenter(Selector):
         order = np.flatnonzero(pool.locked)
         first = []
         if len(order) == 0:
-            first = [int(np.random.default_rng([seed, 3]).choice(np.flatnonzero(candidates.open)))]
+            first = [int(rng(seed, Stream.K_CENTER).choice(np.flatnonzero(candidates.open)))]
             candidates.take(first[0])
             order = first
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...errors import InvalidInput
+from ...seeds import Stream, derived, rng
 from ..base import Parameter, Ranked
 from ..geometry import METRIC, distances_to_centres, prepare
 
@@ -64,12 +65,13 @@ def prototype_distances(vectors, clusters, seed, counted=None):
     clusters = min(clusters, len(rows))
     most = clusters * _PER_CENTRE
     if len(rows) > most:
-        rows = np.sort(np.random.default_rng([seed, 2]).choice(rows, most, replace=False))
+        rows = np.sort(rng(seed, Stream.PROTOTYPE_ROWS).choice(rows, most, replace=False))
+    own = derived(seed, Stream.PROTOTYPES, bits=31)
     kmeans = faiss.Kmeans(
         vectors.shape[1],
         clusters,
         niter=_ITERATIONS,
-        seed=int(seed) % (1 << 31),
+        seed=own,
         min_points_per_centroid=1,
         max_points_per_centroid=_PER_CENTRE,
     )

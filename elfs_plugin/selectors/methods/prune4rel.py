@@ -3,14 +3,12 @@
 import numpy as np
 
 from ...errors import InvalidInput
+from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
 from ..engines.lazy_greedy import lazy_greedy
 from ..engines.neighborhood_greedy import greedy, neighborhoods
 from ..geometry import prepare
 from .uncertainty import uncertainty
-
-_TIES = 5
-"""Stream of the keys that break ties."""
 
 
 class Prune4ReL(Selector):
@@ -82,7 +80,7 @@ class Prune4ReL(Selector):
 
     def choose(self, pool, budget, seed, candidates, progress):
         confidence = self._confidence(pool)
-        keys = np.random.default_rng([seed, _TIES]).permutation(len(pool))
+        keys = rng(seed, Stream.PRUNE4REL).permutation(len(pool))
         choose = self._by_all if self.settings.gain == "all" else self._by_own
         indices, values = choose(pool, budget, confidence, candidates, keys, progress)
 

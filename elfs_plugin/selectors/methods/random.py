@@ -1,7 +1,6 @@
 """Random: the baseline that every accuracy stands beside."""
 
-import numpy as np
-
+from ...seeds import Stream, rng
 from ..base import Ranked
 
 
@@ -14,7 +13,7 @@ class Random(Ranked):
     keeps = "low"
 
     def score(self, pool, seed, progress):
-        return np.random.default_rng(seed).random(len(pool))
+        return rng(seed, Stream.RANDOM).random(len(pool))
 
     def reasons(self, pool, scores, candidates):
         return lambda i, place: "not drawn" if place is None else "drawn at random"

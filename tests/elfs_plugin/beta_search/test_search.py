@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from elfs_plugin.beta_search import candidates as beta_candidates
-from elfs_plugin.beta_search.search import BetaSearch, _split, candidate, choose, default_grid, search_beta, usual_beta
+from elfs_plugin.beta_search import search
+from elfs_plugin.beta_search.search import (
+    BetaSearch,
+    _split,
+    candidate,
+    choose,
+    default_grid,
+    resolve_beta_proxy,
+    search_beta,
+    usual_beta,
+)
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.proxy import mlp as mlp_ensemble
 from elfs_plugin.proxy.train import ProxyConfig
@@ -154,7 +164,7 @@ def test_candidates_in_groups_are_those_trained_at_once(monkeypatch):
 
 def test_splits_share_nothing_and_coresets_have_one_size():
     _, labels, scores = task()
-    split = _split(np.arange(60), scores, 6, np.array([0.0, 0.5, 0.9]), "low", [0, 1])
+    split = _split(np.arange(60), scores, 6, np.array([0.0, 0.5, 0.9]), "low", np.random.default_rng([0, 1]))
     train = np.setdiff1d(np.arange(60), split.held_out)
     assert len(split.held_out) == 6 and split.coresets.shape == (3, 5)  # 6 / 60 of 54, rounded
     assert np.isin(split.coresets, train).all()
@@ -323,3 +333,17 @@ def test_refusals():
     with pytest.raises(InvalidInput, match="from 1 to 60") as error:
         search_beta(vectors, labels, scores, 61, config=FAST)
     assert error.value.field == "budget"
+
+
+def test_resolve_beta_proxy(monkeypatch):
+    scored = ProxyConfig.resnet18(epochs=200)
+    monkeypatch.setattr(search, "has_gpu", lambda: False)
+    assert resolve_beta_proxy("auto", scored) == resolve_beta_proxy("resnet8", scored)
+    monkeypatch.setattr(search, "has_gpu", lambda: True)
+    assert resolve_beta_proxy("auto", scored) == replace(scored, steps=2000)
+    assert resolve_beta_proxy("auto", ProxyConfig.mlp()) == resolve_beta_proxy("mlp", scored)
+    assert resolve_beta_proxy("resnet8", scored).members == 1
+    assert resolve_beta_proxy(scored, ProxyConfig.mlp()) is scored
+    with pytest.raises(InvalidInput, match="needs the image files") as error:
+        resolve_beta_proxy("resnet8", ProxyConfig.mlp(), images_available=False, field="beta_proxy")
+    assert error.value.field == "beta_proxy"

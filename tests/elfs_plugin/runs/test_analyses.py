@@ -66,7 +66,7 @@ def stored(dataset, name, key="elfs"):
 
 
 def test_the_pool_is_bound_to_ids(analysed):
-    pool = read_pool(analysed, "elfs")
+    pool = read_pool(runs.Run(analysed, "elfs"))
     assert pool.ids.tolist() == sorted(analysed.values("id")) and len(pool) == 80
     by_id = {s.id: s for s in analysed}
     for row in (0, 17, 79):
@@ -79,21 +79,21 @@ def test_the_pool_is_bound_to_ids(analysed):
 
 
 def test_the_runs_own_graph_is_used(pristine, analysed):
-    pool = read_pool(pristine, "elfs")
-    graph = kept_graph(pristine, "elfs", pool)
+    pool = read_pool(runs.Run(pristine, "elfs"))
+    graph = kept_graph(runs.Run(pristine, "elfs"), pool)
     similarity = pool.vectors / np.linalg.norm(pool.vectors, axis=1, keepdims=True)
     similarity = similarity @ similarity.T
     np.fill_diagonal(similarity, -1)
     assert np.allclose(similarity.max(axis=1), graph.similarities[:, 0], atol=2e-3)
-    assert kept_graph(pristine, "elfs", pool.only(np.arange(40))) is None
-    assert kept_graph(analysed, "elfs", read_pool(analysed, "elfs")) is None
+    assert kept_graph(runs.Run(pristine, "elfs"), pool.only(np.arange(40))) is None
+    assert kept_graph(runs.Run(analysed, "elfs"), read_pool(runs.Run(analysed, "elfs"))) is None
 
 
 def test_samples_that_lost_their_vector_or_are_gone(selected):
     ids = selected.values("id")
     selected[:2].set_values("elfs_embeddings", [None, None])
     selected.delete_samples(ids[5:8])
-    pool = read_pool(selected, "elfs")
+    pool = read_pool(runs.Run(selected, "elfs"))
     assert pool.counts == {"samples": 75, "without_vector": 2, "deleted": 3}
     assert not set(ids[:2] + ids[5:8]) & set(pool.ids.tolist())
     summary = runs.compare_coresets(selected, ["tag:first", "elfs@beta=0.0,budget=30"], seeds=1)

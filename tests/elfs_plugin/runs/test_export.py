@@ -72,7 +72,7 @@ def snapshot(folder):
 
 
 def coreset(dataset):
-    return runs.zone_view(dataset, "elfs", "coreset", order="hardest").values("filepath")
+    return runs.zone_view(runs.Run(dataset, "elfs"), "coreset", order="hardest").values("filepath")
 
 
 def rows_of(path):
@@ -181,7 +181,7 @@ def test_an_earlier_export_is_replaced_when_asked(chosen, tmp_path, format):
     assert runs.export_coreset(dataset, path=str(path), format=format, zone="hard", overwrite=True)["exported"] == 2
     assert {p.name for p in tmp_path.iterdir()} == {"media", "out", ".out.elfs-export.json"}
     if format == "images":
-        hard = runs.zone_view(dataset, "elfs", "hard").values("filepath")
+        hard = runs.zone_view(runs.Run(dataset, "elfs"), "hard").values("filepath")
         assert sorted(os.listdir(path)) == sorted(map(os.path.basename, hard))
 
 
@@ -650,7 +650,7 @@ def test_samples_that_were_deleted_are_counted(changeable, tmp_path):
     result = runs.export_coreset(dataset, path=str(tmp_path / "out.csv"))
     assert (result["exported"], result["missing"], result["deleted"]) == (5, 0, 1)
     assert export.describe(result).endswith("1 of the zone are no longer in the dataset")
-    dataset.delete_samples(runs.zone_view(dataset, "elfs", "hard").values("id"))
+    dataset.delete_samples(runs.zone_view(runs.Run(dataset, "elfs"), "hard").values("id"))
     with pytest.raises(InvalidInput, match="All 2 images of the zone 'hard' of the run 'elfs' were deleted"):
         runs.export_coreset(dataset, path=str(tmp_path / "hard.csv"), zone="hard")
 

@@ -7,18 +7,18 @@ from elfs_plugin.runs import jobs, journal, record
 
 
 def findings(dataset, key="elfs"):
-    return {finding.code: finding for finding in runs.check_run(dataset, key).findings}
+    return {finding.code: finding for finding in runs.check_run(runs.Run(dataset, key)).findings}
 
 
 def test_a_run_that_fits_has_no_findings(written, finished):
-    assert runs.check_run(written[0], "elfs").findings == []
-    assert runs.check_run(finished[0], "elfs") == runs.RunHealth("elfs", [], False)
+    assert runs.check_run(runs.Run(written[0], "elfs")).findings == []
+    assert runs.check_run(runs.Run(finished[0], "elfs")) == runs.RunHealth("elfs", [], False)
 
 
 def test_a_run_that_was_deleted(written):
     dataset, _ = written
     dataset.delete_run("elfs")
-    health = runs.check_run(dataset, "elfs")
+    health = runs.check_run(runs.Run(dataset, "elfs"))
     assert health.codes == ["run_deleted"] and health.broken
     assert health.findings[0].operator == "run_elfs"
 
@@ -26,7 +26,7 @@ def test_a_run_that_was_deleted(written):
 def test_a_dataset_that_was_deleted(new_dataset):
     dataset = new_dataset(2)
     dataset.delete()
-    assert runs.check_run(dataset, "elfs").codes == ["dataset_deleted"]
+    assert runs.check_run(runs.Run(dataset, "elfs")).codes == ["dataset_deleted"]
 
 
 def test_samples_deleted_since(written):
@@ -36,13 +36,13 @@ def test_samples_deleted_since(written):
     assert list(found) == ["samples_deleted"]
     assert found["samples_deleted"].text.startswith("3 of the 12 scored images are gone")
     assert found["samples_deleted"].operator == "update_run"
-    assert not runs.check_run(dataset, "elfs").broken
+    assert not runs.check_run(runs.Run(dataset, "elfs")).broken
 
 
 def test_all_samples_deleted(written):
     dataset, order = written
     dataset.delete_samples(order)
-    health = runs.check_run(dataset, "elfs")
+    health = runs.check_run(runs.Run(dataset, "elfs"))
     assert health.codes == ["samples_gone"] and health.broken
     assert health.findings[0].operator == "delete_run"
 
@@ -79,7 +79,7 @@ def test_ranks_that_somebody_changed(written):
 def test_fields_that_were_deleted(written, path, code, operator):
     dataset, _ = written
     dataset.delete_sample_field(path)
-    health = runs.check_run(dataset, "elfs")
+    health = runs.check_run(runs.Run(dataset, "elfs"))
     assert health.codes == [code] and health.broken
     assert f"'{path}'" in health.findings[0].text and health.findings[0].operator == operator
 
@@ -96,7 +96,7 @@ def test_a_field_that_was_renamed(written):
 def test_vectors_that_were_deleted(written):
     dataset, _ = written
     dataset.delete_sample_field("vectors")
-    health = runs.check_run(dataset, "elfs")
+    health = runs.check_run(runs.Run(dataset, "elfs"))
     assert health.codes == ["vectors_missing"] and not health.broken
     assert "'vectors'" in health.findings[0].text
 
@@ -107,7 +107,7 @@ def test_a_job_at_work(written):
         assert list(findings(dataset)) == ["in_progress"]
         assert findings(dataset)["in_progress"].text.startswith("Searching β is at work")
     with jobs.job(dataset, "new", "Running ELFS", {"only": 1}):
-        assert runs.check_run(dataset, "new").codes == ["in_progress"]  # its first stage is not finished yet
+        assert runs.check_run(runs.Run(dataset, "new")).codes == ["in_progress"]  # its first stage is not finished yet
 
 
 def change_record(dataset, remove=(), **changes):
@@ -124,7 +124,7 @@ def test_a_run_of_a_newer_version_is_shown_but_not_changed(written, state_of):
     change_record(dataset, format=record.FORMAT + 1, future={"a": 1})
     assert list(findings(dataset)) == ["newer_version"]
     assert "update the plugin" in findings(dataset)["newer_version"].text
-    assert runs.card(dataset, "elfs", order[0], 3, 4)["rank"] == 0
+    assert runs.card(runs.Run(dataset, "elfs"), order[0], 3, 4)["rank"] == 0
     before = state_of(dataset)
     for work in (
         lambda: runs.select_coreset(dataset, budget=3, beta=0),
@@ -162,7 +162,7 @@ def test_a_record_that_makes_no_sense_never_raises(written, changes):
     run = runs.load_record(dataset, "elfs")
     assert isinstance(run.stages, dict) and isinstance(run.tags, list) and isinstance(run.failed, int)
     assert all(isinstance(details, dict) for details in (*run.stages.values(), *run.saved.values()))
-    assert runs.check_run(dataset, "elfs").key == "elfs"
+    assert runs.check_run(runs.Run(dataset, "elfs")).key == "elfs"
     runs.ranking_version(run)
 
 

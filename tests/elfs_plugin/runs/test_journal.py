@@ -80,7 +80,7 @@ def test_what_dies_before_the_commit_has_changed_nothing(earlier, monkeypatch, j
     assert saved(dataset) == before
     assert staged(dataset) == []
     assert runs.load_record(dataset, "elfs").pending is None
-    assert "unfinished" not in runs.check_run(dataset, "elfs").codes
+    assert "unfinished" not in runs.check_run(runs.Run(dataset, "elfs")).codes
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
@@ -94,7 +94,7 @@ def test_what_dies_after_the_commit_is_found_and_finished(earlier, monkeypatch, 
         dataset = earlier()
         if not killed_before(monkeypatch, at, job, dataset):
             break
-        health = runs.check_run(dataset, "elfs")
+        health = runs.check_run(runs.Run(dataset, "elfs"))
         assert health.codes == ["unfinished"] and not health.broken
         assert health.findings[0].operator == "repair_run"
         assert runs.repair_run(dataset) == {"key": "elfs", "finished": True, "deleted": False}
@@ -156,7 +156,7 @@ def test_the_next_job_finishes_what_was_begun(earlier, monkeypatch):
     dataset = earlier()
     assert killed_before(monkeypatch, 1, select, dataset)
     runs.measure_stability(dataset, seeds=2)
-    assert "unfinished" not in runs.check_run(dataset, "elfs").codes
+    assert "unfinished" not in runs.check_run(runs.Run(dataset, "elfs")).codes
     assert runs.load_record(dataset, "elfs").saved["kept"]["budget"] == 4
     assert sorted(dataset.match_tags("kept").values("elfs.rank")) == [3, 4, 6]  # rank 5 is deleted
 
@@ -225,7 +225,7 @@ def test_a_deletion_that_died_is_found_and_finished(earlier, monkeypatch):
         patch.setattr(fields, "delete_group", die)
         with pytest.raises(Killed):
             runs.delete_run(dataset)
-    health = runs.check_run(dataset, "elfs")
+    health = runs.check_run(runs.Run(dataset, "elfs"))
     assert health.codes == ["half_deleted"] and health.broken
     assert health.findings[0].operator == "delete_run"
     runs.delete_run(dataset)
@@ -352,7 +352,7 @@ def test_a_field_that_was_emptied_is_no_deletion(new_dataset):
     dataset = new_dataset(40)
     runs.run_elfs(dataset, num_clusters=3, budget=10, beta=0)
     dataset.clear_sample_field("elfs")
-    health = runs.check_run(dataset, "elfs")
+    health = runs.check_run(runs.Run(dataset, "elfs"))
     assert health.codes[0] == "samples_gone" and health.findings[0].operator == "run_elfs"
     with pytest.raises(Exception, match="Run ELFS again"):
         runs.update_run(dataset)

@@ -2,7 +2,7 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
-from elfs_plugin import pipeline, runs
+from elfs_plugin import runs, stages
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.runs import graph, jobs, record, vectors
 
@@ -25,19 +25,19 @@ def run(dataset):
 def test_deleted_samples_close_the_gaps_without_training(written, monkeypatch):
     dataset, order = written
     runs.select_coreset(dataset, budget=0.5, beta=0.25, tag="kept")
-    monkeypatch.setattr(pipeline, "train_proxy", lambda *args, **kwargs: pytest.fail("trained"))
+    monkeypatch.setattr(stages, "train_proxy", lambda *args, **kwargs: pytest.fail("trained"))
     dataset.delete_samples([order[0], order[4], order[11], order[5]])
     before = runs.ranking_version(runs.load_record(dataset, "elfs"))
     summary = runs.update_run(dataset)
     assert (summary["samples"], summary["added"], summary["deleted"]) == (8, 0, 4)
     left = [i for i in order if i in set(dataset.values("id"))]
-    assert runs.rank_view(dataset, "elfs", 0, 99, order="hardest").values("id") == left
+    assert runs.rank_view(runs.Run(dataset, "elfs"), 0, 99, order="hardest").values("id") == left
     assert dataset.select(left, ordered=True).values("elfs.rank") == list(range(8))
     assert dataset.select(left, ordered=True).values("elfs.zone") == ["hard"] * 2 + ["coreset"] * 4 + ["easy"] * 2
-    assert runs.check_run(dataset, "elfs").codes == ["names_out_of_date"]
+    assert runs.check_run(runs.Run(dataset, "elfs")).codes == ["names_out_of_date"]
     assert runs.ranking_version(runs.load_record(dataset, "elfs")) != before
     assert sum(runs.load_results(dataset, "elfs")["histogram"]["counts"]) == 8
-    assert runs.read_ranking(dataset, "elfs")[0].tolist() == left
+    assert runs.read_ranking(runs.Run(dataset, "elfs"))[0].tolist() == left
     # What was saved stays what it was: of the six that were tagged (ranks 3 to 8) four are left.
     assert dataset.match_tags("kept").values("id") == [i for i in order[3:9] if i in left]
 
@@ -65,7 +65,7 @@ def test_new_samples_take_part(run, digits, bad_files):
     assert set(runs.load_results(run, "elfs")["failures"]) == set(bad)
     assert all(vector is not None for vector in run.select(copies).values("elfs_embeddings"))
     assert run.select(bad).values("elfs.rank") == [None, None]
-    assert runs.check_run(run, "elfs").codes == ["names_out_of_date"]
+    assert runs.check_run(runs.Run(run, "elfs")).codes == ["names_out_of_date"]
     assert set(run.match_tags("kept").values("id")) == kept_before - set(gone)
     # The twin of each copy is its nearest neighbour, and the other way round.
     kept = graph.load(record.run_folder(run, "elfs"), runs.load_record(run, "elfs").graph)
@@ -125,7 +125,7 @@ def test_only_new_files_that_cannot_be_read(run, bad_files):
     assert (summary["added"], summary["left_out"], summary["samples"]) == (0, len(bad), 80)
     assert run.values("elfs.rank") == ranks
     assert set(runs.load_results(run, "elfs")["failures"]) == set(bad)
-    assert runs.check_run(run, "elfs").findings == []
+    assert runs.check_run(runs.Run(run, "elfs")).findings == []
 
 
 def test_vectors_in_a_file_of_the_run(dataset, digits, monkeypatch):
@@ -144,13 +144,13 @@ def test_vectors_in_a_file_of_the_run(dataset, digits, monkeypatch):
 
 def test_cancelled_it_resumes(run, digits, monkeypatch):
     add(run, digits[80:90])
-    embed = pipeline.embed_images
+    embed = stages.embed_images
 
     def cancel_then_embed(*args, **kwargs):
         assert jobs.request_cancel(run, "elfs")
         return embed(*args, **kwargs)
 
-    monkeypatch.setattr(pipeline, "embed_images", cancel_then_embed)
+    monkeypatch.setattr(stages, "embed_images", cancel_then_embed)
     with pytest.raises(Cancelled):
         runs.update_run(run)
     assert jobs.read_job(run, "elfs")["state"] == "cancelled"

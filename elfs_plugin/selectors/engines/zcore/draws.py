@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ....seeds import Stream, rng
+
 # What is compiled is kept on disk under the name of its module, and that name must be importable when it is read. The
 # App loads plugins under a name of its own making, which is not: there everything is compiled once a process.
 compiled = numba.njit(nogil=True, cache=__package__.split(".")[0] == "elfs_plugin")
@@ -40,9 +42,9 @@ def plan(dimensions, draws, *, seed=0, stream=0):
     pairs = dimensions * (dimensions - 1) // 2
     counts, keys = [], []
     for half in (0, 1):
-        rng = np.random.default_rng([seed, stream, half])
-        keys.append(rng.integers(1 << 63, dtype=np.uint64))
-        counts.append(rng.multinomial((draws + 1 - half) // 2, np.full(pairs, 1 / pairs)))
+        numbers = rng(seed, Stream.ZCORE, stream, half)
+        keys.append(numbers.integers(1 << 63, dtype=np.uint64))
+        counts.append(numbers.multinomial((draws + 1 - half) // 2, np.full(pairs, 1 / pairs)))
     return Plan(np.array(counts, dtype=np.int32), np.array(keys, dtype=np.uint64))
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from ....arrays import as_matrix
 from ....errors import InvalidInput
 from ....progress import part, silent
+from ....seeds import Stream, rng
 from ....validation import derived_seed
 
 DRAWS_PER_SAMPLE = 100
@@ -130,7 +131,7 @@ def zcore_scores(
             goal = _next_goal(made, reached, target, max_draws)
     scores = totals.sum(axis=0) / scorer.unit
     if random_init:
-        scores += np.random.default_rng([seed, 1 << 20]).random(n)
+        scores += rng(seed, Stream.ZCORE_START).random(n)
     scores = _normalized(scores)
     progress(1.0, f"{made:,} draws, the halves correlate by {reached:.2f}")
     converged = bool(reached >= target)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from elfs_plugin import pipeline, runs
+from elfs_plugin import runs, stages
 from elfs_plugin.beta_search import search as beta_search
+from elfs_plugin.encoders import decoded
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
 from elfs_plugin.runs import carry, export, fields, jobs, journal, record, session, views
-from elfs_plugin.runs import pixels as decoded
 from elfs_plugin.runs import vectors as vectors_of_runs
 
 FIELDS = (
@@ -136,11 +136,11 @@ def test_without_a_tag_the_saved_view_is_an_interval_of_ranks(dataset):
 def test_the_zones_are_views(finished):
     dataset, summary = finished
     for zone in views.ZONES:
-        view = runs.zone_view(dataset, "elfs", zone)
+        view = runs.zone_view(runs.Run(dataset, "elfs"), zone)
         assert len(view) == summary[zone]
         assert set(view.values("elfs.zone")) <= {zone}
     with pytest.raises(InvalidInput, match="Unknown zone 'middle'"):
-        runs.zone_view(dataset, "elfs", "middle")
+        runs.zone_view(runs.Run(dataset, "elfs"), "middle")
 
 
 def test_the_summary_says_what_happened(finished):
@@ -365,7 +365,7 @@ def test_beta_and_budget_may_fill_the_dataset(dataset, vectors):
     assert (summary["hard"], summary["coreset"], summary["easy"]) == (20, 60, 0)
     everything = runs.select_coreset(dataset, budget=1.0, beta=0)
     assert (everything["hard"], everything["coreset"], everything["easy"]) == (0, 80, 0)
-    assert len(runs.zone_view(dataset, "elfs", "easy")) == 0
+    assert len(runs.zone_view(runs.Run(dataset, "elfs"), "easy")) == 0
 
 
 @pytest.mark.parametrize("stage", ["compute_scores", "search_beta", "select_coreset"])
@@ -452,7 +452,7 @@ def test_a_slice_of_a_grouped_dataset(digits, state_of):
     kept = set(right.match_tags("kept").values("id"))
     assert len(kept) == 20
     assert left.count_sample_tags() == {}
-    assert set(runs.zone_view(dataset, "elfs", "coreset").values("id")) == kept
+    assert set(runs.zone_view(runs.Run(dataset, "elfs"), "coreset").values("id")) == kept
     assert set(dataset.load_saved_view("Kept").values("id")) == kept
     runs.search_beta(dataset, budget=10, repeats=1)
     assert runs.select_coreset(dataset, budget=10, tag="kept")["coreset"] == 10
@@ -476,7 +476,7 @@ def test_a_new_search_leaves_the_selection(dataset, vectors):
     assert runs.load_record(dataset, "elfs").stages["beta"]["budget"] == 40
     assert runs.load_results(dataset, "elfs")["beta"]["chosen"] in np.round(np.arange(0, 0.6, 0.1), 10)
     assert summary["coreset"] == 20
-    assert len(runs.zone_view(dataset, "elfs", "coreset")) == 20
+    assert len(runs.zone_view(runs.Run(dataset, "elfs"), "coreset")) == 20
 
 
 def test_new_pseudo_labels_clear_what_was_made_from_the_old(dataset, vectors):
@@ -487,7 +487,7 @@ def test_new_pseudo_labels_clear_what_was_made_from_the_old(dataset, vectors):
     assert len(dataset.distinct("elfs.pseudo_label.label")) <= 4
     assert not {"beta", "histogram"} & set(runs.load_results(dataset, "elfs"))
     with pytest.raises(InvalidInput, match="not ready"):
-        runs.zone_view(dataset, "elfs", "coreset")
+        runs.zone_view(runs.Run(dataset, "elfs"), "coreset")
 
 
 def test_the_same_run_again_resumes_everything(dataset):
@@ -502,9 +502,9 @@ def test_the_same_run_again_resumes_everything(dataset):
 @pytest.mark.parametrize(
     ("target", "name", "error", "words", "resumed"),
     [
-        (pipeline, "train_proxy", RuntimeError("odd"), "RuntimeError: odd", 3),
-        (pipeline, "cluster", MemoryError(), "Out of memory.*resumes from the last finished stage", 2),
-        (pipeline.StageStore, "save", OSError(errno.ENOSPC, "No space left"), "The disk is full.*Free some space", 0),
+        (stages, "train_proxy", RuntimeError("odd"), "RuntimeError: odd", 3),
+        (stages, "cluster", MemoryError(), "Out of memory.*resumes from the last finished stage", 2),
+        (stages.StageStore, "save", OSError(errno.ENOSPC, "No space left"), "The disk is full.*Free some space", 0),
         (fields, "score_columns", ServerSelectionTimeoutError("localhost"), "The connection to MongoDB was lost", 4),
         (journal, "_insert", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
         (carry, "_merge", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
@@ -543,7 +543,7 @@ def test_a_run_is_cancelled_from_another_thread_and_resumes(dataset, finished):
     dataset.limit(5).tag_samples("mine")
 
     def cancel_while_clustering(event):
-        if event.stage == pipeline.STAGES["pseudo_labels"]:
+        if event.stage == stages.STAGES["pseudo_labels"]:
             thread = threading.Thread(target=jobs.request_cancel, args=(dataset, "elfs"))
             thread.start()
             thread.join()
@@ -588,7 +588,7 @@ def test_progress_never_falls_and_ends_at_one(dataset):
     overall = [event.overall for event in events]
     assert overall == sorted(overall) and overall[-1] == 1.0
     shown = list(dict.fromkeys(event.stage for event in events))
-    named = [name for stage, name in pipeline.STAGES.items() if stage != "cluster_count"]
+    named = [name for stage, name in stages.STAGES.items() if stage != "cluster_count"]
     assert shown == [*named, session.WRITING]
     state = jobs.read_job(dataset, "elfs")
     assert (state["state"], state["overall"], state["step"]) == ("completed", 1.0, 7)
@@ -713,7 +713,7 @@ def test_csv_lists_the_coreset_by_rank(finished, tmp_path):
         "pseudo_label.confidence",
         "agreement",
     ]
-    view = runs.zone_view(dataset, "elfs", "coreset").sort_by("elfs.rank")
+    view = runs.zone_view(runs.Run(dataset, "elfs"), "coreset").sort_by("elfs.rank")
     assert [row["id"] for row in rows] == view.values("id")
     assert [row["filepath"] for row in rows] == view.values("filepath")
     assert [int(row["rank"]) for row in rows] == view.values("elfs.rank")
@@ -729,7 +729,7 @@ def test_images_are_copied(finished, tmp_path):
     for zone in views.ZONES:
         folder = tmp_path / zone
         assert runs.export_coreset(dataset, path=str(folder), format="images", zone=zone)["exported"] == summary[zone]
-        names = sorted(os.path.basename(p) for p in runs.zone_view(dataset, "elfs", zone).values("filepath"))
+        names = sorted(os.path.basename(p) for p in runs.zone_view(runs.Run(dataset, "elfs"), zone).values("filepath"))
         assert sorted(os.listdir(folder)) == names
 
 
@@ -758,7 +758,8 @@ def test_a_fiftyone_dataset_keeps_the_fields(finished, tmp_path):
     dataset, _ = finished
     runs.export_coreset(dataset, path=str(tmp_path / "out"), format="fiftyone")
     copy = fo.Dataset.from_dir(str(tmp_path / "out"), dataset_type=fo.types.FiftyOneDataset)
-    assert sorted(copy.values("elfs.rank")) == sorted(runs.zone_view(dataset, "elfs", "coreset").values("elfs.rank"))
+    coreset = runs.zone_view(runs.Run(dataset, "elfs"), "coreset")
+    assert sorted(copy.values("elfs.rank")) == sorted(coreset.values("elfs.rank"))
     assert set(copy.values("elfs.zone")) == {"coreset"}
     copy.delete()
 

@@ -1,10 +1,7 @@
-"""The images of a run as pixels, for proxies that learn from images."""
+"""Images as pixels, for proxies that learn from images."""
 
-from ..encoders.images import load_pixels
 from ..errors import InvalidInput
-
-DEFAULT_IMAGE_SIZE = 32
-"""Side in pixels at which a proxy sees the images, unless it is told."""
+from .images import load_pixels
 
 
 class DecodedImages:
@@ -39,7 +36,7 @@ class DecodedImages:
         gone = dict.fromkeys((i for i in ids if i not in self._paths), "it is no longer in the dataset")
         pixels = load_pixels([self._paths[i] for i in there], size, progress=progress) if there else None
         if pixels is None or not len(pixels.values):
-            raise InvalidInput("None of the run's images can be read. Use the MLP proxy on embeddings.", "proxy")
+            raise InvalidInput("None of the images can be read. Use the MLP proxy on embeddings.", "proxy")
         unread = {**gone, **{there[index]: reason for index, reason in pixels.failures.items()}}
         self._wanted, self._values = (size, [i for i in ids if i not in unread]), pixels.values
         return pixels.values, unread

@@ -1,0 +1,84 @@
+"""Where every random number comes from: the user's seed, a named stream, and indices within it.
+
+NumPy's ``SeedSequence`` mixes the three, so that neither two streams nor two seeds share anything: arithmetic on seeds
+(seed + 1, seed + 1000 * member) makes the streams of one seed meet those of another.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+VERSION = 1
+"""To be raised when the same seed comes to mean other numbers: what was left unfinished before then begins anew."""
+
+
+class Stream(IntEnum):
+    """Everything that is drawn. A number belongs to its stream for good: a new stream takes a new one."""
+
+    REPEATS = 0  # the seeds of a comparison
+    NETWORK = 1  # first weights of a network that is trained by itself
+    MEMBER = 2  # first weights of a member of an ensemble; index: the member
+    BATCHES = 3  # which samples a proxy sees when, how images are cropped, which members leave a sample out
+    HEADS = 4  # first weights of the clustering's heads
+    KMEANS = 5  # the k-means that a head starts from; index: the head
+    WARM_START = 6  # samples on which heads are fitted to their k-means
+    PAIRS = 7  # batches of the clustering and the neighbour of each sample
+    JUDGED = 8  # samples that decide between heads
+    CELLS = 9  # cells of an approximate neighbour search
+    RECALL = 10  # queries by which its recall is measured
+    COUNT_ROWS = 11  # rows that an estimate of the number of clusters looks at
+    COUNT_COMPONENTS = 12  # their principal components
+    COUNT_REFERENCE = 13  # the reference without clusters
+    COUNT_HALVES = 14  # the halves that judge each other
+    PLOT_ROWS = 15  # samples that UMAP is fitted to
+    PLOT_UMAP = 16  # UMAP itself
+    WARM_UP_HALVES = 17  # the halves that a warm-up trains on
+    WARM_UP = 18  # the seeds of its networks; index: the network
+    BETA_SPLIT = 19  # the tenth that a β search holds out; index: the repeat
+    BETA_PROXY = 20  # the seeds of its proxies; index: the repeat
+    PROBE_SPLIT = 21  # the tenth that a probe is tested on, and Random's order of the rest; index: the repeat
+    PROBE = 22  # the seeds of the probes; index: the repeat
+    RANDOM_SETS = 23  # the random sets beside which coresets are measured; index: the set
+    COVERAGE_ROWS = 24  # samples at which coverage is measured
+    AUDIT_SPLIT = 25  # the tenth that an audit holds out, and its random subset; index: the repeat
+    AUDIT = 26  # the seeds of an audit's classifiers; index: the repeat
+    RELABEL = 27  # batches, noise and first parameters of the learner that mends labels
+    RANDOM = 28  # the keys of the method Random
+    CCS = 29  # order within a stratum of CCS
+    K_CENTER = 30  # the first centre of k-center
+    PROTOTYPE_ROWS = 31  # rows on which prototypes are found
+    PROTOTYPES = 32  # their k-means
+    PRUNE4REL = 33  # ties of Prune4ReL
+    ZCORE = 34  # draws of ZCore; indices: the round and the half
+    ZCORE_START = 35  # the random start of ZCore's scores
+
+
+def _sequence(seed, stream, indices):
+    return np.random.SeedSequence(int(seed), spawn_key=(int(Stream(stream)), *map(int, indices)))
+
+
+def derived(seed, stream, *indices, bits=63):
+    """A seed of its own for a :class:`Stream`: an int from 0 to below 2 ** ``bits``. 63 suit PyTorch; scikit-learn
+    takes 32, Faiss 31.
+
+    Args:
+        seed: any whole number from 0
+        indices: whole numbers from 0 to below 2 ** 32
+    """
+    return int(_sequence(seed, stream, indices).generate_state(1, np.uint64)[0]) >> (64 - bits)
+
+
+def rng(seed, stream, *indices):
+    """A ``numpy.random.Generator`` of its own, as for :func:`derived`."""
+    return np.random.default_rng(_sequence(seed, stream, indices))
+
+
+def repeats(seed, count):
+    """The ``count`` seeds of a comparison. The first is ``seed`` itself, so that what was made with it takes part; the
+    others are derived, and small enough (32 bits) for a user to give them as a seed."""
+    return [int(seed), *(derived(seed, Stream.REPEATS, repeat, bits=32) for repeat in range(1, count))]
+
+
+def identity(seed):
+    """What stands for a seed in the fingerprint of kept work."""
+    return [int(seed), VERSION]
