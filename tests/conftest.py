@@ -83,11 +83,18 @@ def plugin():
     return lambda module: importlib.import_module(f"{PLUGIN}.{module}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """A module of tests asks for it by ``pytestmark = pytest.mark.usefixtures("one_thread")``."""
-    with few_steps.one_thread():
-        yield
+    """The threads of such small networks wait for each other longer than they compute, above all on a busy machine.
+
+    Tests that are about threads ask for more.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

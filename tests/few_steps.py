@@ -25,20 +25,7 @@ def few_steps():
     """A block in which both copies of the library are shortened, for FiftyOne loads its own."""
     import pytest
 
-    with pytest.MonkeyPatch.context() as patch, one_thread():
+    with pytest.MonkeyPatch.context() as patch:
         for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
             shorten(package, patch.setattr)
         yield
-
-
-@contextlib.contextmanager
-def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

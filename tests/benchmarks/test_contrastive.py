@@ -15,8 +15,6 @@ from elfs_plugin.errors import Cancelled
 from elfs_plugin.progress import silent
 from tests.helpers import random_images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 CONFIG = ContrastiveConfig(epochs=3, batch_size=8)
 

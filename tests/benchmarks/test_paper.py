@@ -8,8 +8,6 @@ from benchmarks import paper
 from benchmarks.paper import Clock, find_images, main
 from elfs_plugin.errors import Cancelled
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(autouse=True)
 def plain_machine(monkeypatch):

@@ -24,7 +24,6 @@ from elfs_plugin.stages import Stages
 from elfs_plugin.validation import LARGEST_DERIVED_SEED, validate_seed
 
 LIBRARY = Path(elfs_plugin.__file__).parent
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blobs(n=60, clusters=3):

@@ -16,7 +16,7 @@ from tests import few_steps
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch, one_thread):
+def _quick(monkeypatch):
     few_steps.shorten("elfs_plugin", monkeypatch.setattr)
 
 

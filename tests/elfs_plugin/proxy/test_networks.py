@@ -9,8 +9,6 @@ from elfs_plugin.proxy.networks import Images, build_network, compiled, crop_and
 from elfs_plugin.proxy.train import ProxyConfig, fit
 from tests.helpers import random_images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 
 

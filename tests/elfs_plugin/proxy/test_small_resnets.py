@@ -6,8 +6,6 @@ from elfs_plugin.proxy.small_resnets import ResNet8
 from elfs_plugin.proxy.train import ProxyConfig
 from elfs_plugin.proxy.training import cross_entropy
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_positions_and_channels_of_the_stages():
     network, x, shapes = ResNet8(7), torch.zeros(2, 3, 32, 32), []

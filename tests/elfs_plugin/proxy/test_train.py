@@ -10,8 +10,6 @@ from elfs_plugin.proxy.train import ProxyConfig, default_config, fit, train_prox
 from tests import helpers
 from tests.helpers import random_images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MLP = ProxyConfig.mlp(epochs=8, batch_size=32)
 
 

@@ -12,8 +12,6 @@ from elfs_plugin.proxy import training as proxy_training
 from elfs_plugin.proxy.train import ProxyConfig, fit, train_proxy
 from tests.helpers import random_images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6)
 LABELS = np.arange(13) % 3
 

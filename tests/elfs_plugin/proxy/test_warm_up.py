@@ -7,7 +7,6 @@ from elfs_plugin.proxy.warm_up import train_outputs, with_outputs
 from elfs_plugin.selectors import Pool, select
 from tests import helpers
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = EnsembleConfig(epochs=6, batch_size=32, hidden=16, learning_rate=0.1)
 
 
