@@ -20,6 +20,7 @@ faults: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/oxlint --deny-warnings js tests/js
 
 bench: setup

@@ -7,7 +7,8 @@ import numpy as np
 from ..errors import ElfsError
 from ..evaluation.audit import audit
 from ..files import whole_file
-from .main import add_images, open_app, print_summary
+from .app import open_app, print_summary
+from .source import add_images
 
 DATASET = "elfs-digits"
 PARAMETERS = {

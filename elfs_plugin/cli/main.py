@@ -11,6 +11,7 @@ from ..errors import ElfsError, InvalidInput, explain
 from . import arguments as cli_arguments
 from . import compare as cli_compare
 from . import signals as cli_signals
+from .app import open_app, print_summary, say
 from .install import point_fiftyone_here
 from .source import add_images, open_source, opened
 
@@ -44,7 +45,7 @@ def main(arguments=None):
         with cli_signals.raised():
             return _command(options)
     except KeyboardInterrupt as stop:
-        _say(f"\n{INTERRUPTED}")
+        say(f"\n{INTERRUPTED}")
         return getattr(stop, "code", 130)
 
 
@@ -53,7 +54,7 @@ def _command(options):
         point_fiftyone_here()
         return options.function(options)
     except InvalidInput as error:
-        _say(f"elfs_plugin: {_one_line(error)}")
+        say(f"elfs_plugin: {_one_line(error)}")
         return 2
     except BrokenPipeError:  # the reader of the output, as head, has seen enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
@@ -61,7 +62,7 @@ def _command(options):
     except ImportError as error:
         if os.environ.get("ELFS_DEBUG"):
             raise
-        _say(
+        say(
             f"elfs_plugin: A package is missing ({_one_line(error)}). Install the plugin's requirements: pip install "
             "-r requirements.txt"
         )
@@ -69,17 +70,12 @@ def _command(options):
     except Exception as error:  # the last stop: a sentence instead of a traceback (ELFS_DEBUG shows it)
         if not isinstance(error, ElfsError) and os.environ.get("ELFS_DEBUG"):
             raise
-        _say(f"elfs_plugin: {_one_line(explain(error))}")
+        say(f"elfs_plugin: {_one_line(explain(error))}")
         return 1
 
 
 def _one_line(text):
     return " ".join(str(text).split())
-
-
-def _say(text):
-    with contextlib.suppress(OSError):  # a terminal that has been closed
-        print(text, file=sys.stderr, flush=True)
 
 
 def _parser():
@@ -200,38 +196,3 @@ def _run(options):
         print(json.dumps({**told, **made, "passed_over": source.passed_over}), flush=True)
     # The JSON stays the last line of standard output.
     return 0 if options.no_app else open_app(dataset, options.port, sys.stderr if options.json else sys.stdout)
-
-
-def print_summary(dataset, summary, *, tag=None, view=None):
-    """Prints what a run did, and under which names its coreset was saved."""
-    zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
-    counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
-    print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
-    print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}")
-    if summary["estimate"]:
-        print(f"  {summary['estimate']}")
-    if summary["reason"]:
-        print(f"  {summary['reason']}")
-    for warning in summary["warnings"]:
-        print(f"  Warning: {warning}")
-    if tag:
-        print(f"  The coreset: tag '{tag}', saved view '{view}' of the dataset '{dataset.name}'")
-    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary["stages"].items() if seconds is not None)
-    print(f"  Time: {times}")
-
-
-def open_app(dataset, port, stream=None):
-    """Opens the App with the grid and the panel side by side and waits until it is ended. Returns the exit code."""
-    import fiftyone as fo
-
-    from ..runs.workspace import spaces
-
-    session = fo.launch_app(dataset, port=port, spaces=spaces())
-    print(f"The App runs at http://localhost:{port}/datasets/{dataset.slug} (Ctrl+C ends it)", file=stream, flush=True)
-    try:
-        session.wait(-1)
-    except KeyboardInterrupt as stop:
-        _say("\nThe App has ended; what was run is saved.")
-        code = getattr(stop, "code", 130)
-        return 0 if code == 130 else code
-    return 0

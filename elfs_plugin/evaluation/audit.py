@@ -8,10 +8,10 @@ from scipy.optimize import linear_sum_assignment
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import silent
+from ..providers import how_to_get
 from ..proxy.train import ProxyConfig, fit
 from ..pruning.zones import Zones
 from ..seeds import Stream, derived, rng
-from ..selectors.base import PROVIDERS
 from . import comparison
 from . import methods as method_comparison
 
@@ -152,7 +152,7 @@ def compare(selections, pool, *, seeds=5, seed=0, device="auto", progress=silent
     """
     for need in ("embeddings", "pseudo_labels"):
         if getattr(pool, need) is None:
-            raise InvalidInput(f"A comparison needs {need}; the operator {PROVIDERS[need]} provides them.", "members")
+            raise InvalidInput(f"A comparison needs {need}; {how_to_get(need)}.", "members")
     chosen = {name: getattr(selection, "indices", selection) for name, selection in selections.items()}
     return comparison.compare(
         chosen,

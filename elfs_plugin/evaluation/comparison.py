@@ -9,8 +9,8 @@ import numpy as np
 
 from ..arrays import as_array, as_matrix
 from ..errors import InvalidInput
-from ..neighbors.cells import normalize
 from ..neighbors.graph import knn_graph
+from ..neighbors.vectors import normalize
 from ..plain import plain
 from ..progress import part, silent
 from ..seeds import Stream, derived, rng

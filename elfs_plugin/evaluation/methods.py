@@ -29,12 +29,6 @@ BASELINE = "random"
 MOST_SEEDS = 20
 BETA_REPEATS = 3
 
-DEAR = {"herding": 1.5e13, "k_center": 5e13, "prune4rel": 2e13}
-"""Above N b D of this, about ten minutes a seed, a method takes part only when it is named."""
-
-ZCORE_SAMPLES = 200_000
-"""Above this many, about ten minutes a seed, ``zcore`` takes part only when it is named."""
-
 
 @dataclass(frozen=True)
 class MethodComparison:
@@ -225,8 +219,9 @@ def _names(methods, n, dimensions, largest):
     """(the methods in the family's order, what is left out and why)."""
     known = list(selectors.available())
     if methods is None:
-        left_out = {name for name, most in DEAR.items() if float(n) * largest * dimensions > most}
-        left_out |= {"zcore"} if n > ZCORE_SAMPLES else set()
+        sizes = {"samples": n, "budget": largest, "dimensions": dimensions}
+        costs = {name: details["cost"] for name, details in selectors.available().items()}
+        left_out = {name for name, cost in costs.items() if cost is not None and cost.is_high(**sizes)}
         why = f"takes more than ten minutes a seed at {largest:,} of {n:,} samples; name it to wait for it."
         return (
             [name for name in known if name not in left_out],

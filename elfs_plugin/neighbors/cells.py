@@ -9,6 +9,7 @@ import torch
 from ..devices import generator
 from ..progress import silent
 from ..seeds import Stream, derived
+from .vectors import normalize
 
 _BRANCHES = 64
 _LEVELS = 12
@@ -32,14 +33,6 @@ class Cells:
     @property
     def sizes(self):
         return np.diff(self.limits)
-
-
-def normalize(vectors):
-    """Rows scaled to unit length, float32; rows of zeros stay zero (similarity 0 to everything)."""
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    # Summed in double precision: the square of a large or tiny float32 would be infinite or zero.
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)).astype(np.float32)[:, None]
-    return vectors / np.where(norms > 0, norms, np.float32(1))
 
 
 def partition(vectors, size, *, seed=0, progress=silent):

@@ -1,7 +1,7 @@
 """Embeddings to a cosine k-nearest-neighbour graph, exact or with a measured recall."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from ..errors import InvalidInput
 from ..progress import part, silent
 from ..seeds import Stream, derived
 from ..validation import derived_seed, validate_neighbors
-from .cells import normalize, partition
+from .cells import partition
+from .vectors import normalize
 
 DEFAULT_K = 50
 """The neighbourhood TEMI was published with."""
@@ -44,6 +45,12 @@ class NeighborGraph:
     @property
     def k(self):
         return self.indices.shape[1]
+
+    def reordered(self, order):
+        """The same graph with its points in the order ``order`` (N,), a permutation."""
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return replace(self, indices=place[self.indices[order]], similarities=self.similarities[order])
 
 
 def suggest_k(n, num_clusters):

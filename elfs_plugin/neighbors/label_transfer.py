@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..progress import silent
-from .cells import normalize
+from .vectors import normalize
 
 DEFAULT_K = 10
 

@@ -4,7 +4,7 @@
 expected once per epoch. Of an ensemble every member keeps its own account, and a score is the mean over the members.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -59,6 +59,11 @@ class Dynamics:
         for name in ("epochs", "dual_window"):
             # Stored results come back as arrays without dimensions.
             object.__setattr__(self, name, int(getattr(self, name)))
+
+    def reordered(self, order):
+        """The same scores with the samples in the order ``order`` (N,), a permutation."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[order] for name, value in values.items() if np.ndim(value) == 1})
 
 
 def margin(values, labels):

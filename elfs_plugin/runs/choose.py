@@ -13,6 +13,7 @@ from ..neighbors.graph import NeighborGraph, knn_graph, suggest_k
 from ..progress import part
 from ..proxy.dynamics import Dynamics
 from ..proxy.warm_up import with_outputs
+from ..pruning.scores import SCORES
 from ..validation import validate_seed
 from . import coverage, fields, graph, ranking, saving, truth
 from .arrays import kept_graph, read_pool
@@ -149,7 +150,7 @@ def as_pool(run, found, labels_field=None, locked_tag=None):
     values = {name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)}
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
-    unknown = dict.fromkeys(("aum_logit", "correctness", "entropy"), np.full(len(found), np.nan))
+    unknown = dict.fromkeys(set(SCORES) - set(fields.SCORES), np.full(len(found), np.nan))
     dynamics = Dynamics(**values, **unknown, epochs=1)
     return selectors.Pool(
         found.ids,

@@ -12,15 +12,16 @@ import numpy as np
 from bson import ObjectId
 
 from ..errors import InvalidInput, NameTaken
+from ..pruning.scores import STORED
 
 PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
-    "scores": ("aum", "forgetting", "el2n", "dual", "rank"),
+    "scores": (*STORED, "rank"),
     "selection": ("zone",),
 }
 """Stage of the record -> the sub-fields it writes."""
 
-SCORES = ("aum", "forgetting", "el2n", "dual")
+SCORES = STORED
 """The scores that are written on samples and can be ranked by."""
 
 _NAMES = tuple(name for stage in PATHS.values() for name in stage)

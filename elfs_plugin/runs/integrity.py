@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import fiftyone as fo
 
+from ..providers import PROVIDERS
 from . import vectors
 from .deletion import is_half_deleted
 from .versions import ranking_version
@@ -37,9 +38,9 @@ class RunHealth:
 
 
 _RUN = ("run_elfs", "Run ELFS again")
-_EMBEDDINGS = ("compute_embeddings", "Compute embeddings again")
-_LABELS = ("compute_pseudo_labels", "Compute pseudo-labels again")
-_SCORES = ("compute_scores", "Compute scores again")
+_EMBEDDINGS = (PROVIDERS["embeddings"], "Compute embeddings again")
+_LABELS = (PROVIDERS["pseudo_labels"], "Compute pseudo-labels again")
+_SCORES = (PROVIDERS["scores"], "Compute scores again")
 _UPDATE = ("update_run", "Update run")
 _DELETE = ("delete_run", "Delete run")
 _REPAIR = ("repair_run", "Finish writing")

@@ -10,6 +10,7 @@ from fiftyone.core import odm
 
 from .. import __version__
 from ..errors import InvalidInput, NameTaken
+from ..providers import PROVIDERS
 from ..validation import shown
 from . import fields, jobs, names
 from .folder import remove_run_folder, run_folder  # noqa: F401 (handed on)
@@ -264,12 +265,6 @@ def check_ready(dataset, key, record, stage, needed_by):
     Raises:
         InvalidInput: naming the operator to run first
     """
-    operators = {
-        "pseudo_labels": "compute_pseudo_labels",
-        "scores": "compute_scores",
-        "selection": "select_coreset",
-        "embeddings": "compute_embeddings",
-    }
     if record is None:
         have = ", ".join(list_runs(dataset)) or "none"
         raise InvalidInput(
@@ -284,7 +279,7 @@ def check_ready(dataset, key, record, stage, needed_by):
                 "key",
             )
         raise InvalidInput(
-            f"The run '{key}' is not ready for {needed_by}. Use {operators[stage]} (or run_elfs) first.", "key"
+            f"The run '{key}' is not ready for {needed_by}. Use {PROVIDERS[stage]} (or run_elfs) first.", "key"
         )
 
 

@@ -4,52 +4,17 @@ from ..errors import InvalidInput
 from ..progress import silent
 from ..suggestions import did_you_mean
 from ..validation import derived_seed
-from .base import DIRECTIONS, Parameter, Pool, Ranked, Selection, Selector
-from .methods.ccs import CCS
-from .methods.d2 import D2
-from .methods.dual import Dual
-from .methods.el2n import EL2N
-from .methods.elfs import Elfs
-from .methods.forgetting import Forgetting
-from .methods.grand import GraNd
-from .methods.herding import Herding
-from .methods.k_center import KCenter
-from .methods.moderate import Moderate
-from .methods.prototypicality import Prototypicality
-from .methods.prune4rel import Prune4ReL
-from .methods.random import Random
-from .methods.small_loss import SmallLoss
-from .methods.uncertainty import Uncertainty
-from .methods.zcore import ZCore
+from .base import DIRECTIONS, Cost, Parameter, Pool, Ranked, Selection, Selector
+from .registry import selectors
 
-_METHODS = {
-    method.name: method
-    for method in (
-        Elfs,
-        Random,
-        CCS,
-        D2,
-        Dual,
-        Prototypicality,
-        Moderate,
-        KCenter,
-        Herding,
-        Forgetting,
-        EL2N,
-        GraNd,
-        Uncertainty,
-        SmallLoss,
-        Prune4ReL,
-        ZCore,
-    )
-}
+_TOLD = ("needs", "optional", "purpose", "paper", "direction", "nested", "cost", "parameters")
 
 
 def available():
     """Method name -> {"needs": (...), "optional": (...), "purpose": "...", "paper": "...", "direction": "...",
-    "nested": bool, "parameters": (:class:`~.parameter.Parameter`, ...)}."""
-    fields = ("needs", "optional", "purpose", "paper", "direction", "nested", "parameters")
-    return {name: {field: getattr(method, field) for field in fields} for name, method in _METHODS.items()}
+    "nested": bool, "cost": :class:`~.cost.Cost` or None, "parameters": (:class:`~.parameter.Parameter`, ...)}, in the
+    order in which they are listed. Imports nothing that takes long."""
+    return {name: {field: getattr(method, field) for field in _TOLD} for name, method in selectors().items()}
 
 
 def required(name, **params):
@@ -84,11 +49,23 @@ def select(name, pool, budget, *, seed=0, quota="none", veto=None, progress=sile
 
 
 def _method(name):
-    if not isinstance(name, str) or name not in _METHODS:
+    known = selectors()
+    if not isinstance(name, str) or name not in known:
         raise InvalidInput(
-            f"Unknown selector {name!r}. Available: {', '.join(_METHODS)}.{did_you_mean(name, _METHODS)}", "method"
+            f"Unknown selector {name!r}. Available: {', '.join(known)}.{did_you_mean(name, known)}", "method"
         )
-    return _METHODS[name]
+    return known[name]
 
 
-__all__ = ["DIRECTIONS", "Parameter", "Pool", "Ranked", "Selection", "Selector", "available", "required", "select"]
+__all__ = [
+    "DIRECTIONS",
+    "Cost",
+    "Parameter",
+    "Pool",
+    "Ranked",
+    "Selection",
+    "Selector",
+    "available",
+    "required",
+    "select",
+]

@@ -7,13 +7,16 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..progress import silent
+from ..providers import how_to_get
 from ..pruning.zones import resolve_budget
 from . import candidates
+from .candidates import Eligible
+from .cost import Cost
 from .parameter import Parameter, check_all
-from .pool import PROVIDERS, Pool
+from .pool import Pool
 from .reasons import Reasons
 
-__all__ = ["DIRECTIONS", "PROVIDERS", "Choice", "Parameter", "Pool", "Ranked", "Selection", "Selector"]
+__all__ = ["DIRECTIONS", "Choice", "Cost", "Eligible", "Parameter", "Pool", "Ranked", "Selection", "Selector"]
 
 DIRECTIONS = {
     "hard_first": "the hardest samples",
@@ -59,17 +62,24 @@ class Choice:
 class Selector:
     """Base class of a method.
 
-    To add one, write a subclass in a file of its own and list it in ``selectors/__init__.py``:
+    To add one, write a subclass in a file of its own in ``selectors/methods/``, where it is found, and give it a row
+    in ``docs/selectors.md``:
 
     * ``name``; ``purpose``, one sentence for the user; ``paper``; ``direction``, a key of :data:`DIRECTIONS`
+    * ``listed``: its place among the others in forms and tables; without one it comes after them, by name
     * ``needs``: fields of :class:`~.pool.Pool` without which it cannot work; ``optional``: fields it uses when they are
       there. Where the needs depend on a parameter, override :meth:`required`.
     * ``parameters``: one :class:`~.parameter.Parameter` for each setting. Values are checked against them before
       anything runs and are read as ``self.settings.<name>``.
     * a method with a score and an order that stands from the beginning extends :class:`Ranked` and implements
       ``score``; one that looks at what it has chosen so far implements ``choose``.
-    * ``eligible`` drops samples before anything is chosen (a cut at the hard end).
+    * ``eligible`` drops samples before anything is chosen (a cut at the hard end). What it returns, an
+      :class:`~.candidates.Eligible`, is there again in ``choose``, as ``candidates.eligible``: a selector keeps nothing
+      of a selection on itself.
     * ``nested``: whether, without a quota, the choice for a smaller budget is the beginning of that for a larger one
+    * ``cost``: a :class:`~.cost.Cost`, where a large pool takes minutes
+    * PyTorch, numba, faiss, SciPy and scikit-learn are imported in the methods that use them: a form that lists the
+      selectors imports all their files.
 
     :meth:`run` does the rest, the same for all methods: it checks what is needed, puts the pool in the order of the
     ids, resolves the budget, keeps locked and excluded samples out, shares the budget out among clusters (``quota``)
@@ -87,8 +97,10 @@ class Selector:
     paper = ""
     direction = ""
     nested = False
+    listed = 1000
     needs = ()
     optional = ()
+    cost = None
     parameters = ()
     quota_by = ("pseudo_labels",)
     """What a quota counts: the first of these that the pool has."""
@@ -109,7 +121,7 @@ class Selector:
         needs.update({"neighbors": None} if veto is not None else {})
         for need in needs:
             if getattr(pool, need) is None:
-                raise InvalidInput(f"{self.name} needs {need}; {_provider(need)}.", "method")
+                raise InvalidInput(f"{self.name} needs {need}; {how_to_get(need)}.", "method")
         if len(pool) == 0:
             raise InvalidInput("The pool is empty.")
         needs.update(dict.fromkeys(name for name in self.optional if getattr(pool, name) is not None))
@@ -118,8 +130,8 @@ class Selector:
         if not free.any():
             raise InvalidInput("All samples of the pool are locked or excluded; there is nothing to choose.")
         budget = resolve_budget(budget, int(free.sum()))
-        allowed = free & self.eligible(pool, free, budget)
-        rules, threshold = candidates.make(pool, allowed, budget, getattr(pool, by), quota=quota, veto=veto)
+        eligible = self.eligible(pool, free, budget)
+        rules, threshold = candidates.make(pool, eligible, budget, getattr(pool, by), quota=quota, veto=veto)
         choice = self.choose(pool, budget, seed, rules, progress)
         indices = np.asarray(choice.indices, dtype=np.int64)
         scores = np.empty(len(pool), dtype=np.float64)
@@ -135,11 +147,13 @@ class Selector:
         return quota
 
     def eligible(self, pool, free, budget):
-        """(N,) bool of the samples that may be chosen; ``free`` (N,) are neither locked nor excluded."""
-        return np.ones(len(pool), dtype=bool)
+        """:class:`~.candidates.Eligible`, the samples that may be chosen; ``free`` (N,) are neither locked nor
+        excluded."""
+        return Eligible(free)
 
     def choose(self, pool, budget, seed, candidates, progress):
-        """Chooses exactly ``budget`` open samples; see the class. Returns :class:`Choice`."""
+        """Chooses exactly ``budget`` open samples of the :class:`~.candidates.Candidates`; see the class. Returns
+        :class:`Choice`."""
         raise TypeError(f"{type(self).__name__} does not implement choose()")
 
 
@@ -233,11 +247,3 @@ class _Describe:
             kept = np.flatnonzero((self._place >= 0) | self._pool.locked)
             self._keeper[self._rules.groups[kept]] = kept
         return self._keeper
-
-
-def _provider(need):
-    if need in PROVIDERS:
-        return f"the operator {PROVIDERS[need]} provides them"
-    if need == "labels":
-        return "give the pool the labels that the samples came with"
-    return "warm_up.with_outputs computes them from embeddings and labels"

@@ -1,10 +1,20 @@
 """Which samples may still be chosen: not locked, not excluded, no near-duplicate of a chosen one, cluster not full."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..errors import InvalidInput
 from ..neighbors import near_duplicates
 from ..pruning import quotas
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """The samples that a method lets in at all, ``mask`` (N,) bool. A method that finds out more on the way extends
+    this."""
+
+    mask: np.ndarray
 
 
 class Candidates:
@@ -21,12 +31,14 @@ class Candidates:
         labels: (N,) clusters that the quota counts
         groups: (N,) groups of near-duplicates of which at most one enters, or None
         locked: (N,) bool, samples whose groups are closed from the beginning
+        eligible: what the method itself said of the samples, an :class:`Eligible`, kept for its choice
 
     Raises:
         InvalidInput: when fewer than ``budget`` samples can be chosen
     """
 
-    def __init__(self, allowed, budget, *, quota="none", labels=None, groups=None, locked=None):
+    def __init__(self, allowed, budget, *, quota="none", labels=None, groups=None, locked=None, eligible=None):
+        self.eligible = eligible
         self.open = allowed.copy()
         self.labels = self.left = self.shares = None
         self.groups = groups
@@ -115,7 +127,7 @@ class _Members:
         return self._order[self._limits[group] : self._limits[group + 1]]
 
 
-def make(pool, allowed, budget, labels=None, *, quota="none", veto=None):
+def make(pool, eligible, budget, labels=None, *, quota="none", veto=None):
     """(:class:`Candidates` of a pool, the veto's threshold or None); ``labels`` (N,) are what a quota counts."""
     if quota not in quotas.QUOTAS:
         raise InvalidInput(f"Unknown quota {quota!r}. Use one of: {', '.join(quotas.QUOTAS)}.", "quota")
@@ -123,4 +135,13 @@ def make(pool, allowed, budget, labels=None, *, quota="none", veto=None):
     if veto is not None:
         threshold = near_duplicates.resolve_threshold(veto, pool.neighbors)
         groups = near_duplicates.groups(pool.neighbors, threshold, ~pool.excluded)
-    return Candidates(allowed, budget, quota=quota, labels=labels, groups=groups, locked=pool.locked), threshold
+    rules = Candidates(
+        pool.free & eligible.mask,
+        budget,
+        quota=quota,
+        labels=labels,
+        groups=groups,
+        locked=pool.locked,
+        eligible=eligible,
+    )
+    return rules, threshold

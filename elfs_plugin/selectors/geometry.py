@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..neighbors.cells import normalize
+from ..neighbors.vectors import normalize
 from .parameter import Parameter
 
 METRIC = Parameter(

@@ -1,24 +1,21 @@
 """What is known about the samples to choose from."""
 
-from dataclasses import dataclass, fields, replace
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import as_array
 from ..errors import InvalidInput
-from ..neighbors.graph import NeighborGraph
-from ..proxy.dynamics import Dynamics
 
-PROVIDERS = {
-    "embeddings": "compute_embeddings",
-    "neighbors": "compute_pseudo_labels",
-    "pseudo_labels": "compute_pseudo_labels",
-    "confidence": "compute_pseudo_labels",
-    "dynamics": "compute_scores",
-}
-"""The operator that provides each thing a method may need. ``probabilities`` and ``grand`` come from
-:func:`~..proxy.warm_up.with_outputs`, ``labels`` from the user."""
+if TYPE_CHECKING:
+    from ..neighbors.graph import NeighborGraph
+    from ..proxy.dynamics import Dynamics
 
+_STRUCTURES = ("dynamics", "neighbors")
+"""Fields that are more than one array, and know themselves how to be put in another order."""
 _BLOCK = 65536
 
 
@@ -74,7 +71,9 @@ class Pool:
                 raise InvalidInput("The ids of the pool must be distinct.")
         found = {name: _checked(name, getattr(self, name), len(ids)) for name in needs}
         if (order[1:] != order[:-1] + 1).any():
-            found = {name: _rows(value, order) for name, value in found.items()}
+            found = {
+                name: value.reordered(order) if name in _STRUCTURES else value[order] for name, value in found.items()
+            }
         masks = {name: _mask(name, getattr(self, name), self.ids, ids)[order] for name in ("locked", "excluded")}
         masks["excluded"] &= ~masks["locked"]
         return Pool(ids, **found, **masks), order
@@ -132,14 +131,3 @@ def _not_finite(name, value):
 def _check_length(name, value, n):
     if len(value) != n:
         raise InvalidInput(f"The pool has {n:,} samples, but {len(value):,} {name}; they must be as many.")
-
-
-def _rows(value, order):
-    if isinstance(value, Dynamics):
-        arrays = {f.name: getattr(value, f.name) for f in fields(value)}
-        return replace(value, **{name: array[order] for name, array in arrays.items() if np.ndim(array) == 1})
-    if isinstance(value, NeighborGraph):
-        place = np.empty(len(order), dtype=np.int32)
-        place[order] = np.arange(len(order), dtype=np.int32)
-        return replace(value, indices=place[value.indices[order]], similarities=value.similarities[order])
-    return value[order]

@@ -580,7 +580,7 @@ class TestWhatCanHappenToARun:
         monkeypatch.setattr(
             plugin("elfs_plugin.runs"),
             "check_run",
-            lambda _, key: integrity.RunHealth(key, [] if done else found, False),
+            lambda run: integrity.RunHealth(run.key, [] if done else found, False),
             raising=False,
         )
 

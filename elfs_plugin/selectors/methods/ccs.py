@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...pruning.scores import rank_text
 from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
 from ..difficulty import SCORE, hardness, keep_after_cut
@@ -12,6 +13,7 @@ class CCS(Selector):
     are, at random within a stratum."""
 
     name = "ccs"
+    listed = 30
     purpose = "Images of every difficulty in equal parts, after a cut at the hard end."
     paper = "Zheng et al., Coverage-centric Coreset Selection, ICLR 2023 (arXiv 2210.15809)"
     direction = "stratified"
@@ -31,22 +33,20 @@ class CCS(Selector):
     )
 
     def eligible(self, pool, free, budget):
-        self._hard = hardness(pool.dynamics, self.settings.score)
-        self._rank, self._hard_count = keep_after_cut(self._hard, self.settings.beta, free, budget)
-        return self._rank >= self._hard_count
+        return keep_after_cut(hardness(pool.dynamics, self.settings.score), self.settings.beta, free, budget)
 
     def choose(self, pool, budget, seed, candidates, progress):
-        rows = np.flatnonzero(self._rank >= self._hard_count)
+        cut = candidates.eligible
+        rows = np.flatnonzero(cut.mask)
         stratum = np.full(len(pool), -1, dtype=np.int64)
-        stratum[rows] = bins(self._hard[rows], self.settings.strata)
+        stratum[rows] = bins(cut.hard[rows], self.settings.strata)
         keys = rng(seed, Stream.CCS).random(len(pool))
         order = rows[round_robin(stratum[rows], keys[rows])]
-        n = int((self._rank >= 0).sum())
+        n = cut.ranked
 
         def reason(i, place):
             if stratum[i] < 0:
-                place = f"{self.settings.score} rank {self._rank[i] / n:.1%}"
-                return f"too hard: {place} is below β = {self._hard_count / n:.1%}"
+                return f"too hard: {rank_text(cut.rank[i], n, self.settings.score)} is below β = {cut.beta:.1%}"
             state = "not drawn" if place is None else "drawn"
             return f"{state} from stratum {stratum[i] + 1} of {self.settings.strata} (1 = easiest)"
 

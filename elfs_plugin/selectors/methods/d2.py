@@ -5,7 +5,7 @@ import heapq
 import numpy as np
 
 from ...errors import InvalidInput
-from ...proxy.dynamics import HARD_WHEN
+from ...pruning.scores import SCORES
 from ..base import Choice, Parameter, Selector
 from ..difficulty import hardness, keep_after_cut
 from ..geometry import prepare
@@ -21,6 +21,7 @@ class D2(Selector):
     Scores: after the forward pass."""
 
     name = "d2"
+    listed = 40
     purpose = "Hard images that are spread out: each choice makes its neighbours less likely."
     paper = "Maharana et al., D2 Pruning, ICLR 2024 (arXiv 2310.07931)"
     direction = "coverage"
@@ -34,7 +35,7 @@ class D2(Selector):
             "forgetting",
             "Difficulty: of the training dynamics, or without any labels "
             "prototypicality (distance to a k-means centre) or constant.",
-            choices=(*HARD_WHEN, *LABEL_FREE),
+            choices=(*SCORES, *LABEL_FREE),
         ),
         Parameter("neighbors", "integer", 5, "k, the neighbours that messages go to.", 1, 1000),
         Parameter("gamma", "number", 0.1, "γ, how fast the loss fades with distance.", 0.0, 1000.0),
@@ -46,11 +47,10 @@ class D2(Selector):
         return (*self.needs, *more)
 
     def eligible(self, pool, free, budget):
-        self._difficulty = self._scaled(pool, free)
-        rank, dropped = keep_after_cut(self._difficulty, self.settings.beta, free, budget)
-        return rank >= dropped
+        return keep_after_cut(self._difficulty(pool), self.settings.beta, free, budget)
 
-    def _scaled(self, pool, free):
+    def _difficulty(self, pool):
+        """(N,) in [0, 1], 1 = hardest."""
         if self.settings.score == "constant":
             return np.ones(len(pool))
         if self.settings.score == "prototypicality":
@@ -70,7 +70,8 @@ class D2(Selector):
         weights = np.exp(-distances)
         # An excluded sample is no part of the pool and sends nothing.
         weights[pool.excluded[neighbors]] = 0.0
-        start = self._difficulty + np.einsum("ij,ij->i", weights, self._difficulty[neighbors])
+        difficulty = candidates.eligible.hard
+        start = difficulty + np.einsum("ij,ij->i", weights, difficulty[neighbors])
         lost = np.exp(-self.settings.gamma * distances)
         values = start.copy()
         for i in np.flatnonzero(pool.locked):
@@ -80,7 +81,7 @@ class D2(Selector):
         def reason(i, place):
             state = "not chosen" if place is None else f"number {place + 1:,}"
             left = f", {values[i]:.4g} left when its neighbours were chosen" if place is None else ""
-            return f"{state}: difficulty {self._difficulty[i]:.3g}, {start[i]:.4g} with its neighbours{left}"
+            return f"{state}: difficulty {difficulty[i]:.3g}, {start[i]:.4g} with its neighbours{left}"
 
         return Choice(indices, start, reason)
 

@@ -9,6 +9,7 @@ class Dual(Ranked):
     probability of the label, which the dynamics do not keep; it is not part of this method."""
 
     name = "dual"
+    listed = 50
     purpose = "Images that are uncertain and hard, yet learnt in the end; needs no cut at the hard end."
     paper = "Cho et al., Lightweight Dataset Pruning without Full Training, ICML 2025 (arXiv 2502.06905)"
     direction = "hard_first"

@@ -8,6 +8,7 @@ class EL2N(Ranked):
     """Largest error ||p - onehot(y)|| over the first epochs first."""
 
     name = "el2n"
+    listed = 110
     purpose = "The images a proxy gets most wrong in its first epochs. Hardest first, wrong pseudo-labels included."
     paper = "Paul et al., Deep Learning on a Data Diet, NeurIPS 2021 (arXiv 2107.07075)"
     direction = "hard_first"

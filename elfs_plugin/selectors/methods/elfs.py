@@ -11,6 +11,7 @@ class Elfs(Selector):
     """Drops the β hardest, keeps the next ``budget``, drops the easiest."""
 
     name = "elfs"
+    listed = 10
     purpose = "Double-end pruning: neither mislabelled-looking nor trivial images."
     paper = "Zheng et al., ELFS, ICLR 2025 (arXiv 2406.04273)"
     direction = "double_end"
@@ -29,23 +30,20 @@ class Elfs(Selector):
     )
 
     def eligible(self, pool, free, budget):
-        self._rank, self._hard_count = keep_after_cut(
-            hardness(pool.dynamics, self.settings.score), self.settings.beta, free, budget
-        )
-        return self._rank >= self._hard_count
+        return keep_after_cut(hardness(pool.dynamics, self.settings.score), self.settings.beta, free, budget)
 
     def choose(self, pool, budget, seed, candidates, progress):
-        score, rank, hard_count = self.settings.score, self._rank, self._hard_count
+        score, cut = self.settings.score, candidates.eligible
+        rank, n = cut.rank, cut.ranked
         scores = np.asarray(getattr(pool.dynamics, score), dtype=np.float64)
-        n = int((rank >= 0).sum())
         order = np.argsort(rank, kind="stable")
         indices = candidates.walk(order, budget)
         free_choice = not candidates.restricted
 
         def reason(i, place):
-            if free_choice or rank[i] < hard_count:
-                return zone_reason(int(rank[i]), n, hard_count, budget, score)
+            if free_choice or rank[i] < cut.dropped:
+                return zone_reason(int(rank[i]), n, cut.dropped, budget, score)
             state = "not chosen" if place is None else "in the coreset"
-            return f"{state}: {rank_text(rank[i], n, score)} is at or above β = {hard_count / n:.1%}"
+            return f"{state}: {rank_text(rank[i], n, score)} is at or above β = {cut.beta:.1%}"
 
         return Choice(indices, scores, reason)

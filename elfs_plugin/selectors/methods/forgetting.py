@@ -11,6 +11,7 @@ class Forgetting(Ranked):
     the counts are few."""
 
     name = "forgetting"
+    listed = 100
     purpose = "The images a proxy forgets most often. Alone it collapses at small budgets: see elfs and ccs."
     paper = "Toneva et al., An Empirical Study of Example Forgetting, ICLR 2019 (arXiv 1812.05159)"
     direction = "hard_first"

@@ -3,8 +3,7 @@
 import numpy as np
 
 from ...errors import InvalidInput
-from ..base import Choice, Selector
-from ..engines.largest_product import LargestProduct
+from ..base import Choice, Cost, Selector
 from ..geometry import METRIC, prepare
 
 _BLOCK = 16384
@@ -17,14 +16,18 @@ class Herding(Selector):
     Scores: cosine of each embedding with the mean μ of the pool."""
 
     name = "herding"
+    listed = 90
     purpose = "Images whose mean stays as close as possible to the mean of the pool."
     paper = "Welling, Herding Dynamical Weights to Learn, ICML 2009; Chen et al., UAI 2010 (arXiv 1203.3472)"
     direction = "coverage"
     nested = True
+    cost = Cost(1.5e13, ("samples", "budget", "dimensions"))
     needs = ("embeddings",)
     parameters = (METRIC,)
 
     def choose(self, pool, budget, seed, candidates, progress):
+        from ..engines.largest_product import LargestProduct
+
         vectors = prepare(pool.embeddings, self.settings.metric)
         counted = ~pool.excluded
         mean = _sum(vectors, counted) / counted.sum()

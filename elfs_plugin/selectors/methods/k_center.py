@@ -3,9 +3,9 @@
 import numpy as np
 
 from ...errors import InvalidInput
-from ...pruning.scores import HARD_WHEN
+from ...pruning.scores import SCORES
 from ...seeds import Stream, rng
-from ..base import Choice, Parameter, Selector
+from ..base import Choice, Cost, Parameter, Selector
 from ..difficulty import hardness, keep_after_cut
 from ..engines.lazy_greedy import lazy_greedy
 from ..geometry import METRIC, prepare
@@ -17,10 +17,12 @@ class KCenter(Selector):
     chosen before it; an upper bound of the distance to the coreset for the samples that are not chosen."""
 
     name = "k_center"
+    listed = 80
     purpose = "Images that leave no part of the pool far from a chosen one. Picks outliers unless the hard end is cut."
     paper = "Sener & Savarese, Active Learning for CNNs: A Core-Set Approach, ICLR 2018 (arXiv 1708.00489)"
     direction = "coverage"
     nested = True
+    cost = Cost(5e13, ("samples", "budget", "dimensions"))
     needs = ("embeddings",)
     parameters = (
         METRIC,
@@ -32,7 +34,7 @@ class KCenter(Selector):
             0.0,
             1.0,
         ),
-        Parameter("score", "choice", "aum", "The difficulty score of that cut.", choices=tuple(HARD_WHEN)),
+        Parameter("score", "choice", "aum", "The difficulty score of that cut.", choices=tuple(SCORES)),
     )
 
     def required(self):
@@ -40,10 +42,8 @@ class KCenter(Selector):
 
     def eligible(self, pool, free, budget):
         if not self.settings.drop_hardest:
-            return free
-        hard = hardness(pool.dynamics, self.settings.score)
-        rank, dropped = keep_after_cut(hard, self.settings.drop_hardest, free, budget)
-        return rank >= dropped
+            return super().eligible(pool, free, budget)
+        return keep_after_cut(hardness(pool.dynamics, self.settings.score), self.settings.drop_hardest, free, budget)
 
     def choose(self, pool, budget, seed, candidates, progress):
         vectors = prepare(pool.embeddings, self.settings.metric)

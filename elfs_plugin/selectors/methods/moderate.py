@@ -11,6 +11,7 @@ class Moderate(Ranked):
     of all clusters together, as in the authors' code."""
 
     name = "moderate"
+    listed = 70
     purpose = "Images at a middling distance from the centre of their cluster: neither trivial nor odd."
     paper = "Xia et al., Moderate Coreset, ICLR 2023 (openreview 7D5EECbOaf9)"
     direction = "middle"

@@ -15,6 +15,7 @@ class Prototypicality(Ranked):
     """k-means on the embeddings; the score is the distance to the own centre."""
 
     name = "prototypicality"
+    listed = 60
     purpose = "The least (or most) typical images of k-means clusters. The far end is full of outliers."
     paper = "Sorscher et al., Beyond neural scaling laws, NeurIPS 2022 (arXiv 2206.14486)"
     direction = "hard_first"

@@ -4,9 +4,8 @@ import numpy as np
 
 from ...errors import InvalidInput
 from ...seeds import Stream, rng
-from ..base import Choice, Parameter, Selector
+from ..base import Choice, Cost, Parameter, Selector
 from ..engines.lazy_greedy import lazy_greedy
-from ..engines.neighborhood_greedy import greedy, neighborhoods
 from ..geometry import prepare
 from .uncertainty import uncertainty
 
@@ -29,11 +28,13 @@ class Prune4ReL(Selector):
     """
 
     name = "prune4rel"
+    listed = 150
     purpose = "For labels that may be wrong: confident images spread so that a re-labelling learner can mend the rest."
     paper = "Park et al., Robust Data Pruning under Label Noise, NeurIPS 2023 (arXiv 2311.01002)"
     direction = "coverage"
     needs = ("embeddings",)
     optional = ("probabilities", "confidence", "labels", "pseudo_labels")
+    cost = Cost(2e13, ("samples", "budget", "dimensions"))
     quota_by = ("labels", "pseudo_labels")
     parameters = (
         Parameter(
@@ -93,6 +94,8 @@ class Prune4ReL(Selector):
         return Choice(indices, values, reason)
 
     def _by_all(self, pool, budget, confidence, candidates, keys, progress):
+        from ..engines.neighborhood_greedy import greedy, neighborhoods
+
         links = neighborhoods(pool.neighbors, self.settings.tau)
         return greedy(
             links,

@@ -8,6 +8,7 @@ class Random(Ranked):
     """The lowest of uniform random keys, one for each id: the choices of one seed contain each other."""
 
     name = "random"
+    listed = 20
     purpose = "Uniform random sample; the baseline for everything else."
     direction = "random"
     keeps = "low"

@@ -10,6 +10,7 @@ class SmallLoss(Ranked):
     """Smallest cross-entropy -log p_y first, y the given label where there is one, else the pseudo-label."""
 
     name = "small_loss"
+    listed = 140
     purpose = "The images whose label is most likely right. Clean, but easy."
     paper = "Jiang et al., MentorNet, ICML 2018 (arXiv 1712.05055); Han et al., Co-teaching, NeurIPS 2018"
     direction = "easy_first"

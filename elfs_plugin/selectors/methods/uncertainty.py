@@ -12,6 +12,7 @@ class Uncertainty(Ranked):
     """Most uncertain first, by probabilities (never logits)."""
 
     name = "uncertainty"
+    listed = 130
     purpose = "The images a classifier is least sure of."
     paper = "Lewis & Gale, SIGIR 1994 (cmp-lg/9407020); margin: Scheffer et al. 2001; entropy: Settles 2009"
     direction = "hard_first"

@@ -1,6 +1,6 @@
 """ZCore: coverage and redundancy in random planes of the embedding space (Griffin et al. 2026)."""
 
-from ..base import Parameter, Ranked
+from ..base import Cost, Parameter, Ranked
 from ..engines.zcore.scores import DRAWS_PER_SAMPLE, EXPONENT, NEIGHBORS, TARGET, zcore_scores
 
 
@@ -8,10 +8,12 @@ class ZCore(Ranked):
     """Keeps the highest scores of :func:`~..engines.zcore.scores.zcore_scores`."""
 
     name = "zcore"
+    listed = 160
     purpose = "Images that cover the embedding space and repeat others least, without labels or training."
     paper = "Griffin et al., Zero-Shot Coreset Selection via Iterative Subspace Sampling, WACV 2026 (arXiv 2411.15349)"
     direction = "coverage"
     needs = ("embeddings",)
+    cost = Cost(200_000, ("samples",))
     keeps = "high"
     parameters = (
         Parameter("draws", "number", DRAWS_PER_SAMPLE, "The limit of random draws, for each sample.", 1, 10000),

@@ -91,7 +91,6 @@ def test_a_folder_is_run_first(plugin, digits, capsys, tmp_path):
         (["{files}/huge.npy"], "90 rows of .* NaN or infinite"),
         (["{files}/vectors.npy", "--truth", "{files}/odd_truth.npy"], "a number or a text for each sample"),
         (["{files}/vectors.npy", "--truth", "{files}/nothing.npy"], "cannot be read"),
-        (["{files}/vectors.npy", "--encoder", "pixels"], "--encoder is for images"),
         (["{files}/vectors.npy", "--name", "x"], "--name is for images"),
         (["{files}/vectors.npy", "--methods", ""], "Unknown selector ''"),
         (["{files}/vectors.npy", "--methods", "elfs,,random"], "Unknown selector ''"),
@@ -130,6 +129,11 @@ def test_refusals(files, capsys, arguments, words):
     err = capsys.readouterr().err
     assert re.search(words, err) and len(err.splitlines()) == 1
     assert {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
+
+
+def test_an_encoder_is_for_images(plugin, files, capsys):
+    assert main(["compare", str(files / "vectors.npy"), "--encoder", "pixels"]) == 2
+    assert "--encoder is for images" in capsys.readouterr().err
 
 
 def test_a_source_that_is_nowhere(plugin, capsys):

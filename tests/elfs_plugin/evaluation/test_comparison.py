@@ -10,8 +10,8 @@ from elfs_plugin.evaluation import comparison
 from elfs_plugin.evaluation.comparison import compare, near_duplicate_pairs
 from elfs_plugin.evaluation.probe import split
 from elfs_plugin.evaluation.tables import coreset_rows, to_csv
-from elfs_plugin.neighbors.cells import normalize
 from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
+from elfs_plugin.neighbors.vectors import normalize
 from elfs_plugin.selectors import Pool, select
 from tests.helpers import blobs
 

@@ -79,9 +79,9 @@ def test_records_without_a_version_are_told_apart_by_their_stages():
 
 def test_ties_are_broken_by_id_in_the_file_as_on_the_samples(written):
     dataset, order = written
-    run = runs.load_record(dataset, "elfs")
-    ranking.keep_ranking(dataset, run, order[::-1], [1.0, 1.0, 0.0] + [2.0] * 9, np.zeros(12, int), ["one"])
-    assert ranking._load(file_of(dataset), runs.ranking_version(run))[0].tolist() == [
+    run = runs.Run(dataset, "elfs")
+    ranking.keep_ranking(run, order[::-1], [1.0, 1.0, 0.0] + [2.0] * 9, np.zeros(12, int), ["one"])
+    assert ranking._load(file_of(dataset), runs.ranking_version(run.record))[0].tolist() == [
         order[9],
         order[10],
         order[11],

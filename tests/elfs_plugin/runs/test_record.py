@@ -140,13 +140,13 @@ def test_a_new_result_forgets_what_was_made_from_the_old_one(stage, left):
 
 def test_a_missing_stage_is_refused_with_the_operator_to_use(dataset):
     with pytest.raises(InvalidInput, match=r"There is no ELFS run 'elfs' on this dataset \(runs: none\)"):
-        record.require_record(dataset, "elfs", "scores", "a β search")
+        runs.Run(dataset, "elfs").require("scores", "a β search")
     record.save_record(dataset, RunRecord("elfs", stages={"pseudo_labels": {}}))
-    assert record.require_record(dataset, "elfs", "pseudo_labels", "scores").key == "elfs"
+    assert runs.Run(dataset, "elfs").require("pseudo_labels", "scores").key == "elfs"
     with pytest.raises(InvalidInput, match="not ready for a β search. Use compute_scores"):
-        record.require_record(dataset, "elfs", "scores", "a β search")
+        runs.Run(dataset, "elfs").require("scores", "a β search")
     with pytest.raises(InvalidInput, match=r"\(runs: elfs\)"):
-        record.require_record(dataset, "other", "scores", "a β search")
+        runs.Run(dataset, "other").require("scores", "a β search")
 
 
 def test_the_record_of_a_run_names_what_was_done(finished):

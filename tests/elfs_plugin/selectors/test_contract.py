@@ -7,8 +7,8 @@ import pytest
 
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.graph import NeighborGraph
-from elfs_plugin.selectors import DIRECTIONS, Parameter, Pool, Selector, available, select
-from elfs_plugin.selectors.pool import _rows
+from elfs_plugin.selectors import DIRECTIONS, Cost, Parameter, Pool, Selector, available, select
+from elfs_plugin.selectors.registry import selectors
 from tests.helpers import make_pool
 
 METHODS = list(available())
@@ -23,8 +23,9 @@ def shuffled(pool, seed=3):
     """The same pool with its samples in another order."""
     order = np.random.default_rng(seed).permutation(len(pool))
     by_id = {"locked": pool.locked, "excluded": pool.excluded}
-    arrays = {name: value for name, value in vars(pool).items() if value is not None and name not in by_id}
-    return Pool(**{name: _rows(value, order) for name, value in arrays.items()}, **by_id)
+    given = {name: value for name, value in vars(pool).items() if value is not None and name not in by_id}
+    turned = {name: v[order] if isinstance(v, np.ndarray) else v.reordered(order) for name, v in given.items()}
+    return Pool(**turned, **by_id)
 
 
 def with_copies(pool, copies):
@@ -39,29 +40,11 @@ def with_copies(pool, copies):
 
 def test_the_family_is_described():
     methods = available()
-    assert len(methods) == 16
-    assert {
-        "random",
-        "elfs",
-        "ccs",
-        "d2",
-        "prototypicality",
-        "moderate",
-        "k_center",
-        "herding",
-        "forgetting",
-        "el2n",
-        "grand",
-        "uncertainty",
-        "small_loss",
-        "dual",
-        "prune4rel",
-        "zcore",
-    } == set(methods)
     for name, method in methods.items():
         assert method["purpose"].endswith(".") and method["direction"] in DIRECTIONS
         assert name == "random" or any(character.isdigit() for character in method["paper"])
         assert set(method["needs"]) | set(method["optional"]) <= set(Pool.__dataclass_fields__)
+        assert method["cost"] is None or isinstance(method["cost"], Cost)
         for parameter in method["parameters"]:
             assert isinstance(parameter, Parameter) and parameter.text.endswith(".")
             assert parameter.check(parameter.default) == parameter.default
@@ -75,6 +58,15 @@ def test_exactly_the_budget(pool, method, budget):
     assert len(selection.indices) == len(set(selection.indices.tolist())) == count
     assert selection.scores.shape == (N,) and np.isfinite(selection.scores).all()
     assert len(selection.reasons) == N and all(isinstance(reason, str) and reason for reason in selection.reasons)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_selector_keeps_nothing_of_a_selection(pool, method):
+    selector = selectors()[method]()
+    first = selector.run(pool, 20)
+    assert set(vars(selector)) == {"settings"}
+    other = selector.run(replace(pool, excluded=np.arange(N) < 20), 9)
+    assert first.reasons[:] == select(method, pool, 20).reasons[:] and min(other.indices) >= 20
 
 
 @pytest.mark.parametrize("method", [name for name, details in available().items() if details["nested"]])
@@ -236,7 +228,7 @@ def test_a_method_without_choose_says_so(pool):
 
 def test_a_graph_keeps_its_meaning_in_another_order(pool):
     order = np.random.default_rng(0).permutation(N)
-    turned = _rows(pool.neighbors, order)
+    turned = pool.neighbors.reordered(order)
     assert isinstance(turned, NeighborGraph)
     for place, i in enumerate(order):
         assert order[turned.indices[place]].tolist() == pool.neighbors.indices[i].tolist()

@@ -42,7 +42,7 @@ def test_the_hard_end_is_cut_and_all_strata_give():
     chosen = selection.indices
     assert chosen.max() < 80
     assert np.bincount(bins(hard[:80], 8)[chosen]).tolist() == [2] * 8
-    assert selection.reasons[99] == "too hard: aum rank 0.0% is below β = 20.0%"
+    assert selection.reasons[99] == "too hard: AUM rank 0.0% is below β = 20.0%"
     assert "from stratum 1 of 8" in selection.reasons[0]
 
 

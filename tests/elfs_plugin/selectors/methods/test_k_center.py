@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors.cells import normalize
+from elfs_plugin.neighbors.vectors import normalize
 from elfs_plugin.selectors import Pool, select
 from tests.helpers import make_dynamics
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors.cells import normalize
+from elfs_plugin.neighbors.vectors import normalize
 from elfs_plugin.selectors import Pool, select
 from elfs_plugin.selectors.engines.neighborhood_greedy import neighborhoods
 from elfs_plugin.selectors.methods.prune4rel import log_gain

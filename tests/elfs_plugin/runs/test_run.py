@@ -1,0 +1,38 @@
+import pytest
+
+from elfs_plugin import runs
+from elfs_plugin.errors import InvalidInput
+from elfs_plugin.runs import record
+
+
+def test_a_run_at_hand_is_read_once_and_refreshed_on_demand(written, monkeypatch):
+    dataset, order = written
+    run, read = runs.Run(dataset, "elfs"), []
+    real = record.run_document
+    monkeypatch.setattr(record, "run_document", lambda *given: read.append(given) or real(*given))
+    assert run.record.stages["scores"]["scored"] == 12 and run.results["histogram"] == {"counts": [12]}
+    assert run.stages is run.record.stages and run.graph.neighbors_of(order[0])[0][0] == order[1]
+    assert run.changes.present == 12 and len(read) == 1
+    runs.select_coreset(dataset, "elfs", budget=4, beta=0)
+    assert "selection" not in run.stages
+    run.refresh()
+    assert run.stages["selection"]["coreset"] == 4
+
+
+def test_all_runs_of_a_dataset_are_read_at_once(written, monkeypatch):
+    dataset, _ = written
+    record.save_record(dataset, record.RunRecord("other", stages={"embeddings": {}}))
+    config = dataset.init_run()
+    config.method = "somebody_elses"
+    dataset.register_run("theirs", config)
+    monkeypatch.setattr(record, "run_document", lambda *given: pytest.fail("one by one"))
+    found = runs.Run.all_of(dataset)
+    assert set(found) == {"elfs", "other"} and found["other"].record.stages == {"embeddings": {}}
+    assert found["elfs"].results["histogram"] == {"counts": [12]}
+
+
+def test_a_run_that_is_not_there(dataset):
+    run = runs.Run(dataset, "elfs")
+    assert (run.record, run.stages, run.results, run.graph) == (None, {}, {}, None)
+    with pytest.raises(InvalidInput, match="no ELFS run 'elfs'"):
+        run.require(None, "showing it")
