@@ -26,6 +26,7 @@ HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
 (HOME / "plugins").mkdir()
 (HOME / "plugins" / "elfs").symlink_to(TESTS.parent)
 os.environ.update(
+    FIFTYONE_DATABASE_DIR=str(HOME / "mongo"),
     FIFTYONE_DATABASE_NAME=f"elfs_test_{os.getpid()}",
     FIFTYONE_DATABASE_VALIDATION="false",
     FIFTYONE_DO_NOT_TRACK="true",
@@ -71,7 +72,19 @@ def pytest_sessionfinish():
         from fiftyone.core import odm
 
         odm.drop_database()
+        _stop_mongod()
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def _stop_mongod():
+    """Ends the MongoDB of the tests, unless it is somebody's own, and waits until it has left its folder."""
+    import psutil
+    from fiftyone.core.odm import database
+
+    if database._db_service is not None:
+        database._db_service.stop()
+        ours = [p for p in psutil.process_iter(["cmdline"]) if str(HOME / "mongo") in (p.info["cmdline"] or ())]
+        psutil.wait_procs(ours, timeout=20)
 
 
 @pytest.fixture(scope="session")

@@ -49,12 +49,12 @@ def test_the_record_and_the_results(stored):
 
 
 def test_it_fits_its_dataset(stored):
-    assert runs.check_run(stored, "elfs") == runs.RunHealth("elfs", [], False)
+    assert runs.check_run(runs.Run(stored, "elfs")) == runs.RunHealth("elfs", [], False)
 
 
 def test_the_ranking_in_its_file_is_that_of_the_samples(stored):
     for _ in range(2):  # from the file, then from the samples
-        ids, scores, labels, names = runs.read_ranking(stored, "elfs")
+        ids, scores, labels, names = runs.read_ranking(runs.Run(stored, "elfs"))
         rows = stored.select(ids.tolist(), ordered=True)
         assert rows.values("elfs.rank") == list(range(40))
         np.testing.assert_allclose(rows.values("elfs.aum"), scores)
@@ -63,8 +63,8 @@ def test_the_ranking_in_its_file_is_that_of_the_samples(stored):
 
 
 def test_the_card_of_an_image_with_its_neighbours(stored):
-    hardest = runs.rank_view(stored, "elfs", 0, 1).first()
-    card = runs.card(stored, "elfs", hardest.id, 4, 12)
+    hardest = runs.rank_view(runs.Run(stored, "elfs"), 0, 1).first()
+    card = runs.card(runs.Run(stored, "elfs"), hardest.id, 4, 12)
     assert (card["status"], card["rank"], card["zone"]) == ("scored", 0, "hard")
     assert card["scores"]["aum"] == pytest.approx(hardest["elfs.aum"])
     assert len(card["neighbors"]) == 5 and card["note"] is None
@@ -72,26 +72,28 @@ def test_the_card_of_an_image_with_its_neighbours(stored):
 
 def test_its_views_and_zones(stored):
     assert [len(stored.load_saved_view(name)) for name in ("Coreset", "Second")] == [10, 12]
-    zones = {zone: len(runs.zone_view(stored, "elfs", zone)) for zone in ("hard", "coreset", "easy")}
+    zones = {zone: len(runs.zone_view(runs.Run(stored, "elfs"), zone)) for zone in ("hard", "coreset", "easy")}
     assert zones == {"hard": 4, "coreset": 12, "easy": 24} == stored.count_values("elfs.zone")
 
 
 def test_another_coreset_is_selected(stored):
     runs.select_coreset(stored, budget=5, beta=0.2, tag="coreset", view_name="Coreset")
-    assert set(runs.rank_view(stored, "elfs", 8, 13).values("id")) == set(stored.match_tags("coreset").values("id"))
+    assert set(runs.rank_view(runs.Run(stored, "elfs"), 8, 13).values("id")) == set(
+        stored.match_tags("coreset").values("id")
+    )
     assert len(stored.load_saved_view("Coreset")) == 5
-    assert runs.check_run(stored, "elfs").codes == []
+    assert runs.check_run(runs.Run(stored, "elfs")).codes == []
 
 
 def test_new_images_take_part(stored, digits):
-    gone = runs.rank_view(stored, "elfs", 20, 21).first()
+    gone = runs.rank_view(runs.Run(stored, "elfs"), 20, 21).first()
     stored.delete_samples([gone.id])
     stored.add_samples([fo.Sample(str(path)) for path in digits[40:43]])
-    assert set(runs.check_run(stored, "elfs").codes) == {"samples_deleted", "samples_added"}
+    assert set(runs.check_run(runs.Run(stored, "elfs")).codes) == {"samples_deleted", "samples_added"}
     summary = runs.update_run(stored)
     assert (summary["samples"], summary["added"], summary["deleted"]) == (42, 3, 1)
     assert sorted(stored.values("elfs.rank")) == list(range(42))
-    assert not {"samples_deleted", "samples_added"} & set(runs.check_run(stored, "elfs").codes)
+    assert not {"samples_deleted", "samples_added"} & set(runs.check_run(runs.Run(stored, "elfs")).codes)
 
 
 def test_nothing_of_it_stays_when_it_is_deleted(stored):
