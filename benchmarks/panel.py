@@ -250,7 +250,6 @@ _IDLE = """() => new Promise((resolve) => {
 
 def drags(page, traffic):
     """Yields the measures of each drag of a handle, with the coreset in the grid."""
-    page.get_by_text("Dismiss", exact=True).click()  # an advertisement of the App's that covers the panel
     page.wait_for_timeout(2000)
     if not page.locator("[data-zone=coreset]").count():
         page.reload()  # on a busy machine the panel may have taken its sliders

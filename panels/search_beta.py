@@ -1,21 +1,24 @@
 """The part of the tab *Tune* that searches β: its buttons, its curve, and the cut that follows."""
 
+from ..elfs_plugin.proxy import kinds
 from ..elfs_plugin.pruning.zones import count_hard
 from .base import needs_run, plot, wrapping
 from .cuts import Cuts
 from .figures import curve_figure, curve_layout
 
-ON_EMBEDDINGS, ON_IMAGES = "for a model on these embeddings", "for a network that learns from the images alone"
+FOR_EMBEDDINGS, FOR_IMAGES = "for a model on these embeddings", "for a network that learns from the images alone"
 
 
 class SearchBeta(Cuts):
     @needs_run
     def on_find_beta(self, ctx):
-        self._search(ctx, "mlp", "Searching β …")
+        self._search(ctx, kinds.ON_EMBEDDINGS, "Searching β …")
 
     @needs_run
     def on_find_beta_on_images(self, ctx):
-        self._search(ctx, "resnet8", "Searching β on the images: this takes minutes, and can be cancelled.")
+        self._search(
+            ctx, kinds.ON_IMAGES_WITHOUT_GPU, "Searching β on the images: this takes minutes, and can be cancelled."
+        )
 
     def _search(self, ctx, proxy, message):
         self.start(ctx, "search_beta", budget=ctx.panel.state.budget, budget_unit="images", proxy=proxy)
@@ -109,5 +112,5 @@ class SearchBeta(Cuts):
             note = (
                 f"**Searched for {curve['budget']:,} images; the budget is {state.budget:,} now.** Find β again. {note}"
             )
-        purpose = ON_EMBEDDINGS if curve.get("proxy", "mlp") == "mlp" else ON_IMAGES
+        purpose = FOR_EMBEDDINGS if curve.get("proxy", kinds.ON_EMBEDDINGS) == kinds.ON_EMBEDDINGS else FOR_IMAGES
         panel.md(f"Searched {purpose}. {curve['reason']} {note}", name="reason")

@@ -1,4 +1,4 @@
-"""The real App for measurements and pictures: a database of its own, a server of its own, a headless Chromium."""
+"""The real App for tests, measurements and pictures: a database and a server of its own, a headless Chromium."""
 
 import contextlib
 import os
@@ -18,8 +18,12 @@ _SERVE = """
 import sys
 import fiftyone as fo
 from elfs_plugin.runs.workspace import spaces
+exec(sys.argv[3])
 session = fo.launch_app(fo.load_dataset(sys.argv[1]), port=int(sys.argv[2]), remote=True, spaces=spaces())
-session.wait(-1)
+for name in sys.stdin:
+    session.dataset = fo.load_dataset(name.strip())
+    session.spaces = spaces()
+    print("open", flush=True)
 """
 
 _FLAGS = [
@@ -31,6 +35,9 @@ _FLAGS = [
 ]
 _START = 120
 """Seconds a server may take to answer."""
+
+_ADVERTISEMENT = "fiftyone-enterprise-tooltip-seen"
+"""The App's note that its advertisement, which would cover the panel, has been dismissed."""
 
 
 @contextlib.contextmanager
@@ -64,28 +71,61 @@ def own_fiftyone(name):
         shutil.rmtree(home, ignore_errors=True)
 
 
+class App:
+    """A server of the App in a process of its own, with the grid and the panel open; close it when done.
+
+    Args:
+        dataset: to begin with
+        log: path of a file for the server's output
+        prepare: Python that the server's process executes first
+    """
+
+    def __init__(self, dataset, log, prepare=""):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"http://localhost:{port}"
+        self._log = Path(log)
+        command = [sys.executable, "-c", _SERVE, dataset.name, str(port), prepare]
+        with self._log.open("w") as output:
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": output, "text": True}
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            self._server = subprocess.Popen(command, env=environment, cwd=ROOT, **streams)
+        self._wait()
+
+    def _wait(self):
+        deadline = time.monotonic() + _START
+        while not _answers(self.address):
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise SystemExit(f"The App did not start:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.3)
+
+    def url(self, dataset):
+        return f"{self.address}/datasets/{dataset.name}"
+
+    def open(self, dataset):
+        """Opens a dataset, this one or another, as if for the first time: no view, a new panel. Returns its address."""
+        self._server.stdin.write(f"{dataset.name}\n")
+        self._server.stdin.flush()
+        while (said := self._server.stdout.readline()) != "open\n":
+            if not said:
+                raise RuntimeError(f"The App has ended:\n{self._log.read_text()[-2000:]}")
+        return self.url(dataset)
+
+    def close(self):
+        self._server.terminate()
+        self._server.wait(20)
+
+
 @contextlib.contextmanager
 def app_server(dataset, log):
-    """The App's server in a process of its own, with the grid and the panel open. Yields the dataset's address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-c", _SERVE, dataset.name, str(port)]
-    with open(log, "w") as output:
-        server = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT, stdout=output, stderr=output
-        )
+    """A server of the App for one dataset. Yields the dataset's address."""
+    app = App(dataset, log)
     try:
-        url = f"http://localhost:{port}"
-        deadline = time.monotonic() + _START
-        while not _answers(url):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"The App did not start:\n{Path(log).read_text()[-2000:]}")
-            time.sleep(0.3)
-        yield f"{url}/datasets/{dataset.name}"
+        yield app.url(dataset)
     finally:
-        server.terminate()
-        server.wait(20)
+        app.close()
 
 
 def _answers(url):
@@ -111,10 +151,16 @@ def chromium():
 
 def new_page(browser, *, width, height, theme="dark", scale=1):
     """A page of a new context in one theme; close ``page.context`` when done."""
+    page = new_context(browser, width=width, height=height, theme=theme, scale=scale).new_page()
+    page.set_default_timeout(120_000)
+    return page
+
+
+def new_context(browser, *, width, height, theme="dark", scale=1):
+    """A browser that has not been used, but for the choice of a theme."""
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=scale
     )
     context.add_init_script(f"localStorage.setItem('mui-mode', '{theme}')")
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    return page
+    context.add_init_script(f"localStorage.setItem('{_ADVERTISEMENT}', 'true')")
+    return context

@@ -92,7 +92,6 @@ class Camera:
     def page(self, theme):
         page = new_page(self.browser, width=self.size[0], height=self.size[1], theme=theme)
         page.goto(self.url)
-        page.get_by_text("Dismiss", exact=True).click(timeout=WAIT)  # an advertisement of the App's
         page.get_by_role("tab", name="Tune", exact=True).click(timeout=WAIT)  # the server remembers the last one
         yield page
         page.context.close()

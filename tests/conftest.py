@@ -1,18 +1,32 @@
-"""FiftyOne for the tests alone: own database and plugins folder, no network; set before FiftyOne is imported."""
+"""FiftyOne for the tests alone: own database and plugins folder, no network; imported by the tests that need it only.
+
+``pytest -m "not mongo"`` runs the arithmetic: neither FiftyOne nor MongoDB is started, and importing FiftyOne fails.
+"""
 
 import contextlib
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 import time
+from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+import numpy as np
+import pytest
+
+from tests import few_steps
+from tests.few_steps import PLUGIN
+from tests.helpers import datasets_of
+
+TESTS = Path(__file__).resolve().parent
 HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
 (HOME / "plugins").mkdir()
-(HOME / "plugins" / "elfs").symlink_to(REPOSITORY)
+(HOME / "plugins" / "elfs").symlink_to(TESTS.parent)
 os.environ.update(
+    FIFTYONE_DATABASE_DIR=str(HOME / "mongo"),
     FIFTYONE_DATABASE_NAME=f"elfs_test_{os.getpid()}",
     FIFTYONE_DATABASE_VALIDATION="false",
     FIFTYONE_DO_NOT_TRACK="true",
@@ -22,24 +36,55 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
 )
 
-import importlib  # noqa: E402
-from collections import namedtuple  # noqa: E402
+MONGO = ("elfs_plugin/runs", "elfs_plugin/cli/test_demo.py", "elfs_plugin/cli/test_main.py", "operators", "panels")
+"""What imports FiftyOne as soon as it is read. Elsewhere the fixtures of a test say whether it needs FiftyOne."""
 
-import fiftyone as fo  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
 
-from tests.few_steps import shorten  # noqa: E402
+def pytest_configure(config):
+    config.addinivalue_line("markers", "mongo: needs FiftyOne with its MongoDB")
+    config.addinivalue_line("markers", "app: needs the App in a browser, and MongoDB")
+    if _without_mongo(config):
+        sys.modules["fiftyone"] = None  # so that arithmetic that imports it fails
 
-PLUGIN = "fiftyone.plugins.orgs.elfs.coreset"
-"""The package name under which FiftyOne imports this repository."""
+
+def pytest_ignore_collect(collection_path, config):
+    return True if _without_mongo(config) and _in_mongo(collection_path) else None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if _in_mongo(item.path) or {"plugin", "new_dataset"} & set(item.fixturenames):
+            item.add_marker("mongo")
+        if "app_url" in item.fixturenames:
+            item.add_marker("app")
+
+
+def _without_mongo(config):
+    return "not mongo" in config.option.markexpr
+
+
+def _in_mongo(path):
+    return any(path.is_relative_to(TESTS / place) for place in MONGO)
 
 
 def pytest_sessionfinish():
-    from fiftyone.core import odm
+    if sys.modules.get("fiftyone"):
+        from fiftyone.core import odm
 
-    odm.drop_database()
+        odm.drop_database()
+        _stop_mongod()
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def _stop_mongod():
+    """Ends the MongoDB of the tests, unless it is somebody's own, and waits until it has left its folder."""
+    import psutil
+    from fiftyone.core.odm import database
+
+    if database._db_service is not None:
+        database._db_service.stop()
+        ours = [p for p in psutil.process_iter(["cmdline"]) if str(HOME / "mongo") in (p.info["cmdline"] or ())]
+        psutil.wait_procs(ours, timeout=20)
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +96,11 @@ def plugin():
     return lambda module: importlib.import_module(f"{PLUGIN}.{module}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """On a busy machine the threads of such small networks wait for each other longer than they compute.
+    """The threads of such small networks wait for each other longer than they compute, above all on a busy machine.
 
-    A module of tests asks for it by ``pytestmark = pytest.mark.usefixtures("one_thread")``.
+    Tests that are about threads ask for more.
     """
     import torch
 
@@ -66,11 +111,9 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def quick_clustering(plugin, one_thread):
-    """Few steps of clustering and of the β search, in both copies of the library (FiftyOne loads its own)."""
-    with pytest.MonkeyPatch.context() as patch:
-        for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
-            shorten(package, patch.setattr)
+def quick_clustering(plugin):
+    """Runs cluster and search β in few steps."""
+    with few_steps.few_steps():
         yield
 
 
@@ -91,29 +134,21 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def new_dataset(digits):
-    """A factory of datasets of the first ``n`` digits (then ``extra`` paths); deleted after the module."""
-    made = []
-
-    def make(n=80, extra=()):
-        dataset = fo.Dataset(f"elfs-test-{os.getpid()}-{len(fo.list_datasets())}-{os.urandom(4).hex()}")
-        made.append(dataset)
-        dataset.add_samples([fo.Sample(filepath=str(path)) for path in (*digits[:n], *extra)])
-        return dataset
-
-    yield make
-    for dataset in made:
-        if not dataset.deleted:
-            dataset.delete()
+    """A factory of datasets of digits, see :func:`~tests.helpers.datasets_of`; deleted after the module."""
+    with datasets_of(digits) as make:
+        yield make
 
 
-@pytest.fixture(scope="module")
-def finished(new_dataset, quick_clustering):
-    """A dataset with a finished run 'elfs' of 80 digits, to be read only; and the run's summary."""
+@pytest.fixture(scope="session")
+def finished(digits, plugin):
+    """A dataset with a finished run 'elfs' of 80 digits, to be read only, by all tests; and the run's summary."""
     from elfs_plugin import runs
 
-    dataset = new_dataset()
-    summary = runs.run_elfs(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
-    return dataset, summary
+    with datasets_of(digits) as make:
+        dataset = make()
+        with few_steps.few_steps():
+            summary = runs.run_elfs(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
+        yield dataset, summary
 
 
 @pytest.fixture
@@ -139,6 +174,8 @@ def new_written(new_dataset):
     Sample i has the AUM i - 6, hence the rank i; it is in cluster 2 (even) or cluster 10 (odd); its neighbours are the
     samples i + 1, i + 2, i + 3 (from the start again after the last), 0.99, 0.9 and 0.8 similar.
     """
+    import fiftyone as fo
+
     from elfs_plugin.runs import fields, graph, journal, ranking, record
 
     def make():

@@ -1,7 +1,11 @@
 """Clustering and the β search in a few steps, for tests that are about something else than their results."""
 
+import contextlib
 import dataclasses
 import importlib
+
+PLUGIN = "fiftyone.plugins.orgs.elfs.coreset"
+"""The package name under which FiftyOne imports this repository."""
 
 
 def shorten(package, replace=setattr):
@@ -23,3 +27,14 @@ def candidate_steps(steps, kind="mlp", *, replace=setattr, package="elfs_plugin"
     row = kinds.KINDS[kind]
     fewer = dataclasses.replace(row, candidate={**row.candidate, "steps": steps})
     replace(kinds, "KINDS", {**kinds.KINDS, kind: fewer})
+
+
+@contextlib.contextmanager
+def few_steps():
+    """A block in which both copies of the library are shortened, for FiftyOne loads its own."""
+    import pytest
+
+    with pytest.MonkeyPatch.context() as patch:
+        for package in (f"{PLUGIN}.elfs_plugin", "elfs_plugin"):
+            shorten(package, patch.setattr)
+        yield

@@ -127,8 +127,8 @@ def search_beta(
     steps. The accuracy after the last step counts, never the best one. Within a repeat all proxies begin alike, so
     that they differ by their coresets alone. On embeddings all of them are trained at once.
 
-    The β found is the one for what is trained here: a network that learns from images alone wants a larger one, fewer
-    of the hard and often wrongly labelled, than a probe on embeddings.
+    The β found is the one for what is trained here; that of a network which learns from images alone can be another
+    one than a probe's on embeddings.
 
     Args:
         inputs: as for :func:`~..proxy.train.train_proxy`

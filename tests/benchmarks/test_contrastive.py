@@ -13,15 +13,10 @@ from benchmarks.contrastive import (
 from elfs_plugin.devices import generator
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.progress import silent
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from tests.helpers import random_images
 
 CPU = torch.device("cpu")
 CONFIG = ContrastiveConfig(epochs=3, batch_size=8)
-
-
-def random_images(n=16, size=8):
-    return np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
 
 
 def test_the_loss_by_hand():
@@ -68,7 +63,7 @@ def test_half_of_the_views_are_mirrored_and_none_turned():
 
 
 def test_an_interrupted_encoder_resumes_to_the_same_weights(tmp_path):
-    images = random_images()
+    images = random_images(16, 8)
     options = dict(config=CONFIG, seed=0, device=CPU)
     whole = train_encoder(images, **options, checkpoint=None, progress=silent)
     calls = []

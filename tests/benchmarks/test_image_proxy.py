@@ -7,8 +7,6 @@ from PIL import Image
 from benchmarks import image_proxy
 from benchmarks.image_proxy import Results, compare, image_names, main, read_pixels
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def folder(tmp_path):

@@ -69,7 +69,7 @@ def test_the_report_has_a_line_for_each_measure():
     assert "| requests caused by a drag | 0 | 0 (0) | - |" in lines
 
 
-def test_the_panel_cannot_tell_the_dataset_from_a_real_one(digits):
+def test_the_panel_cannot_tell_the_dataset_from_a_real_one(plugin, digits):
     dataset = make_dataset("elfs-bench-test", [str(path) for path in digits[:10]], 500)
     try:
         assert runs.check_run(runs.Run(dataset, KEY)).findings == []

@@ -9,8 +9,6 @@ from benchmarks.paper import Clock, find_images, main
 from elfs_plugin.errors import Cancelled
 from tests.few_steps import candidate_steps
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(autouse=True)
 def plain_machine(monkeypatch):

@@ -5,8 +5,6 @@ import torch
 from benchmarks.relabel import RelabelConfig, consistency_loss, relabel_accuracy, sop_loss, train_relabeller
 from elfs_plugin.errors import ElfsError, InvalidInput
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def noisy_blobs(n=600, share=0.4, seed=0):
     rng = np.random.default_rng(seed)

@@ -5,8 +5,6 @@ from benchmarks.common import synthetic
 from benchmarks.shapes import SHAPES, main, objective, vote
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_vote_by_hand():
     truth = np.array([0, 0, 1, 1])

@@ -13,8 +13,6 @@ from elfs_plugin.cli.main import main as elfs
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from tests.few_steps import shorten
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CASES = {
     "beta": (["--seeds", 1, "--repeats", 1, "--budgets", 0.3, "--speed"], {"search", "rules", "pool", "speed"}),
     "beta --synthetic": (["--samples", 100, "--seeds", 1, "--repeats", 1, "--budgets", 0.3], {"rules"}),

@@ -26,7 +26,6 @@ from elfs_plugin.validation import LARGEST_DERIVED_SEED, validate_seed
 from tests.few_steps import candidate_steps
 
 LIBRARY = Path(elfs_plugin.__file__).parent
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blobs(n=60, clusters=3):

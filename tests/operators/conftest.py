@@ -2,6 +2,9 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import pytest
 
+from tests.few_steps import few_steps
+from tests.helpers import datasets_of
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick(quick_clustering):
@@ -67,11 +70,14 @@ def delegate(plugin):
     return run
 
 
-@pytest.fixture(scope="module")
-def finished(new_dataset, operator):
-    """A dataset with a finished run 'elfs' of 80 digits, to be read only; and the run's summary."""
-    dataset = new_dataset()
-    return dataset, operator("run_elfs")(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
+@pytest.fixture(scope="session")
+def finished(digits, operator):
+    """A dataset with a finished run 'elfs' of 80 digits, to be read only, by all tests; and the run's summary."""
+    with datasets_of(digits) as make:
+        dataset = make()
+        with few_steps():
+            summary = operator("run_elfs")(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
+        yield dataset, summary
 
 
 @pytest.fixture

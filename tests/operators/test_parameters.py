@@ -65,6 +65,13 @@ MODES = {
 }
 
 
+@pytest.fixture(scope="module")
+def finished(new_dataset, operator):
+    """A finished run of this module's own, whose selection its tests change."""
+    dataset = new_dataset()
+    return dataset, operator("run_elfs")(dataset, num_clusters=5, budget=20, tag="coreset", view_name="Coreset")
+
+
 def refusal(operator, name, collection, **params):
     """The text of the error that a call from Python ends with."""
     with pytest.raises(ExecutionError) as caught:

@@ -39,14 +39,16 @@ def no_error_page(page):
         expect(page.get_by_text(text)).to_have_count(0)
 
 
+@pytest.fixture(scope="module")
+def run(app_dataset, quick_clustering):
+    runs.run_elfs(app_dataset, num_clusters=10, budget=24, beta=0.2)
+
+
 @pytest.fixture
-def finished_run(app_dataset, quick_clustering):
-    """A run on the dataset, the same for each theme; removed after the test."""
-    runs.run_elfs(app_dataset, num_clusters=10, budget=24, beta=0.2, tag="first", view_name="first")
-    yield
+def finished_run(app_dataset, run):
+    """The run with the same coreset for each test."""
     app_dataset.reload()
-    if runs.list_runs(app_dataset):
-        runs.delete_run(app_dataset)
+    runs.select_coreset(app_dataset, budget=24, beta=0.2, tag="first", view_name="first")
 
 
 @pytest.mark.usefixtures("finished_run")

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from contextlib import suppress
 
 import pytest
 from playwright.sync_api import expect
@@ -41,17 +40,10 @@ def finished_run(app_dataset, quick_clustering):
 
 
 @pytest.fixture
-def cuts(finished_run, app_dataset, page):
-    """The component, at the same cut for each test: the App's session keeps what the last one left."""
+def cuts(finished_run, page):
+    """The component at the run's cut, and the server has heard its first words."""
     expect(page.locator(".elfs-plot")).to_be_visible()
     expect(page.get_by_label("Budget in images")).to_be_visible()
-    calm(page, Calls(page))
-    for _ in range(4):  # what the session kept may come after the first letters
-        type_in(page, "Budget in images", BUDGET)
-        type_in(page, "β in percent", 100 * HARD // N)
-        with suppress(AssertionError):
-            expect(page.locator("[data-zone=coreset]")).to_have_attribute("data-count", str(BUDGET), timeout=5_000)
-            break
     shows(page, HARD, BUDGET)
     calm(page, Calls(page))
     return page.locator(".elfs-cuts")

@@ -12,11 +12,12 @@ import pytest
 from elfs_plugin import runs
 from elfs_plugin.cli import compare as cli_compare
 from elfs_plugin.cli.main import main
-from tests.few_steps import candidate_steps
+from tests.few_steps import candidate_steps, shorten
 
 
 @pytest.fixture(autouse=True)
-def _quick(quick_clustering, monkeypatch):
+def _quick(monkeypatch):
+    shorten("elfs_plugin", monkeypatch.setattr)
     candidate_steps(30, replace=monkeypatch.setattr)
 
 
@@ -52,15 +53,16 @@ def test_without_truth_nothing_of_it_is_printed(files, capsys):
     assert "true labels, %" not in capsys.readouterr().out
 
 
-def test_a_dataset_with_a_run(finished, capsys):
-    dataset, _ = finished
+def test_a_dataset_with_a_run(plugin, new_dataset, capsys):
+    dataset = new_dataset(40)
+    runs.run_elfs(dataset, num_clusters=4, budget=8, beta=0.1)
     assert main(["compare", dataset.name, "--methods", "k_center", "--seeds", "2", "--budgets", "0.2"]) == 0
     assert "k_center" in capsys.readouterr().out
     kept = runs.load_results(dataset, "elfs")["methods"]
     assert kept["methods"] == ["random", "k_center"] and kept["made"]["settings"] == {"seeds": 2, "seed": 0}
 
 
-def test_a_folder_is_run_first(digits, capsys, tmp_path):
+def test_a_folder_is_run_first(plugin, digits, capsys, tmp_path):
     import fiftyone as fo
 
     for index in range(40):
@@ -77,7 +79,6 @@ def test_a_folder_is_run_first(digits, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "neither a folder nor a FiftyOne dataset"),
         (["{files}/nothing.npy"], r"cannot be read as a NumPy array \(No such file"),
         (["{files}/pipe.npy"], r"cannot be read as a NumPy array \(a folder, a pipe or a device"),
         (["{files}/plain.npy"], "does not begin as a file of numpy.save"),
@@ -91,7 +92,6 @@ def test_a_folder_is_run_first(digits, capsys, tmp_path):
         (["{files}/huge.npy"], "90 rows of .* NaN or infinite"),
         (["{files}/vectors.npy", "--truth", "{files}/odd_truth.npy"], "a number or a text for each sample"),
         (["{files}/vectors.npy", "--truth", "{files}/nothing.npy"], "cannot be read"),
-        (["{files}/vectors.npy", "--encoder", "pixels"], "--encoder is for images"),
         (["{files}/vectors.npy", "--name", "x"], "--name is for images"),
         (["{files}/vectors.npy", "--methods", ""], "Unknown selector ''"),
         (["{files}/vectors.npy", "--methods", "elfs,,random"], "Unknown selector ''"),
@@ -132,6 +132,16 @@ def test_refusals(files, capsys, arguments, words):
     assert {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
 
 
+def test_an_encoder_is_for_images(plugin, files, capsys):
+    assert main(["compare", str(files / "vectors.npy"), "--encoder", "pixels"]) == 2
+    assert "--encoder is for images" in capsys.readouterr().err
+
+
+def test_a_source_that_is_nowhere(plugin, capsys):
+    assert main(["compare", "nowhere"]) == 2
+    assert "neither a folder nor a FiftyOne dataset" in capsys.readouterr().err
+
+
 def compare(files, *more):
     what = ["--clusters", "3", "--methods", "random", "--seeds", "1", "--budgets", "9"]
     return main(["compare", str(files / "vectors.npy"), *what, *map(str, more)])
@@ -165,7 +175,7 @@ def test_a_table_goes_to_a_device_as_it_is(files):
     assert compare(files, "--csv", "/dev/full") == 1
 
 
-def test_a_folder_that_looks_like_a_file_of_embeddings_is_a_folder(tmp_path, capsys):
+def test_a_folder_that_looks_like_a_file_of_embeddings_is_a_folder(plugin, tmp_path, capsys):
     (tmp_path / "images.npy").mkdir()
     assert main(["compare", str(tmp_path / "images.npy")]) == 2
     assert "There are no images in" in capsys.readouterr().err

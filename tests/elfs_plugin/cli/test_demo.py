@@ -12,12 +12,13 @@ from elfs_plugin.cli import demo
 from elfs_plugin.cli.main import INTERRUPTED, main
 from elfs_plugin.runs import jobs
 
+pytestmark = pytest.mark.usefixtures("quick_clustering")
+
 
 @pytest.fixture
 def small_demo(digits, monkeypatch):
     """The demo on a few digits; the name of its dataset."""
     name = f"elfs-demo-{os.getpid()}"
-    monkeypatch.setenv("FIFTYONE_PLUGINS_DIR", os.environ["FIFTYONE_PLUGINS_DIR"])  # which the command line changes
     monkeypatch.setattr(demo, "DATASET", name)
     monkeypatch.setattr(demo, "PARAMETERS", {**demo.PARAMETERS, "num_clusters": 3})
     monkeypatch.setattr(demo, "write_digits", lambda folder: {str(path): int(path.stem[-1]) for path in digits[:40]})
@@ -26,10 +27,21 @@ def small_demo(digits, monkeypatch):
         fo.delete_dataset(name)
 
 
+def test_the_demo_from_the_digits_to_the_audit(small_demo, capsys):
+    assert main(["demo", "--no-app"]) == 0
+    said = capsys.readouterr().out
+    assert f"Dataset {small_demo}, run elfs: 40 images scored, 0 failed" in said
+    assert "3 clusters, β = " in said and "4 coreset" in said
+    assert f"tag 'elfs_coreset', saved view 'elfs_coreset' of the dataset '{small_demo}'" in said
+    assert "Audit (true labels, used here only;" in said and "the same trained on random images:" in said
+    dataset = fo.load_dataset(small_demo)
+    assert len(dataset.match_tags("elfs_coreset")) == len(dataset.load_saved_view("elfs_coreset")) == 4
+    assert main(["demo", "--no-app"]) == 0
+    assert "finished in an earlier run were reused" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_demo_as_it_ends_a_run(
-    small_demo, quick_clustering, plugin, monkeypatch, capsys, number, code
-):
+def test_a_signal_ends_the_demo_as_it_ends_a_run(small_demo, plugin, monkeypatch, capsys, number, code):
     class Ends(plugin("elfs_plugin.progress").TerminalBar):
         def __call__(self, event):
             if event.stage.startswith("Clustering"):

@@ -52,6 +52,19 @@ def test_stale_links_go_and_the_rest_stays(checkout, tmp_path):
         assert found.pop("file") and found == {"elfs-coreset": str(checkout)}
 
 
+def test_a_user_s_dead_links_files_and_hidden_folders_are_passed_over(checkout, tmp_path):
+    mine = user_plugin(tmp_path, "mine")
+    user_plugin(tmp_path, ".hidden")
+    (tmp_path / "users" / "dead").symlink_to(tmp_path / "gone")
+    (tmp_path / "users" / "notes.txt").write_text("about")
+    nested = tmp_path / "users" / "collection" / "copy"
+    nested.mkdir(parents=True)
+    (nested / "fiftyone.yml").write_text(f'name: "{install.PLUGIN}"')
+    install.point_fiftyone_here()
+    assert links(checkout / ".plugins") == {"elfs-coreset": str(checkout), "mine": mine}
+    assert (tmp_path / "users" / "dead").is_symlink() and (nested / "fiftyone.yml").is_file()
+
+
 def test_a_checkout_that_cannot_be_written_gets_a_temporary_folder(checkout, tmp_path, monkeypatch):
     (checkout / ".plugins").write_text("")  # no folder can be made there, not by root either
     mine = user_plugin(tmp_path, "mine")

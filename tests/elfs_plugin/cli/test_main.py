@@ -5,10 +5,14 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
 import pytest
+from PIL import Image
 
 from elfs_plugin import progress, runs
 from elfs_plugin.cli import image_folder
@@ -17,13 +21,10 @@ from elfs_plugin.cli import source as cli_source
 from elfs_plugin.cli.main import main
 from elfs_plugin.runs import folder, jobs
 
+pytestmark = pytest.mark.usefixtures("quick_clustering")
+
+ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = ["--clusters", "3", "--beta", "0.1", "--no-app"]
-
-
-@pytest.fixture(autouse=True)
-def _plugins_folder(monkeypatch):
-    """The command line points FiftyOne at its own folder of plugins; afterwards it is the tests' again."""
-    monkeypatch.setenv("FIFTYONE_PLUGINS_DIR", os.environ["FIFTYONE_PLUGINS_DIR"])
 
 
 @pytest.fixture
@@ -59,6 +60,28 @@ def test_a_folder_is_run_and_the_result_is_named(photos, capsys):
     assert f"tag 'elfs_coreset', saved view 'elfs_coreset' of the dataset '{place.name}'" in out
     assert "Passed over 1: other files (.txt 1)." in err
     assert len(fo.load_dataset(place.name).load_saved_view("elfs_coreset")) == 5
+
+
+def test_png_and_jpeg_files_are_run_and_json_is_the_last_line(photos, capsys):
+    place = photos(unique("mixed"))
+    for path in sorted(place.iterdir())[::2]:
+        Image.open(path).save(path.with_suffix(".JPG" if path.name < "0010" else ".jpeg"))
+        path.unlink()
+    assert main(["run", str(place), "--budget", "8", *OPTIONS, "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = json.loads(lines[-1])
+    assert {"samples", "failed", "clusters", "beta", "budget", "coreset", "stages"} <= told.keys()
+    assert (told["samples"], told["failed"], told["clusters"]) == (20, 0, 3)
+    assert (told["beta"], told["budget"], told["coreset"]) == (0.1, 8, 8)
+    assert {"embeddings", "pseudo_labels", "scores", "selection"} <= told["stages"].keys()
+    assert all(seconds >= 0 for seconds in told["stages"].values() if seconds is not None)
+    assert not any(line.startswith("{") for line in lines[:-1])
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "x", "--budget", "ten"], ["walk"]])
+def test_the_process_ends_with_the_code_of_wrong_arguments(arguments):
+    ended = subprocess.run([sys.executable, "-m", "elfs_plugin", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
 
 
 def test_odd_file_names_cost_themselves_alone(photos, capsys):
@@ -277,7 +300,6 @@ def test_the_app_ends_by_ctrl_c_as_it_says_and_by_sigterm(new_dataset, monkeypat
 
 def test_an_output_that_lacks_greek_letters_costs_no_result(finished, monkeypatch, tmp_path):
     import io
-    import sys
 
     dataset, summary = finished
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

@@ -15,14 +15,20 @@ ROOT = Path(__file__).resolve().parents[3]
 WAITS = """
 import sys, time
 from elfs_plugin.cli.signals import raised
+
+def wait(seconds):  # in short sleeps: a signal just before a long one would be heard of after it
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
 try:
     with raised():
         try:
             print("ready", flush=True)
-            time.sleep(60)
+            wait(60)
         finally:
             print("cleaning", flush=True)
-            time.sleep(float(sys.argv[1]))
+            wait(float(sys.argv[1]))
 except KeyboardInterrupt as stop:
     print("clean", flush=True)
     sys.exit(stop.code)

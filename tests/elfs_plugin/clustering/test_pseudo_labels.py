@@ -13,15 +13,14 @@ from elfs_plugin.clustering.pseudo_labels import (
 from elfs_plugin.errors import Cancelled, ElfsError, InvalidInput
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.neighbors.graph import knn_graph
+from tests import helpers
 
 QUICK = ClusteringConfig(heads=3, epochs=1, max_steps=40, min_steps=40, learning_rate=2e-4, warm_start_steps=20)
 
 
-def blobs(n=120, classes=3, dim=8, seed=0):
+def blobs(n=120, dim=8):
     """Well separated clusters in orthogonal directions, and their labels."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    return (4 * np.eye(dim)[labels] + 0.2 * rng.normal(size=(n, dim))).astype(np.float32), labels
+    return helpers.blobs(n, 3, dim=dim, distance=4)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from elfs_plugin.errors import InvalidInput
 from elfs_plugin.evaluation import budget_curve as module
 from elfs_plugin.evaluation.budget_curve import BudgetCurve, budget_curve, default_budgets
 from elfs_plugin.pruning.usual_beta import prior_beta
+from tests.helpers import blobs
 
 
 @pytest.fixture(autouse=True)
@@ -14,11 +15,9 @@ def short_training(monkeypatch):
     monkeypatch.setattr(module, "STEPS", 30)
 
 
-def blobs(n=80, clusters=4, noise=0.3, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % clusters
-    vectors = (3 * np.eye(6)[labels] + noise * rng.normal(size=(n, 6))).astype(np.float32)
-    return vectors, labels, rng.normal(size=n)
+def scored(n=80, noise=0.3):
+    """Blobs, their clusters and random scores."""
+    return *blobs(n, noise=noise), np.random.default_rng(1).normal(size=n)
 
 
 def curve(coreset, random=None):
@@ -57,7 +56,7 @@ def test_default_budgets():
 
 
 def test_values_of_every_repeat():
-    vectors, labels, scores = blobs()
+    vectors, labels, scores = scored()
     found = budget_curve(vectors, labels, scores, budgets=[0.25, 8, 80], repeats=2)
     assert found.budgets.tolist() == [8, 20, 80]
     assert found.coreset.shape == found.random.shape == (3, 2)
@@ -67,14 +66,14 @@ def test_values_of_every_repeat():
 
 
 def test_at_the_whole_pool_coreset_and_random_are_one():
-    vectors, labels, scores = blobs(noise=1.5)
+    vectors, labels, scores = scored(noise=1.5)
     found = budget_curve(vectors, labels, scores, budgets=[10, 1.0], repeats=3)
     assert np.array_equal(found.coreset[-1], found.random[-1])
     assert not np.array_equal(found.coreset[0], found.random[0])
 
 
 def test_the_sets_that_are_trained_on(monkeypatch):
-    vectors, labels, scores = blobs()
+    vectors, labels, scores = scored()
     seen = []
 
     def spy(inputs, labels, tasks, **options):
@@ -94,13 +93,13 @@ def test_the_sets_that_are_trained_on(monkeypatch):
 
 @pytest.mark.parametrize("beta", [0.5, lambda fraction: 0.5, {20: 0.5, 0.75: 0.5}])
 def test_ways_to_give_beta(beta):
-    vectors, labels, scores = blobs()
+    vectors, labels, scores = scored()
     found = budget_curve(vectors, labels, scores, budgets=[20, 0.75], beta=beta, repeats=1)
     assert found.betas.tolist() == [0.5, 0.25]  # clipped to what the budget leaves
 
 
 def test_the_order_of_the_samples_does_not_matter():
-    vectors, labels, scores = blobs(noise=1.0)
+    vectors, labels, scores = scored(noise=1.0)
     scores = np.round(scores)  # with ties
     ids = np.array([f"{k:03}" for k in range(80)])
     other = np.random.default_rng(5).permutation(80)
@@ -110,7 +109,7 @@ def test_the_order_of_the_samples_does_not_matter():
 
 
 def test_the_stored_form():
-    vectors, labels, scores = blobs(50)
+    vectors, labels, scores = scored(50)
     found = budget_curve(vectors, labels, scores, repeats=2)
     stored = json.loads(json.dumps(found.to_dict()))
     assert stored["budgets"][-1] == stored["size_of_pool"] == 50
@@ -132,14 +131,14 @@ def test_the_stored_form():
     ],
 )
 def test_refusals(changes, words, field):
-    vectors, labels, scores = blobs()
+    vectors, labels, scores = scored()
     with pytest.raises(InvalidInput, match=words) as error:
         budget_curve(vectors, labels, scores, **changes)
     assert error.value.field == field
 
 
 def test_refused_pools():
-    vectors, labels, scores = blobs()
+    vectors, labels, scores = scored()
     with pytest.raises(InvalidInput, match="at least 20 samples, there are 5"):
         budget_curve(vectors[:5], labels[:5], scores[:5])
     with pytest.raises(InvalidInput, match="two clusters"):

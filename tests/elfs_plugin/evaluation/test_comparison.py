@@ -14,17 +14,12 @@ from elfs_plugin.neighbors.vectors import normalize
 from elfs_plugin.order import Order
 from elfs_plugin.selectors import Pool, select
 from tests.few_steps import candidate_steps
+from tests.helpers import blobs
 
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
     candidate_steps(30, replace=monkeypatch.setattr)
-
-
-def blobs(n=80, clusters=4, seed=0, noise=0.2):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % clusters
-    return (3 * np.eye(6)[labels] + noise * rng.normal(size=(n, 6))).astype(np.float32), labels
 
 
 def test_overlap_by_hand():

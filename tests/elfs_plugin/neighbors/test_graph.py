@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,25 @@ def clustered_vectors(n, seed=0):
     """Twelve tight groups of directions in four dimensions."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(12, 4))[rng.integers(12, size=n)] + 0.2 * rng.normal(size=(n, 4))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_setting_of_faiss_that_others_share_is_put_back(monkeypatch, fails):
+    import faiss
+
+    before, during = faiss.cvar.distance_compute_blas_threshold, []
+    search = faiss.knn
+
+    def watched(*args, **options):
+        during.append(faiss.cvar.distance_compute_blas_threshold)
+        if fails:
+            raise RuntimeError("out of memory")
+        return search(*args, **options)
+
+    monkeypatch.setattr(faiss, "knn", watched)
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        knn_graph(random_vectors(100), 7, method="exact")
+    assert set(during) == {0} != {before} and faiss.cvar.distance_compute_blas_threshold == before
 
 
 def test_against_brute_force(monkeypatch):

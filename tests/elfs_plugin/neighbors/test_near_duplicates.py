@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.neighbors.graph import NeighborGraph, knn_graph
 from elfs_plugin.neighbors.near_duplicates import groups, preview, resolve_threshold
 
 
@@ -34,6 +34,15 @@ def test_exact_copies_at_a_threshold_of_one():
     vectors = np.random.default_rng(0).normal(size=(50, 30))
     vectors[10:13] = vectors[3]
     assert preview(knn_graph(vectors, 5), 1.0).possible == 47
+
+
+def test_the_rounding_of_float32_makes_no_difference():
+    """cos 0° of these two copies comes out below 1, and a pair that is just at the threshold belongs together."""
+    similarities = np.array([[1 - 2e-7], [1 - 2e-7], [0.9], [0.9]], dtype=np.float32)
+    graph = NeighborGraph(np.array([[1], [0], [3], [2]], dtype=np.int32), similarities)
+    assert groups(graph, 1.0).tolist() == [0, 0, 1, 2]
+    assert groups(graph, float(np.nextafter(np.float32(0.9), np.float32(1)))).tolist() == [0, 0, 1, 1]
+    assert groups(graph, 0.9001).tolist() == [0, 0, 1, 2]
 
 
 def test_quantiles():

@@ -10,9 +10,17 @@ def chosen(dataset, tag):
     return sorted(dataset.match_tags(tag).values("id"))
 
 
+@pytest.fixture(scope="module")
+def run_dataset(new_dataset):
+    """A dataset with a finished run; the tests add coresets to it."""
+    dataset = new_dataset()
+    runs.run_elfs(dataset, num_clusters=5, budget=20)
+    return dataset
+
+
 @pytest.mark.parametrize("method", sorted(selectors.available()))
-def test_every_method_chooses_on_a_finished_run(finished, method):
-    dataset, _ = finished
+def test_every_method_chooses_on_a_finished_run(run_dataset, method):
+    dataset = run_dataset
     params = {"draws": 500} if method == "zcore" else {}
     try:
         summary = runs.choose_coreset(dataset, method=method, budget=7, tag=f"by_{method}", seed=1, params=params)

@@ -9,8 +9,7 @@ from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
 from elfs_plugin.selectors import DIRECTIONS, Cost, Parameter, Pool, Selector, available, select
 from elfs_plugin.selectors.registry import selectors
-
-from .conftest import make_pool
+from tests.helpers import make_pool
 
 METHODS = list(available())
 N = 60

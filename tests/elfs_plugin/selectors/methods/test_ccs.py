@@ -3,8 +3,7 @@ import pytest
 
 from elfs_plugin.selectors import Pool, select
 from elfs_plugin.selectors.methods.ccs import bins, round_robin
-
-from ..conftest import make_dynamics
+from tests.helpers import make_dynamics
 
 
 def published_allocation(sizes, budget):

@@ -5,8 +5,7 @@ from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.graph import knn_graph
 from elfs_plugin.neighbors.neighbor_graph import NeighborGraph
 from elfs_plugin.selectors import Pool, select
-
-from ..conftest import make_dynamics, make_pool
+from tests.helpers import make_dynamics, make_pool
 
 
 def line(similarity=1.0):

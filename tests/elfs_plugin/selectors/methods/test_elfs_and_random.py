@@ -4,8 +4,7 @@ import pytest
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.proxy.dynamics import HARD_WHEN, Dynamics
 from elfs_plugin.selectors import Pool, select
-
-from .. import conftest
+from tests.helpers import make_dynamics
 
 N = 10
 
@@ -108,12 +107,12 @@ def test_empty_pool():
 
 
 def test_without_beta_the_published_settings_decide():
-    pool = Pool(np.arange(1000), dynamics=conftest.make_dynamics(np.arange(1000)))
+    pool = Pool(np.arange(1000), dynamics=make_dynamics(np.arange(1000)))
     assert select("elfs", pool, 0.1).indices.tolist() == list(range(399, 299, -1))  # β 0.6 at a budget of a tenth
 
 
 def test_locked_samples_are_no_part_of_the_cut():
-    pool = Pool(np.arange(10), dynamics=conftest.make_dynamics(np.arange(10)), locked=np.array([9, 8]))
+    pool = Pool(np.arange(10), dynamics=make_dynamics(np.arange(10)), locked=np.array([9, 8]))
     selection = select("elfs", pool, 2, beta=0.25)
     assert selection.indices.tolist() == [5, 4]  # 7 and 6 are dropped
     assert selection.reasons[7] == "too hard: AUM rank 0.0% is below β = 25.0%"
@@ -121,7 +120,7 @@ def test_locked_samples_are_no_part_of_the_cut():
 
 def test_reasons_under_a_quota():
     labels = np.array([0] * 6 + [1] * 4)
-    pool = Pool(np.arange(10), dynamics=conftest.make_dynamics(np.arange(10)), pseudo_labels=labels)
+    pool = Pool(np.arange(10), dynamics=make_dynamics(np.arange(10)), pseudo_labels=labels)
     selection = select("elfs", pool, 4, beta=0.2, quota="equal")
     assert selection.indices.tolist() == [7, 6, 5, 4]
     assert selection.reasons[5] == "in the coreset: AUM rank 40.0% is at or above β = 20.0%"

@@ -4,8 +4,7 @@ import pytest
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.vectors import normalize
 from elfs_plugin.selectors import Pool, select
-
-from ..conftest import make_dynamics
+from tests.helpers import make_dynamics
 
 
 def farthest_first(vectors, budget, start):

@@ -6,8 +6,7 @@ import pytest
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.selectors import Pool, select
 from elfs_plugin.selectors.methods.uncertainty import uncertainty
-
-from ..conftest import make_dynamics
+from tests.helpers import make_dynamics
 
 IDS = np.array(list("abcde"))
 
