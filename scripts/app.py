@@ -114,8 +114,12 @@ class App:
         return self.url(dataset)
 
     def close(self):
-        self._server.terminate()
-        self._server.wait(20)
+        self._server.stdin.close()  # it then ends by itself, and takes its own processes with it
+        try:
+            self._server.wait(20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 ``pytest -m "not mongo"`` runs the arithmetic: neither FiftyOne nor MongoDB is started, and importing FiftyOne fails.
 """
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -22,12 +23,13 @@ from tests.few_steps import PLUGIN
 from tests.helpers import datasets_of
 
 TESTS = Path(__file__).resolve().parent
+PROCESS = os.getpid()
 HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
 (HOME / "plugins").mkdir()
 (HOME / "plugins" / "elfs").symlink_to(TESTS.parent)
 os.environ.update(
-    FIFTYONE_DATABASE_DIR=str(HOME / "mongo"),
-    FIFTYONE_DATABASE_NAME=f"elfs_test_{os.getpid()}",
+    FIFTYONE_DATABASE_DIR=str(HOME / "mongo"),  # the user's own may be ended by the user, or by other tests
+    FIFTYONE_DATABASE_NAME=f"elfs_test_{PROCESS}",
     FIFTYONE_DATABASE_VALIDATION="false",
     FIFTYONE_DO_NOT_TRACK="true",
     FIFTYONE_PLUGINS_DIR=str(HOME / "plugins"),
@@ -68,23 +70,26 @@ def _in_mongo(path):
 
 
 def pytest_sessionfinish():
-    if sys.modules.get("fiftyone"):
+    if sys.modules.get("fiftyone"):  # the database may be in a MongoDB of the user's, FIFTYONE_DATABASE_URI
         from fiftyone.core import odm
 
         odm.drop_database()
-        _stop_mongod()
-    shutil.rmtree(HOME, ignore_errors=True)
 
 
-def _stop_mongod():
-    """Ends the MongoDB of the tests, unless it is somebody's own, and waits until it has left its folder."""
-    import psutil
-    from fiftyone.core.odm import database
+@atexit.register  # before FiftyOne is imported, hence called after FiftyOne has left its database
+def _clean_up():
+    """Ends the MongoDB of the tests, if it is theirs: by itself it would wait for the last server of the App."""
+    if os.getpid() != PROCESS:  # a fork
+        return
+    if sys.modules.get("fiftyone"):
+        import psutil
 
-    if database._db_service is not None:
-        database._db_service.stop()
         ours = [p for p in psutil.process_iter(["cmdline"]) if str(HOME / "mongo") in (p.info["cmdline"] or ())]
+        for process in ours:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
         psutil.wait_procs(ours, timeout=20)
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
