@@ -1,6 +1,6 @@
 import sys
 
-from .cli.main import main
+from .cli.commands import main
 from .cli.signals import end_at_once
 
 code = main()

@@ -38,7 +38,7 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
 )
 
-MONGO = ("elfs_plugin/runs", "elfs_plugin/cli/test_demo.py", "elfs_plugin/cli/test_main.py", "operators", "panels")
+MONGO = ("elfs_plugin/runs", "elfs_plugin/cli/test_demo.py", "elfs_plugin/cli/test_commands.py", "operators", "panels")
 """What imports FiftyOne as soon as it is read. Elsewhere the fixtures of a test say whether it needs FiftyOne."""
 
 

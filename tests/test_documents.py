@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from elfs_plugin import __version__
-from elfs_plugin.cli.main import main
+from elfs_plugin.cli.commands import main
 from elfs_plugin.clustering import ClusteringConfig
 from elfs_plugin.encoders import images
 from elfs_plugin.encoders.embed import check_encoder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from elfs_plugin.cli.main import main as elfs
+from elfs_plugin.cli.commands import main as elfs
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from tests.few_steps import shorten
 

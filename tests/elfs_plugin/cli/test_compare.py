@@ -11,7 +11,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.cli import compare as cli_compare
-from elfs_plugin.cli.main import main
+from elfs_plugin.cli.commands import main
 from tests.few_steps import candidate_steps, shorten
 
 

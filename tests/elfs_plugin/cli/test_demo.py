@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.cli import demo
-from elfs_plugin.cli.main import INTERRUPTED, main
+from elfs_plugin.cli.commands import INTERRUPTED, main
 from elfs_plugin.runs import jobs
 
 pytestmark = pytest.mark.usefixtures("quick_clustering")

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from elfs_plugin import progress, runs
+from elfs_plugin.cli import commands as cli
 from elfs_plugin.cli import image_folder
-from elfs_plugin.cli import main as cli
 from elfs_plugin.cli import source as cli_source
-from elfs_plugin.cli.main import main
+from elfs_plugin.cli.commands import main
 from elfs_plugin.runs import folder, jobs
 
 pytestmark = pytest.mark.usefixtures("quick_clustering")
