@@ -50,7 +50,7 @@ def test_each_image_of_the_histogram_is_in_one_zone(figures, hard, budget, expec
     assert {zone: trace["y"] for zone, trace in found.items()} == expected
     for zone, trace in found.items():
         assert trace["x"] == [0.5, 1.5, 2.5] and trace["marker"]["color"] == figures.COLORS[zone]
-        assert trace["name"] == f"{figures.NAMES[zone]} ({sum(expected[zone])})"
+        assert trace["name"] == f"{figures.ZONE_NAMES[zone]} ({sum(expected[zone])})"
 
 
 def test_the_curve_marks_the_chosen_beta_and_the_one_that_is_shown(figures):
