@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from ..proxy.dynamics import Dynamics
 
 
+BETA = Parameter(
+    "beta",
+    "number",
+    None,
+    "β, the fraction dropped as too hard, at most 1 - budget / N; none: what published settings use at this budget.",
+    0.0,
+    1.0,
+)
+
 SCORE = Parameter("score", "choice", "aum", "The difficulty score of the training dynamics.", choices=tuple(SCORES))
 
 

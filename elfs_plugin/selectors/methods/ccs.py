@@ -7,7 +7,7 @@ from ...pruning.scores import rank_text
 from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
 from ..candidates import Candidates
-from ..difficulty import SCORE, Cut, hardness, keep_after_cut
+from ..difficulty import BETA, SCORE, Cut, hardness, keep_after_cut
 from ..pool import Pool
 
 
@@ -22,15 +22,7 @@ class CCS(Selector):
     direction = "stratified"
     needs = ("dynamics",)
     parameters = (
-        Parameter(
-            "beta",
-            "number",
-            None,
-            "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
-            "published settings use at this budget.",
-            0.0,
-            1.0,
-        ),
+        BETA,
         Parameter("strata", "integer", 50, "Bins of equal width between the lowest and the highest score.", 1, 10000),
         SCORE,
     )

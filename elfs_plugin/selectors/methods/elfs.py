@@ -4,9 +4,9 @@ import numpy as np
 
 from ...contracts import Mask, Progress
 from ...pruning.scores import rank_text, zone_reason
-from ..base import Choice, Parameter, Selector
+from ..base import Choice, Selector
 from ..candidates import Candidates
-from ..difficulty import SCORE, Cut, hardness, keep_after_cut
+from ..difficulty import BETA, SCORE, Cut, hardness, keep_after_cut
 from ..pool import Pool
 
 
@@ -20,15 +20,7 @@ class Elfs(Selector):
     direction = "double_end"
     needs = ("dynamics",)
     parameters = (
-        Parameter(
-            "beta",
-            "number",
-            None,
-            "β, the fraction dropped as too hard, at most 1 - budget / N; none: what "
-            "published settings use at this budget.",
-            0.0,
-            1.0,
-        ),
+        BETA,
         SCORE,
     )
 
