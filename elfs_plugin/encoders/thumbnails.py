@@ -20,7 +20,7 @@ def thumbnail(path: AnyPath, size: int = SIZE) -> str | None:
         return _thumbnail(os.fspath(path), size, os.stat(path).st_mtime_ns)
     except (OSError, ValueError, ElfsError):  # a path with a NUL is a ValueError
         return None
-    except Exception as error:
+    except Exception as error:  # a shortage of memory has many names; anything else is raised again
         if not is_out_of_memory(error):
             raise
         return None
