@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 
 from ..contracts import Sink
 from ..errors import InvalidInput
-from . import fields, folder, graph, jobs, journal, own, record, vectors
+from . import folder, graph, jobs, journal, own, record, vectors
 from .fiftyone_types import Collection
 from .record import RunRecord
 from .repair import settle
@@ -36,7 +36,7 @@ class RunJob:
         needs: a stage that the run must have finished (None: it need not even be there)
 
     Raises:
-        InvalidInput: when no dataset is open, the run cannot take the job, or a field of it is read-only
+        InvalidInput: when no dataset is open, or the run cannot take the job
         NameTaken: when the key is somebody else's
         Busy: on entering, when another job is at work on the run
     """
@@ -59,7 +59,6 @@ class RunJob:
         self.dataset = own.own_dataset(self.shared)
         self._needs, self._operation = needs, operation
         self._take(record.check_key(self.dataset, key))
-        fields.check_not_read_only(self.dataset, key)
         self._job = jobs.job(self.dataset, key, operation, stages, sinks, kind)
         self.draft = journal.Draft()
 
@@ -81,6 +80,8 @@ class RunJob:
             # What an earlier job had decided is finished first, and what it had only begun goes.
             # Another process may also have worked on this run between the form and the lock.
             found = settle(self.dataset, self.key, self.reporter.verify)
+            if found is None:  # somebody else may have registered a run of another kind under the key
+                found = record.check_key(self.dataset, self.key)
             record.check_format(found)
             record.check_group_field(self.dataset, self.key, found)
             self._take(found)

@@ -64,6 +64,7 @@ class Session(RunJob):
             samples.check_collection(collection)
         weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
         super().__init__(collection, key, operation, weights, sinks, kind=kind, needs=needs)
+        fields.check_not_read_only(self.dataset, key)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         self.seed, self._device, self._stage_folder = seed, device, stage_folder
         self.names: list[str] | None = None

@@ -1,8 +1,9 @@
 import pytest
 
 from elfs_plugin import runs
-from elfs_plugin.errors import InvalidInput
+from elfs_plugin.errors import InvalidInput, NameTaken
 from elfs_plugin.runs import record
+from elfs_plugin.runs.run_job import RunJob
 
 
 def test_a_run_at_hand_is_read_once_and_refreshed_on_demand(written, monkeypatch):
@@ -36,3 +37,23 @@ def test_a_run_that_is_not_there(dataset):
     assert (run.record, run.stages, run.results, run.graph) == (None, {}, {}, None)
     with pytest.raises(InvalidInput, match="no ELFS run 'elfs'"):
         run.require(None, "showing it")
+
+
+def test_a_run_that_somebody_registers_before_the_lock_is_not_taken_over(dataset):
+    job = RunJob(dataset, "theirs", "Working", {"Working": 1})
+    config = dataset.init_run()
+    config.method = "somebody_elses"
+    dataset.register_run("theirs", config)
+    with pytest.raises(NameTaken, match="a run 'theirs' of another kind"), job:
+        pytest.fail("it began")
+    assert dataset.get_run_info("theirs").config.method == "somebody_elses"
+
+
+def test_what_writes_no_field_works_on_a_run_whose_field_is_read_only(written):
+    dataset, _ = written
+    field = dataset.get_field("elfs")
+    field.read_only = True
+    field.save()
+    assert runs.choose_coreset(dataset, "elfs", method="random", budget=3, tag="chosen")["coreset"] == 3
+    with pytest.raises(InvalidInput, match="read-only"):
+        runs.select_coreset(dataset, "elfs", budget=3, beta=0)
