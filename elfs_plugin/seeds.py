@@ -49,6 +49,10 @@ class Stream(IntEnum):
     PRUNE4REL = 33  # ties of Prune4ReL
     ZCORE = 34  # draws of ZCore; indices: the round and the half
     ZCORE_START = 35  # the random start of ZCore's scores
+    MAX_HERDING = 36  # the samples that MaxHerding looks at, and those that judge its first choices
+    K_MEDOIDS = 37  # k-means of k-medoids; index: the level, and the group in the second
+    TYPICLUST = 38  # k-means of TypiClust
+    PROB_COVER = 39  # the samples that ProbCover looks at
 
 
 def _sequence(seed, stream, indices):

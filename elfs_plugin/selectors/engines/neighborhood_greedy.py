@@ -1,11 +1,9 @@
 """Greedy choice of the samples whose neighbourhoods gain most confidence, on the neighbour graph.
 
 Maximises F(S) = sum over i of tanh(K_i(S) / η) with K_i(S) = sum over j in S of w_ij conf_j: the objective of Prune4ReL
-(Park et al., NeurIPS 2023). F is monotone and submodular, so a gain that was computed earlier is an upper bound now,
-and only the samples at the top of a heap are looked at again (lazy evaluation: Minoux 1978).
+(Park et al., NeurIPS 2023). F is monotone and submodular.
 """
 
-import heapq
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ from scipy.sparse import coo_matrix
 from ...contracts import CandidateSource, Floats, Integers, Progress
 from ...neighbors.neighbor_graph import NeighborGraph
 from ...progress import silent
+from .heap_greedy import heap_greedy
 
 
 def neighborhoods(graph: NeighborGraph, tau: float) -> Any:
@@ -53,39 +52,33 @@ def greedy(
     Returns:
         ((budget,) int64 in order of choice, (N,) gains; those of samples that were not looked at again are bounds)
     """
-    starts, ends, weights = links.indptr, links.indices, links.data
-    filled = np.zeros(len(confidence))
-
-    def add(j):
-        near = slice(starts[j], starts[j + 1])
-        filled[ends[near]] += weights[near] * confidence[j] / eta
-
-    def gain(j):
-        near = slice(starts[j], starts[j + 1])
-        return float(rise(filled[ends[near]], weights[near] * confidence[j] / eta).sum())
-
+    objective = _Filled(links, confidence / eta)
     for j in chosen:
-        add(j)
-    gains = _all_gains(links, filled, confidence / eta)
-    heap = [(-gains[j], int(keys[j]), int(j)) for j in np.flatnonzero(candidates.open)]
-    heapq.heapify(heap)
-    found: list[int] = []
-    seen = np.zeros(len(confidence), dtype=np.int64)
-    while len(found) < budget:
-        negative, key, j = heapq.heappop(heap)
-        if not candidates.open[j]:
-            continue
-        if seen[j] < len(found):
-            gains[j] = gain(j)
-            seen[j] = len(found)
-            heapq.heappush(heap, (-gains[j], key, j))
-            continue
-        candidates.take(j)
-        found.append(j)
-        add(j)
-        if len(found) % 1024 == 0:
-            progress(len(found) / budget, f"{len(found):,} of {budget:,} chosen")
-    return np.array(found, dtype=np.int64), gains
+        objective.add(j)
+    return heap_greedy(objective, budget, candidates, keys=keys, progress=progress)
+
+
+class _Filled:
+    """K_i(S) / η of all samples, as an :class:`~.heap_greedy.Objective`; ``share`` (N,) is what each adds to itself."""
+
+    def __init__(self, links, share):
+        self._links, self._share = links, share
+        self._filled = np.zeros(len(share))
+
+    def bounds(self):
+        return _all_gains(self._links, self._filled, self._share)
+
+    def gain(self, j):
+        ends, added = self._adds(j)
+        return float(rise(self._filled[ends], added).sum())
+
+    def add(self, j):
+        ends, added = self._adds(j)
+        self._filled[ends] += added
+
+    def _adds(self, j):
+        near = slice(self._links.indptr[j], self._links.indptr[j + 1])
+        return self._links.indices[near], self._links.data[near] * self._share[j]
 
 
 def rise(a: Floats, c: Floats) -> Floats:
