@@ -53,6 +53,7 @@ class Stream(IntEnum):
     K_MEDOIDS = 37  # k-means of k-medoids; index: the level, and the group in the second
     TYPICLUST = 38  # k-means of TypiClust
     PROB_COVER = 39  # the samples that ProbCover looks at
+    LABELLED_FOLDS = 40  # folds on which the temperature of a model of the labels so far is found
 
 
 def _sequence(seed, stream, indices):

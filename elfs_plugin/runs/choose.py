@@ -15,6 +15,7 @@ from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph, suggest_k
 from ..progress import part
 from ..proxy.dynamics import Dynamics
+from ..proxy.labelled import probabilities_of_all
 from ..proxy.warm_up import with_outputs
 from ..pruning.scores import SCORES
 from ..validation import validate_seed
@@ -55,7 +56,8 @@ def choose_coreset(
         params: its parameters
         budget, quota, veto, seed: as for :func:`~..selectors.select`
         tag: names the coreset; ``view_name`` a saved view of the tag
-        labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels
+        labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels. For
+            methods that learn from the locked images, their labels
         locked_tag: images with this tag are labelled already: the budget counts on top of them
 
     Raises:
@@ -70,7 +72,8 @@ def choose_coreset(
         job.reporter.stage(READING)
         found = read_pool(job.run)
         progress = job.reporter.stage(CHOOSING)
-        pool = as_pool(job.run, found, labels_field, locked_tag)
+        pool = as_pool(job.run, found, locked_tag)
+        pool = _with_labels(pool, method, dataset, labels_field, seed)
         pool = _complete(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
         chosen = selectors.select(
             method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params
@@ -130,7 +133,7 @@ def _left_out(found, indices):
     )
 
 
-def as_pool(run: Run, found: RunPool, labels_field: str | None = None, locked_tag: str | None = None) -> selectors.Pool:
+def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selectors.Pool:
     """What the fields of a :class:`~.run.Run` hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
     names = [*fields.SCORES, "pseudo_label.confidence"]
     ids, *columns = fields.writable(run.dataset).values(["id", *(f"{run.key}.{name}" for name in names)])
@@ -149,18 +152,25 @@ def as_pool(run: Run, found: RunPool, labels_field: str | None = None, locked_ta
         pseudo_labels=found.labels,
         confidence=confidence,
         dynamics=dynamics,
-        labels=_given_labels(run.dataset, labels_field, found),
         locked=_locked(run.dataset, locked_tag, found),
         neighbors=kept_graph(run, found),
     )
 
 
-def _given_labels(dataset, field, found):
-    """(N,) int of the labels in a field, which may be wrong; every image needs one."""
+def _with_labels(pool, method, dataset, field, seed):
+    """The pool with what a field of labels, which may be wrong, says of it."""
     if not field:
-        return None
-    labels = truth.read_all(dataset, field, found.ids.tolist(), "labels_field")
-    return np.unique(labels, return_inverse=True)[1]
+        return pool
+    ids = pool.ids.tolist()
+    if selectors.available()[method]["learns_from"] == "all":
+        labels = truth.read_all(dataset, field, ids, "labels_field")
+        return replace(pool, labels=np.unique(labels, return_inverse=True)[1])
+    if pool.locked is None:
+        raise InvalidInput(f"{method} learns from images that are labelled already: name their tag.", "locked_tag")
+    known = truth.read(dataset, field, "labels_field")
+    rows = np.array([row for row in np.flatnonzero(pool.locked).tolist() if ids[row] in known], dtype=np.int64)
+    labels = np.array([known[ids[row]] for row in rows.tolist()])
+    return replace(pool, probabilities=probabilities_of_all(pool.embeddings, rows, labels, seed))
 
 
 def _locked(dataset, tag, found):

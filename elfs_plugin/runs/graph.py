@@ -1,7 +1,7 @@
 """The run's nearest neighbours on disk, so that those of one sample are read without loading anything else.
 
 Three arrays in a folder of the run, which are mapped, not read: the ids in order (M,), and the K nearest of each,
-(M, K) rows and (M, K) similarities. 112 MB for a million samples. The record names the folder that belongs to its
+(M, K) rows and (M, K) similarities. 216 MB for a million samples. The record names the folder that belongs to its
 results (``graph``, None for a run of an older version), so no other neighbours than its own are ever shown.
 """
 
@@ -19,8 +19,8 @@ from ..contracts import AnyPath, Array, Floats, Integers
 from ..files import reserved_npy
 from ..partial_files import partial_path
 
-KEPT = 16
-"""Neighbours that are kept: more than are shown, enough to see the near-duplicates of a sample."""
+KEPT = 32
+"""Neighbours that are kept: more than are shown, and as many as the selectors on the graph look at."""
 
 _ROWS = 65_536
 _NAME = re.compile("graph(-[0-9a-f]{12})?")

@@ -10,13 +10,14 @@ from ..validation import derived_seed
 from .base import DIRECTIONS, Cost, Parameter, Pool, Ranked, Selection, Selector
 from .registry import selectors
 
-_TOLD = ("needs", "optional", "purpose", "paper", "direction", "nested", "cost", "parameters")
+_TOLD = ("needs", "optional", "purpose", "paper", "direction", "nested", "learns_from", "cost", "parameters")
 
 
 def available() -> dict[str, dict[str, Any]]:
     """Method name -> {"needs": (...), "optional": (...), "purpose": "...", "paper": "...", "direction": "...",
-    "nested": bool, "cost": :class:`~.cost.Cost` or None, "parameters": (:class:`~.parameter.Parameter`, ...)}, in the
-    order in which they are listed. Imports nothing that takes long."""
+    "nested": bool, "learns_from": "all" or "locked", "cost": :class:`~.cost.Cost` or None,
+    "parameters": (:class:`~.parameter.Parameter`, ...)}, in the order in which they are listed. Imports nothing that
+    takes long."""
     return {name: {field: getattr(method, field) for field in _TOLD} for name, method in selectors().items()}
 
 

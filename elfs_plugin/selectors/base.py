@@ -84,6 +84,8 @@ class Selector:
       :class:`~.candidates.Eligible`, is there again in ``choose``, as ``candidates.eligible``: a selector keeps nothing
       of a selection on itself.
     * ``nested``: whether, without a quota, the choice for a smaller budget is the beginning of that for a larger one
+    * ``learns_from = "locked"``: its ``probabilities`` come from the labels of the locked samples, not from labels that
+      all samples have
     * ``cost``: a :class:`~.cost.Cost`, where a large pool takes minutes
     * PyTorch, numba, faiss, SciPy and scikit-learn are imported in the methods that use them: a form that lists the
       selectors imports all their files.
@@ -107,6 +109,7 @@ class Selector:
     listed = 1000
     needs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    learns_from = "all"
     cost: Cost | None = None
     parameters: tuple[Parameter, ...] = ()
     quota_by: tuple[str, ...] = ("pseudo_labels",)

@@ -19,7 +19,7 @@ class GraphCoverage(Selector):
     at small budgets on the embeddings that we measured."""
 
     name = "graph_coverage"
-    listed = 25
+    listed = 21
     purpose = "Images that stand for as many others as possible on the neighbour graph. Strong at small budgets."
     paper = "Graph coverage selection, MICCAI 2026 (arXiv 2606.22002); greedy: Nemhauser et al. 1978"
     direction = "coverage"

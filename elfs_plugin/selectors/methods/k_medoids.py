@@ -17,7 +17,7 @@ class KMedoids(Selector):
     cluster, clusters give another in a further round. Scores: the distance to the own centre."""
 
     name = "k_medoids"
-    listed = 26
+    listed = 22
     purpose = "The most central image of as many clusters as there are images to choose. Not nested."
     paper = (
         "Gupte et al., Revisiting Active Learning in the Era of Vision Foundation Models, TMLR 2024 (arXiv 2401.14555)"

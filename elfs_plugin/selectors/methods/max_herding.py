@@ -19,7 +19,7 @@ class MaxHerding(Selector):
     when it was last looked at; NaN for those not drawn."""
 
     name = "max_herding"
-    listed = 27
+    listed = 23
     purpose = "Images that have as many others as possible close by. Made for small budgets."
     paper = "Bae et al., Generalized Coverage for More Robust Low-Budget Active Learning, ECCV 2024 (arXiv 2407.12212)"
     direction = "coverage"

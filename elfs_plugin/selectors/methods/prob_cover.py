@@ -30,7 +30,7 @@ class ProbCover(Selector):
     cover when it was last looked at; NaN for those not drawn."""
 
     name = "prob_cover"
-    listed = 29
+    listed = 26
     purpose = "Images that have most others within one radius. For comparison: graph_coverage needs no radius."
     paper = "Yehuda et al., Active Learning Through a Covering Lens, NeurIPS 2022 (arXiv 2205.11320)"
     direction = "coverage"

@@ -22,7 +22,7 @@ class TypiClust(Selector):
     spot is not rewarded again for the neighbours that it has lost. Scores: typicality."""
 
     name = "typiclust"
-    listed = 28
+    listed = 25
     purpose = "The image in the densest spot of each cluster. Made for the first few labels."
     paper = "Hacohen et al., Active Learning on a Budget, ICML 2022 (arXiv 2202.02794)"
     direction = "coverage"
