@@ -6,9 +6,8 @@ reads a true label.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +15,16 @@ from numpy.typing import ArrayLike
 
 from .. import selectors
 from ..arrays import as_array, as_matrix
-from ..beta_search.search import search_beta
 from ..contracts import Array, Budget, Floats, Integers, Progress
 from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph, suggest_k
 from ..order import Order
 from ..plain import plain
 from ..progress import part, silent
-from ..proxy.train import train_proxy
-from ..proxy.warm_up import with_outputs
-from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import resolve_budget
 from ..seeds import repeats
 from ..validation import derived_seed
+from .choosing import choose_at_all, prepared
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
 from .probe import check_probe, probe_accuracies
 
@@ -160,12 +156,17 @@ def compare_methods(
     warnings: dict[str, str] = {}
     for s, own in enumerate(drawn):
         of_seed = _named(part(progress, 0.05 + 0.75 * s / seeds, 0.05 + 0.75 * (s + 1) / seeds), s, seeds)
-        ready = _trained(pool, names, dynamics, own, device, part(of_seed, 0.0, 0.35))
+        ready = prepared(pool, names, own, dynamics=dynamics, device=device, progress=part(of_seed, 0.0, 0.35))
         for m, name in enumerate(names):
             step = part(of_seed, 0.35 + 0.65 * m / len(names), 0.35 + 0.65 * (m + 1) / len(names))
             step(0.0, name)
-            rows_by_budget, seconds[m, s] = _choose(name, ready, counts, own, device, betas[:, s], warnings, step)
-            for b, rows in enumerate(rows_by_budget):
+            made = choose_at_all(name, ready, counts, own, device=device, progress=step)
+            seconds[m, s] = made.seconds
+            if made.betas:
+                betas[:, s] = made.betas
+            if made.warning:
+                warnings.setdefault(name, made.warning)
+            for b, rows in enumerate(made.rows):
                 chosen[m][b][s] = rows
     order = Order(n, ids)
     distances, queries, uneven, near, similarity, overlap = _measured(
@@ -240,66 +241,6 @@ def _names(methods, n, dimensions, largest):
     if unknown:
         raise InvalidInput(f"Unknown selector {unknown[0]!r}. Available: {', '.join(known)}.", "methods")
     return [name for name in known if name in {*methods, BASELINE}], {}
-
-
-def _trained(pool, names, dynamics, seed, device, progress):
-    """The pool with what these methods need, made with this seed."""
-    details = selectors.available()
-    needs = {need for name in names for need in selectors.required(name)}
-    if "dynamics" in needs:
-        if dynamics is None:
-            num_classes = max(int(pool.pseudo_labels.max()) + 1, 2)
-            dynamics = train_proxy(
-                pool.embeddings,
-                pool.pseudo_labels,
-                num_classes=num_classes,
-                seed=seed,
-                device=device,
-                progress=part(progress, 0.0, 0.6),
-            )
-        pool = replace(pool, dynamics=dynamics)
-    wanted = needs | {name for method in names for name in details[method]["optional"]}
-    if needs & {"probabilities", "grand"} or (pool.confidence is None and "probabilities" in wanted):
-        pool = with_outputs(pool, seed=seed, device=device, progress=part(progress, 0.6, 1.0))
-    return pool
-
-
-def _choose(name, pool, counts, seed, device, betas, warnings, progress):
-    """(coresets of all counts, ascending; seconds). ``betas`` (B,) and ``warnings`` are filled in."""
-    start = time.perf_counter()
-    chosen = []
-    if selectors.available()[name]["nested"]:
-        largest = selectors.select(name, pool, counts[-1], seed=seed, progress=progress)
-        chosen = [largest.indices[:count] for count in counts]
-        if largest.warnings:
-            warnings.setdefault(name, f"{name}: {' '.join(largest.warnings)}")
-    else:
-        for b, count in enumerate(counts):
-            params: dict[str, Any] = {}
-            if name == "elfs":
-                betas[b] = _beta(pool, count, seed, device)
-                params = {} if np.isnan(betas[b]) else {"beta": float(betas[b])}
-            chosen.append(selectors.select(name, pool, count, seed=seed, **params).indices)
-            progress((b + 1) / len(counts), name)
-    return chosen, time.perf_counter() - start
-
-
-def _beta(pool, count, seed, device):
-    """β by the search on pseudo-labels; NaN, for the published prior, where the pool is too small to search."""
-    try:
-        return search_beta(
-            pool.embeddings,
-            pool.pseudo_labels,
-            pool.dynamics.aum,
-            count,
-            repeats=BETA_REPEATS,
-            hard=HARD_WHEN["aum"],
-            ids=pool.ids,
-            seed=seed,
-            device=device,
-        ).chosen
-    except InvalidInput:
-        return np.nan
 
 
 def _measured(chosen, embeddings, labels, neighbors, order, seed, drawn, progress):

@@ -13,8 +13,8 @@ from elfs_plugin.beta_search import candidates as beta_candidates
 from elfs_plugin.beta_search import search as beta_search
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.errors import Cancelled
+from elfs_plugin.evaluation import choosing, probe, stability
 from elfs_plugin.evaluation import methods as method_comparison
-from elfs_plugin.evaluation import probe, stability
 from elfs_plugin.evaluation.methods import compare_methods
 from elfs_plugin.neighbors.graph import knn_graph
 from elfs_plugin.proxy import mlp as mlp_ensemble
@@ -111,17 +111,17 @@ def first_layers(monkeypatch):
                 layers = [layer.detach().numpy().tobytes() for layer in self.first]
                 built.setdefault(at_work[-1], set()).update(layers)
 
-    def trained(pool, names, dynamics, seed, *rest):
+    def trained(pool, names, seed, **rest):
         at_work.append(seed)
-        return real(pool, names, dynamics, seed, *rest)
+        return real(pool, names, seed, **rest)
 
     def measured(*given):
         at_work.clear()
         return real_measures(*given)
 
-    real, real_measures = method_comparison._trained, method_comparison._measured
+    real, real_measures = method_comparison.prepared, method_comparison._measured
     monkeypatch.setattr(mlp_ensemble, "Networks", Watched)
-    monkeypatch.setattr(method_comparison, "_trained", trained)
+    monkeypatch.setattr(method_comparison, "prepared", trained)
     monkeypatch.setattr(method_comparison, "_measured", measured)
     candidate_steps(3, replace=monkeypatch.setattr)
     return built
@@ -129,7 +129,7 @@ def first_layers(monkeypatch):
 
 def test_seeds_of_a_comparison_share_no_network(first_layers):
     compare_methods(*blobs(), [10], methods=["elfs", "el2n", "grand"], seeds=3, seed=4)
-    ensemble, warm_up, searched = 16, 10, method_comparison.BETA_REPEATS
+    ensemble, warm_up, searched = 16, 10, choosing.BETA_REPEATS
     assert [len(layers) for layers in first_layers.values()] == [ensemble + warm_up + searched] * 3
     assert len(set().union(*first_layers.values())) == 3 * (ensemble + warm_up + searched)
 
