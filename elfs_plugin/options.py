@@ -19,6 +19,7 @@ from .errors import InvalidInput
 from .proxy.config import resolve_proxy
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import as_beta, resolve_beta, resolve_budget
+from .selectors.recommend import check_learner, check_method
 from .suggestions import did_you_mean
 from .validation import shown, validate_epochs, validate_image_size, validate_neighbors, validate_seed
 
@@ -144,6 +145,10 @@ class ElfsOptions:
         weights: a local checkpoint of the encoder
         beta: ``"auto"`` (a search) or a number
         clustering, scoring, search: the options of the stages
+        method: what chooses in the end: ``"elfs"``, another of :func:`~.selectors.available`, or ``"auto"``, which
+            takes the recommended one (:func:`~.selectors.recommend.recommend`)
+        learner: what is going to learn from the labels, one of :data:`~.selectors.recommend.LEARNERS`; only the
+            recommendation looks at it
         seed: of everything random
     """
 
@@ -154,10 +159,14 @@ class ElfsOptions:
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
     scoring: ScoringOptions = field(default_factory=ScoringOptions)
     search: SearchOptions = field(default_factory=lambda: SearchOptions(field="beta_proxy"))
+    method: str = "elfs"
+    learner: str = "probe"
     seed: int = 0
 
     def __post_init__(self) -> None:
         _set(self, seed=validate_seed(self.seed))
+        check_method(self.method)
+        check_learner(self.learner)
         if not self.searches:
             _set(self, beta=as_beta(self.beta))
 

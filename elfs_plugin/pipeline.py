@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .beta_search.search import BetaSearch, default_grid
+from .choice import Choice, choose
 from .clustering.count import ClusterCount
 from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels
 from .contracts import AnyPath, Budget, Floats, Integers, Mask, Progress, Vectors
@@ -26,6 +27,7 @@ from .progress import Reporter, part
 from .proxy.dynamics import Dynamics
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import Zones, resolve_budget
+from .selectors.pool import Pool
 from .source import as_paths, as_source
 from .stages import STAGES, Stages, stage_weights
 
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
 
 DECODING_SHARE = 0.05
 """Share of a stage that trains on images which decoding them takes, for its progress."""
+
+
+CHOOSING = "Choosing the coreset"
+
+
+def choosing(options: ElfsOptions) -> dict[str, float]:
+    """The last stage, shown name -> share of the work, where another method than ELFS is to choose."""
+    return {} if options.method == "elfs" else {CHOOSING: 3}
 
 
 class WorkingSet:
@@ -46,6 +56,7 @@ class WorkingSet:
         vectors: (M, D) embeddings, or None until they are asked for
         labels, num_clusters: (M,) pseudo-labels, and how many clusters there are
         scores, score: (M,) difficulty, and which score it is
+        neighbors, confidence, dynamics: of the M samples, for the choice at the end
         clustered_by: the :class:`~.clustering.pseudo_labels.ClusteringConfig` that made the labels
         scored_by, scored_at: the :class:`~.proxy.config.ProxyConfig` that made the scores, and the side in pixels at
             which it saw the images (None: it saw embeddings)
@@ -64,6 +75,9 @@ class WorkingSet:
     num_clusters: int
     scores: Floats
     score: str
+    neighbors: NeighborGraph | None
+    confidence: Floats | None
+    dynamics: Dynamics
     clustered_by: ClusteringConfig
     scored_by: ProxyConfig
     scored_at: int | None
@@ -77,6 +91,7 @@ class WorkingSet:
         self.stages = stages
         self.ids, self.failures = None, {}
         self.vectors = self.labels = self.num_clusters = self.scores = self.score = None
+        self.neighbors = self.confidence = self.dynamics = None
         self.clustered_by = self.scored_by = self.scored_at = None
         self._read_vectors = read_vectors
         self._decoded = DecodedImages(read_paths)
@@ -115,6 +130,7 @@ class WorkingSet:
         graph, result = self.stages.pseudo_labels(self.vectors, clusters, k=options.neighbors, config=config)
         self.clustered_by = config
         self.labels, self.num_clusters = result.labels, clusters
+        self.neighbors, self.confidence = graph, result.confidence
         return count, graph, result
 
     def train(self, options: ScoringOptions, images_available: bool = True) -> Dynamics:
@@ -129,7 +145,7 @@ class WorkingSet:
         else:
             inputs = self._embeddings()
         result = self.stages.dynamics(inputs, self.labels, self.num_clusters, config=config, progress=progress)
-        self.score, self.scores = options.score, getattr(result, options.score)
+        self.score, self.scores, self.dynamics = options.score, getattr(result, options.score), result
         self.scored_by, self.scored_at = config, size
         return result
 
@@ -172,6 +188,28 @@ class WorkingSet:
         )
         return result, budget, config, unread
 
+    def choose(self, options: ElfsOptions, beta: float, trusted: bool, progress: Progress) -> Choice:
+        """The choice by another method than double-end pruning, of the M samples, see :func:`~.choice.choose`."""
+        pool = Pool(
+            np.asarray(self.ids),
+            embeddings=self._embeddings(),
+            neighbors=self.neighbors,
+            pseudo_labels=self.labels,
+            confidence=self.confidence,
+            dynamics=self.dynamics,
+        )
+        return choose(
+            options.method,
+            pool,
+            options.budget,
+            seed=self.stages.seed,
+            learner=options.learner,
+            trusted=trusted,
+            beta=beta,
+            device=self.stages.device,
+            progress=progress,
+        )
+
     def forget_images(self) -> None:
         """Gives the memory of decoded images back."""
         self._decoded.forget()
@@ -197,7 +235,9 @@ class WorkingSet:
         self.failures.update(unread)
         rest = self._all_but(unread)
         self.ids = [i for i in self.ids if i not in unread]
-        self.labels = self.labels[rest]
+        self.labels, self.neighbors = self.labels[rest], None
+        if self.confidence is not None:
+            self.confidence = self.confidence[rest]
         if self.vectors is not None:
             self.vectors = self.vectors[rest]
 
@@ -217,7 +257,7 @@ class ElfsResult:
     """Everything a run made of N samples. K of them could be embedded: ``embeddings.ok`` says which; ``neighbors`` and
     ``pseudo_labels`` are of these, (K,). M of the K have ``dynamics`` and ``zones``, (M,): ``scored`` (N,) bool says
     which of the N (all K, but for images that a proxy could not read any more). ``failures`` maps the index of every
-    other sample to the reason."""
+    other sample to the reason. ``choice`` is that of another method than ELFS, if one was asked for."""
 
     embeddings: Embeddings
     cluster_count: ClusterCount | None
@@ -230,6 +270,13 @@ class ElfsResult:
     scored: Mask
     failures: dict[int, str]
     seconds: dict[str, float]
+    choice: Choice | None = None
+
+    @property
+    def coreset(self) -> Integers:
+        """(b,) the chosen samples, as indices of the N, in order of choice."""
+        chosen = self.zones.coreset if self.choice is None else self.choice.selection.indices
+        return np.flatnonzero(self.scored)[chosen]
 
 
 def run_elfs(
@@ -274,7 +321,7 @@ def run_elfs(
     images = as_paths(images, n, "proxy_images") if has_images else None
     names = list(range(n)) if ids is None else _names(ids, n)
     wanted = [stage for stage in asked.stages if stage != "embeddings" or paths is not None]
-    reporter = reporter or Reporter(stage_weights(*wanted, on_images=on_images))
+    reporter = reporter or Reporter({**stage_weights(*wanted, on_images=on_images), **choosing(asked)})
     stages = Stages(seed=asked.seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 
     working = WorkingSet(stages, lambda: dict(zip(names, images)))
@@ -290,6 +337,9 @@ def run_elfs(
     beta = search.chosen if asked.searches else asked.beta
     final = asked.check(len(working.ids), n)
     zones = stages.select(working.scores, final, beta, hard=asked.scoring.hard, ids=working.ids)
+    choice = None
+    if asked.method != "elfs":
+        choice = working.choose(asked, float(beta), not labels.warnings, reporter.stage(CHOOSING))
     reporter.done()
     taken, place = set(working.ids), {name: index for index, name in enumerate(names)}
     return ElfsResult(
@@ -304,6 +354,7 @@ def run_elfs(
         np.array([name in taken for name in names], dtype=bool),
         {place[name]: reason for name, reason in working.failures.items()},
         dict(stages.seconds),
+        choice,
     )
 
 

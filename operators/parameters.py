@@ -29,6 +29,7 @@ APPS_OWN = (
     "refused",
     "what",
     "about",
+    "advice",
     "veto_preview",
     "clusters_note",
 )
@@ -234,6 +235,7 @@ _KINDS = {
             "tag",
             "view_name",
             "method",
+            "learner",
             "quota",
             "labels_field",
             "locked_tag",

@@ -8,6 +8,7 @@ from .forms import check_settings, clusters_input, clusters_of, key_input, outpu
 from .inputs import choice_input, pick, seed_input
 from .parameters import without
 from .proxy_forms import proxy_inputs, search_inputs
+from .selector_forms import AUTO, first_advice_input, learner_input, method_input, method_of
 
 SOURCES = {"encoder": "Compute embeddings", "field": "Use an existing vector field"}
 
@@ -15,7 +16,7 @@ SOURCES = {"encoder": "Compute embeddings", "field": "Use an existing vector fie
 class RunElfs(ElfsOperator):
     operator = "run_elfs"
     title = "Select images to label"
-    description = "The whole of ELFS: embeddings, pseudo-labels, scores, β, coreset"
+    description = "Embeddings, pseudo-labels, scores, β, and a coreset by the recommended method, by ELFS or another"
     takes = (
         "source",
         "encoder",
@@ -27,6 +28,8 @@ class RunElfs(ElfsOperator):
         "neighbors",
         "budget_unit",
         "budget",
+        "method",
+        "learner",
         "beta_mode",
         "beta",
         "beta_proxy",
@@ -65,6 +68,9 @@ class RunElfs(ElfsOperator):
         clusters_input(ctx, inputs, collection)
         n = collection.count()
         budget = budget_inputs(ctx, inputs, n)
+        if method_input(ctx, inputs) == AUTO:
+            learner_input(inputs)
+            first_advice_input(ctx, inputs, n, budget)
         beta_inputs(ctx, inputs, budget, n)
         if beta_mode(ctx.params) == "auto":
             search_inputs(ctx, inputs, "beta_proxy")
@@ -74,6 +80,8 @@ class RunElfs(ElfsOperator):
 
     def check_together(self, ctx, params):
         check_settings(params)
+        if method_of(params) != AUTO:
+            without(params, ("learner",), "it is what the method 'auto' looks at.")
         if beta_mode(params) == "manual":
             without(params, ("beta_proxy", "repeats"), "β is given, and not searched.")
         if params.get("source") == "field":
@@ -109,6 +117,8 @@ class RunElfs(ElfsOperator):
             "seed",
             "device",
             "embeddings_field",
+            "method",
+            "learner",
         )
         options["num_clusters"] = clusters_of(params, collection)
         use_field = params.get("source") == "field"

@@ -4,8 +4,12 @@ from .forms import check_settings, output_inputs, run_input
 from .inputs import pick, seed_input
 from .parameters import PREFIX, without
 from .selector_forms import (
+    AUTO,
     VETO_OF,
+    advice_input,
+    learner_input,
     method_input,
+    method_of,
     method_options,
     parameter_inputs,
     parameter_names,
@@ -17,9 +21,10 @@ from .selector_forms import (
 class SelectCoreset(ElfsOperator):
     operator = "select_coreset"
     title = "Select coreset"
-    description = "A coreset by double-end pruning of a run, or by another selection method; tags and saves it"
+    description = "A coreset by the recommended method, by double-end pruning or any other; tags and saves it"
     takes = (
         "method",
+        "learner",
         "budget_unit",
         "budget",
         "beta_mode",
@@ -51,14 +56,20 @@ class SelectCoreset(ElfsOperator):
             beta_inputs(ctx, inputs, budget, n, run.stages.get("beta", {}).get("chosen"))
             output_inputs(ctx, inputs, key)
             return
-        parameter_inputs(ctx, inputs, method)
+        if method == AUTO:
+            learner_input(inputs)
+            advice_input(ctx, inputs, key, budget)
+        else:
+            parameter_inputs(ctx, inputs, method)
         shared_inputs(ctx, inputs, key)
         seed_input(inputs)
-        output_inputs(ctx, inputs, key, f"{key}_{method}")
+        output_inputs(ctx, inputs, key, default_tag(key, method))
 
     def check_together(self, ctx, params):
         check_settings(params)
-        method = params.get("method") or "elfs"
+        method = method_of(params)
+        if method != AUTO:
+            without(params, ("learner",), "it is what the method 'auto' looks at.")
         others = [name for name in params if name.startswith(PREFIX)]
         if method == "elfs":
             shared = ("quota", "veto", "veto_mode", "veto_share", "labels_field", "locked_tag")
@@ -80,10 +91,10 @@ class SelectCoreset(ElfsOperator):
         from ..elfs_plugin import runs
 
         options = pick(ctx.params, "key", "tag", "view_name")
-        method, budget = ctx.params.get("method") or "elfs", budget_of(ctx.params)
+        method, budget = method_of(ctx.params), budget_of(ctx.params)
         if method == "elfs":
             return runs.select_coreset(ctx.dataset, budget=budget, beta=beta_of(ctx.params), **options, sinks=sinks)
-        options.setdefault("tag", f"{options.get('key', 'elfs')}_{method}")
+        options.setdefault("tag", default_tag(options.get("key", "elfs"), method))
         return runs.choose_coreset(
             ctx.dataset,
             method=method,
@@ -93,3 +104,7 @@ class SelectCoreset(ElfsOperator):
             **method_options(ctx.params, method),
             sinks=sinks,
         )
+
+
+def default_tag(key, method):
+    return f"{key}_recommended" if method == AUTO else f"{key}_{method}"

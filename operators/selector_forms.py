@@ -6,6 +6,8 @@ from .inputs import check, choice_input, suggestions_input
 from .parameters import PREFIX
 
 FIELDS = ("labels_field", "locked_tag", "quota")
+AUTO = "auto"
+RECOMMENDED = "The method that is recommended for the budget; the form says which, and why."
 SIMILARITY = 0.95
 QUOTAS = {"none": "none", "proportional": "each cluster by its size", "equal": "each cluster the same"}
 VETO_MODES = {
@@ -20,19 +22,66 @@ SHARE = 5.0
 
 
 def method_input(ctx, inputs):
-    """The method; returns its name, or None when there is no such method."""
+    """The method; returns its name, ``"auto"``, or None when there is no such method. A form begins with ``"auto"``,
+    and sends it; a call from Python that names none means ``"elfs"``, see :func:`method_of`."""
     from ..elfs_plugin import selectors
 
-    purposes = {name: details["purpose"] for name, details in selectors.available().items()}
-    choice_input(inputs, "method", purposes, "elfs", "Method", view=types.DropdownView, described=True)
-    method = ctx.params.get("method") or "elfs"
+    purposes = {AUTO: RECOMMENDED, **{name: details["purpose"] for name, details in selectors.available().items()}}
+    choice_input(inputs, "method", purposes, AUTO, "Method", view=types.DropdownView, described=True)
+    method = ctx.params.get("method") or ("elfs" if {"beta", "beta_mode"} & set(ctx.params) else AUTO)
     details = selectors.available().get(method)
     if details is None:
-        return None
-    if method != "elfs" and details:
+        return AUTO if method == AUTO else None
+    if method != "elfs":
         text = f"{details['purpose']} Keeps {selectors.DIRECTIONS[details['direction']]}."
         inputs.view("about", types.Notice(label=f"{text} {details['paper']}".strip()))
     return method
+
+
+def method_of(params):
+    return params.get("method") or "elfs"
+
+
+def learner_input(inputs):
+    """What is going to learn from the labels: the recommendation depends on it."""
+    from ..elfs_plugin.selectors.recommend import LEARNERS
+
+    learners = {name: text[0].upper() + text[1:] for name, text in LEARNERS.items()}
+    choice_input(inputs, "learner", learners, "probe", "The labels are for")
+
+
+def advice_input(ctx, inputs, key, budget):
+    """The recommendation for a budget in words, where the budget is valid."""
+    from ..elfs_plugin import runs
+    from ..elfs_plugin.errors import ElfsError
+
+    if budget is None:
+        return
+    try:
+        found = runs.advice(
+            runs.Run(ctx.dataset, key),
+            budget,
+            learner=ctx.params.get("learner") or "probe",
+            locked_tag=ctx.params.get("locked_tag"),
+        )
+    except ElfsError:  # what is wrong is said where it was typed
+        return
+    text = f"Recommended: {found.method}. {found.reason} Second: {found.second}."
+    inputs.view("advice", types.Notice(label=text))
+
+
+def first_advice_input(ctx, inputs, n, budget):
+    """The same before there is a run: whether its pseudo-labels can be trusted is not known yet."""
+    from ..elfs_plugin.errors import ElfsError
+    from ..elfs_plugin.selectors.recommend import recommend
+
+    if budget is None or not n:
+        return
+    try:
+        found = recommend(n, budget, learner=ctx.params.get("learner") or "probe")
+    except ElfsError:
+        return
+    inputs.view("advice", types.Notice(label=f"Recommended: {found.method}. {found.reason} Second: {found.second}."))
 
 
 def parameter_inputs(ctx, inputs, method):
@@ -132,10 +181,14 @@ def method_options(params, method):
     if (veto := veto_of(params)) is not None:
         given["veto"] = veto
     values = {name: params.get(f"{PREFIX}{name}") for name in parameter_names(method)}
+    if method == AUTO:
+        given["learner"] = params.get("learner") or "probe"
     return {**given, "params": {name: value for name, value in values.items() if value is not None}}
 
 
 def parameter_names(method):
     from ..elfs_plugin import selectors
 
+    if method == AUTO:
+        return []
     return [parameter.name for parameter in selectors.available()[method]["parameters"]]

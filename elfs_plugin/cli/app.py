@@ -21,17 +21,27 @@ def print_summary(
     zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
     counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
     print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
-    print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}")
+    print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}{_by(summary)}")
     if summary["estimate"]:
         print(f"  {summary['estimate']}")
     if summary["reason"]:
         print(f"  {summary['reason']}")
     for warning in summary["warnings"]:
         print(f"  Warning: {warning}")
+    if summary.get("recommended"):
+        advice = summary["recommended"]
+        print(f"  Recommended: {summary['method']}. {advice['reason']} Second: {advice['second']}.")
     if tag:
-        print(f"  The coreset: tag '{tag}', saved view '{view}' of the dataset '{dataset.name}'")
+        print(
+            f"  The coreset, by {summary.get('method', 'elfs')}: tag '{tag}', saved view '{view}' of the dataset "
+            f"'{dataset.name}'"
+        )
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary["stages"].items() if seconds is not None)
     print(f"  Time: {times}")
+
+
+def _by(summary):
+    return "" if summary.get("method", "elfs") == "elfs" else " (by ELFS; the coreset below is another one)"
 
 
 def open_app(dataset: Dataset, port: int, stream: TextIO | None = None) -> int:

@@ -121,6 +121,17 @@ def _parser():
         default="auto",
         help="β, the share of all images that is left out as too hard, as 0.3 or 30%%; auto (default) searches it",
     )
+    run.add_argument(
+        "--method",
+        default="auto",
+        help="what chooses: auto (default; the method recommended for the budget), elfs, or another selector",
+    )
+    run.add_argument(
+        "--learner",
+        default="probe",
+        help="what is going to learn from the labels, for --method auto: probe (default; a model on embeddings or a "
+        "pretrained network) or network (one that learns from these images alone)",
+    )
     run.add_argument("--key", default="elfs", help="the run key (elfs); its tag and saved view are <key>_coreset")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
@@ -185,6 +196,8 @@ def _run(options):
             preset=options.preset,
             proxy=options.proxy,
             beta_proxy=options.beta_proxy,
+            method=options.method,
+            learner=options.learner,
             seed=options.seed,
             device=options.device,
             tag=chosen,
@@ -193,7 +206,7 @@ def _run(options):
         )
     print_summary(dataset, summary, tag=chosen, view=chosen)
     if options.json:
-        names = ("samples", "failed", "clusters", "beta", "budget", "coreset", "stages")
+        names = ("samples", "failed", "clusters", "beta", "budget", "coreset", "method", "recommended", "stages")
         made = {"dataset": dataset.name, "key": options.key, "tag": chosen, "view": chosen}
         told = {name: summary[name] for name in names}
         print(json.dumps({**told, **made, "passed_over": source.passed_over}), flush=True)

@@ -18,6 +18,7 @@ PARAMETERS: dict[str, Any] = {
     "num_clusters": 10,
     "budget": 0.1,
     "encoder": "pixels",
+    "method": "auto",
     "seed": 0,
     "tag": "elfs_coreset",
     "view_name": "elfs_coreset",
@@ -79,15 +80,15 @@ def write_digits(folder: Path) -> dict[str, int]:
 
 def print_audit(dataset: Dataset, labels: Mapping[str, int]) -> None:
     """Compares with the true labels, after everything is selected."""
-    paths, vectors, clusters, zones = dataset.values(
-        ["filepath", "elfs_embeddings", "elfs.pseudo_label.label", "elfs.zone"]
+    paths, vectors, clusters, zones, tags = dataset.values(
+        ["filepath", "elfs_embeddings", "elfs.pseudo_label.label", "elfs.zone", "tags"]
     )
     # The digits of the run alone: a user may have added other images, or removed some.
     rows = [row for row in range(len(paths)) if paths[row] in labels and zones[row] and vectors[row] is not None]
     if len(rows) < len(labels):
         print(f"  (the audit is of the {len(rows):,} digits that the run still has)")
     truth = [labels[paths[row]] for row in rows]
-    chosen = np.flatnonzero(np.array([zones[row] for row in rows]) == "coreset")
+    chosen = np.flatnonzero([PARAMETERS["tag"] in tags[row] for row in rows])
     result = audit(np.stack([vectors[row] for row in rows]), [clusters[row] for row in rows], chosen, truth)
 
     def line(values):

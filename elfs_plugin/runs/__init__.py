@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "auditing": ["audit"],
         "cards": ["card", "cluster_samples"],
         "changes": ["Changes", "count_changes"],
-        "choose": ["choose_coreset"],
+        "choose": ["advice", "choose_coreset"],
         "comparing_methods": ["compare_methods"],
         "coresets": [
             "check_members",

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import selectors
-from ..contracts import Budget, Sink, Veto
+from ..choice import Choice, choose
+from ..contracts import Budget, Integers, Sink, Veto
 from ..errors import InvalidInput
-from ..neighbors.graph import knn_graph, suggest_k
-from ..progress import part
+from ..pipeline import CHOOSING
 from ..proxy.dynamics import Dynamics
 from ..proxy.labelled import probabilities_of_all
-from ..proxy.warm_up import with_outputs
 from ..pruning.scores import SCORES
+from ..pruning.zones import resolve_budget
+from ..selectors.recommend import AUTO, Recommendation, check_learner, recommend
 from ..validation import validate_seed
 from . import coverage, fields, saving, truth
 from .arrays import RunPool, kept_graph, read_pool
@@ -25,10 +26,11 @@ from .fiftyone_types import Dataset
 from .run_job import RunJob
 
 if TYPE_CHECKING:
+    from ..options import ElfsOptions
     from .run import Run
+    from .session import Session
 
 READING = "Reading the run"
-CHOOSING = "Choosing the coreset"
 WRITING = "Writing to the dataset"
 
 
@@ -44,6 +46,7 @@ def choose_coreset(
     quota: str = "none",
     veto: Veto | None = None,
     params: Mapping[str, Any] | None = None,
+    learner: str = "probe",
     labels_field: str | None = None,
     locked_tag: str | None = None,
     device: str = "auto",
@@ -52,7 +55,8 @@ def choose_coreset(
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
 
     Args:
-        method: one of :func:`~..selectors.available`
+        method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`advice` names
+        learner: what is going to learn from the labels, one of :data:`~..selectors.recommend.LEARNERS`
         params: its parameters
         budget, quota, veto, seed: as for :func:`~..selectors.select`
         tag: names the coreset; ``view_name`` a saved view of the tag
@@ -64,7 +68,11 @@ def choose_coreset(
         InvalidInput, NameTaken
     """
     seed, params = validate_seed(seed), params or {}
-    selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
+    check_learner(learner)
+    if method != AUTO:
+        selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
+    elif params:
+        raise InvalidInput("Parameters are those of one method: name it, or leave them out.", "method")
     if not tag:
         raise InvalidInput("Name the tag for the coreset.", "tag")
     with _Choice(dataset, key, tag, view_name, sinks) as job:
@@ -72,41 +80,90 @@ def choose_coreset(
         job.reporter.stage(READING)
         found = read_pool(job.run)
         progress = job.reporter.stage(CHOOSING)
-        pool = as_pool(job.run, found, locked_tag)
-        pool = _with_labels(pool, method, dataset, labels_field, seed)
-        pool = _complete(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
-        chosen = selectors.select(
-            method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params
+        pool = _with_labels(as_pool(job.run, found, locked_tag), method, dataset, labels_field, seed)
+        made = choose(
+            method,
+            pool,
+            budget,
+            seed=seed,
+            learner=learner,
+            trusted=is_trusted(job.run),
+            beta=job.run.stages.get("beta", {}).get("chosen"),
+            quota=quota,
+            veto=veto,
+            params=params,
+            device=device,
+            progress=progress,
         )
-        warnings = [*chosen.warnings, *_left_out(found, chosen.indices)]
+        warnings = [*made.selection.warnings, *left_out(found.labels, found.names, made.selection.indices)]
         for warning in warnings:
             job.reporter.warn(warning)
-        ids = found.ids[chosen.indices].tolist()
-        details = {
-            "method": method,
-            "budget": len(ids),
-            "seed": seed,
-            "quota": quota,
-            "veto": veto,
-            "params": params,
-            "labels_field": labels_field,
-            "locked_tag": locked_tag,
-            "warnings": warnings,
-            "notes": list(chosen.notes),
-        }
-        saving.save_ids(job.draft, job.record, ids, tag, view_name, details)
+        ids = found.ids[made.selection.indices].tolist()
+        rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
+        told = details_of(made, seed, params, warnings)
+        saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
         job.publish(job.reporter.stage(WRITING))
         return {
             "key": key,
-            "method": method,
+            **{name: told[name] for name in ("method", "recommended", "warnings", "notes")},
             "coreset": len(ids),
             "tag": tag,
             **found.counts,
-            "threshold": chosen.threshold,
-            "warnings": warnings,
-            "notes": list(chosen.notes),
+            "threshold": made.selection.threshold,
             "seconds": round(time.monotonic() - start, 3),
         }
+
+
+def keep_choice(job: Session, options: ElfsOptions, tag: str | None, view_name: str | None) -> dict[str, Any]:
+    """Chooses by another method than ELFS at the end of a whole run, and saves it under the names that are given.
+
+    Returns:
+        what the caller is told beside :meth:`~.session.Session.summary`
+    """
+    working, record = job.working, job.record
+    progress = job.reporter.stage(CHOOSING)
+    made = working.choose(options, record.stages["selection"]["beta"], is_trusted(job.run), progress)
+    indices = made.selection.indices
+    warnings = [*made.selection.warnings, *left_out(working.labels, job.names or [], indices)]
+    told = details_of(made, options.seed, {}, warnings)
+    if tag:
+        saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, told)
+    return {name: told[name] for name in ("method", "recommended", "notes")}
+
+
+def details_of(made: Choice, seed: int, params: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+    """What a run remembers of a choice under its tag, beside the rules that were kept."""
+    advice = made.recommendation
+    return {
+        "method": made.method,
+        "recommended": None if advice is None else {"reason": advice.reason, "second": advice.second},
+        "budget": len(made.selection.indices),
+        "seed": seed,
+        "params": dict(params),
+        "warnings": list(warnings),
+        "notes": list(made.selection.notes),
+    }
+
+
+def is_trusted(run: Run) -> bool:
+    """Whether nothing speaks against the pseudo-labels of a run."""
+    return not run.results.get("clusters", {}).get("warnings")
+
+
+def advice(run: Run, budget: Budget | str, *, learner: str = "probe", locked_tag: str | None = None) -> Recommendation:
+    """The method that is recommended for a run at a budget, without reading its vectors."""
+    check_learner(learner)
+    n = run.require("scores", "a recommendation").stages["scores"]["scored"]
+    labelled = fields.writable(run.dataset).match_tags(locked_tag).count() if locked_tag else 0
+    free = max(n - labelled, 1)
+    return recommend(
+        free,
+        resolve_budget(budget, free),
+        clusters=run.stages["pseudo_labels"]["clusters"],
+        labelled=labelled,
+        learner=learner,
+        trusted=is_trusted(run),
+    )
 
 
 class _Choice(RunJob):
@@ -122,15 +179,14 @@ class _Choice(RunJob):
         saving.check_names(self.dataset, self.record, *self._names)
 
 
-def _left_out(found, indices):
-    """A sentence about the clusters that have no image in a coreset, if there are any."""
-    sizes = np.bincount(found.labels, minlength=len(found.names))
-    chosen = np.bincount(found.labels[indices], minlength=len(found.names))
+def left_out(labels: Integers, names: Sequence[str], indices: Integers) -> list[str]:
+    """A sentence about the clusters that have no image in a coreset, if there are any; ``labels`` (N,) are numbers of
+    ``names``."""
+    sizes = np.bincount(labels, minlength=len(names))
+    chosen = np.bincount(labels[indices], minlength=len(names))
     missing = np.flatnonzero((sizes > 0) & (chosen == 0))
     largest_first = missing[np.argsort(-sizes[missing], kind="stable")].tolist()
-    return (
-        [coverage.sentence({found.names[label]: int(sizes[label]) for label in largest_first})] if len(missing) else []
-    )
+    return [coverage.sentence({names[label]: int(sizes[label]) for label in largest_first})] if len(missing) else []
 
 
 def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selectors.Pool:
@@ -162,7 +218,7 @@ def _with_labels(pool, method, dataset, field, seed):
     if not field:
         return pool
     ids = pool.ids.tolist()
-    if selectors.available()[method]["learns_from"] == "all":
+    if method == AUTO or selectors.available()[method]["learns_from"] == "all":
         labels = truth.read_all(dataset, field, ids, "labels_field")
         return replace(pool, labels=np.unique(labels, return_inverse=True)[1])
     if pool.locked is None:
@@ -181,16 +237,3 @@ def _locked(dataset, tag, found):
     if not locked.any():
         raise InvalidInput(f"No image of the run has the tag '{tag}'.", "locked_tag")
     return locked
-
-
-def _complete(pool, method, params, veto, seed, device, progress):
-    """Adds what the method needs and no field holds: neighbours, and the outputs of a short training."""
-    needs = {*selectors.required(method, **params), *(["neighbors"] if veto is not None else [])}
-    if pool.labels is not None:  # given labels may be wrong; a training says how likely each is
-        needs |= {"probabilities"} & set(selectors.available()[method]["optional"])
-    if "neighbors" in needs and pool.neighbors is None:
-        k = suggest_k(len(pool), int(pool.pseudo_labels.max()) + 1)
-        pool = replace(pool, neighbors=knn_graph(pool.embeddings, k, seed=seed, progress=progress))
-    if needs & {"probabilities", "grand"}:
-        pool = with_outputs(pool, seed=seed, device=device, progress=progress)
-    return pool

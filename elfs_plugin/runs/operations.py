@@ -12,12 +12,14 @@ from ..contracts import Budget, Sink
 from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..errors import InvalidInput
 from ..options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
-from ..pipeline import follow
+from ..pipeline import choosing, follow
+from ..stages import stage_weights
 from ..validation import validate_seed
 from . import keeping, samples
+from .choose import keep_choice
 from .fields import SCORES
 from .fiftyone_types import Collection
-from .session import Session
+from .session import WRITING, Session
 
 
 def compute_embeddings(
@@ -161,7 +163,8 @@ def run_elfs(
     Args:
         embeddings_field: where the embeddings are written (default ``<key>_embeddings``); with ``encoder=None`` the
             field whose vectors are used
-        tag, view_name: names of the coreset's tag and saved view
+        tag, view_name: names of the coreset's tag and saved view; the coreset is that of ``method``, the zones are
+            those of ELFS at this budget whatever the method
         options: by their plain names, see :meth:`~..options.ElfsOptions.of`: ``num_clusters``, ``budget``, ``beta``,
             ``encoder``, ``proxy``, ``score``, ``seed`` and so on
     """
@@ -174,11 +177,10 @@ def run_elfs(
         collection,
         key,
         "Running ELFS",
-        asked.stages,
+        {**stage_weights(*asked.stages, on_images=asked.on_images()), **choosing(asked), WRITING: 2},
         sinks,
         asked.seed,
         device,
-        on_images=asked.on_images(),
         kind="run",
     ) as job:
         job.check_names(tag, view_name)
@@ -189,8 +191,10 @@ def run_elfs(
         asked.check(len(job.working.ids), n)
         for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)
-        job.select(asked.budget, asked.beta, tag, view_name)
-        return job.summary("selection")
+        others = asked.method != "elfs"
+        job.select(asked.budget, asked.beta, *((None, None) if others else (tag, view_name)))
+        told = keep_choice(job, asked, tag, view_name) if others else {"method": "elfs", "recommended": None}
+        return {**job.summary("selection"), **told}
 
 
 def _check_score(score):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import InvalidInput
+from ..suggestions import did_you_mean
+from ..validation import shown
+from .registry import selectors
+
 AUTO = "auto"
 """The name that stands for :func:`recommend`'s answer wherever a method is named."""
 
-LARGE_SHARE = 0.2
-"""From this share of the pool on clusters as many as the budget cover it more evenly than the graph does."""
 LEAST_FOR_NETWORKS = 0.1
 """Below this share of the pool ELFS was not published."""
 
@@ -17,6 +20,24 @@ LEARNERS = {
     "network": "a network that learns from these images alone",
 }
 """What is going to learn from the labels."""
+
+
+def check_method(method: str) -> None:
+    """Raises :class:`InvalidInput` for what is neither ``"auto"`` nor a selector."""
+    if method != AUTO:
+        _check(method, [AUTO, *selectors()], "method")
+
+
+def check_learner(learner: str) -> None:
+    """Raises :class:`InvalidInput` for none of :data:`LEARNERS`."""
+    _check(learner, list(LEARNERS), "learner")
+
+
+def _check(given, known, what):
+    if not isinstance(given, str) or given not in known:
+        raise InvalidInput(
+            f"Unknown {what} {shown(given)}. Use one of: {', '.join(known)}.{did_you_mean(given, known)}", what
+        )
 
 
 @dataclass(frozen=True)
@@ -55,24 +76,18 @@ def recommend(
             return Recommendation(
                 "elfs",
                 "graph_coverage",
-                f"{asked} for a network that learns from these images alone: there the authors of ELFS, which drops the "
-                "hardest and the easiest, report most.",
+                f"{asked} for a network that learns from these images alone: there ELFS, which drops the hardest and "
+                "the easiest, was published to gain most.",
             )
         return Recommendation(
             "graph_coverage",
             "elfs",
-            f"{asked}: for a network that learns from these images alone it would be ELFS, but the pseudo-labels that it "
-            "depends on look doubtful. Graph coverage does not read them.",
+            f"{asked}: for a network that learns from these images alone it would be ELFS, but the pseudo-labels that "
+            "it depends on look doubtful. Graph coverage does not read them.",
         )
-    if share >= LARGE_SHARE:
-        return Recommendation(
-            "k_medoids",
-            "graph_coverage",
-            f"{asked} are a large part of the pool: one image from each of as many clusters covers it most evenly.",
-        )
-    known = f", and surroundings of the {labelled:,} labelled ones count as covered" if labelled else ""
+    known = f", and the surroundings of the {labelled:,} labelled ones count as covered" if labelled else ""
     return Recommendation(
         "graph_coverage",
         "k_medoids",
-        f"{asked}: at small budgets images that stand for many others teach most{known}.",
+        f"{asked}: images that stand for as many others as possible teach a model most{known}.",
     )

@@ -43,7 +43,7 @@ def test_the_runs_to_choose_from(finished, dataset, form):
 
 def test_the_found_beta_is_offered(finished, form):
     dataset, summary = finished
-    auto = form("select_coreset", dataset)["beta_mode"].view.choices[0]
+    auto = form("select_coreset", dataset, method="elfs")["beta_mode"].view.choices[0]
     assert f"{summary['beta']:.2g}" in auto.label
 
 

@@ -149,7 +149,7 @@ def test_a_misspelt_name_is_refused_with_the_closest(finished, operator, execute
         ("run_elfs", {"view_name": "///"}, "at least one Latin letter or digit"),
         ("run_elfs", {"tag": " "}, "A tag needs at least one character"),
         ("run_elfs", {"progress": "panel"}, "'panel' and 'dialog' are for the App"),
-        ("select_coreset", {"method": "banana"}, "Unknown method 'banana'. Use one of: elfs, random"),
+        ("select_coreset", {"method": "banana"}, "Unknown method 'banana'. Use one of: auto, elfs, random"),
         ("select_coreset", {"method": "random", "veto_mode": "quantil"}, "Unknown veto_mode 'quantil'"),
         ("select_coreset", {"method": "random", "veto": 10**30}, "similarity must be above -1 and at most 1"),
         ("select_coreset", {"method": "herdin"}, "Did you mean 'herding'?"),

@@ -171,3 +171,18 @@ def test_estimated_clusters(operator, dataset, choice):
     options = {name: value for name, value in OPTIONS.items() if name != "num_clusters"}
     summary = operator("run_elfs")(dataset, **options, **choice, beta=0.0)
     assert summary["clusters"] >= 2 and summary["estimate"]
+
+
+def test_the_coreset_of_another_method_beside_the_zones(dataset, execute):
+    params = dict(num_clusters=4, budget=20, beta=0.1, tag="kept", view_name="Kept")
+    summary = execute("run_elfs", dataset, **params, method="auto").result
+    assert summary["method"] == "graph_coverage" and "20 of 80" in summary["recommended"]["reason"]
+    assert (summary["hard"], summary["coreset"], summary["easy"]) == (8, 20, 52)
+    assert dataset.count_sample_tags() == {"kept": 20} and len(dataset.load_saved_view("Kept")) == 20
+    assert runs.load_record(dataset, "elfs").saved["kept"]["method"] == "graph_coverage"
+    alone = execute("select_coreset", dataset, method="graph_coverage", budget=20, tag="alone").result
+    assert alone["coreset"] == 20
+    assert dataset.match_tags("alone").values("id") == dataset.match_tags("kept").values("id")
+    execute("run_elfs", dataset, **params)
+    assert dataset.count_sample_tags() == {"alone": 20, "kept": 20}
+    assert set(dataset.match_tags("kept").values("elfs.zone")) == {"coreset"}

@@ -3,7 +3,7 @@
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
-from elfs_plugin import selectors
+from elfs_plugin import runs, selectors
 
 OTHERS = sorted(set(selectors.available()) - {"elfs"})
 
@@ -21,8 +21,39 @@ def test_the_form_has_every_parameter_with_its_default(scored, form, method):
 
 def test_all_methods_are_offered_and_the_plain_form_stays_small(scored, form):
     found = form("select_coreset", scored, key="elfs")
-    assert set(found["method"].type.values) == set(selectors.available())
+    assert set(found["method"].type.values) == {"auto", *selectors.available()}
+    assert found["method"].default == "auto"
+    found = form("select_coreset", scored, key="elfs", method="elfs")
     assert "beta_mode" in found and "quota" not in found
+
+
+def test_the_recommendation_is_said_in_the_form(scored, form, execute):
+    asked = {"key": "elfs", "budget": 10, "budget_unit": "percent"}
+    found = form("select_coreset", scored, **asked)
+    said = found["advice"].view.label
+    assert said.startswith("Recommended: graph_coverage. 8 of 80 images (10.0%, about 1.6 for each cluster)")
+    assert "Second: k_medoids" in said and not any(name.startswith("param_") for name in found)
+    assert "Recommended: elfs." in form("select_coreset", scored, **asked, learner="network")["advice"].view.label
+    assert "advice" not in form("select_coreset", scored, **{**asked, "budget": 200})
+    before = form("run_elfs", scored, method="auto", budget=10)["advice"].view.label
+    assert before.startswith("Recommended: graph_coverage. 8 of 80 images (10.0%)")
+
+
+def test_auto_takes_what_it_recommends(scored, execute):
+    summary = execute("select_coreset", scored, method="auto", budget=8).result
+    assert summary["method"] == "graph_coverage" and summary["tag"] == "elfs_recommended"
+    assert summary["recommended"]["second"] == "k_medoids" and "8 of 80" in summary["recommended"]["reason"]
+    assert scored.count_sample_tags() == {"elfs_recommended": 8}
+    kept = runs.load_record(scored, "elfs").saved["elfs_recommended"]
+    assert kept["method"] == "graph_coverage" and kept["recommended"] == summary["recommended"]
+    again = execute("select_coreset", scored, method="graph_coverage", budget=8, tag="again").result
+    assert again["recommended"] is None
+    assert scored.match_tags("again").values("id") == scored.match_tags("elfs_recommended").values("id")
+
+
+def test_learners_are_for_auto_alone(scored, operator):
+    with pytest.raises(ExecutionError, match="learner='network' would have no effect"):
+        operator("select_coreset")(scored, method="zcore", learner="network", budget=8)
 
 
 def test_a_wrong_parameter_is_said_in_the_form(scored, errors_of):

@@ -64,6 +64,7 @@ def test_what_the_operator_refuses_is_one_line(small_demo, monkeypatch, capsys):
 def test_the_audit_is_of_the_digits_that_the_run_still_has(finished, capsys, monkeypatch):
     dataset, _ = finished
     paths, zones = dataset.values(["filepath", "elfs.zone"])
+    dataset.match({"elfs.zone": "coreset"}).tag_samples("elfs_coreset")
     labels = {path: index % 10 for index, path in enumerate(paths)}
     given = []
 

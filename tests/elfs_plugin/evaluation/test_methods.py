@@ -5,6 +5,7 @@ import pytest
 
 from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.evaluation import audit as evaluation
+from elfs_plugin.evaluation import choosing
 from elfs_plugin.evaluation import methods as method_comparison
 from elfs_plugin.evaluation.methods import compare_methods, sentences
 from elfs_plugin.evaluation.probe import probe_accuracies
@@ -91,7 +92,7 @@ def test_same_seed_same_result_whatever_the_order():
 
 
 def test_given_dynamics_are_used_and_none_is_trained(monkeypatch):
-    monkeypatch.setattr(method_comparison, "train_proxy", None)
+    monkeypatch.setattr(choosing, "train_proxy", None)
     vectors, labels = blobs()
     found = compare_methods(vectors, labels, [10], methods=["el2n"], seeds=2, dynamics=make_dynamics(np.arange(80)))
     assert found.chosen[1][0][0].tolist() == list(range(79, 69, -1)) and found.overlap[1, 0] == 1

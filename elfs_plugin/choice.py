@@ -1,0 +1,94 @@
+"""The choice at the end of a run: by the method that was named, or the recommended one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .contracts import Budget, Progress, Veto
+from .neighbors.graph import knn_graph, suggest_k
+from .progress import part, silent
+from .proxy.warm_up import with_outputs
+from .pruning.zones import resolve_budget
+from .selectors import available, required, select
+from .selectors.base import Selection
+from .selectors.recommend import AUTO, Recommendation, recommend
+
+if TYPE_CHECKING:
+    import torch
+
+    from .selectors.pool import Pool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``method`` that chose, its ``selection``, and the ``recommendation`` where one was asked for."""
+
+    method: str
+    selection: Selection
+    recommendation: Recommendation | None = None
+
+
+def recommended(pool: Pool, budget: Budget | str, *, learner: str = "probe", trusted: bool = True) -> Recommendation:
+    """The :class:`~.selectors.recommend.Recommendation` for a pool; ``trusted``: its pseudo-labels."""
+    free = int(pool.free.sum())
+    clusters = None if pool.pseudo_labels is None else int(pool.pseudo_labels.max(initial=0)) + 1
+    labelled = 0 if pool.locked is None else len(pool) - int(replace(pool, excluded=None).free.sum())
+    count = resolve_budget(budget, free)
+    return recommend(free, count, clusters=clusters, labelled=labelled, learner=learner, trusted=trusted)
+
+
+def choose(
+    method: str,
+    pool: Pool,
+    budget: Budget | str,
+    *,
+    seed: int = 0,
+    learner: str = "probe",
+    trusted: bool = True,
+    beta: float | None = None,
+    quota: str = "none",
+    veto: Veto | None = None,
+    params: Mapping[str, Any] | None = None,
+    device: str | torch.device = "auto",
+    progress: Progress = silent,
+) -> Choice:
+    """Chooses from a pool, after adding what the method needs and the pool lacks.
+
+    Args:
+        method: one of :func:`~.selectors.available`, or ``"auto"``
+        beta: the β of ``elfs``, where one was searched and ``params`` names none
+        learner, trusted: see :func:`~.selectors.recommend.recommend`
+        budget, quota, veto, seed: see :func:`~.selectors.select`
+        params: of the method; none for ``"auto"``
+    """
+    advice = recommended(pool, budget, learner=learner, trusted=trusted) if method == AUTO else None
+    method, params = advice.method if advice else method, dict(params or {})
+    if method == "elfs" and beta is not None:
+        params.setdefault("beta", beta)
+    pool = completed(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
+    found = select(method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params)
+    return Choice(method, found, advice)
+
+
+def completed(
+    pool: Pool,
+    method: str,
+    params: Mapping[str, Any],
+    veto: Veto | None,
+    seed: int,
+    device: str | torch.device,
+    progress: Progress,
+) -> Pool:
+    """The pool with what a method needs and it lacks: neighbours, and the outputs of a short training."""
+    needs = {*required(method, **params), *(["neighbors"] if veto is not None else [])}
+    if pool.labels is not None:  # given labels may be wrong; a training says how likely each is
+        needs |= {"probabilities"} & set(available()[method]["optional"])
+    if "neighbors" in needs and pool.neighbors is None and pool.embeddings is not None:
+        clusters = 1 if pool.pseudo_labels is None else int(pool.pseudo_labels.max()) + 1
+        k = suggest_k(len(pool), clusters)
+        pool = replace(pool, neighbors=knn_graph(pool.embeddings, k, seed=seed, progress=progress))
+    if needs & {"probabilities", "grand"}:
+        pool = with_outputs(pool, seed=seed, device=device, progress=progress)
+    return pool
