@@ -33,7 +33,8 @@ def test_the_recommendation_is_said_in_the_form(scored, form, execute):
     said = found["advice"].view.label
     assert said.startswith("Recommended: graph_coverage. 8 of 80 images (10.0%, about 1.6 for each cluster)")
     assert "Second: k_medoids" in said and not any(name.startswith("param_") for name in found)
-    assert "Recommended: elfs." in form("select_coreset", scored, **asked, learner="network")["advice"].view.label
+    network = form("select_coreset", scored, **asked, learner="network")["advice"].view.label
+    assert "for a network that learns from these images alone" in network
     assert "advice" not in form("select_coreset", scored, **{**asked, "budget": 200})
     before = form("run_elfs", scored, method="auto", budget=10)["advice"].view.label
     assert before.startswith("Recommended: graph_coverage. 8 of 80 images (10.0%)")
