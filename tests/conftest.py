@@ -173,8 +173,8 @@ def written(new_written):
 
 @pytest.fixture
 def new_written(new_dataset):
-    """A factory of datasets of 12 digits with a run 'elfs' whose values are plain to see. It returns the dataset and
-    the ids in order of rank.
+    """A factory of datasets of 12 (or so many) digits with a run 'elfs' whose values are plain to see. It returns the
+    dataset and the ids in order of rank.
 
     Sample i has the AUM i - 6, hence the rank i; it is in cluster 2 (even) or cluster 10 (odd); its neighbours are the
     samples i + 1, i + 2, i + 3 (from the start again after the last), 0.99, 0.9 and 0.8 similar.
@@ -183,8 +183,7 @@ def new_written(new_dataset):
 
     from elfs_plugin.runs import fields, graph, journal, ranking, record
 
-    def make():
-        n = 12
+    def make(n=12):
         dataset = new_dataset(n)
         ids = dataset.values("id")
         run = record.RunRecord("elfs", owns_field=True, embeddings_field="vectors")

@@ -14,9 +14,10 @@ from elfs_plugin.pipeline import DECODING_SHARE, run_elfs
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy.train import ProxyConfig
 from elfs_plugin.stages import STAGES, Stages, stage_weights
+from tests.few_steps import candidate_steps
 
 N = 60
-CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=10)
+CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=4)
 PROXY = ProxyConfig.mlp(epochs=3, batch_size=32, hidden=16)
 ARGUMENTS = dict(preset=CLUSTERING, proxy=PROXY, grid=[0.0, 0.2], repeats=1, device="cpu")
 COMPUTERS = {
@@ -28,6 +29,13 @@ COMPUTERS = {
     "selection": "double_end",
 }
 AFTER_EMBEDDING = ["neighbors", "pseudo_labels", "dynamics", "beta", "selection"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_search():
+    with pytest.MonkeyPatch.context() as patch:
+        candidate_steps(8, replace=patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -453,13 +461,14 @@ def test_the_number_of_clusters_can_be_estimated(tmp_path, computed):
     assert again.cluster_count.to_dict() == result.cluster_count.to_dict()
 
 
-def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors):
-    longer = {**ARGUMENTS, "preset": replace(CLUSTERING, min_steps=120, max_steps=120), "beta": 0.0}
+def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors, monkeypatch):
+    monkeypatch.setattr("elfs_plugin.clustering.temi_training.STEPS_BETWEEN_LOOKS", 5)
+    longer = {**ARGUMENTS, "preset": replace(CLUSTERING, min_steps=24, max_steps=24), "beta": 0.0}
     folder = tmp_path / "run"
     details = []
 
     def cancel(event):
-        if event.detail.startswith("step 100"):
+        if event.detail.startswith("step 20"):
             cancelled.append(True)
 
     cancelled = []
@@ -469,5 +478,5 @@ def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors
     assert (folder / "pseudo_labels.training").exists()
     reporter = Reporter(stage_weights(*STAGES), [lambda event: details.append(event.detail)], interval=0)
     resumed = run_elfs(vectors, 3, 20, **longer, folder=folder, reporter=reporter)
-    assert "resumed at step 120" in details or "resumed at step 100" in details
+    assert "resumed at step 24" in details or "resumed at step 20" in details
     assert same(resumed, run_elfs(vectors, 3, 20, **longer)) and not (folder / "pseudo_labels.training").exists()
