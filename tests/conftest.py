@@ -5,6 +5,7 @@
 
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import shutil
@@ -22,6 +23,7 @@ from tests import few_steps
 from tests.few_steps import PLUGIN
 from tests.helpers import datasets_of
 
+gc.disable()  # until everything is imported, see pytest_collection_finish
 TESTS = Path(__file__).resolve().parent
 PROCESS = os.getpid()
 HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
@@ -59,6 +61,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("mongo")
         if "app_url" in item.fixturenames:
             item.add_marker("app")
+
+
+def pytest_collection_finish():
+    """What the imports have made lives to the end: the garbage collector need not look at all of it again and again."""
+    gc.enable()
+    gc.freeze()
 
 
 def _without_mongo(config):
