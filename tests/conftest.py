@@ -5,6 +5,7 @@
 
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import shutil
@@ -22,6 +23,7 @@ from tests import few_steps
 from tests.few_steps import PLUGIN
 from tests.helpers import datasets_of
 
+gc.disable()  # until everything is imported, see pytest_collection_finish
 TESTS = Path(__file__).resolve().parent
 PROCESS = os.getpid()
 HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
@@ -59,6 +61,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("mongo")
         if "app_url" in item.fixturenames:
             item.add_marker("app")
+
+
+def pytest_collection_finish():
+    """What the imports have made lives to the end: the garbage collector need not look at all of it again and again."""
+    gc.enable()
+    gc.freeze()
 
 
 def _without_mongo(config):
@@ -173,8 +181,8 @@ def written(new_written):
 
 @pytest.fixture
 def new_written(new_dataset):
-    """A factory of datasets of 12 digits with a run 'elfs' whose values are plain to see. It returns the dataset and
-    the ids in order of rank.
+    """A factory of datasets of 12 (or so many) digits with a run 'elfs' whose values are plain to see. It returns the
+    dataset and the ids in order of rank.
 
     Sample i has the AUM i - 6, hence the rank i; it is in cluster 2 (even) or cluster 10 (odd); its neighbours are the
     samples i + 1, i + 2, i + 3 (from the start again after the last), 0.99, 0.9 and 0.8 similar.
@@ -183,8 +191,7 @@ def new_written(new_dataset):
 
     from elfs_plugin.runs import fields, graph, journal, ranking, record
 
-    def make():
-        n = 12
+    def make(n=12):
         dataset = new_dataset(n)
         ids = dataset.values("id")
         run = record.RunRecord("elfs", owns_field=True, embeddings_field="vectors")

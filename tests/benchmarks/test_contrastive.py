@@ -16,7 +16,7 @@ from elfs_plugin.progress import silent
 from tests.helpers import random_images
 
 CPU = torch.device("cpu")
-CONFIG = ContrastiveConfig(epochs=3, batch_size=8)
+CONFIG = ContrastiveConfig(epochs=2, batch_size=8)
 
 
 def test_the_loss_by_hand():
@@ -70,7 +70,7 @@ def test_an_interrupted_encoder_resumes_to_the_same_weights(tmp_path):
 
     def cancel(fraction, detail=""):
         calls.append(fraction)
-        if len(calls) == 4:
+        if len(calls) == 3:
             raise Cancelled()
 
     path = tmp_path / "encoder"

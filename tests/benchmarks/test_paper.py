@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image
 from benchmarks import paper
 from benchmarks.paper import Clock, find_images, main
 from elfs_plugin.errors import Cancelled
+from elfs_plugin.proxy.config import ProxyConfig
 from tests.few_steps import candidate_steps
 
 
@@ -20,6 +23,10 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper, "machine", lambda: "a machine")
+        patch.setattr(paper, "write_digits", partial(paper.write_digits, per_class=10))
+        final = ProxyConfig.resnet8(members=1, batch_size=64)
+        settings = replace(paper.Settings.tiny(), final=final)
+        patch.setattr(paper.Settings, "tiny", lambda: settings)
         candidate_steps(2, "resnet8", replace=patch.setattr)
         yield folder, main(["--tiny", "--folder", str(folder), "--device", "cpu"])
 
@@ -27,14 +34,14 @@ def tiny(tmp_path_factory):
 def test_tiny_runs_the_whole_way(tiny):
     folder, results = tiny
     assert results["finished"] and results == json.loads((folder / "results.json").read_text())
-    assert (results["images"], results["test_images"], results["clusters"]) == (200, 50, 10)
-    assert {rate: row["budget"] for rate, row in results["rates"].items()} == {"50%": 100, "80%": 40}
+    assert (results["images"], results["test_images"], results["clusters"]) == (80, 20, 10)
+    assert {rate: row["budget"] for rate, row in results["rates"].items()} == {"50%": 40, "80%": 16}
     for row in results["rates"].values():
         assert all(0 <= found[0] <= 1 for found in (row["random"], *row["elfs"].values()))
         assert set(row["beta"]) == set(row["elfs"]) == {"auto", "mlp"}
     assert 0 < results["audit"]["same_class_neighbours"] <= 1
     text = (folder / "results.md").read_text()
-    assert "| 100 | 50% |" in text and "Not finished" not in text
+    assert "| 40 | 50% |" in text and "Not finished" not in text
     assert not list(folder.rglob("*.training")) and not list(folder.rglob("*.partial"))
 
 
@@ -57,7 +64,7 @@ def test_no_time_left_stops_cleanly_and_says_so(tmp_path):
 
 
 def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monkeypatch):
-    vectors = np.random.default_rng(0).normal(size=(200, 8))
+    vectors = np.random.default_rng(0).normal(size=(80, 8))
     np.save(tmp_path / "vectors.npy", vectors)
     arguments = [
         "--small",
@@ -78,14 +85,14 @@ def test_small_takes_given_embeddings_and_searches_on_both(tiny, tmp_path, monke
     ]
     small = paper.Settings.small()
     clustering = paper.Settings.tiny().clustering
-    monkeypatch.setattr(paper.Settings, "small", lambda: paper.replace(small, size=8, clustering=clustering))
+    monkeypatch.setattr(paper.Settings, "small", lambda: replace(small, size=8, clustering=clustering))
     candidate_steps(1, "resnet8", replace=monkeypatch.setattr)
     results = main(arguments)
     assert results["finished"] and set(results["rates"]["80%"]["beta"]) == {"mlp", "resnet8"}
     assert "encoder (last sitting)" not in results["seconds"]
     assert "β on images" in (tmp_path / "out" / "results.md").read_text()
     np.save(tmp_path / "vectors.npy", vectors[:-1])
-    with pytest.raises(SystemExit, match="200 training images and 199 embeddings"):
+    with pytest.raises(SystemExit, match="80 training images and 79 embeddings"):
         main([*arguments[:-4], "--folder", str(tmp_path / "other")])
 
 

@@ -11,11 +11,11 @@ import pytest
 from benchmarks import results
 from elfs_plugin.cli.commands import main as elfs
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
-from tests.few_steps import shorten
+from tests.few_steps import candidate_steps
 
 CASES = {
     "beta": (["--seeds", 1, "--repeats", 1, "--budgets", 0.3, "--speed"], {"search", "rules", "pool", "speed"}),
-    "beta --synthetic": (["--samples", 100, "--seeds", 1, "--repeats", 1, "--budgets", 0.3], {"rules"}),
+    "beta --synthetic": (["--samples", 50, "--seeds", 1, "--repeats", 1, "--budgets", 0.3], {"rules"}),
     "cluster_count": (["--no-synthetic"], {"suggestions"}),
     "clustering": (["--seeds", 2, "--steps", 1, "--published-heads", 1], {"quality", "speed"}),
     "growth": (["--samples", 60, 90, "--dimensions", 4], {"stages_4", "data_4"}),
@@ -48,8 +48,10 @@ def tiny(tmp_path, monkeypatch):
     truth = np.repeat(np.arange(3), 40)
     vectors = np.random.default_rng(0).normal(size=(120, 6)) + np.eye(3, 6)[truth]
     np.save(tmp_path / "vectors.npy", vectors.astype(np.float32))
-    shorten("elfs_plugin", monkeypatch.setattr)
-    monkeypatch.setattr(ClusteringConfig, "published", ClusteringConfig.quick)
+    candidate_steps(5, replace=monkeypatch.setattr)
+    few = ClusteringConfig(heads=2, min_steps=4, max_steps=4, warm_start_steps=4)
+    for preset in ("quick", "default", "published"):
+        monkeypatch.setattr(ClusteringConfig, preset, staticmethod(lambda: few))
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     for name in ("growth", "methods", "zcore"):
         monkeypatch.setattr(f"benchmarks.{name}.in_own_process", in_this_process)

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -31,18 +32,42 @@ def test_bfloat16_where_the_hardware_has_it(monkeypatch, quick):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == matmul_dtype(CPU)
 
 
-def test_bfloat16_can_be_masked_off():
-    """By the variable with which the tests are run once more, as on a CPU without it."""
-    print_it = "import torch; from elfs_plugin.devices import matmul_dtype; print(matmul_dtype(torch.device('cpu')))"
-    run = subprocess.run(
-        [sys.executable, "-c", print_it],
+_IN_A_NEW_PROCESS = """
+import json, psutil
+from torch import device
+from elfs_plugin.devices import matmul_dtype, reuse_heap
+process = psutil.Process()
+before = process.memory_info().rss
+try:
+    with reuse_heap(device("cpu")):
+        blocks = [bytearray(8 << 20) for _ in range(64)]
+        inside = process.memory_info().rss
+        del blocks
+        raise RuntimeError("stop")
+except RuntimeError:
+    returned = inside - process.memory_info().rss
+found = {"grown": inside - before, "returned": returned, "dtype": str(matmul_dtype(device("cpu")))}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def new_process():
+    """What a process without bfloat16 finds; its heap has no room that earlier tests have left."""
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_A_NEW_PROCESS],
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert run.stdout.strip() == "torch.float32"
+    return json.loads(done.stdout)
+
+
+def test_bfloat16_can_be_masked_off(new_process):
+    """By the variable with which the tests are run once more, as on a CPU without it."""
+    assert new_process["dtype"] == "torch.float32"
 
 
 def test_a_generator_leaves_the_global_one_alone():
@@ -93,31 +118,9 @@ def test_one_thread_in_two_threads_that_overlap(three_threads):
     assert (torch.get_num_threads(), threads_elsewhere()) == (3, 3)
 
 
-_FILLS_THE_HEAP = """
-import psutil
-from torch import device
-from elfs_plugin.devices import reuse_heap
-process = psutil.Process()
-before = process.memory_info().rss
-try:
-    with reuse_heap(device("cpu")):
-        blocks = [bytearray(8 << 20) for _ in range(64)]
-        inside = process.memory_info().rss
-        del blocks
-        raise RuntimeError("stop")
-except RuntimeError:
-    print(inside - before, inside - process.memory_info().rss)
-"""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")
-def test_reusing_the_heap_returns_it_also_after_an_error():
-    # In a process of its own: the heap of this one has room that earlier tests have left.
-    done = subprocess.run(
-        [sys.executable, "-c", _FILLS_THE_HEAP], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    grown, returned = map(int, done.stdout.split())
-    assert grown > 100 << 20 and returned > 64 << 20
+def test_reusing_the_heap_returns_it_also_after_an_error(new_process):
+    assert new_process["grown"] > 100 << 20 and new_process["returned"] > 64 << 20
 
 
 def test_reusing_the_heap_without_glibc(monkeypatch):

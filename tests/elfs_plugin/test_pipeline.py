@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,10 @@ from elfs_plugin.pipeline import DECODING_SHARE, run_elfs
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy.train import ProxyConfig
 from elfs_plugin.stages import STAGES, Stages, stage_weights
+from tests.few_steps import candidate_steps
 
 N = 60
-CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=10)
+CLUSTERING = ClusteringConfig(heads=2, epochs=1, min_steps=4, max_steps=4, warm_start_steps=4)
 PROXY = ProxyConfig.mlp(epochs=3, batch_size=32, hidden=16)
 ARGUMENTS = dict(preset=CLUSTERING, proxy=PROXY, grid=[0.0, 0.2], repeats=1, device="cpu")
 COMPUTERS = {
@@ -28,6 +30,13 @@ COMPUTERS = {
     "selection": "double_end",
 }
 AFTER_EMBEDDING = ["neighbors", "pseudo_labels", "dynamics", "beta", "selection"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_search():
+    with pytest.MonkeyPatch.context() as patch:
+        candidate_steps(8, replace=patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,19 @@ def computed(monkeypatch):
 
 def run(source, budget=20, **changes):
     return run_elfs(source, 3, budget, **{**ARGUMENTS, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole(vectors, tmp_path_factory):
+    """The result of a run, and its folder, to be read only."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return run(vectors, folder=folder), folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """A folder of one's own with the finished run."""
+    return shutil.copytree(whole[1], tmp_path / "run")
 
 
 def same(one, other):
@@ -117,19 +139,15 @@ def test_rows_that_cannot_be_used_are_left_out(vectors):
     assert result.beta_search is None and result.beta == 0.0
 
 
-def test_the_second_call_computes_nothing(vectors, tmp_path, computed):
-    first = run(vectors, folder=tmp_path / "run")
-    computed.clear()
+def test_the_second_call_computes_nothing(vectors, whole, folder, computed):
     seen = []
-    second = run(vectors, folder=tmp_path / "run", on_stage=lambda stage, *rest: seen.append(stage))
+    second = run(vectors, folder=folder, on_stage=lambda stage, *rest: seen.append(stage))
     assert computed == [] and seen == AFTER_EMBEDDING
-    assert same(first, second)
+    assert same(whole[0], second)
 
 
-def test_without_a_folder_everything_is_computed_again_with_the_same_result(vectors, computed):
-    first = run(vectors)
-    computed.clear()
-    assert same(first, run(vectors)) and computed == AFTER_EMBEDDING
+def test_without_a_folder_everything_is_computed_again_with_the_same_result(vectors, whole, computed):
+    assert same(whole[0], run(vectors)) and computed == AFTER_EMBEDDING
 
 
 @pytest.mark.parametrize(
@@ -145,10 +163,8 @@ def test_without_a_folder_everything_is_computed_again_with_the_same_result(vect
         ({"ids": [f"{i:02}" for i in range(N)]}, ["beta", "selection"]),
     ],
 )
-def test_a_changed_parameter_recomputes_only_what_depends_on_it(vectors, tmp_path, computed, changes, recomputed):
-    run(vectors, folder=tmp_path / "run")
-    computed.clear()
-    changed = run(vectors, folder=tmp_path / "run", **changes)
+def test_a_changed_parameter_recomputes_only_what_depends_on_it(vectors, folder, computed, changes, recomputed):
+    changed = run(vectors, folder=folder, **changes)
     # Stages behind the first changed one may find their inputs unchanged (the same labels, the same β).
     assert computed[: len(recomputed)] == recomputed
     untouched = AFTER_EMBEDDING[: AFTER_EMBEDDING.index(recomputed[0])]
@@ -156,23 +172,19 @@ def test_a_changed_parameter_recomputes_only_what_depends_on_it(vectors, tmp_pat
     assert same(changed, run(vectors, **changes))
 
 
-def test_another_seed_keeps_only_the_neighbours(vectors, tmp_path, computed):
-    run(vectors, folder=tmp_path / "run")
-    computed.clear()
-    run(vectors, folder=tmp_path / "run", seed=1)
+def test_another_seed_keeps_only_the_neighbours(vectors, folder, computed):
+    run(vectors, folder=folder, seed=1)
     assert computed == AFTER_EMBEDDING[1:]
 
 
-def test_changed_vectors_recompute_everything(vectors, tmp_path, computed):
-    run(vectors, folder=tmp_path / "run")
-    computed.clear()
+def test_changed_vectors_recompute_everything(vectors, folder, computed):
     noise = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
-    run(vectors + noise, folder=tmp_path / "run")
+    run(vectors + noise, folder=folder)
     assert computed == AFTER_EMBEDDING
 
 
 @pytest.mark.parametrize("crash", AFTER_EMBEDDING)
-def test_a_crash_keeps_the_stages_before(vectors, tmp_path, computed, monkeypatch, crash):
+def test_a_crash_keeps_the_stages_before(vectors, whole, tmp_path, computed, monkeypatch, crash):
     def fail(*args, **kwargs):
         raise RuntimeError("the power went")
 
@@ -185,15 +197,13 @@ def test_a_crash_keeps_the_stages_before(vectors, tmp_path, computed, monkeypatc
     computed.clear()
     resumed = run(vectors, folder=tmp_path / "run")
     assert computed == AFTER_EMBEDDING[at:]
-    assert same(resumed, run(vectors))
+    assert same(resumed, whole[0])
 
 
-def test_a_damaged_stage_is_computed_again(vectors, tmp_path, computed):
-    first = run(vectors, folder=tmp_path / "run")
-    computed.clear()
-    path = tmp_path / "run" / "dynamics.npz"
+def test_a_damaged_stage_is_computed_again(vectors, whole, folder, computed):
+    path = folder / "dynamics.npz"
     path.write_bytes(path.read_bytes()[:100])
-    assert same(first, run(vectors, folder=tmp_path / "run"))
+    assert same(whole[0], run(vectors, folder=folder))
     assert computed == ["dynamics"]
 
 
@@ -353,6 +363,11 @@ def test_nothing_to_select_from(source):
         run(source)
 
 
+@pytest.fixture(scope="module")
+def of_float64(vectors):
+    return run(vectors.astype(np.float64), beta=0.1)
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -367,9 +382,8 @@ def test_nothing_to_select_from(source):
         lambda values: (row for row in values),
     ],
 )
-def test_vectors_of_any_kind(vectors, kind):
-    given = vectors.astype(np.float64)
-    assert same(run(kind(given), beta=0.1), run(given, beta=0.1))
+def test_vectors_of_any_kind(vectors, of_float64, kind):
+    assert same(run(kind(vectors.astype(np.float64)), beta=0.1), of_float64)
 
 
 def test_half_precision_and_integers(vectors):
@@ -453,13 +467,14 @@ def test_the_number_of_clusters_can_be_estimated(tmp_path, computed):
     assert again.cluster_count.to_dict() == result.cluster_count.to_dict()
 
 
-def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors):
-    longer = {**ARGUMENTS, "preset": replace(CLUSTERING, min_steps=120, max_steps=120), "beta": 0.0}
+def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors, monkeypatch):
+    monkeypatch.setattr("elfs_plugin.clustering.temi_training.STEPS_BETWEEN_LOOKS", 5)
+    longer = {**ARGUMENTS, "preset": replace(CLUSTERING, min_steps=24, max_steps=24), "beta": 0.0}
     folder = tmp_path / "run"
     details = []
 
     def cancel(event):
-        if event.detail.startswith("step 100"):
+        if event.detail.startswith("step 20"):
             cancelled.append(True)
 
     cancelled = []
@@ -469,5 +484,5 @@ def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors
     assert (folder / "pseudo_labels.training").exists()
     reporter = Reporter(stage_weights(*STAGES), [lambda event: details.append(event.detail)], interval=0)
     resumed = run_elfs(vectors, 3, 20, **longer, folder=folder, reporter=reporter)
-    assert "resumed at step 120" in details or "resumed at step 100" in details
+    assert "resumed at step 24" in details or "resumed at step 20" in details
     assert same(resumed, run_elfs(vectors, 3, 20, **longer)) and not (folder / "pseudo_labels.training").exists()

@@ -161,7 +161,7 @@ def test_stability_trains_with_the_seeds_of_a_comparison(monkeypatch):
 
 def test_finished_stages_of_other_streams_are_computed_anew(tmp_path, monkeypatch):
     vectors, labels = blobs()
-    config = replace(ClusteringConfig.quick(), heads=2, min_steps=30, max_steps=30)
+    config = replace(ClusteringConfig.quick(), heads=2, min_steps=5, max_steps=5)
 
     def resumed():
         pipe = Stages(folder=tmp_path, device="cpu")
@@ -182,8 +182,9 @@ def test_finished_stages_of_other_streams_are_computed_anew(tmp_path, monkeypatc
 def test_a_training_of_other_streams_begins_anew(kind, tmp_path, monkeypatch):
     """What was stopped half-way is taken up again with the same streams, and not with others."""
     vectors, labels = blobs()
-    heads = replace(ClusteringConfig.quick(), heads=2, min_steps=60, max_steps=60)
-    network, images = replace(ProxyConfig.resnet8(), steps=8), np.zeros((12, 3, 8, 8), dtype=np.uint8)
+    heads = replace(ClusteringConfig.quick(), heads=2, min_steps=12, max_steps=12)
+    monkeypatch.setattr("elfs_plugin.clustering.temi_training.STEPS_BETWEEN_LOOKS", 5)
+    network, images = replace(ProxyConfig.resnet8(members=2), steps=8), np.zeros((12, 3, 8, 8), dtype=np.uint8)
 
     def resumed():
         said = []

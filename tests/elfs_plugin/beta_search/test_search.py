@@ -232,14 +232,22 @@ def test_the_order_of_the_images_does_not_matter():
     assert np.array_equal(one.accuracies, other.accuracies)
 
 
+INTERRUPTED = {"grid": [0, 0.4], "repeats": 2, "config": replace(TINY, steps=12)}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return search_beta(*picture_task(), 0.4, **INTERRUPTED)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("stop", [0.05, 0.3, 0.6, 0.9])
-def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch, stop, threads):
+def test_an_interrupted_search_on_images_goes_on_to_the_same_result(
+    tmp_path, monkeypatch, uninterrupted, stop, threads
+):
     monkeypatch.setattr("elfs_plugin.beta_search.side_by_side.SECONDS_BETWEEN_REPORTS", 0.001)
     monkeypatch.setattr(beta_candidates, "cpu_threads", lambda: threads)
     images, labels, scores = picture_task()
-    options = {"grid": [0, 0.4], "repeats": 2, "config": replace(TINY, steps=20)}
-    whole = search_beta(images, labels, scores, 0.4, **options)
     reports = []
 
     def cancel(fraction, detail=""):
@@ -248,7 +256,7 @@ def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, mo
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **options)
+        search_beta(images, labels, scores, 0.4, checkpoint=tmp_path / "beta", progress=cancel, **INTERRUPTED)
     rest = []
     resumed = search_beta(
         images,
@@ -257,9 +265,9 @@ def test_an_interrupted_search_on_images_goes_on_to_the_same_result(tmp_path, mo
         0.4,
         checkpoint=tmp_path / "beta",
         progress=lambda fraction, detail="": rest.append(fraction),
-        **options,
+        **INTERRUPTED,
     )
-    assert np.array_equal(resumed.accuracies, whole.accuracies)
+    assert np.array_equal(resumed.accuracies, uninterrupted.accuracies)
     assert min(rest) >= int(4 * stop) / 4 - (threads - 1) / 4  # finished candidates are not trained again
     assert rest == sorted(rest) and rest[-1] == 1.0
     assert list(tmp_path.iterdir()) == []

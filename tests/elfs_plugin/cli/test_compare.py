@@ -18,7 +18,7 @@ from tests.few_steps import candidate_steps, shorten
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     shorten("elfs_plugin", monkeypatch.setattr)
-    candidate_steps(30, replace=monkeypatch.setattr)
+    candidate_steps(8, replace=monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -150,14 +150,27 @@ class _Stop:
             raise Cancelled()
 
 
-LONGER = replace(QUICK, heads=2, min_steps=110, max_steps=110, batch_size=64)
+LONGER = replace(QUICK, heads=2, min_steps=22, max_steps=22, batch_size=64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close_looks():
+    """At steps 5, 10, 15, 20 and 22 of LONGER."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elfs_plugin.clustering.temi_training.STEPS_BETWEEN_LOOKS", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    vectors, _ = blobs(200)
+    return cluster(vectors, knn_graph(vectors, 8), 3, config=LONGER, device="cpu")
 
 
 @pytest.mark.parametrize("at", [1, 24, 26, 28])
-def test_interrupted_and_called_again_it_ends_at_the_same_result(tmp_path, at):
+def test_interrupted_and_called_again_it_ends_at_the_same_result(tmp_path, uninterrupted, at):
     vectors, _ = blobs(200)
     graph = knn_graph(vectors, 8)
-    whole = cluster(vectors, graph, 3, config=LONGER, device="cpu")
     checkpoint = tmp_path / "clustering.pt"
     with pytest.raises(Cancelled):
         cluster(vectors, graph, 3, config=LONGER, device="cpu", checkpoint=checkpoint, progress=_Stop(at))
@@ -172,7 +185,7 @@ def test_interrupted_and_called_again_it_ends_at_the_same_result(tmp_path, at):
         progress=lambda fraction, detail="": details.append(detail),
     )
     for name in ("labels", "confidence", "agreement", "head_losses", "loss_curve", "head_scores"):
-        assert np.array_equal(getattr(resumed, name), getattr(whole, name)), name
+        assert np.array_equal(getattr(resumed, name), getattr(uninterrupted, name)), name
     assert any("resumed at step" in detail for detail in details) == (at > 22)
     assert not checkpoint.exists()
 
@@ -192,12 +205,12 @@ def test_a_checkpoint_of_another_call_is_ignored(tmp_path):
 def test_a_loss_that_is_not_a_number_names_stage_step_and_cause(tmp_path, monkeypatch):
     vectors, _ = blobs(200)
     checkpoint = tmp_path / "clustering.pt"
-    monkeypatch.setattr("elfs_plugin.clustering.temi_training.temi_loss", _nan_at(31))
-    # Every look at the loss writes a checkpoint: the one at step 25 is the last good one.
+    monkeypatch.setattr("elfs_plugin.clustering.temi_training.temi_loss", _nan_at(7))
+    # Every look at the loss writes a checkpoint: the one at step 5 is the last good one.
     monkeypatch.setattr("elfs_plugin.clustering.pseudo_labels.TrainingCheckpoint.due", True)
-    with pytest.raises(ElfsError, match=r"Clustering \(TEMI\) failed at step 31 of 110.*learning rate"):
+    with pytest.raises(ElfsError, match=r"Clustering \(TEMI\) failed at step 7 of 22.*learning rate"):
         cluster(vectors, knn_graph(vectors, 8), 3, config=LONGER, device="cpu", checkpoint=checkpoint)
-    assert torch.load(checkpoint, weights_only=True)["state"]["step"] == 25
+    assert torch.load(checkpoint, weights_only=True)["state"]["step"] == 5
 
 
 def _nan_at(step):
@@ -213,11 +226,11 @@ def _nan_at(step):
 
 
 def test_training_stops_when_the_loss_no_longer_falls():
-    vectors, _ = blobs(200)
-    config = replace(QUICK, heads=2, max_steps=5000, epochs=5000, min_steps=450, tolerance=0.05, batch_size=64)
+    vectors, _ = blobs(48)
+    config = replace(QUICK, heads=1, max_steps=5000, epochs=5000, min_steps=410, tolerance=0.05, batch_size=16)
     result = cluster(vectors, knn_graph(vectors, 8), 3, config=config, device="cpu")
-    # Three steps an epoch; the first look at a plateau is at step 450.
-    assert 150 <= len(result.loss_curve) < 500
+    # Three steps an epoch; the first look at a plateau is at step 410.
+    assert 137 <= len(result.loss_curve) < 450
 
 
 def test_out_of_memory_halves_the_batch_and_then_leaves_the_gpu(monkeypatch):

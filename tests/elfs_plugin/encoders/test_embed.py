@@ -39,14 +39,14 @@ def photos(tmp_path):
     return paths
 
 
-@pytest.fixture
-def resnet(tmp_path):
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
     """A randomly initialised timm ResNet-18 without classifier, and its checkpoint."""
     import timm
 
     torch.manual_seed(0)
     model = timm.create_model("resnet18", pretrained=False, num_classes=0).eval()
-    path = tmp_path / "resnet18.pth"
+    path = tmp_path_factory.mktemp("resnet") / "resnet18.pth"
     torch.save(model.state_dict(), path)
     return model, path
 

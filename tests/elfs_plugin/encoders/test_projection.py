@@ -1,8 +1,11 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from elfs_plugin.encoders import projection
-from elfs_plugin.errors import InvalidInput
+from elfs_plugin.errors import InvalidInput, MissingModel
 
 
 def test_pca_of_points_on_a_line():
@@ -26,19 +29,50 @@ def test_pca_does_not_flip_and_fills_missing_axes_with_zeros():
     assert not points[:, 1].any()
 
 
-def test_umap_keeps_groups_apart_and_is_seeded(monkeypatch):
-    monkeypatch.setattr(projection, "UMAP_FIT", 60)
-    rng = np.random.default_rng(0)
-    group = np.arange(90) % 3
-    vectors = (8 * np.eye(5)[group] + rng.normal(size=(90, 5))).astype(np.float32)
+class PlayedUMAP:
+    """Takes UMAP's place, for whose compilation a test of the plot has the time: its points are the first two of the
+    dimensions that it is given."""
+
+    made: list = []
+
+    def __init__(self, **settings):
+        self.settings = settings
+        self.made.append(self)
+
+    def fit_transform(self, vectors):
+        self.fitted = vectors
+        return vectors[:, :2]
+
+    def transform(self, vectors):
+        return vectors[:, :2]
+
+
+@pytest.mark.parametrize("limit", [60, 90])
+def test_umap_fits_some_and_places_the_others(monkeypatch, limit):
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=PlayedUMAP))
+    monkeypatch.setattr(PlayedUMAP, "made", [])
+    monkeypatch.setattr(projection, "UMAP_FIT", limit)
+    monkeypatch.setattr(projection, "_TRANSFORM_ROWS", 13)
+    vectors = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
     reports = []
     points = projection.project(vectors, "umap", seed=3, progress=lambda f, d="": reports.append(f))
-    assert points.shape == (90, 2) and np.isfinite(points).all()
-    centres = np.stack([points[group == g].mean(axis=0) for g in range(3)])
-    nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
-    assert (nearest == group).mean() > 0.95
-    assert np.array_equal(points, projection.project(vectors, "umap", seed=3))
+    assert np.array_equal(points, vectors[:, :2]) and points.dtype == np.float32
     assert reports == sorted(reports) and reports[-1] == 1.0
+    projection.project(vectors, "umap", seed=3)
+    projection.project(vectors, "umap", seed=4)
+    first, same, other = PlayedUMAP.made
+    assert len(first.fitted) == limit and np.array_equal(first.fitted, same.fitted)
+    assert np.array_equal(first.fitted, other.fitted) == (limit == 90)
+    assert first.settings["random_state"] == same.settings["random_state"] != other.settings["random_state"]
+    assert np.abs(first.settings["init"]).max() == pytest.approx(10) and first.settings["n_neighbors"] == 15
+    projection.project(vectors[:5], "umap")
+    assert PlayedUMAP.made[-1].settings["n_neighbors"] == 4
+
+
+def test_umap_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingModel, match="pip install umap-learn"):
+        projection.project(np.eye(5), "umap")
 
 
 def test_refusals():

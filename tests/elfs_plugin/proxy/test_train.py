@@ -117,7 +117,7 @@ def test_one_sample():
 
 
 def test_resnet_on_small_images():
-    images, labels = random_images(), np.arange(40) % 2
+    images, labels = random_images(size=8), np.arange(40) % 2
     config = ProxyConfig.resnet18(epochs=1, batch_size=20)
     one = train_proxy(images, labels, config=config, device="cpu")
     assert one.epochs == 1 and one.aum.shape == (40,)
@@ -129,7 +129,7 @@ def test_resnet_on_small_images():
 
 def test_resnet_learns_and_finds_the_mislabelled():
     labels = np.arange(40) % 2
-    images = tinted_images(labels)
+    images = tinted_images(labels, 8)
     noisy = labels.copy()
     noisy[[6, 31]] = 1 - noisy[[6, 31]]
     config = ProxyConfig.resnet18(epochs=6, batch_size=20, learning_rate=0.02)
@@ -141,7 +141,7 @@ def test_small_resnets_learn_and_find_the_mislabelled():
     labels = np.arange(40) % 2
     noisy = labels.copy()
     noisy[[6, 31]] = 1 - noisy[[6, 31]]
-    images, config = tinted_images(labels), ProxyConfig.resnet8(batch_size=8)
+    images, config = tinted_images(labels, 8), ProxyConfig.resnet8(batch_size=8, members=2)
     dynamics = train_proxy(images, noisy, config=config, device="cpu")
     assert dynamics.epochs == 10 and set(np.argsort(dynamics.aum)[:2]) == {6, 31}
     assert (dynamics.aum_spread > 0).all()

@@ -119,7 +119,7 @@ def test_small_resnets_resume_to_the_same_scores(tmp_path):
 
 
 def test_a_resumed_classifier_predicts_the_same(tmp_path):
-    images, config = random_images(), ProxyConfig.resnet18(steps=4, batch_size=6)
+    images, config = random_images(size=32), ProxyConfig.timm("test_resnet", image_size=32, steps=4, batch_size=6)
     whole = fit(images, LABELS, config=config, device="cpu")
     with pytest.raises(Cancelled):
         fit(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "training", progress=CancelAt(3))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin import runs
+from elfs_plugin.encoders import projection
 from elfs_plugin.encoders.projection import pca
 from elfs_plugin.errors import InvalidInput, NameTaken
 from elfs_plugin.runs import record
@@ -24,6 +25,26 @@ def test_pca_becomes_a_brain_run(written):
     assert runs.load_record(dataset, "elfs").brain_keys == ["elfs_pca"]
     assert dataset[order[3]]["elfs_pca"] == pytest.approx(points[order[3]])
     assert any("elfs_pca" in name for name in dataset.list_indexes())
+
+
+def test_umap_keeps_groups_apart_and_is_seeded(new_written, monkeypatch):
+    monkeypatch.setattr(projection, "UMAP_FIT", 60)
+    dataset, order = new_written(90)
+    group = np.arange(90) % 3
+    noise = np.random.default_rng(0).normal(size=(90, 5))
+    dataset.set_values("vectors", dict(zip(order, 8 * np.eye(5)[group] + noise)), key_field="id")
+    fractions = []
+    summary = runs.visualize(dataset, method="umap", seed=3, sinks=[lambda event: fractions.append(event.overall)])
+    assert (summary["brain_key"], summary["samples"]) == ("elfs_umap", 90)
+    found = points_of(dataset, "elfs_umap")
+    points = np.array([found[i] for i in order])
+    assert points.shape == (90, 2) and np.isfinite(points).all()
+    centres = np.stack([points[group == g].mean(axis=0) for g in range(3)])
+    nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+    assert (nearest == group).mean() > 0.95
+    runs.visualize(dataset, method="umap", seed=3)
+    assert points_of(dataset, "elfs_umap") == found
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
 def test_delete_run_removes_it(written):
