@@ -69,8 +69,8 @@ def of_sets(kept):
             known.tables[key].rows += [row for row in result.tables[key].rows if row[0] not in have]
         if known.tables["pool"].rows[0][3] is None:
             known.tables["pool"] = result.tables["pool"]
-        commits = [known.commit] + [result.commit] * (result.commit not in known.commit)
-        found[whole] = replace(known, command=known.command + result.command, commit=", ".join(commits))
+        commits = dict.fromkeys(part for part in (known.commit, result.commit) if part)
+        found[whole] = replace(known, command=known.command + result.command, commit=", ".join(commits) or None)
     return found
 
 
