@@ -4,6 +4,7 @@ A method chooses from a pool without labels; somebody labels what it chose (the 
 on these is tested on held-out samples. With each seed all that is random begins anew: clustering, proxy, choice.
 
     python -m benchmarks.evidence measure VERSION [--embeddings FILE --labels per-class:C] [--save NAME]
+    python -m benchmarks.evidence network --images FOLDER --embeddings FILE [--save NAME]
     python -m benchmarks.evidence           docs/evidence.md and its figures, from what was kept
     python -m benchmarks.evidence --check   fails where they differ from it
 
@@ -24,7 +25,7 @@ from elfs_plugin.evaluation.choosing import choose_at_all, prepared
 from elfs_plugin.neighbors.graph import knn_graph
 from elfs_plugin.seeds import repeats
 
-from . import evidence_document
+from . import evidence_document, evidence_network
 from .common import add_data_options, audited_data, shape
 from .evidence_sets import NOISE, VERSIONS
 from .results import Column, Table, mean_sd, percent, started
@@ -133,6 +134,8 @@ def main(arguments=None):
     arguments = list(sys.argv[1:] if arguments is None else map(str, arguments))
     if arguments[:1] == ["measure"]:
         return measure_main(arguments[1:])
+    if arguments[:1] == ["network"]:
+        return evidence_network.main(arguments[1:], pool_of)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
     return evidence_document.write(check=parser.parse_args(arguments).check)

@@ -114,3 +114,16 @@ def test_auto_is_the_method_that_is_recommended():
     of = evidence_document.differences(found)
     assert of == {10: (20.0, 1.0, "`graph_coverage`", 0.0), 1000: (1.0, 1.0, "`zcore`", 3.0)}
     assert evidence_document.with_auto(found).rows[0][0] in ("`graph_coverage`", "`auto`")
+
+
+def test_networks_from_the_images_alone(kept, tmp_path, capsys):
+    from benchmarks.paper import write_digits
+
+    for split in ("train", "test"):
+        write_digits(tmp_path / "images" / split, per_class=4)
+    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32))
+    files = ["--images", tmp_path / "images", "--embeddings", tmp_path / "vectors.npy"]
+    evidence.main(["network", *files, "--budgets", 10, 20, "--seeds", 1, "--steps", 2, "--save", "tiny"])
+    table = results.read(kept / "results" / "evidence_network-tiny.json").tables["accuracy"]
+    names = ["`random`", "`graph_coverage`", "`k_medoids`", "`elfs`", "`cut_coverage`"]
+    assert [row[0] for row in table.rows] == names and all(0 <= row[2]["mean"] <= 100 for row in table.rows)
