@@ -151,8 +151,8 @@ def section(name, result):
 def network_section(name, result):
     return (
         f"## Networks trained from the images alone: {name.removeprefix(NETWORKS)}\n\n"
-        "A small ResNet from scratch on the true labels of what was chosen, on the test images. `cut_coverage` is graph\n"
-        "coverage by images that ELFS does not drop as too hard.\n\n"
+        "A small ResNet from scratch on the true labels of what was chosen, tested on the test images.\n"
+        "`cut_coverage` is graph coverage by images that ELFS does not drop as too hard.\n\n"
         f"{result.tables['accuracy'].markdown()}\n\n{source(result)}\n"
     )
 
