@@ -93,6 +93,11 @@ def measure(case, names, seeds, budgets):
     return {name: np.array(values) for name, values in found.items()}, right, betas
 
 
+def measured(values):
+    """A cell of accuracies: the mean, and the standard deviation where there are several."""
+    return mean_sd(values) if len(values) > 1 else {"mean": 100 * float(values[0])}
+
+
 def tables_of(found, right, betas, budgets, case):
     """Mean accuracy over classes; of the worst and of the last (rarest) class; right pseudo-labels; β."""
     columns = [Column("method"), Column("seeds", None), *[percent(f"{b:,}") for b in budgets]]
@@ -100,7 +105,7 @@ def tables_of(found, right, betas, budgets, case):
     for name, values in found.items():
         views = {"accuracy": values.mean(axis=2), "worst": values.min(axis=2), "rarest": values[:, :, -1]}
         for view, cells in views.items():
-            tables[view].add(f"`{name}`", len(cells), *[mean_sd(cells[:, b]) for b in range(len(budgets))])
+            tables[view].add(f"`{name}`", len(cells), *[measured(cells[:, b]) for b in range(len(budgets))])
     pool = Table(["images", "classes", "held out", percent("pseudo-labels right")])
     shares = [share for share in right if share is not None]
     pool.add(len(case.vectors), case.classes, len(case.held_out[1]), mean_sd(shares) if shares else None)

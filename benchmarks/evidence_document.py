@@ -112,7 +112,12 @@ def differences(result):
         auto, random = rows[AUTO][at], rows[RANDOM][at]
         best = max((row for row in table.rows if row[0] != AUTO and row[at]), key=lambda row: row[at]["mean"])
         if auto and random:
-            found[budget] = (auto["mean"] - random["mean"], random["sd"], best[0], best[at]["mean"] - auto["mean"])
+            found[budget] = (
+                auto["mean"] - random["mean"],
+                random.get("sd", 0.0),
+                best[0],
+                best[at]["mean"] - auto["mean"],
+            )
     return found
 
 
@@ -182,7 +187,7 @@ def figure(result):
             style = {"color": "black", "linestyle": "--"} if name == "random" else {}
             (line,) = axes.plot(x, mean, label=name, linewidth=1.4, **style)
             if name == "random":
-                spread = [p[1]["sd"] for p in points]
+                spread = [p[1].get("sd", 0.0) for p in points]
                 low, high = ([m + sign * s for m, s in zip(mean, spread)] for sign in (-1, 1))
                 axes.fill_between(x, low, high, color="black", alpha=0.12, linewidth=0)
         axes.set_xscale("log")
