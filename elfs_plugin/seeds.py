@@ -49,6 +49,7 @@ class Stream(IntEnum):
     PRUNE4REL = 33  # ties of Prune4ReL
     ZCORE = 34  # draws of ZCore; indices: the round and the half
     ZCORE_START = 35  # the random start of ZCore's scores
+    SPECTRAL = 36  # the start of the eigenvectors of a neighbour graph
 
 
 def _sequence(seed, stream, indices):
