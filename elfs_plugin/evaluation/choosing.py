@@ -83,7 +83,7 @@ def choose_at_all(
     """What a method chooses at budgets that ascend, with its default parameters and ``elfs`` with a searched β. A
     nested method is run once."""
     start = time.perf_counter()
-    if selectors.available()[name]["nested"]:
+    if selectors.is_nested(name, len(pool), counts[-1]):
         largest = selectors.select(name, pool, counts[-1], seed=seed, progress=progress)
         warning = f"{name}: {' '.join(largest.warnings)}" if largest.warnings else ""
         return Chosen([largest.indices[:count] for count in counts], time.perf_counter() - start, warning=warning)

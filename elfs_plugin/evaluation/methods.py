@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 BASELINE = "random"
 MOST_SEEDS = 20
-BETA_REPEATS = 3
 
 
 @dataclass(frozen=True)

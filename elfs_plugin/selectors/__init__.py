@@ -30,6 +30,11 @@ def required(name: str, **params: Any) -> tuple[str, ...]:
     return _method(name)(**params).required()
 
 
+def is_nested(name: str, samples: int, budget: int, **params: Any) -> bool:
+    """Whether one choice of ``budget`` of so many samples holds those for all smaller budgets, in its beginning."""
+    return _method(name)(**params).is_nested(samples, budget)
+
+
 def select(
     name: str,
     pool: Pool,
@@ -80,6 +85,7 @@ __all__ = [
     "Selection",
     "Selector",
     "available",
+    "is_nested",
     "required",
     "select",
 ]

@@ -83,7 +83,8 @@ class Selector:
     * ``eligible`` drops samples before anything is chosen (a cut at the hard end). What it returns, an
       :class:`~.candidates.Eligible`, is there again in ``choose``, as ``candidates.eligible``: a selector keeps nothing
       of a selection on itself.
-    * ``nested``: whether, without a quota, the choice for a smaller budget is the beginning of that for a larger one
+    * ``nested``: whether, without a quota, the choice for a smaller budget is the beginning of that for a larger one;
+      where that holds for some sizes alone, override :meth:`is_nested`
     * ``learns_from = "locked"``: its ``probabilities`` come from the labels of the locked samples, not from labels that
       all samples have
     * ``cost``: a :class:`~.cost.Cost`, where a large pool takes minutes
@@ -121,6 +122,10 @@ class Selector:
     def required(self) -> tuple[str, ...]:
         """What it needs with its settings."""
         return self.needs
+
+    def is_nested(self, samples: int, budget: int) -> bool:
+        """Whether the choices for all smaller budgets begin that for this one, of so many samples."""
+        return self.nested
 
     def run(
         self,

@@ -32,6 +32,11 @@ def bounded_rows(
     return np.flatnonzero(kept)
 
 
+def is_whole(samples: int, budget: int) -> bool:
+    """Whether :func:`bounded_rows` of so many samples are the same for this budget and all smaller ones."""
+    return samples <= MOST or 2 * budget <= MOST
+
+
 def bounded_note(pool: Pool, rows: Integers) -> tuple[str, ...]:
     """What the user is told of :func:`bounded_rows`."""
     counted = int((~pool.excluded).sum())

@@ -2,21 +2,24 @@
 
 import numpy as np
 
-from ..contracts import Integers
+from ..contracts import Integers, Mask
 from .base import Reason
 from .pool import Pool
 
 
-def standing_for(pool: Pool, by: Integers) -> Reason:
+def standing_for(pool: Pool, by: Integers, seen: Mask | None = None) -> Reason:
     """``reason(i, place)`` as in :class:`~.base.Choice`.
 
     Args:
         by: (N,) the chosen or locked sample that stands for each, -1 for none
+        seen: (N,) bool, the samples that the method has looked at (default: all)
     """
     counts = np.bincount(by[by >= 0], minlength=len(by))
 
     def reason(i: int, place: int | None) -> str:
         if place is None:
+            if seen is not None and not seen[i]:
+                return "not chosen: not among those, drawn at random, that the method looked at"
             if by[i] < 0:
                 return "not chosen: no chosen image is near it"
             state = "the labelled image " if pool.locked[by[i]] else ""

@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 from ...contracts import Floats, Integers, Progress, Vectors
 from ...progress import silent
 
-_ROWS = 128
-"""Samples of one product. The same on every machine, so that rounding does not depend on its cores."""
+_ROWS, _PRODUCTS = 128, 1 << 23
+"""Samples of one product, and its numbers, at most. The same on every machine, so that rounding does not depend on its
+cores."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,14 @@ def close_pairs(vectors: Vectors, rows: Integers, floors: Floats, progress: Prog
         rows: (R,) the samples that get a row, in this order
         floors: (M,) float32
 
-    Memory: 8 bytes a pair, twice that at the end, and 512 M for each processor.
+    Memory: 8 bytes a pair, twice that at the end, and 32 MB for each processor.
     """
-    starts = range(0, len(rows), _ROWS)
+    size = max(1, min(_ROWS, _PRODUCTS // len(vectors)))
+    starts = range(0, len(rows), size)
     parts = []
 
     def found(start):
-        products = vectors[rows[start : start + _ROWS]] @ vectors.T
+        products = vectors[rows[start : start + size]] @ vectors.T
         return _above(products, floors)
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as threads:

@@ -58,12 +58,16 @@ def heap_greedy(
     heapq.heapify(heap)
     found: list[int] = []
     seen = np.full(len(gains), -1, dtype=np.int64)
+    looks = 0
     while len(found) < budget and heap:
         negative, key, j = heapq.heappop(heap)
         if not candidates.open[rows[j]]:
             continue
         if seen[j] < len(found):
             gains[j] = objective.gain(j)
+            looks += 1
+            if looks % _REPORT == 0:
+                progress(len(found) / budget, f"{len(found):,} of {budget:,} chosen")
             seen[j] = len(found)
             heapq.heappush(heap, (-gains[j], key, j))
             continue
@@ -72,6 +76,4 @@ def heap_greedy(
         candidates.take(int(rows[j]))
         found.append(j)
         objective.add(j)
-        if len(found) % _REPORT == 0:
-            progress(len(found) / budget, f"{len(found):,} of {budget:,} chosen")
     return np.array(found, dtype=np.int64), gains

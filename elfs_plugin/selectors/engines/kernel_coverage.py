@@ -78,36 +78,40 @@ def kernel_greedy(
     """
     kernel = Kernel(bandwidth)
     covered = Covered(vectors)
-    for j in chosen:
-        covered.add(j)
     m = len(vectors)
     asked = np.sort(rng.choice(m, min(m, _ASKED), replace=False))
     targets = np.sort(rng.choice(m, min(m, _TARGETS), replace=False))
     found: list[int] = []
+    added: list[float] = []
     early = None
 
     def fits():
         return count_close(vectors, np.flatnonzero(candidates.open[rows]), covered.products, asked) <= most_pairs
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        for j in chosen:
+            covered.add(j)
         while len(found) < budget and not (len(found) % _EVERY == 0 and fits()):
             early = early or _Sampled(vectors, targets, weights, kernel, covered, threads)
             j = early.best(candidates.open[rows])
             candidates.take(int(rows[j]))
             found.append(j)
+            added.append(float(early.gains[j]))
             early.add(j)
             progress(0.3 * min(1.0, len(found) / 64), f"{len(found):,} of {budget:,} chosen")
+    first = np.array(found, dtype=np.int64)
+    gains = np.zeros(m) if early is None else early.gains * m / len(targets)
+    gains[first] = np.array(added) * m / len(targets)
     if len(found) == budget:
-        return np.array(found, dtype=np.int64), early.gains * m / len(targets), covered
+        return first, gains, covered
     open_rows = np.flatnonzero(candidates.open[rows])
     pairs = close_pairs(vectors, open_rows, covered.products + _ROUNDING, part(progress, 0.3, 0.8))
     objective = _Paired(pairs, open_rows, weights, kernel, covered)
     rest, open_gains = heap_greedy(
         objective, budget - len(found), candidates, rows=rows[open_rows], progress=part(progress, 0.8, 1.0)
     )
-    gains = np.zeros(m) if early is None else early.gains * m / len(targets)
     gains[open_rows] = open_gains
-    return np.concatenate([np.array(found, dtype=np.int64), open_rows[rest]]), gains, covered
+    return np.concatenate([first, open_rows[rest]]), gains, covered
 
 
 class Kernel:

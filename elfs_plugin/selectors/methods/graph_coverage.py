@@ -3,6 +3,8 @@
 import numpy as np
 
 from ...contracts import Progress
+from ...neighbors.neighbor_graph import NeighborGraph
+from ...progress import part
 from ..base import Choice, Parameter, Selector
 from ..candidates import Candidates
 from ..pool import Pool
@@ -25,12 +27,13 @@ class GraphCoverage(Selector):
     direction = "coverage"
     nested = True
     needs = ("neighbors",)
+    optional = ("embeddings",)
     parameters = (
         Parameter(
             "neighbors",
             "integer",
             30,
-            "k, the neighbours of each image that count, at most as many as the run has found.",
+            "k, the neighbours of each image that count. More than the run has found are searched for.",
             1,
             1000,
         ),
@@ -40,9 +43,22 @@ class GraphCoverage(Selector):
         from ..engines import graph_coverage
         from ..engines.heap_greedy import heap_greedy
 
-        links = graph_coverage.adjacency(pool.neighbors, self.settings.neighbors, ~pool.excluded)
+        graph = self._graph(pool, seed, part(progress, 0.0, 0.5))
+        progress = part(progress, 0.5, 1.0)
+        progress(0.0, "weighing the neighbours")
+        links = graph_coverage.adjacency(graph, self.settings.neighbors, ~pool.excluded)
         coverage = graph_coverage.GraphCoverage(links)
         for j in np.flatnonzero(pool.locked):
             coverage.add(int(j))
         indices, gains = heap_greedy(coverage, budget, candidates, progress=progress)
         return Choice(indices, gains, standing_for(pool, coverage.by))
+
+    def _graph(self, pool: Pool, seed: int, progress: Progress) -> NeighborGraph:
+        """The pool's graph, or one with as many neighbours as are wanted: that of a clustering has few where there are
+        many clusters."""
+        from ...neighbors.graph import knn_graph
+
+        wanted = min(self.settings.neighbors, len(pool) - 1)
+        if pool.neighbors.k >= wanted or pool.embeddings is None:
+            return pool.neighbors
+        return knn_graph(pool.embeddings, wanted, seed=seed, progress=progress)

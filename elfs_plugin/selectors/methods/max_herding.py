@@ -5,7 +5,7 @@ import numpy as np
 from ...contracts import Floats, Progress, Vectors
 from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
-from ..bounded import bounded_note, bounded_rows
+from ..bounded import bounded_note, bounded_rows, is_whole
 from ..candidates import Candidates
 from ..geometry import prepare
 from ..pool import Pool
@@ -26,6 +26,9 @@ class MaxHerding(Selector):
     nested = True
     needs = ("embeddings",)
     parameters = (Parameter("bandwidth", "number", 1.0, "h, the width of the kernel. Published: 1.", 1e-3, 1e3),)
+
+    def is_nested(self, samples: int, budget: int) -> bool:
+        return is_whole(samples, budget)
 
     def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         vectors = prepare(pool.embeddings, "cosine")
@@ -63,4 +66,5 @@ def herd(
     scores, by = np.full(len(pool), np.nan), np.full(len(pool), -1, dtype=np.int64)
     scores[rows] = gains
     by[rows] = np.where(covered.by >= 0, rows[covered.by], -1)
-    return Choice(rows[found], scores, standing_for(pool, by), notes=bounded_note(pool, rows))
+    reason = standing_for(pool, by, ~np.isnan(scores))
+    return Choice(rows[found], scores, reason, notes=bounded_note(pool, rows))

@@ -9,7 +9,7 @@ from ...errors import InvalidInput
 from ...neighbors.neighbor_graph import NeighborGraph
 from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
-from ..bounded import MOST, bounded_note, bounded_rows
+from ..bounded import MOST, bounded_note, bounded_rows, is_whole
 from ..candidates import Candidates
 from ..geometry import prepare
 from ..pool import Pool
@@ -18,13 +18,15 @@ from ..representatives import standing_for
 _PURITY = 0.95
 _ASKED, _ROWS = 256, 16
 _BLOCK = 65536
-_PAIRS, _MOST_PAIRS = 64_000_000, 256_000_000
+_PAIRS, _MOST_PAIRS = 64_000_000, 128_000_000
+"""Pairs within δ that it aims at, and that it keeps at most (16 bytes each while they are found)."""
 
 
 class ProbCover(Selector):
     """Each choice covers most samples that no chosen or locked one has within the radius δ, on vectors of unit length.
     When all that can be is covered, a further cover begins. δ is, as published, the largest at which 95% of the balls
-    hold one cluster alone (:func:`pure_radius`; by the pseudo-labels, where the authors take k-means).
+    hold one cluster alone, as far as the neighbour graph reaches (:func:`pure_radius`; by the pseudo-labels, where the
+    authors take k-means): with few neighbours and large clusters it is smaller.
 
     Very sensitive to δ (Bae et al. 2025); here for comparison. Of more than 50,000 samples, or where the pairs within δ
     do not fit into memory, it sees a part drawn at random. Scores: how many a sample would have covered in the first
@@ -48,6 +50,9 @@ class ProbCover(Selector):
         ),
     )
 
+    def is_nested(self, samples: int, budget: int) -> bool:
+        return is_whole(samples, budget)
+
     def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         from ..engines.balls import Balls
         from ..engines.heap_greedy import heap_greedy
@@ -57,7 +62,7 @@ class ProbCover(Selector):
             delta = pure_radius(pool.neighbors, pool.pseudo_labels)
         vectors = prepare(pool.embeddings, "cosine")
         random = rng(seed, Stream.PROB_COVER)
-        rows = bounded_rows(pool, candidates, budget, random, self._most(vectors, delta, budget, random))
+        rows = bounded_rows(pool, candidates, budget, random, self._most(pool, vectors, delta, budget, random))
         balls = Balls(vectors[rows], delta, progress)
         for j in np.flatnonzero(pool.locked[rows]):
             balls.add(int(j))
@@ -74,16 +79,18 @@ class ProbCover(Selector):
         by[rows] = np.where(balls.by >= 0, rows[balls.by], -1)
         chosen = np.concatenate([rows[found], candidates.walk(rows, budget - len(found))])
         notes = [f"δ = {delta:.3g}: {covers} covers in turn." if covers > 1 else f"δ = {delta:.3g}."]
-        return Choice(chosen, scores, standing_for(pool, by), notes=(*notes, *bounded_note(pool, rows)))
+        reason = standing_for(pool, by, ~np.isnan(scores))
+        return Choice(chosen, scores, reason, notes=(*notes, *bounded_note(pool, rows)))
 
-    def _most(self, vectors: Vectors, delta: float, budget: int, random: np.random.Generator) -> int:
+    def _most(self, pool: Pool, vectors: Vectors, delta: float, budget: int, random: np.random.Generator) -> int:
         """How many samples it can look at."""
         from ..engines.balls import cosine_at
 
         some = np.sort(random.choice(len(vectors), min(len(vectors), _ASKED), replace=False))
         blocks = [some[at : at + _ROWS] for at in range(0, len(some), _ROWS)]
         share = float(np.mean([(vectors[block] @ vectors.T > cosine_at(delta)).mean() for block in blocks]))
-        if (2 * budget) ** 2 * share > _MOST_PAIRS:
+        least = min(2 * budget + int(pool.locked.sum()), len(pool))
+        if least**2 * share > _MOST_PAIRS:
             raise InvalidInput(
                 f"Within δ = {delta:.3g} an image has {share:.1%} of all others: too many for this budget. Choose a "
                 "smaller δ, or graph_coverage.",

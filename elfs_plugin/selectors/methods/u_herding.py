@@ -4,6 +4,7 @@ import numpy as np
 
 from ...contracts import Floats, Progress, Vectors
 from ..base import Choice, Selector
+from ..bounded import is_whole
 from ..candidates import Candidates
 from ..geometry import prepare
 from ..pool import Pool
@@ -25,6 +26,9 @@ class UHerding(Selector):
     needs = ("embeddings",)
     optional = ("probabilities",)
     learns_from = "locked"
+
+    def is_nested(self, samples: int, budget: int) -> bool:
+        return is_whole(samples, budget)
 
     def choose(self, pool: Pool, budget: int, seed: int, candidates: Candidates, progress: Progress) -> Choice:
         vectors = prepare(pool.embeddings, "cosine")

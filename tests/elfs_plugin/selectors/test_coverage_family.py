@@ -7,7 +7,7 @@ import pytest
 
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.neighbors.graph import knn_graph
-from elfs_plugin.selectors import Pool, available, select
+from elfs_plugin.selectors import Pool, select
 from tests.helpers import blobs, make_pool
 
 FAMILY = ("graph_coverage", "k_medoids", "max_herding", "u_herding", "typiclust", "prob_cover")
@@ -76,7 +76,3 @@ def test_twenty_samples(method, budget):
     vectors = np.random.default_rng(0).normal(size=(20, 5))
     chosen = select(method, of(vectors, np.arange(20) % 2), budget).indices.tolist()
     assert len(set(chosen)) == budget
-
-
-def test_the_family_is_there():
-    assert set(FAMILY) <= set(available())

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from elfs_plugin.selectors.candidates import Candidates
 from elfs_plugin.selectors.engines.heap_greedy import heap_greedy
@@ -43,6 +44,22 @@ def test_only_the_top_is_looked_at_again():
 def test_it_stops_where_nothing_is_gained():
     found, _ = heap_greedy(Sets("ab", "b", "c"), 3, all_open(3, 3), least=0.0)
     assert found.tolist() == [0, 2]
+
+
+def test_it_tells_how_far_it_is_and_can_be_stopped_there(monkeypatch):
+    from elfs_plugin.errors import Cancelled
+    from elfs_plugin.selectors.engines import heap_greedy as engine
+
+    monkeypatch.setattr(engine, "_REPORT", 3)
+    told = []
+    heap_greedy(Sets(*"abcdefgh"), 6, all_open(8, 6), progress=lambda fraction, detail: told.append(fraction))
+    assert told == sorted(told) and len(told) == 2
+
+    def stop(fraction, detail):
+        raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        heap_greedy(Sets(*"abcdefgh"), 6, all_open(8, 6), progress=stop)
 
 
 def test_rows_name_the_candidates():

@@ -19,7 +19,7 @@ def dense(graph, k, counted=None):
     n = len(graph.indices)
     w = np.zeros((n, n))
     for i in range(n):
-        for j, similarity in zip(graph.indices[i, :k], graph.similarities[i, :k]):
+        for j, similarity in zip(graph.indices[i, :k], graph.similarities[i, :k].astype(np.float16).astype(float)):
             if counted is None or (counted[i] and counted[j]):
                 w[i, j] = w[j, i] = max(similarity, w[i, j], 0.0)
     degrees = w.sum(axis=1)
@@ -76,6 +76,22 @@ def test_equal_to_the_definition(k, seed):
     value = [k_matrix[:, chosen].max(axis=1).sum() for chosen in (found, by_definition(k_matrix, 15))]
     assert value[0] == pytest.approx(value[1], rel=1e-6)
     assert found[:5] == by_definition(k_matrix, 5)
+
+
+def test_more_neighbours_than_the_pool_has_are_searched_for():
+    vectors, _ = blobs(80, 4, noise=0.8)
+    few, many = of(vectors, k=5), of(vectors, k=12)
+    wanted = select("graph_coverage", many, 20, neighbors=12).indices.tolist()
+    assert select("graph_coverage", few, 20, neighbors=12).indices.tolist() == wanted
+    assert select("graph_coverage", replace(few, embeddings=None), 20, neighbors=12).indices.tolist() != wanted
+    assert len(select("graph_coverage", few, 20, neighbors=1000).indices) == 20
+
+
+def test_similarities_as_a_run_keeps_them_choose_the_same():
+    pool = make_pool(300)
+    kept = replace(pool.neighbors, similarities=pool.neighbors.similarities.astype(np.float16).astype(np.float32))
+    found = [select("graph_coverage", replace(pool, neighbors=graph), 150) for graph in (pool.neighbors, kept)]
+    assert found[0].indices.tolist() == found[1].indices.tolist()
 
 
 def test_locked_samples_cover_their_surroundings():

@@ -84,6 +84,15 @@ def test_too_many_pairs_are_refused_before_they_are_made(monkeypatch):
     assert error.value.field == "delta"
 
 
+def test_labelled_samples_count_for_what_fits(monkeypatch):
+    vectors, labels = blobs(80)
+    monkeypatch.setattr(prob_cover, "_MOST_PAIRS", 1000)
+    pool = of(vectors, labels)
+    assert len(select("prob_cover", pool, 2, delta=2.0).indices) == 2
+    with pytest.raises(InvalidInput, match="too many for this budget"):
+        select("prob_cover", of(vectors, labels, locked=np.arange(40)), 2, delta=2.0)
+
+
 def test_a_part_is_looked_at_where_the_pairs_would_not_fit(monkeypatch):
     vectors, labels = blobs(80)
     monkeypatch.setattr(prob_cover, "_PAIRS", 400)
