@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .contracts import Budget, Progress, Veto
+from .errors import InvalidInput
 from .neighbors.graph import knn_graph, suggest_k
 from .progress import part, silent
 from .proxy.warm_up import with_outputs
-from .pruning.zones import resolve_budget
+from .pruning.zones import count_hard, resolve_budget
 from .selectors import available, required, select
 from .selectors.base import Selection
-from .selectors.recommend import AUTO, Recommendation, recommend
+from .selectors.recommend import AUTO, Recommendation, check_learner, recommend
 
 if TYPE_CHECKING:
     import torch
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coreset:
-    """``method`` that chose, its ``selection``, and the ``recommendation`` where one was asked for."""
+    """``method`` that chose with ``params``, its ``selection``, and the ``recommendation`` where one was asked for."""
 
     method: str
+    params: dict[str, Any]
     selection: Selection
     recommendation: Recommendation | None = None
 
 
 def recommended(pool: Pool, budget: Budget | str, *, learner: str = "probe", trusted: bool = True) -> Recommendation:
     """The :class:`~.selectors.recommend.Recommendation` for a pool; ``trusted``: its pseudo-labels."""
+    check_learner(learner)
     free = int(pool.free.sum())
+    if free == 0:
+        raise InvalidInput("All samples of the pool are locked or excluded; there is nothing to choose.")
     clusters = None if pool.pseudo_labels is None else int(pool.pseudo_labels.max(initial=0)) + 1
     labelled = 0 if pool.locked is None else len(pool) - int(replace(pool, excluded=None).free.sum())
     count = resolve_budget(budget, free)
@@ -48,6 +53,7 @@ def choose(
     learner: str = "probe",
     trusted: bool = True,
     beta: float | None = None,
+    score: str | None = None,
     quota: str = "none",
     veto: Veto | None = None,
     params: Mapping[str, Any] | None = None,
@@ -58,18 +64,32 @@ def choose(
 
     Args:
         method: one of :func:`~.selectors.available`, or ``"auto"``
-        beta: the β of ``elfs``, where one was searched and ``params`` names none
+        beta, score: for ``elfs``, where ``params`` does not say otherwise: the β that was searched, taken where the
+            budget leaves room for it, and the score that the run ranks by
         learner, trusted: see :func:`~.selectors.recommend.recommend`
         budget, quota, veto, seed: see :func:`~.selectors.select`
         params: of the method; none for ``"auto"``
     """
-    advice = recommended(pool, budget, learner=learner, trusted=trusted) if method == AUTO else None
-    method, params = advice.method if advice else method, dict(params or {})
-    if method == "elfs" and beta is not None:
-        params.setdefault("beta", beta)
+    advice, params = None, dict(params or {})
+    if method == AUTO:
+        if params:
+            raise InvalidInput("Parameters are those of one method: name it, or leave them out.", "method")
+        advice = recommended(pool, budget, learner=learner, trusted=trusted)
+        method = advice.method
+    if method == "elfs":
+        params = {**_of_run(pool, budget, beta, score), **params}
     pool = completed(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
     found = select(method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params)
-    return Coreset(method, found, advice)
+    return Coreset(method, params, found, advice)
+
+
+def _of_run(pool, budget, beta, score):
+    """The parameters of ``elfs`` that a run has found."""
+    params = {} if score is None else {"score": score}
+    free = int(pool.free.sum())
+    if beta is not None and free and count_hard(beta, free) + resolve_budget(budget, free) <= free:
+        params["beta"] = beta
+    return params
 
 
 def completed(
@@ -83,7 +103,9 @@ def completed(
 ) -> Pool:
     """The pool with what a method needs and it lacks: neighbours, and the outputs of a short training."""
     needs = {*required(method, **params), *(["neighbors"] if veto is not None else [])}
-    if pool.labels is not None:  # given labels may be wrong; a training says how likely each is
+    if (
+        pool.labels is not None and available()[method]["learns_from"] == "all"
+    ):  # given labels may be wrong; a training says how likely each is
         needs |= {"probabilities"} & set(available()[method]["optional"])
     if "neighbors" in needs and pool.neighbors is None and pool.embeddings is not None:
         clusters = 1 if pool.pseudo_labels is None else int(pool.pseudo_labels.max()) + 1

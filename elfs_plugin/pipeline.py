@@ -206,6 +206,7 @@ class WorkingSet:
             learner=options.learner,
             trusted=trusted,
             beta=beta,
+            score=options.scoring.score,
             device=self.stages.device,
             progress=progress,
         )

@@ -110,6 +110,23 @@ def _check_encoder(name, weights):
         raise InvalidInput(f"FiftyOne's model zoo has no model '{name}'. `fiftyone zoo models list` shows them.")
 
 
+def method_of(options: argparse.Namespace) -> str:
+    """What chooses in the end; refuses names that there are not, and a learner that nothing looks at.
+
+    Raises:
+        InvalidInput
+    """
+    from ..selectors.recommend import AUTO, check_learner, check_method
+
+    method = options.method or (AUTO if options.beta == "auto" else "elfs")
+    check_method(method)
+    if options.learner is not None:
+        check_learner(options.learner)
+        if method != AUTO:
+            raise InvalidInput("--learner is what --method auto looks at. Leave one out.")
+    return method
+
+
 def check_device(name: str) -> None:
     """Refuses a device that cannot compute.
 

@@ -123,12 +123,11 @@ def _parser():
     )
     run.add_argument(
         "--method",
-        default="auto",
-        help="what chooses: auto (default; the method recommended for the budget), elfs, or another selector",
+        help="what chooses: auto (the method recommended for the budget; default), elfs (the default where --beta is "
+        "given), or another selector",
     )
     run.add_argument(
         "--learner",
-        default="probe",
         help="what is going to learn from the labels, for --method auto: probe (default; a model on embeddings or a "
         "pretrained network) or network (one that learns from these images alone)",
     )
@@ -178,6 +177,7 @@ def _run(options):
     cli_arguments.check_device(options.device)
     if options.beta != "auto" and options.beta_proxy != "auto":
         raise InvalidInput("--beta-proxy is for --beta auto: a β that is given is not searched. Leave one out.")
+    method = cli_arguments.method_of(options)
     from .. import runs
     from ..progress import TerminalBar
 
@@ -196,8 +196,8 @@ def _run(options):
             preset=options.preset,
             proxy=options.proxy,
             beta_proxy=options.beta_proxy,
-            method=options.method,
-            learner=options.learner,
+            method=method,
+            learner=options.learner or "probe",
             seed=options.seed,
             device=options.device,
             tag=chosen,

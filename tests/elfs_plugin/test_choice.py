@@ -32,6 +32,34 @@ def test_what_a_method_needs_is_made():
     assert len(choose("graph_coverage", bare, 5).selection.indices) == 5
 
 
+def test_a_beta_that_leaves_no_room_for_the_budget_is_not_taken():
+    pool = make_pool()
+    made = choose("auto", pool, 48, learner="network", beta=0.5)
+    assert made.method == "elfs" and made.params == {} and len(made.selection.indices) == 48
+    assert choose("elfs", pool, 12, beta=0.5).params == {"beta": 0.5}
+
+
+def test_elfs_ranks_by_the_score_of_the_run():
+    pool = make_pool()
+    pool = replace(pool, dynamics=replace(pool.dynamics, el2n=np.random.default_rng(9).random(60)))
+    made = choose("elfs", pool, 10, beta=0.2, score="el2n")
+    assert made.params == {"score": "el2n", "beta": 0.2}
+    assert made.selection.indices.tolist() == select("elfs", pool, 10, beta=0.2, score="el2n").indices.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "message"),
+    [
+        ({"locked": np.ones(60, dtype=bool)}, {}, "there is nothing to choose"),
+        ({}, {"params": {"neighbors": 5}}, "Parameters are those of one method"),
+        ({}, {"learner": "child"}, "Unknown learner 'child'"),
+    ],
+)
+def test_what_auto_refuses(changes, asked, message):
+    with pytest.raises(InvalidInput, match=message):
+        choose("auto", replace(make_pool(), **changes), 3, **asked)
+
+
 def test_elfs_takes_the_beta_that_was_searched():
     pool = make_pool()
     searched = choose("elfs", pool, 10, beta=0.5).selection.indices.tolist()
@@ -47,7 +75,8 @@ def few(monkeypatch):
 def test_a_whole_run_by_another_method(few):
     vectors, clusters = blobs(80, 4)
     plain = run_elfs(vectors, 4, 8, beta=0.1)
-    assert plain.choice is None and sorted(plain.coreset) == sorted(plain.zones.coreset)
+    hardest_first = np.argsort(plain.dynamics.aum, kind="stable")
+    assert plain.choice is None and plain.coreset.tolist() == hardest_first[8:16].tolist()
     other = run_elfs(vectors, 4, 8, beta=0.1, method="auto")
     assert other.zones.coreset.tolist() == plain.zones.coreset.tolist()
     assert other.choice.method == "graph_coverage" and len(set(other.coreset.tolist())) == 8

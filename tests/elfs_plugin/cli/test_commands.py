@@ -188,6 +188,10 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--budget", "5000"], "budget"),
         (["{photos}", "--proxy", "none"], "none"),
         (["{photos}", "--beta", "0.1", "--beta-proxy", "mlp"], "--beta-proxy is for --beta auto"),
+        (["{photos}", "--method", "grph_coverage"], "Unknown method 'grph_coverage'"),
+        (["{photos}", "--learner", "child"], "Unknown learner 'child'"),
+        (["{photos}", "--method", "zcore", "--learner", "probe"], "--learner is what --method auto looks at"),
+        (["{photos}", "--beta", "0.1", "--learner", "probe"], "--learner is what --method auto looks at"),
     ],
 )
 def test_wrong_arguments_cost_one_line_and_leave_nothing(photos, new_dataset, capsys, tmp_path, arguments, words):
