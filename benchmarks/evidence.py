@@ -27,13 +27,17 @@ from elfs_plugin.seeds import repeats
 
 from . import evidence_document, evidence_network
 from .common import add_data_options, audited_data, shape
+from .cut_coverage import chosen_rows
 from .evidence_sets import NOISE, VERSIONS
 from .results import Column, Table, mean_sd, percent, started
 
 BUDGETS = (10, 20, 50, 100, 200, 400, 1000, 0.1, 0.3, 0.5)
 SAME = ("u_herding",)
 """Methods that without labels are another one."""
-DETERMINISTIC = ("graph_coverage",)
+VARIANTS = {"graph_coverage, k = 10": ("graph_coverage", {"neighbors": 10})}
+"""Row name -> (method, parameters)."""
+CUT = "cut_coverage"
+DETERMINISTIC = ("graph_coverage", *VARIANTS)
 """Methods that choose the same with every seed from the same graph."""
 STRENGTH = 10.0
 
@@ -76,20 +80,29 @@ def pool_of(case, names, seed):
     return prepared(pool, names, seed), pseudo_label_accuracy(found.labels[known], case.truth[known])
 
 
+def needed(names):
+    """The methods whose needs the pool has to meet."""
+    return [VARIANTS.get(name, (name,))[0] for name in names if name != CUT]
+
+
 def measure(case, names, seeds, budgets):
     """({method: (S, B, C) accuracies}, (S,) share of right pseudo-labels, β of ELFS (S, B))."""
     found, right, betas = {name: [] for name in names}, [], []
     for s, seed in enumerate(repeats(0, seeds)):
         wanted = [name for name in names if not (s and name in DETERMINISTIC)]
-        pool, share = pool_of(case, wanted, seed)
+        pool, share = pool_of(case, needed(wanted), seed)
         right.append(share)
         for name in wanted:
-            chosen = choose_at_all(name, pool, budgets, seed)
-            found[name].append([tested(case, rows) for rows in chosen.rows])
-            if chosen.betas:
-                betas.append(chosen.betas)
+            if name == CUT:
+                rows_by_budget = chosen_rows(pool, budgets, seed, betas[-1])
+            else:
+                method, params = VARIANTS.get(name, (name, {}))
+                chosen = choose_at_all(method, pool, budgets, seed, params=params)
+                rows_by_budget = chosen.rows
+                betas += [chosen.betas] if chosen.betas else []
+            found[name].append([tested(case, rows) for rows in rows_by_budget])
             accuracies = ", ".join(f"{100 * row.mean():.1f}" for row in found[name][-1])
-            print(f"seed {s + 1} of {seeds}, {name} ({chosen.seconds:.0f} s): {accuracies}", flush=True)
+            print(f"seed {s + 1} of {seeds}, {name}: {accuracies}", flush=True)
     return {name: np.array(values) for name, values in found.items()}, right, betas
 
 
@@ -123,14 +136,18 @@ def measure_main(arguments):
     add_data_options(parser)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS)
-    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these (default: all quick enough)")
+    rows = [name for name in selectors.available() if name not in SAME] + [*VARIANTS, CUT]
+    only = "only these (default: all quick enough): " + ", ".join(rows)
+    parser.add_argument("--methods", nargs="+", choices=rows, metavar="METHOD", help=only)
     options, recording = started("evidence", parser, arguments)
     case = VERSIONS[options.version](audited_data(options, parser))
     budgets = budgets_of(len(case.vectors), options.budgets)
     sizes = {"samples": len(case.vectors), "budget": budgets[-1], "dimensions": case.vectors.shape[1]}
     family = selectors.available()
-    quick = [name for name in family if not (family[name]["cost"] and family[name]["cost"].is_high(**sizes))]
-    names = [name for name in family if name in (options.methods or quick) and name not in SAME]
+    slow = [name for name in family if family[name]["cost"] and family[name]["cost"].is_high(**sizes)]
+    names = [name for name in rows if name in (options.methods or set(rows) - set(slow))]
+    if CUT in names and "elfs" not in names:
+        parser.error(f"{CUT} takes the β of elfs: name that too")
     print(f"{case.name}: {shape(case.vectors)}, {case.classes} classes, budgets {budgets}", flush=True)
     recording.finish(tables_of(*measure(case, names, options.seeds, budgets), budgets, case))
 

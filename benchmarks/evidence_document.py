@@ -18,11 +18,13 @@ SHOWN = ("graph_coverage", "k_medoids", "max_herding", "typiclust", "elfs", "zco
 HEAD = """\
 # Evidence
 
-Which choice is worth its labels? A method chooses images without any label; somebody labels them (here the true labels
-do); a logistic regression on their embeddings is tested on held-out images. Every number stands beside Random's in the
-same recipe. After ± is the standard deviation over seeds; each seed has a clustering, a proxy and a choice of its own.
-`auto` is the method that the plugin recommends for that budget. Rows are sorted by the mean over all budgets, losing
-methods included.
+Which choice is worth its labels? A method chooses images without any label (clusterings are told how many classes there
+are); somebody labels them (here the true labels do); a logistic regression on their embeddings is tested on held-out
+images, the same for all. The accuracy is the mean over the classes. Every number stands beside Random's in the same
+recipe. After ± is the standard deviation over seeds; each seed has a clustering, a proxy and a choice of its own, and a
+method that draws nothing has one. `auto` is what the plugin recommends for that budget and a model on embeddings. Rows
+are sorted by the mean over all budgets, losing methods included; where they were measured with fewer seeds, the second
+column says so. `cut_coverage` is graph coverage by images that ELFS does not drop as too hard.
 
 This page and its figures are written by `make evidence` from [benchmarks/results](../benchmarks/results). How the data
 are made: [benchmarks/evidence_sets.py](../benchmarks/evidence_sets.py).
@@ -33,6 +35,10 @@ def write(check=False):
     """Writes document and figures; with ``check`` only says what differs. Returns the exit code."""
     kept = results.read_all()
     found = of_sets(kept)
+    if not found:
+        raise SystemExit(
+            "There is no result to write of: measure first (python -m benchmarks.evidence measure --help)."
+        )
     networks = {name: result for name, result in kept.items() if name.startswith(NETWORKS)}
     wanted = {DOCUMENT: text(found, networks).encode()}
     wanted.update({FIGURES / f"{name}.svg": figure(result) for name, result in found.items()})
@@ -66,6 +72,8 @@ def of_sets(kept):
             )
             continue
         known = found[whole]
+        if result.tables["accuracy"].columns != known.tables["accuracy"].columns:
+            raise ValueError(f"{name} was measured at other budgets than the rest of {whole}.")
         for key in ("accuracy", "worst", "rarest"):
             have = {row[0] for row in known.tables[key].rows}
             known.tables[key].rows += [row for row in result.tables[key].rows if row[0] not in have]
@@ -134,7 +142,8 @@ def summary(found):
         of = differences(result)
         gains = {budget: gain for budget, (gain, *_rest) in of.items()}
         near = sum(short <= 1.0 for *_rest, short in of.values())
-        table.add(title(name), gains.get(50), gains.get(100), min(gains.values()), f"{near} of {len(of)}")
+        if of:
+            table.add(title(name), gains.get(50), gains.get(100), min(gains.values()), f"{near} of {len(of)}")
     return f"## In short\n\nPoints of accuracy.\n\n{table.markdown()}\n"
 
 
@@ -156,8 +165,7 @@ def section(name, result):
 def network_section(name, result):
     return (
         f"## Networks trained from the images alone: {name.removeprefix(NETWORKS)}\n\n"
-        "A small ResNet from scratch on the true labels of what was chosen, tested on the test images.\n"
-        "`cut_coverage` is graph coverage by images that ELFS does not drop as too hard.\n\n"
+        "A small ResNet from scratch on the true labels of what was chosen, tested on the test images.\n\n"
         f"{result.tables['accuracy'].markdown()}\n\n{source(result)}\n"
     )
 

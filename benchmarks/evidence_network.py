@@ -14,13 +14,12 @@ import numpy as np
 
 from elfs_plugin import selectors
 from elfs_plugin.encoders.images import load_pixels
-from elfs_plugin.evaluation.choosing import Chosen, choose_at_all
+from elfs_plugin.evaluation.choosing import choose_at_all
 from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.train import fit
 from elfs_plugin.seeds import repeats
-from elfs_plugin.selectors.difficulty import hardness, keep_after_cut
-from elfs_plugin.selectors.methods.graph_coverage import GraphCoverage
 
+from .cut_coverage import chosen_rows
 from .evidence_sets import Case
 from .paper import find_images
 from .results import Column, Table, mean_sd, percent, started
@@ -30,26 +29,11 @@ SIZE = 32
 METHODS = ("random", "graph_coverage", "k_medoids", "elfs", "cut_coverage")
 
 
-class CutCoverage(GraphCoverage):
-    """Graph coverage by images that are not among the β hardest: ELFS's cut, coverage in the place of its other one."""
-
-    def __init__(self, beta):
-        super().__init__()
-        self._beta = beta
-
-    def required(self):
-        return (*self.needs, "dynamics")
-
-    def eligible(self, pool, free, budget):
-        return keep_after_cut(hardness(pool.dynamics, "aum"), self._beta, free, budget)
-
-
 def chosen(name, pool, budgets, seed, betas):
     """Rows for each budget; ``betas`` are those that ELFS found."""
-    if name != "cut_coverage":
-        return choose_at_all(name, pool, budgets, seed)
-    rows = [CutCoverage(float(beta)).run(pool, budget, seed).indices for budget, beta in zip(budgets, betas)]
-    return Chosen(rows, 0.0)
+    if name == "cut_coverage":
+        return chosen_rows(pool, budgets, seed, betas)
+    return choose_at_all(name, pool, budgets, seed).rows
 
 
 def accuracy(train, test, rows, steps, seed):
@@ -81,7 +65,7 @@ def main(arguments, pool_of):
         pool, _ = pool_of(case, needed, seed)
         betas = choose_at_all("elfs", pool, options.budgets, seed).betas if "elfs" in needed else []
         for name in options.methods:
-            rows = chosen(name, pool, options.budgets, seed, betas).rows
+            rows = chosen(name, pool, options.budgets, seed, betas)
             found[name].append([accuracy(*splits, np.sort(some), options.steps, seed) for some in rows])
             print(f"seed {seed}, {name}: {found[name][-1]}", flush=True)
     table = Table(["method", Column("seeds", None), *[percent(f"{budget:,}") for budget in options.budgets]])

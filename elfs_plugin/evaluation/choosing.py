@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,23 +77,25 @@ def choose_at_all(
     counts: Sequence[int],
     seed: int,
     *,
+    params: Mapping[str, Any] | None = None,
     device: str | torch.device = "auto",
     progress: Progress = silent,
 ) -> Chosen:
-    """What a method chooses at budgets that ascend, with its default parameters and ``elfs`` with a searched β. A
-    nested method is run once."""
+    """What a method chooses at budgets that ascend, with its default parameters unless ``params`` says otherwise, and
+    ``elfs`` with a searched β. A nested method is run once."""
+    given = dict(params or {})
     start = time.perf_counter()
-    if selectors.is_nested(name, len(pool), counts[-1]):
-        largest = selectors.select(name, pool, counts[-1], seed=seed, progress=progress)
+    if selectors.is_nested(name, len(pool), counts[-1], **given):
+        largest = selectors.select(name, pool, counts[-1], seed=seed, progress=progress, **given)
         warning = f"{name}: {' '.join(largest.warnings)}" if largest.warnings else ""
         return Chosen([largest.indices[:count] for count in counts], time.perf_counter() - start, warning=warning)
     rows, betas = [], []
     for b, count in enumerate(counts):
-        params: dict[str, Any] = {}
+        own = dict(given)
         if name == "elfs":
             betas.append(_beta(pool, count, seed, device))
-            params = {} if np.isnan(betas[-1]) else {"beta": float(betas[-1])}
-        rows.append(selectors.select(name, pool, count, seed=seed, **params).indices)
+            own.update({} if np.isnan(betas[-1]) else {"beta": float(betas[-1])})
+        rows.append(selectors.select(name, pool, count, seed=seed, **own).indices)
         progress((b + 1) / len(counts), name)
     return Chosen(rows, time.perf_counter() - start, betas)
 

@@ -82,11 +82,11 @@ def measure(version, name, *methods):
 
 def test_from_measurement_to_document(kept, capsys):
     measure("long-tail", "blobs-long-tail--free", "random", "graph_coverage", "k_medoids")
-    measure("long-tail", "blobs-long-tail--others", "elfs")
+    measure("long-tail", "blobs-long-tail--others", "elfs", "cut_coverage", "graph_coverage, k = 10")
     assert evidence.main([]) == 0 and evidence.main(["--check"]) == 0
     text = (kept / "docs" / "evidence.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    for name in ("`random`", "`graph_coverage`", "`k_medoids`", "`elfs`", "`auto`"):
+    for name in ("`random`", "`graph_coverage`", "`k_medoids`", "`elfs`", "`auto`", "`cut_coverage`"):
         assert sum(line.startswith(f"| {name} |") for line in rows) >= 1
     assert "Accuracy on the rarest class" in text and "evidence-blobs-long-tail.svg" in text
     figure = (kept / "docs" / "evidence" / "evidence-blobs-long-tail.svg").read_text()
@@ -94,6 +94,20 @@ def test_from_measurement_to_document(kept, capsys):
     (kept / "docs" / "evidence.md").write_text(text + "more")
     capsys.readouterr()
     assert evidence.main(["--check"]) == 1 and "run make evidence" in capsys.readouterr().out
+
+
+def test_parts_that_do_not_fit_are_not_joined(kept):
+    measure("plain", "blobs--a", "random")
+    arguments = ["plain", "--seeds", 1, "--budgets", 9, "--methods", "graph_coverage", "--save", "blobs--b"]
+    evidence.main(["measure", *arguments])
+    with pytest.raises(ValueError, match="other budgets"):
+        evidence.main([])
+
+
+def test_without_results_nothing_is_written(kept):
+    with pytest.raises(SystemExit, match="measure first"):
+        evidence.main([])
+    assert not (kept / "docs" / "evidence.md").exists()
 
 
 def test_methods_that_draw_nothing_are_measured_once(kept):
