@@ -20,7 +20,7 @@ from ..pruning.scores import SCORES
 from ..pruning.zones import resolve_budget
 from ..selectors.recommend import AUTO, Recommendation, check_learner, recommend
 from ..validation import validate_seed
-from . import coverage, fields, saving, truth
+from . import coverage, fields, kept_choices, saving, truth
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
 from .run_job import RunJob
@@ -100,6 +100,8 @@ def choose_coreset(
             job.reporter.warn(warning)
         ids = found.ids[made.selection.indices].tolist()
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
+        locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
+        rules["choice"] = kept_choices.save(job.run.folder, found.ids, made.selection, locked)
         told = details_of(made, seed, params, warnings)
         saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
         job.publish(job.reporter.stage(WRITING))
@@ -127,7 +129,8 @@ def keep_choice(job: Session, options: ElfsOptions, tag: str | None, view_name: 
     warnings = [*made.selection.warnings, *left_out(working.labels, job.names or [], indices)]
     told = details_of(made, options.seed, {}, warnings)
     if tag:
-        saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, told)
+        kept = {"choice": kept_choices.save(job.run.folder, np.asarray(working.ids), made.selection)}
+        saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, {**told, **kept})
     return {name: told[name] for name in ("method", "recommended", "notes")}
 
 

@@ -45,4 +45,4 @@ class GraphCoverage(Selector):
         for j in np.flatnonzero(pool.locked):
             coverage.add(int(j))
         indices, gains = heap_greedy(coverage, budget, candidates, progress=progress)
-        return Choice(indices, gains, standing_for(pool, coverage.by))
+        return Choice(indices, gains, standing_for(pool, coverage.by), represented_by=coverage.by)

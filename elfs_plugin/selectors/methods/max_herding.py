@@ -63,4 +63,4 @@ def herd(
     scores, by = np.full(len(pool), np.nan), np.full(len(pool), -1, dtype=np.int64)
     scores[rows] = gains
     by[rows] = np.where(covered.by >= 0, rows[covered.by], -1)
-    return Choice(rows[found], scores, standing_for(pool, by), notes=bounded_note(pool, rows))
+    return Choice(rows[found], scores, standing_for(pool, by), notes=bounded_note(pool, rows), represented_by=by)

@@ -73,7 +73,8 @@ class ProbCover(Selector):
         by[rows] = np.where(balls.by >= 0, rows[balls.by], -1)
         chosen = np.concatenate([rows[found], candidates.walk(rows, budget - len(found))])
         notes = [f"δ = {delta:.3g}: {covers} covers in turn." if covers > 1 else f"δ = {delta:.3g}."]
-        return Choice(chosen, scores, standing_for(pool, by), notes=(*notes, *bounded_note(pool, rows)))
+        notes += bounded_note(pool, rows)
+        return Choice(chosen, scores, standing_for(pool, by), notes=notes, represented_by=by)
 
     def _most(self, vectors: Vectors, delta: float, budget: int, random: np.random.Generator) -> int:
         """How many samples it can look at."""
