@@ -124,11 +124,11 @@ class Recommended(Save, Card):
             self.render_card(panel, ctx, model)
 
     def _render_question(self, panel, state):
-        row = wrapping(panel, "question")
-        row.int("images", label="Budget, images", on_change=self.on_recommended_images)
+        # Values of the state alone, see the sliders of the tab *Tune*.
+        panel.int("images", label="Budget, images", on_change=self.on_recommended_images)
         learners = {name: text[0].upper() + text[1:] for name, text in LEARNERS.items()}
         default = state.learner or next(iter(learners))
-        choice(row, "learner", learners, default=default, label="The labels are for", on_change=self.on_learner)
+        choice(panel, "learner", learners, default=default, label="The labels are for", on_change=self.on_learner)
         if state.limit:
             panel.view("limit", types.AlertView(severity="warning", label=state.limit))
 
