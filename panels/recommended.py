@@ -39,11 +39,11 @@ class Recommended(Save, Card):
         """Chooses what the pressed button says, and replaces what was chosen under its tag before."""
         params = ctx.params
         tag, view_name = self.names(ctx, params["tag"])
-        learner = {"learner": params["learner"]} if params["method"] == AUTO else {}
+        learner = {"learner": params["learner"]} if params["by"] == AUTO else {}
         self.start(
             ctx,
             "select_coreset",
-            method=params["method"],
+            method=params["by"],
             budget=params["budget"],
             budget_unit="images",
             tag=tag,
@@ -152,7 +152,7 @@ class Recommended(Save, Card):
                 icon="auto_awesome" if first else None,
                 variant=variant,
                 disabled=model.running,
-                params={"method": AUTO if first else method, "budget": state.budget, "learner": learner, "tag": tag},
+                params={"by": AUTO if first else method, "budget": state.budget, "learner": learner, "tag": tag},
                 on_click=self.on_choose,
             )
         row.btn("choose_with", label="More settings …", variant="outlined", on_click=self.on_choose_with_settings)
