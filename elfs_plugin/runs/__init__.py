@@ -21,12 +21,13 @@ from ..errors import Changed
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "advising": ["advice"],
         "analyses": ["budget_curve", "compare_coresets", "measure_stability", "read_stability"],
         "auditing": ["audit"],
         "beside": ["beside_view", "compare_beside", "group_view", "tags_by_method"],
         "cards": ["card", "cluster_samples"],
         "changes": ["Changes", "count_changes"],
-        "choose": ["advice", "choose_coreset"],
+        "choose": ["choose_coreset"],
         "comparing_methods": ["compare_methods"],
         "coresets": [
             "check_members",

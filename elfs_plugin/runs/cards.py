@@ -115,6 +115,7 @@ def _without_score(sample_id, filepath, status, sentence):
         "sentence": sentence,
         **dict.fromkeys(("rank", "percentile", "cluster", "confidence", "agreement", "zone", "note")),
         "scores": {},
+        "choices": {},
         "neighbors": [],
         "near_duplicates": [],
     }

@@ -17,10 +17,10 @@ from ..pipeline import CHOOSING
 from ..proxy.dynamics import Dynamics
 from ..proxy.labelled import probabilities_of_all
 from ..pruning.scores import SCORES
-from ..pruning.zones import resolve_budget
-from ..selectors.recommend import AUTO, Recommendation, check_learner, recommend
+from ..selectors.recommend import AUTO, check_learner
 from ..validation import validate_seed
 from . import coverage, fields, kept_choices, saving, truth
+from .advising import is_trusted
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
 from .run_job import RunJob
@@ -55,7 +55,7 @@ def choose_coreset(
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
 
     Args:
-        method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`advice` names
+        method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`~.advising.advice` names
         learner: what is going to learn from the labels, one of :data:`~..selectors.recommend.LEARNERS`
         params: its parameters
         budget, quota, veto, seed: as for :func:`~..selectors.select`
@@ -146,27 +146,6 @@ def details_of(made: Choice, seed: int, params: Mapping[str, Any], warnings: Seq
         "warnings": list(warnings),
         "notes": list(made.selection.notes),
     }
-
-
-def is_trusted(run: Run) -> bool:
-    """Whether nothing speaks against the pseudo-labels of a run."""
-    return not run.results.get("clusters", {}).get("warnings")
-
-
-def advice(run: Run, budget: Budget | str, *, learner: str = "probe", locked_tag: str | None = None) -> Recommendation:
-    """The method that is recommended for a run at a budget, without reading its vectors."""
-    check_learner(learner)
-    n = run.require("scores", "a recommendation").stages["scores"]["scored"]
-    labelled = fields.writable(run.dataset).match_tags(locked_tag).count() if locked_tag else 0
-    free = max(n - labelled, 1)
-    return recommend(
-        free,
-        resolve_budget(budget, free),
-        clusters=run.stages["pseudo_labels"]["clusters"],
-        labelled=labelled,
-        learner=learner,
-        trusted=is_trusted(run),
-    )
 
 
 class _Choice(RunJob):
