@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test faults lint bench screenshots
+.PHONY: setup demo test faults lint bench evidence screenshots
 
 setup:
 	@$(PYTHON) scripts/setup.py $(VENV)
@@ -26,6 +26,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+evidence: setup
+	@$(BIN)/python -m benchmarks.evidence $(ARGS)
 
 screenshots: setup
 	@$(BIN)/python scripts/ensure_chromium.py

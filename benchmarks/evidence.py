@@ -4,6 +4,7 @@ A method chooses from a pool without labels; somebody labels what it chose (the 
 on these is tested on held-out samples. With each seed all that is random begins anew: clustering, proxy, choice.
 
     python -m benchmarks.evidence measure VERSION [--embeddings FILE --labels per-class:C] [--save NAME]
+    python -m benchmarks.evidence network --images FOLDER --embeddings FILE [--save NAME]
     python -m benchmarks.evidence           docs/evidence.md and its figures, from what was kept
     python -m benchmarks.evidence --check   fails where they differ from it
 
@@ -24,7 +25,7 @@ from elfs_plugin.evaluation.choosing import choose_at_all, prepared
 from elfs_plugin.neighbors.graph import knn_graph
 from elfs_plugin.seeds import repeats
 
-from . import evidence_document
+from . import evidence_document, evidence_network
 from .common import add_data_options, audited_data, shape
 from .evidence_sets import NOISE, VERSIONS
 from .results import Column, Table, mean_sd, percent, started
@@ -92,6 +93,11 @@ def measure(case, names, seeds, budgets):
     return {name: np.array(values) for name, values in found.items()}, right, betas
 
 
+def measured(values):
+    """A cell of accuracies: the mean, and the standard deviation where there are several."""
+    return mean_sd(values) if len(values) > 1 else {"mean": 100 * float(values[0])}
+
+
 def tables_of(found, right, betas, budgets, case):
     """Mean accuracy over classes; of the worst and of the last (rarest) class; right pseudo-labels; β."""
     columns = [Column("method"), Column("seeds", None), *[percent(f"{b:,}") for b in budgets]]
@@ -99,7 +105,7 @@ def tables_of(found, right, betas, budgets, case):
     for name, values in found.items():
         views = {"accuracy": values.mean(axis=2), "worst": values.min(axis=2), "rarest": values[:, :, -1]}
         for view, cells in views.items():
-            tables[view].add(f"`{name}`", len(cells), *[mean_sd(cells[:, b]) for b in range(len(budgets))])
+            tables[view].add(f"`{name}`", len(cells), *[measured(cells[:, b]) for b in range(len(budgets))])
     pool = Table(["images", "classes", "held out", percent("pseudo-labels right")])
     shares = [share for share in right if share is not None]
     pool.add(len(case.vectors), case.classes, len(case.held_out[1]), mean_sd(shares) if shares else None)
@@ -133,6 +139,8 @@ def main(arguments=None):
     arguments = list(sys.argv[1:] if arguments is None else map(str, arguments))
     if arguments[:1] == ["measure"]:
         return measure_main(arguments[1:])
+    if arguments[:1] == ["network"]:
+        return evidence_network.main(arguments[1:], pool_of)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
     return evidence_document.write(check=parser.parse_args(arguments).check)

@@ -10,7 +10,7 @@ from .results import Column, Table
 
 DOCUMENT = results.ROOT / "docs" / "evidence.md"
 FIGURES = results.ROOT / "docs" / "evidence"
-PREFIX = "evidence-"
+PREFIX, NETWORKS = "evidence-", "evidence_network-"
 RANDOM, AUTO = "`random`", "`auto`"
 SHOWN = ("graph_coverage", "k_medoids", "max_herding", "typiclust", "elfs", "zcore", "random")
 """Lines of the figures; the tables hold every method."""
@@ -31,8 +31,10 @@ are made: [benchmarks/evidence_sets.py](../benchmarks/evidence_sets.py).
 
 def write(check=False):
     """Writes document and figures; with ``check`` only says what differs. Returns the exit code."""
-    found = of_sets(results.read_all())
-    wanted = {DOCUMENT: text(found).encode()}
+    kept = results.read_all()
+    found = of_sets(kept)
+    networks = {name: result for name, result in kept.items() if name.startswith(NETWORKS)}
+    wanted = {DOCUMENT: text(found, networks).encode()}
     wanted.update({FIGURES / f"{name}.svg": figure(result) for name, result in found.items()})
     stale = [path for path, content in wanted.items() if not path.is_file() or path.read_bytes() != content]
     if check:
@@ -69,15 +71,17 @@ def of_sets(kept):
             known.tables[key].rows += [row for row in result.tables[key].rows if row[0] not in have]
         if known.tables["pool"].rows[0][3] is None:
             known.tables["pool"] = result.tables["pool"]
-        commits = [known.commit] + [result.commit] * (result.commit not in known.commit)
-        found[whole] = replace(known, command=known.command + result.command, commit=", ".join(commits))
+        commits = dict.fromkeys(part for part in (known.commit, result.commit) if part)
+        found[whole] = replace(known, command=known.command + result.command, commit=", ".join(commits) or None)
     return found
 
 
-def text(found):
+def text(found, networks):
     parts = [HEAD, summary(found)]
     for name, result in found.items():
         parts.append(section(name, result))
+    for name, result in networks.items():
+        parts.append(network_section(name, result))
     return "\n".join(parts)
 
 
@@ -108,7 +112,12 @@ def differences(result):
         auto, random = rows[AUTO][at], rows[RANDOM][at]
         best = max((row for row in table.rows if row[0] != AUTO and row[at]), key=lambda row: row[at]["mean"])
         if auto and random:
-            found[budget] = (auto["mean"] - random["mean"], random["sd"], best[0], best[at]["mean"] - auto["mean"])
+            found[budget] = (
+                auto["mean"] - random["mean"],
+                random.get("sd", 0.0),
+                best[0],
+                best[at]["mean"] - auto["mean"],
+            )
     return found
 
 
@@ -140,10 +149,22 @@ def section(name, result):
     if "long" in name:
         for view, words in (("worst", "the worst class"), ("rarest", "the rarest class")):
             lines.append(f"Accuracy on {words}:\n\n{result.tables[view].markdown()}\n")
-    ran = "; ".join(f"`{command}`" for command in result.command)
-    machine = result.machine.partition(";")[0]
-    lines.append(f"<sub>{ran}, commit {result.commit}, {result.date}, {machine}.</sub>\n")
+    lines.append(f"{source(result)}\n")
     return "\n".join(lines)
+
+
+def network_section(name, result):
+    return (
+        f"## Networks trained from the images alone: {name.removeprefix(NETWORKS)}\n\n"
+        "A small ResNet from scratch on the true labels of what was chosen, tested on the test images.\n"
+        "`cut_coverage` is graph coverage by images that ELFS does not drop as too hard.\n\n"
+        f"{result.tables['accuracy'].markdown()}\n\n{source(result)}\n"
+    )
+
+
+def source(result):
+    ran = "; ".join(f"`{command}`" for command in result.command)
+    return f"<sub>{ran}, commit {result.commit}, {result.date}, {result.machine.partition(';')[0]}.</sub>"
 
 
 def figure(result):
@@ -166,7 +187,7 @@ def figure(result):
             style = {"color": "black", "linestyle": "--"} if name == "random" else {}
             (line,) = axes.plot(x, mean, label=name, linewidth=1.4, **style)
             if name == "random":
-                spread = [p[1]["sd"] for p in points]
+                spread = [p[1].get("sd", 0.0) for p in points]
                 low, high = ([m + sign * s for m, s in zip(mean, spread)] for sign in (-1, 1))
                 axes.fill_between(x, low, high, color="black", alpha=0.12, linewidth=0)
         axes.set_xscale("log")

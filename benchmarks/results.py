@@ -95,6 +95,8 @@ def cell_text(cell, column):
     if isinstance(cell, list):
         return " ".join(f"{value:g}" for value in cell)
     if isinstance(cell, dict):
+        if len(cell) == 1:
+            return cell_text(*cell.values(), column)
         first, second = cell
         middle, end = {"sd": (" ± ", ""), "worst": (" (", ")")}[second]
         return cell_text(cell[first], column) + middle + cell_text(cell[second], Column("", column.digits)) + end

@@ -5,6 +5,9 @@ On the given embeddings, or on 50,000 x 384 synthetic ones. What each coreset te
 
     python -m benchmarks.selectors [--embeddings FILE | --samples 50000 --dimensions 384] [--budget 0.1]
                                    [--methods k_center herding ...] [--save DATA]
+
+``--manifold`` draws the synthetic ones from few degrees of freedom, as an encoder's are: a million then takes an
+approximate neighbour search minutes and not hours.
 """
 
 import argparse
@@ -17,7 +20,8 @@ from elfs_plugin.proxy.train import train_proxy
 from elfs_plugin.proxy.warm_up import with_outputs
 from elfs_plugin.selectors import Pool, available, required, select
 
-from .common import add_data_options, from_file, shape, synthetic, timed
+from .common import add_data_options, from_file, peak_gigabytes, shape, synthetic, timed
+from .manifold import manifold
 from .results import Column, Table, started
 
 VARIANTS = {
@@ -42,12 +46,13 @@ def times(vectors, budget, chosen, clusters=10, seed=0):
         needs.update(required(method, **own), available()[method]["optional"])
     before = Table(["made before", "seconds", "CPU seconds"])
     pool = prepared(vectors, needs, clusters, seed, before)
-    table, total = Table(["method", Column("seconds", 2), Column("CPU seconds", 2)]), np.zeros(2)
+    columns = ["method", Column("seconds", 2), Column("CPU seconds", 2), Column("peak memory of the process, GB", 2)]
+    table, total = Table(columns), np.zeros(2)
     for name, (method, params) in chosen.items():
         _, *spent = timed(select, method, pool, budget, seed=seed, **params)
         total += spent
-        print(table.add(f"`{method}`" + name.removeprefix(method), *spent), flush=True)
-    table.add("all", *total)
+        print(table.add(f"`{method}`" + name.removeprefix(method), *spent, peak_gigabytes()), flush=True)
+    table.add("all", *total, peak_gigabytes())
     return table, before
 
 
@@ -73,15 +78,18 @@ def prepared(vectors, needs, clusters, seed, before):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
-    parser.add_argument("--budget", type=float, default=0.1)
+    parser.add_argument("--budget", type=float, default=0.1, help="a fraction, or a count from 1 on")
     parser.add_argument("--samples", type=int, default=50_000, help="synthetic embeddings, without a file (50,000)")
     parser.add_argument("--dimensions", type=int, default=384)
+    parser.add_argument("--manifold", action="store_true", help="synthetic embeddings on a smooth manifold")
     parser.add_argument("--methods", nargs="+", choices=sorted(methods()), metavar="METHOD", help="only these")
     options, recording = started("selectors", parser, arguments)
-    data = from_file(options.embeddings) if options.embeddings else synthetic(options.samples, options.dimensions)
-    print(f"{data.name}: {shape(data.vectors)}, budget {options.budget:.0%}")
+    made = manifold if options.manifold else synthetic
+    data = from_file(options.embeddings) if options.embeddings else made(options.samples, options.dimensions)
+    budget = int(options.budget) if options.budget > 1 else options.budget
+    print(f"{data.name}: {shape(data.vectors)}, budget {budget:,}")
     chosen = {name: how for name, how in methods().items() if name in (options.methods or methods())}
-    table, before = times(data.vectors, options.budget, chosen)
+    table, before = times(data.vectors, budget, chosen)
     recording.finish({"seconds": table, "before": before})
 
 

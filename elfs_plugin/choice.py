@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Coreset:
     """``method`` that chose, its ``selection``, and the ``recommendation`` where one was asked for."""
 
     method: str
@@ -53,7 +53,7 @@ def choose(
     params: Mapping[str, Any] | None = None,
     device: str | torch.device = "auto",
     progress: Progress = silent,
-) -> Choice:
+) -> Coreset:
     """Chooses from a pool, after adding what the method needs and the pool lacks.
 
     Args:
@@ -69,7 +69,7 @@ def choose(
         params.setdefault("beta", beta)
     pool = completed(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
     found = select(method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params)
-    return Choice(method, found, advice)
+    return Coreset(method, found, advice)
 
 
 def completed(

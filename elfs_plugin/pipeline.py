@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .beta_search.search import BetaSearch, default_grid
-from .choice import Choice, choose
+from .choice import Coreset, choose
 from .clustering.count import ClusterCount
 from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels
 from .contracts import AnyPath, Budget, Floats, Integers, Mask, Progress, Vectors
@@ -188,7 +188,7 @@ class WorkingSet:
         )
         return result, budget, config, unread
 
-    def choose(self, options: ElfsOptions, beta: float, trusted: bool, progress: Progress) -> Choice:
+    def choose(self, options: ElfsOptions, beta: float, trusted: bool, progress: Progress) -> Coreset:
         """The choice by another method than double-end pruning, of the M samples, see :func:`~.choice.choose`."""
         pool = Pool(
             np.asarray(self.ids),
@@ -270,7 +270,7 @@ class ElfsResult:
     scored: Mask
     failures: dict[int, str]
     seconds: dict[str, float]
-    choice: Choice | None = None
+    choice: Coreset | None = None
 
     @property
     def coreset(self) -> Integers:

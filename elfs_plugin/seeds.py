@@ -54,6 +54,7 @@ class Stream(IntEnum):
     TYPICLUST = 38  # k-means of TypiClust
     PROB_COVER = 39  # the samples that ProbCover looks at
     LABELLED_FOLDS = 40  # folds on which the temperature of a model of the labels so far is found
+    SPECTRAL = 41  # the start of the eigenvectors of a neighbour graph
 
 
 def _sequence(seed, stream, indices):

@@ -10,7 +10,9 @@ import yaml
 
 from elfs_plugin import __version__
 from elfs_plugin.cli.commands import main
-from elfs_plugin.clustering import ClusteringConfig
+from elfs_plugin.clustering import ClusteringConfig, spectral
+from elfs_plugin.clustering.pseudo_labels import FEWEST_NEIGHBORS
+from elfs_plugin.clustering.temi_training import NEAREST
 from elfs_plugin.encoders import images
 from elfs_plugin.encoders.embed import check_encoder
 from elfs_plugin.neighbors.graph import exact_is_quick
@@ -214,10 +216,14 @@ def test_the_clusterings_are_as_stated():
     assert cells["steps"][0] == f"{published.epochs} epochs"
     assert cells["steps"][1].startswith(f"{quick.epochs} epochs, at least {quick.min_steps:,};")
     assert f"less than {quick.tolerance:.1%} in 200 steps" in cells["steps"][1]
-    assert cells["embeddings"][1] == f"at most {quick.components} principal components"
+    assert cells["embeddings"][1] == f"at most {quick.components} principal components, whitened" and quick.whiten
+    assert cells["neighbours"] == ["all of the graph", "the half that is nearest after whitening, at least 10"]
+    assert (published.neighbor_share, quick.neighbor_share, FEWEST_NEIGHBORS, NEAREST) == (1.0, 0.5, 10, 10)
+    assert f"up to {spectral.MAX_DIMENSIONS} clusters" in " ".join(text_of("docs/method.md").split())
     limits = " ".join(text_of("README.md").split())
     assert (
-        f"{quick.heads} heads started from k-means, {quick.epochs} epochs but at least {quick.min_steps:,} " in limits
+        f"{quick.heads} heads started from k-means and spectral clustering, {quick.epochs} epochs but at least "
+        f"{quick.min_steps:,} steps" in limits
     )
     assert f"({published.heads} heads, {published.epochs} epochs)" in limits
 

@@ -27,13 +27,17 @@ from .head_alignment import head_labels, neighbor_information, vote
 from .health import health_warnings
 from .limits import validate_num_clusters
 from .temi import Heads
-from .temi_training import Training, epoch_means, warm_start
+from .temi_training import NEAREST, Training, epoch_means, starts, warm_start
+from .whitening import nearest, whitened
 
 if TYPE_CHECKING:
     from ..neighbors.neighbor_graph import NeighborGraph
 
 
 logger = logging.getLogger(__name__)
+
+FEWEST_NEIGHBORS = 10
+"""So many are kept whatever the share."""
 
 SMALLEST_BATCH = 64
 """Below this a GPU that is out of memory gives way to the CPU."""
@@ -50,6 +54,9 @@ class ClusteringConfig:
     the loss of thousands of cold steps is then reached within hundreds. ``tolerance`` > 0 stops the training, after
     ``min_steps``, when the best head's mean loss over 200 steps falls by less than that share of itself.
     ``components`` reduces wider embeddings to so many principal components first: the first layer is most of the work.
+    ``whiten`` scales them to about equal variance (:func:`~.whitening.whitened`). ``neighbor_share`` keeps that share
+    of the graph's neighbours, at least :data:`FEWEST_NEIGHBORS`, the ones that are most similar after it.
+    ``spectral``: half of the heads start from spectral clustering of the neighbours instead of k-means.
     ``select`` says which head labels the samples: ``"loss"``, the one with the lowest training loss (published), or
     ``"information"``, the one with the highest
     :func:`~.head_alignment.neighbor_information`. ``combine="average"`` labels by
@@ -71,6 +78,9 @@ class ClusteringConfig:
     warm_start_steps: int = 0
     tolerance: float = 0.0
     components: int | None = None
+    whiten: bool = False
+    neighbor_share: float = 1.0
+    spectral: bool = False
     select: str = "loss"
     combine: str = "best"
 
@@ -81,8 +91,8 @@ class ClusteringConfig:
 
     @classmethod
     def quick(cls) -> ClusteringConfig:
-        """The default: the same loss with 8 heads started from k-means, a faster teacher and a higher learning rate,
-        for 10 epochs but at least 1,000 steps."""
+        """The default: the same loss on whitened embeddings, with 8 heads started from k-means and spectral clustering,
+        a faster teacher and a higher learning rate, for 10 epochs but at least 1,000 steps."""
         return cls(
             heads=8,
             epochs=10,
@@ -92,7 +102,10 @@ class ClusteringConfig:
             min_steps=1000,
             warm_start_steps=30,
             tolerance=0.002,
-            components=256,
+            components=128,
+            whiten=True,
+            neighbor_share=0.5,
+            spectral=True,
             select="information",
         )
 
@@ -107,6 +120,10 @@ class ClusteringConfig:
         for name, choices in (("select", ("loss", "information")), ("combine", ("best", "average"))):
             if getattr(self, name) not in choices:
                 raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.", name)
+        if not 0 < self.neighbor_share <= 1:
+            raise InvalidInput(
+                f"neighbor_share must be above 0 and at most 1, not {self.neighbor_share}.", "neighbor_share"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -206,10 +223,7 @@ def cluster(
 
 
 def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, progress):
-    data = torch.from_numpy(standardize(vectors)).to(device)
-    if config.components and data.shape[1] > config.components:
-        data = principal_components(data, config.components)
-    neighbors = torch.from_numpy(np.ascontiguousarray(graph.indices)).to(device)
+    data, neighbors = _seen_by_heads(vectors, graph, config, device)
     batch, per_epoch, total = config.schedule(len(data))
     settings = (num_clusters, config.to_dict(), identity(seed))
     key = checkpoint and training_fingerprint(vectors, *settings, graph.indices[:1000])
@@ -226,13 +240,15 @@ def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, pro
     if config.warm_start_steps:
         warmed, progress = part(progress, 0.0, 0.15), part(progress, 0.15, 1.0)
         if checkpoint.load(device) is None:
-            warm_start(student, data, config, batch, seed, warmed)
+            targets = starts(data, neighbors, num_clusters, config, seed, part(warmed, 0.0, 0.7))
+            warm_start(student, targets, data, config, batch, seed, part(warmed, 0.7, 1.0))
     training = Training(student, data, neighbors, config, batch, per_epoch, total, seed)
     training.run(checkpoint, part(progress, 0.0, 0.97))
 
     teacher = training.teacher.heads
     losses = training.mean_losses(max(32, total // 10))
-    scores = neighbor_information(head_labels(teacher, data), graph.indices, seed)
+    near = neighbors[:, :NEAREST].cpu().numpy() if config.whiten else graph.indices
+    scores = neighbor_information(head_labels(teacher, data), near, seed)
     best = int(np.argmax(scores) if config.select == "information" else np.argmin(losses))
     votes = vote(teacher, data, config.temperature, best, config.combine)
     progress(1.0, "labelled the samples")
@@ -248,6 +264,21 @@ def _cluster(vectors, graph, num_clusters, config, seed, device, checkpoint, pro
         head_scores=scores,
         seed_agreement=votes.seed_agreement,
     )
+
+
+def _seen_by_heads(vectors, graph, config, device):
+    """The (N, d) tensor that the heads see and the (N, k) neighbours, both on the device."""
+    data = torch.from_numpy(standardize(vectors)).to(device)
+    neighbors = torch.from_numpy(np.ascontiguousarray(graph.indices)).to(device)
+    if config.components and (config.whiten or data.shape[1] > config.components):
+        data = principal_components(data, config.components)
+    if config.whiten:
+        # An average dimension of standardised vectors has variance 1.
+        data = whitened(data)
+    keep = min(graph.k, max(FEWEST_NEIGHBORS, round(config.neighbor_share * graph.k)))
+    if keep < graph.k:
+        neighbors = nearest(data, neighbors, keep)
+    return data, neighbors
 
 
 def standardize(vectors: Vectors) -> Vectors:

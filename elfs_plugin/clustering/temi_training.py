@@ -16,6 +16,7 @@ from ..progress import part
 from ..seeds import Stream, derived
 from ..training_checkpoint import TrainingCheckpoint
 from ..training_loop import EpochDraws, TrainingLoop, set_rate
+from . import spectral
 from .temi import Heads, Teacher, temi_loss
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ LABEL_SMOOTHING = 0.1
 KMEANS_POINTS = 2048
 """Points per cluster that k-means is fitted to at most."""
 
+NEAREST = 10
+"""The nearest of the neighbours, on which spectral starts rest and by which heads are judged: the further ones are of
+other classes more often."""
+
 STEPS_BETWEEN_LOOKS = 25
 """Steps between two looks at the loss (whether it is finite, whether it still falls), which make a GPU wait."""
 
@@ -36,8 +41,11 @@ PLATEAU_STEPS = 200
 """Steps whose mean loss is compared with that of as many before them."""
 
 
-def kmeans_targets(data: torch.Tensor, num_clusters: int, heads: int, seed: int, progress: Progress) -> torch.Tensor:
-    """Labels (H, N) int64 of H spherical k-means of (N, D) ``data``, each from another seed."""
+def kmeans_targets(
+    data: torch.Tensor, num_clusters: int, heads: int, seed: int, progress: Progress, first: int = 0
+) -> torch.Tensor:
+    """Labels (H, N) int64 of H spherical k-means of (N, D) ``data``, each from another seed; ``first`` is the number of
+    the first head."""
     import faiss
 
     unit = F.normalize(data, dim=1).cpu().numpy()
@@ -48,7 +56,7 @@ def kmeans_targets(data: torch.Tensor, num_clusters: int, heads: int, seed: int,
             num_clusters,
             niter=25,
             spherical=True,
-            seed=derived(seed, Stream.KMEANS, head, bits=31),
+            seed=derived(seed, Stream.KMEANS, first + head, bits=31),
             min_points_per_centroid=1,
             max_points_per_centroid=KMEANS_POINTS,
         )
@@ -58,16 +66,43 @@ def kmeans_targets(data: torch.Tensor, num_clusters: int, heads: int, seed: int,
     return torch.from_numpy(targets)
 
 
+def starts(
+    data: torch.Tensor,
+    neighbors: torch.Tensor,
+    num_clusters: int,
+    config: ClusteringConfig,
+    seed: int,
+    progress: Progress,
+) -> torch.Tensor:
+    """Labels (H, N) int64 that the heads start from: k-means of the data; with ``config.spectral``, and where it is
+    possible, for the second half of them k-means of the spectral embedding of the nearest neighbours."""
+    few = config.heads // 2 if config.spectral and spectral.possible(len(data), num_clusters) else 0
+    first = config.heads - few
+    targets = kmeans_targets(data, num_clusters, first, seed, part(progress, 0.0, 0.5 if few else 1.0))
+    if not few:
+        return targets
+    near = neighbors[:, :NEAREST].cpu().numpy()
+    embedded = torch.from_numpy(spectral.embedding(near, num_clusters, seed, part(progress, 0.5, 0.8)))
+    more = kmeans_targets(embedded, num_clusters, few, seed, part(progress, 0.8, 1.0), first)
+    return torch.cat([targets, more])
+
+
 def warm_start(
-    student: Heads, data: torch.Tensor, config: ClusteringConfig, batch: int, seed: int, progress: Progress
+    student: Heads,
+    targets: torch.Tensor,
+    data: torch.Tensor,
+    config: ClusteringConfig,
+    batch: int,
+    seed: int,
+    progress: Progress,
 ) -> None:
-    """Fits each head to the labels of its own spherical k-means by a few steps of cross-entropy.
+    """Fits each head to its own (N,) row of ``targets`` by a few steps of cross-entropy.
 
     The steps are few and the labels smoothed, so that the heads start near a good partition but not saturated: a
     saturated head moves slowly afterwards.
     """
-    heads, num_clusters, n = len(student.first), student.prototypes.shape[2], len(data)
-    targets = kmeans_targets(data, num_clusters, heads, seed, part(progress, 0.0, 0.7)).to(data.device)
+    heads, n = len(student.first), len(data)
+    targets = targets.to(data.device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=WARM_START_RATE, fused=True)
     rng = generator(derived(seed, Stream.WARM_START))
     for step in range(config.warm_start_steps):
@@ -77,7 +112,7 @@ def warm_start(
         optimizer.zero_grad(set_to_none=True)
         (loss * heads).backward()
         optimizer.step()
-        progress(0.7 + 0.3 * (step + 1) / config.warm_start_steps, "fitting the heads to k-means")
+        progress((step + 1) / config.warm_start_steps, "fitting the heads to their starts")
 
 
 class Training(TrainingLoop):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import selectors
-from ..choice import Choice, choose
+from ..choice import Coreset, choose
 from ..contracts import Budget, Integers, Sink, Veto
 from ..errors import InvalidInput
 from ..pipeline import CHOOSING
@@ -134,7 +134,7 @@ def keep_choice(job: Session, options: ElfsOptions, tag: str | None, view_name: 
     return {name: told[name] for name in ("method", "recommended", "notes")}
 
 
-def details_of(made: Choice, seed: int, params: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+def details_of(made: Coreset, seed: int, params: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
     """What a run remembers of a choice under its tag, beside the rules that were kept."""
     advice = made.recommendation
     return {

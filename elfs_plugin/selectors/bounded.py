@@ -28,7 +28,7 @@ def bounded_rows(
     kept[candidates.walk(order, most // 2)] = True
     kept[pool.locked] = True
     rest = order[~kept[order]]
-    kept[rest[: most - int(kept.sum())]] = True
+    kept[rest[: max(most - int(kept.sum()), 0)]] = True
     return np.flatnonzero(kept)
 
 

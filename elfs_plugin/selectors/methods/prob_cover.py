@@ -16,7 +16,8 @@ from ..pool import Pool
 from ..representatives import standing_for
 
 _PURITY = 0.95
-_ASKED = 256
+_ASKED, _ROWS = 256, 16
+_BLOCK = 65536
 _PAIRS, _MOST_PAIRS = 64_000_000, 256_000_000
 
 
@@ -81,7 +82,8 @@ class ProbCover(Selector):
         from ..engines.balls import cosine_at
 
         some = np.sort(random.choice(len(vectors), min(len(vectors), _ASKED), replace=False))
-        share = float((vectors[some] @ vectors.T > cosine_at(delta)).mean())
+        blocks = [some[at : at + _ROWS] for at in range(0, len(some), _ROWS)]
+        share = float(np.mean([(vectors[block] @ vectors.T > cosine_at(delta)).mean() for block in blocks]))
         if (2 * budget) ** 2 * share > _MOST_PAIRS:
             raise InvalidInput(
                 f"Within δ = {delta:.3g} an image has {share:.1%} of all others: too many for this budget. Choose a "
@@ -95,7 +97,10 @@ def pure_radius(graph: NeighborGraph, labels: Integers) -> float:
     """The largest radius at which 95% of the balls around the samples hold one label alone: the 5% quantile of the
     Euclidean distances to the nearest sample of another label. Where the graph shows none, its last neighbour's
     distance stands for it."""
-    other = labels[graph.indices] != labels[:, None]
-    first = np.where(other.any(axis=1), other.argmax(axis=1), graph.k - 1)
-    similarity = np.take_along_axis(graph.similarities, first[:, None], axis=1)[:, 0].astype(np.float64)
+    similarity = np.empty(len(labels))
+    for start in range(0, len(labels), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        other = labels[graph.indices[block]] != labels[block, None]
+        first = np.where(other.any(axis=1), other.argmax(axis=1), graph.k - 1)
+        similarity[block] = np.take_along_axis(graph.similarities[block], first[:, None], axis=1)[:, 0]
     return float(np.quantile(np.sqrt((2.0 - 2.0 * similarity).clip(0.0)), 1.0 - _PURITY))

@@ -10,9 +10,11 @@ from elfs_plugin.clustering.pseudo_labels import (
     principal_components,
     standardize,
 )
+from elfs_plugin.clustering.temi_training import Training, starts
 from elfs_plugin.errors import Cancelled, ElfsError, InvalidInput
 from elfs_plugin.evaluation.audit import pseudo_label_accuracy
 from elfs_plugin.neighbors.graph import knn_graph
+from elfs_plugin.progress import silent
 from tests import helpers
 
 QUICK = ClusteringConfig(heads=3, epochs=1, max_steps=40, min_steps=40, learning_rate=2e-4, warm_start_steps=20)
@@ -252,6 +254,52 @@ def test_out_of_memory_halves_the_batch_and_then_leaves_the_gpu(monkeypatch):
     result = cluster(vectors, knn_graph(vectors, 8), 3, config=config)
     assert tried == [(1024, "cuda"), (64, "cuda"), (1024, "cpu")]
     assert result.warnings[0] == "The GPU's memory was not enough; clustering used the CPU."
+
+
+def test_half_of_the_heads_start_from_the_neighbours():
+    """Two rings around each other: k-means cuts both, the neighbours tell them apart."""
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 400)
+    radius = np.repeat([1.0, 3.0], 200)
+    points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(np.float32)
+    near = np.argsort(np.square(points[:, None] - points[None]).sum(axis=2), axis=1)[:, 1:11]
+    given = torch.from_numpy(points), torch.from_numpy(near), 2
+    config = replace(QUICK, heads=4)
+    plain = starts(*given, config, 0, silent).numpy()
+    both = starts(*given, replace(config, spectral=True), 0, silent).numpy()
+    assert np.array_equal(both[:2], plain[:2])
+    right = [pseudo_label_accuracy(labels, radius > 2) for labels in both]
+    assert max(right[:2]) < 0.6 and right[2:] == [1.0, 1.0]
+
+
+def test_too_many_clusters_for_a_spectral_start_begin_from_k_means():
+    data, near = torch.eye(6, 4), torch.arange(6)[:, None].flip(0)
+    config = replace(QUICK, heads=2)
+    plain = starts(data, near, 5, config, 0, silent)
+    assert torch.equal(starts(data, near, 5, replace(config, spectral=True), 0, silent), plain)
+
+
+def test_of_the_neighbours_a_share_is_kept(monkeypatch):
+    seen = []
+
+    class Seen(Training):
+        def __init__(self, student, data, neighbors, *rest):
+            seen.append((data.shape, neighbors.shape[1]))
+            super().__init__(student, data, neighbors, *rest)
+
+    monkeypatch.setattr("elfs_plugin.clustering.pseudo_labels.Training", Seen)
+    vectors, labels = blobs()
+    config = replace(QUICK, components=5, whiten=True, neighbor_share=0.5, min_steps=20, max_steps=20)
+    for k in (30, 16, 8):
+        result = cluster(vectors, knn_graph(vectors, k), 3, config=config, device="cpu")
+        assert pseudo_label_accuracy(result.labels, labels) == 1.0
+    assert seen == [((120, 5), 15), ((120, 5), 10), ((120, 5), 8)]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_a_share_of_neighbours_that_is_none(share):
+    with pytest.raises(InvalidInput, match="neighbor_share must be above 0 and at most 1") as error:
+        ClusteringConfig(neighbor_share=share)
+    assert error.value.field == "neighbor_share"
 
 
 def test_without_bfloat16_it_computes_in_float32(monkeypatch):

@@ -72,6 +72,38 @@ def test_quota_and_given_labels(written):
         runs.choose_coreset(dataset, method="prune4rel", budget=6, labels_field="crowd", tag="clean")
 
 
+def test_u_herding_learns_from_the_labelled_images_alone(written):
+    import fiftyone as fo
+
+    dataset, order = written
+    labelled = order[:6]
+    values = {i: fo.Classification(label="ab"[place % 2]) for place, i in enumerate(labelled)}
+    dataset.set_values("crowd", values, key_field="id", dynamic=True)
+    asked = {"method": "u_herding", "budget": 3, "labels_field": "crowd"}
+    with pytest.raises(InvalidInput, match="name their tag") as error:
+        runs.choose_coreset(dataset, **asked, tag="next")
+    assert error.value.field == "locked_tag"
+    dataset.select(labelled).tag_samples("labelled")
+    runs.choose_coreset(dataset, **asked, tag="next", locked_tag="labelled")
+    assert len(chosen(dataset, "next")) == 3 and not set(chosen(dataset, "next")) & set(labelled)
+    dataset.select(labelled).clear_sample_field("crowd")
+    with pytest.raises(InvalidInput, match="No image is labelled yet"):
+        runs.choose_coreset(dataset, **asked, tag="next", locked_tag="labelled")
+
+
+def test_auto_says_what_it_took_and_why(written):
+    dataset, order = written
+    advice = runs.advice(runs.Run(dataset, "elfs"), 4)
+    summary = runs.choose_coreset(dataset, method="auto", budget=4, tag="best")
+    assert summary["method"] == advice.method == "graph_coverage"
+    assert summary["recommended"] == {"reason": advice.reason, "second": advice.second}
+    assert record.load_record(dataset, "elfs").saved["best"]["recommended"] == summary["recommended"]
+    dataset.select(order[:3]).tag_samples("labelled")
+    assert "the 3 labelled ones" in runs.advice(runs.Run(dataset, "elfs"), 4, locked_tag="labelled").reason
+    with pytest.raises(InvalidInput, match="Parameters are those of one method"):
+        runs.choose_coreset(dataset, method="auto", budget=4, tag="best", params={"neighbors": 5})
+
+
 @pytest.mark.parametrize(
     "change, text",
     [

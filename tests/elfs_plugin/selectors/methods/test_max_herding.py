@@ -123,6 +123,14 @@ def test_a_part_of_a_large_pool_allows_the_whole_budget():
     assert bounded_rows(prepared, rules, 40, np.random.default_rng(0)).tolist() == list(range(390))
 
 
+def test_many_labelled_samples_are_all_in_the_part():
+    pool = replace(make_pool(400), locked=np.arange(400) < 150)
+    prepared, _ = pool.prepared([])
+    rules = Candidates(prepared.free, 10)
+    rows = bounded_rows(prepared, rules, 10, np.random.default_rng(0), most=100)
+    assert set(range(150)) <= set(rows.tolist()) and 160 <= len(rows) < 400
+
+
 @pytest.mark.parametrize("budget", [1, 13, 20])
 def test_equal_vectors(budget):
     chosen = select("max_herding", of(np.ones((20, 4), dtype=np.float32)), budget).indices.tolist()

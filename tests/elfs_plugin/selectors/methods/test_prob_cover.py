@@ -33,6 +33,7 @@ def test_labelled_samples_have_covered_theirs():
     assert chosen.tolist() == [3]
 
 
+@pytest.mark.filterwarnings("ignore:The maximum purity")  # it is given the radius
 def test_equal_to_an_independent_implementation():
     from skactiveml.pool import ProbCover
 
