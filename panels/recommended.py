@@ -54,8 +54,8 @@ class Recommended(Save, Card):
     @needs_run
     def on_choose_with_settings(self, ctx):
         state = ctx.panel.state
-        learner = state.learner or next(iter(LEARNERS))
-        self.prompt(ctx, "select_coreset", method=AUTO, learner=learner, budget=state.budget, budget_unit="images")
+        asked = {"learner": _learner(state), "budget": state.budget, "budget_unit": "images"}
+        self.prompt(ctx, "select_coreset", method=AUTO, **asked)
 
     @guarded
     def on_open_tune(self, ctx):
@@ -109,11 +109,12 @@ class Recommended(Save, Card):
 
         state = ctx.panel.state
         self._render_question(panel, state)
-        self._render_advice(panel, state, model)
+        advice = runs.advice(model.run, state.budget, learner=_learner(state))
+        self._render_advice(panel, state, model, advice)
         tags = runs.tags_by_method(model.run)
         if tags:
             tag = state.chosen_tag if state.chosen_tag in tags else tags[0]
-            self._render_chosen(panel, ctx, model, tags, tag)
+            self._render_chosen(panel, ctx, model, tags, tag, advice)
         else:
             text = (
                 "Nothing chosen yet. What is chosen gets a tag and a saved view of its own; the cuts and zones of ELFS "
@@ -127,16 +128,13 @@ class Recommended(Save, Card):
         # Values of the state alone, see the sliders of the tab *Tune*.
         panel.int("images", label="Budget, images", on_change=self.on_recommended_images)
         learners = {name: text[0].upper() + text[1:] for name, text in LEARNERS.items()}
-        default = state.learner or next(iter(learners))
-        choice(panel, "learner", learners, default=default, label="The labels are for", on_change=self.on_learner)
+        choice(
+            panel, "learner", learners, default=_learner(state), label="The labels are for", on_change=self.on_learner
+        )
         if state.limit:
             panel.view("limit", types.AlertView(severity="warning", label=state.limit))
 
-    def _render_advice(self, panel, state, model):
-        from ..elfs_plugin import runs
-
-        learner = state.learner or next(iter(LEARNERS))
-        found = runs.advice(model.run, state.budget, learner=learner)
+    def _render_advice(self, panel, state, model, found):
         panel.md(f"**Recommended: {found.method}.** {found.reason} Second: **{found.second}**.", name="advice")
         row = wrapping(panel, "choosing")
         tags = {found.method: f"{model.key}_recommended", found.second: f"{model.key}_{found.second}"}
@@ -152,12 +150,17 @@ class Recommended(Save, Card):
                 icon="auto_awesome" if first else None,
                 variant=variant,
                 disabled=model.running,
-                params={"by": AUTO if first else method, "budget": state.budget, "learner": learner, "tag": tag},
+                params={
+                    "by": AUTO if first else method,
+                    "budget": state.budget,
+                    "learner": _learner(state),
+                    "tag": tag,
+                },
                 on_click=self.on_choose,
             )
         row.btn("choose_with", label="More settings …", variant="outlined", on_click=self.on_choose_with_settings)
 
-    def _render_chosen(self, panel, ctx, model, tags, tag):
+    def _render_chosen(self, panel, ctx, model, tags, tag, advice):
         from ..elfs_plugin import runs
 
         state, saved = ctx.panel.state, model.record.saved[tag]
@@ -166,7 +169,7 @@ class Recommended(Save, Card):
             named = {name: f"{name} ({model.record.saved[name]['method']})" for name in tags}
             choice(panel, "chosen_tag", named, default=tag, label="Coreset", on_change=self.on_chosen_tag)
         found = runs.compare_beside(model.run, tag, state.hard, state.budget)
-        panel.md(_headline(tag, saved, found, state), name="chosen_title")
+        panel.md(_headline(tag, saved, found, state, advice), name="chosen_title")
         for name, severity in (("warnings", "warning"), ("notes", "info")):
             for at, text in enumerate(saved.get(name) or []):
                 panel.view(f"chosen_{name}_{at}", types.AlertView(severity=severity, label=text))
@@ -192,7 +195,7 @@ class Recommended(Save, Card):
         if sample:
             row.btn(
                 "beside_group",
-                label="What stands for the selected image",
+                label="Group of the selected image",
                 variant="contained" if state.shown == GROUP else "outlined",
                 params={"sample": sample, "tag": tag},
                 on_click=self.on_group,
@@ -229,12 +232,16 @@ class Recommended(Save, Card):
     tab = Tab("recommended", "Recommended", render_recommended, after={"choice": show_newest})
 
 
-def _headline(tag, saved, found, state):
-    """What was chosen, by which method and why, and beside what it is set."""
+def _learner(state):
+    return state.learner if state.learner in LEARNERS else next(iter(LEARNERS))
+
+
+def _headline(tag, saved, found, state, advice):
+    """What was chosen, by which method and why, where ``advice`` does not say it, and beside what it is set."""
     if not found.chosen:
         return f"No image has the tag `{tag}` any more. Choose again."
     reason = (saved.get("recommended") or {}).get("reason")
-    why = f" Recommended for {reason[0].lower() + reason[1:]}" if reason else ""
+    why = f" Recommended for {reason[0].lower() + reason[1:]}" if reason and reason != advice.reason else ""
     gone = saved.get("budget", found.chosen) - found.chosen
     lost = f" {gone:,} more have lost it or are gone." if gone > 0 else ""
     beside = f"Beside ELFS with the cuts of the tab Tune: β = {state.hard / state.n:.1%}, {state.budget:,} images."

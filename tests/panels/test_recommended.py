@@ -178,7 +178,10 @@ class TestChosen:
     def test_what_was_said_of_it_is_told(self, panel, written):
         chosen(written[0], 1)
         panel.fire("on_load")
-        assert "**1 images by graph_coverage**" in panel.text and "Recommended for 1 of 12 images" in panel.text
+        assert "**1 images by graph_coverage**" in panel.text
+        assert "Recommended for" not in panel.text  # it is said above, for the same budget
+        panel.fire("on_recommended_images", value=2)
+        assert "Recommended for 1 of 12 images" in panel.text
         assert any("No image of cluster" in text for text in panel.alerts)
 
     def test_label_and_export_hand_on_what_was_chosen(self, panel, written):
@@ -193,7 +196,7 @@ class TestChosen:
         order = chosen(dataset)
         for path in runs.Run(dataset, "elfs").folder.glob("choice-*"):
             path.write_bytes(b"damaged")
-        assert "stands for" not in card(panel, order[0]).replace("What stands for", "")
+        assert "stands for" not in card(panel, order[0])
         panel.press("beside_chosen")
         assert sorted(panel.ids) == sorted(order)
         panel.press("beside_group")

@@ -72,7 +72,7 @@ class TestRecommended:
         grid_count(page, 30)
         page.locator("[data-cy=looker]").first.click(position={"x": 19, "y": 19})  # its checkbox
         expect(page.get_by_text(re.compile(r"number 1 of 30: it stands for \d+ other images"))).to_be_visible()
-        press(page, "What stands for the selected image")
+        press(page, "Group of the selected image")
         first = runs.beside_view(run, TAG, 0, 1, "chosen").first().id
         grid_count(page, len(runs.group_view(run, TAG, first)))
         page.reload()
