@@ -109,7 +109,7 @@ def save(folder: AnyPath, ids: Array, selection: Selection, locked: Iterable[int
     place[row[list(locked)]] = LABELLED
     place[row[selection.indices]] = np.arange(len(selection.indices))
     by = selection.represented_by
-    arrays = {"ids": ids[order], "place": place}
+    arrays: dict[str, Any] = {"ids": ids[order], "place": place}
     if by is not None:
         arrays["represented_by"] = np.where(by < 0, -1, row[by])[order].astype(np.int32)
     token = fingerprint(*arrays.values())[:12]  # the same choice has the same file

@@ -209,14 +209,23 @@ class Ranked(Selector):
         return self.best(pool, self.score(pool, seed, progress), budget, seed, candidates)
 
     def best(
-        self, pool: Pool, scores: Floats, budget: int, seed: int, candidates: Candidates, **said: Sequence[str]
+        self,
+        pool: Pool,
+        scores: Floats,
+        budget: int,
+        seed: int,
+        candidates: Candidates,
+        *,
+        warnings: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> Choice:
-        """The :class:`Choice` of the best of these scores; ``said``: its ``warnings`` and ``notes``."""
+        """The :class:`Choice` of the best of these scores."""
         scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
             raise InvalidInput(f"The scores of {self.name} hold NaN or infinite values; compute them again.", "method")
         order = np.argsort(self.priority(pool, scores, candidates, seed), kind="stable")
-        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates), **said)
+        reason = self.reasons(pool, scores, candidates)
+        return Choice(candidates.walk(order, budget), scores, reason, warnings, notes)
 
     def reasons(self, pool: Pool, scores: Floats, candidates: Candidates) -> Reason:
         """``reason(i, place)`` as in :class:`Choice`; by default the place of the score among all N."""
