@@ -1,4 +1,4 @@
-"""A selector that was tried and is not kept: the cut of ELFS at the hard end, then coverage instead of its other cut."""
+"""A selector that was tried and is not kept: the cut of ELFS at the hard end, then coverage."""
 
 from elfs_plugin.selectors.difficulty import hardness, keep_after_cut
 from elfs_plugin.selectors.methods.graph_coverage import GraphCoverage

@@ -1,6 +1,7 @@
 from .base import ElfsOperator
 from .forms import run_input
-from .inputs import check, choice_input, pick
+from .inputs import check, choice_input, pick, suggestions_input
+from .parameters import without
 
 CHECK_MEDIA_BELOW = 50_000
 """Up to that many samples the form itself compares the path with the paths of all images; the export always does."""
@@ -10,17 +11,25 @@ class ExportCoreset(ElfsOperator):
     operator = "export_coreset"
     title = "Export coreset"
     description = "Writes the coreset (or what was pruned) as a list, a folder of images or a FiftyOne dataset"
-    takes = ("format", "zone", "path", "overwrite")
+    takes = ("format", "zone", "tag", "path", "overwrite")
     long = False
     uses_view = False
 
     def form(self, ctx, inputs, collection):
         from ..elfs_plugin.pruning.zones import ZONES
-        from ..elfs_plugin.runs.export import EXPORT_FORMATS
+        from ..elfs_plugin.runs.export import EXPORT_FORMATS, check_saved
 
-        run_input(ctx, inputs, "selection", "an export")
+        tag = ctx.params.get("tag")
+        run = run_input(ctx, inputs, "scores" if tag else "selection", "an export")
         choice_input(inputs, "format", EXPORT_FORMATS, "csv", "Format")
-        inputs.enum("zone", list(ZONES), default="coreset", required=False, label="What")
+        if not tag:
+            inputs.enum("zone", list(ZONES), default="coreset", required=False, label="What")
+        if tag or (run and run.record.saved):
+            text = "A coreset of this run by its tag. Empty: a zone of the cuts that were saved last"
+            known = list(run.record.saved) if run else []
+            prop = suggestions_input(inputs, "tag", known, "Tag", description=text)
+            if tag and run:
+                check(prop, check_saved, run, tag)
         path = inputs.str(
             "path",
             required=False,
@@ -36,10 +45,14 @@ class ExportCoreset(ElfsOperator):
             description="Only what ELFS exported and nobody changed since is ever replaced",
         )
 
+    def check_together(self, ctx, params):
+        if params.get("tag"):
+            without(params, ("zone",), "the tag says what is exported.")
+
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
-        return runs.export_coreset(ctx.dataset, **pick(ctx.params, "key", "format", "zone", "path", "overwrite"))
+        return runs.export_coreset(ctx.dataset, **pick(ctx.params, "key", "format", "zone", "tag", "path", "overwrite"))
 
     def after(self, ctx, summary):
         from ..elfs_plugin.runs.export import describe

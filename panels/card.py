@@ -64,6 +64,8 @@ class Card(Part):
             row = wrapping(box, "card_facts")
             for index, (label, text) in enumerate(facts):
                 value(row, f"card_fact_{index}", label, text)
+        for index, (tag, reason) in enumerate((card.get("choices") or {}).items()):
+            box.md(f"`{tag}`: {reason}", name=f"card_choice_{index}")
         self._render_neighbors(box, card, thumbnail)
 
     def _facts(self, card):

@@ -22,9 +22,9 @@ class Clusters(Cuts):
             self._show_cluster(ctx, ctx.params["y"])
 
     def _show_cluster(self, ctx, name):
-        state = ctx.panel.state
-        state.cluster = name
-        self.show(ctx, state.shown if state.shown not in (None, "border") else "all")
+        ctx.panel.state.cluster = name
+        shown = self.shown(ctx)
+        self.show(ctx, shown if shown not in (None, "border") else "all")
 
     @guarded
     def on_again(self, ctx):

@@ -8,6 +8,8 @@ DEFAULT_BUDGET = 0.1
 BORDER = 50
 """Images shown on each side of each cut by *Borderline*."""
 ALL_CLUSTERS = "all"
+SHOWN = ("hard", "coreset", "easy", "border", "all")
+"""What :meth:`Cuts.show` shows; ``state.shown`` may name a view of another tab."""
 
 
 class Cuts(Part):
@@ -48,9 +50,35 @@ class Cuts(Part):
         """Takes a cut: into the valid range, to the histogram, and to the grid, which shows the coreset until another
         zone, or all, was asked for. Idempotent."""
         self.take_cut(ctx, hard, budget, answer=answer)
+        shown = self.shown(ctx)
+        if shown != "all":
+            self.show(ctx, shown or "coreset")
+
+    def shown(self, ctx):
+        """Which of :data:`SHOWN` the grid shows, as far as is known, or None."""
+        shown = ctx.panel.state.shown
+        return shown if shown in SHOWN else None
+
+    def take_images(self, ctx, take):
+        """A number of images was typed; ``take`` is :meth:`apply_cut`, or :meth:`take_cut` where the grid stays."""
+        images = ctx.params.get("value")
+        if isinstance(images, (int, float)) and images == images and int(images) != ctx.panel.state.budget:
+            self.set_budget(ctx, int(images), take)
+
+    def set_budget(self, ctx, images, take):
+        """A budget beside the β that is set, which stays."""
         state = ctx.panel.state
-        if state.shown != "all":
-            self.show(ctx, state.shown or "coreset")
+        most = state.n - state.hard
+        take(ctx, state.hard, clip(images, 1, most))
+        if not 1 <= images <= most:
+            self.say_limit(ctx, f"The budget can be 1 to {most:,} images beside this β; it is {state.budget:,} now.")
+
+    def say_limit(self, ctx, text):
+        state = ctx.panel.state
+        # The field that was typed in shows what it was given until it is told otherwise.
+        state.images, state.beta_percent = state.budget, round(100 * state.hard / state.n, 4)
+        state.budget_percent = round(100 * state.budget / state.n, 4)
+        state.limit = text
 
     def take_cut(self, ctx, hard, budget, *, answer=False):
         """``answer``: the live histogram has made this cut itself. Any other has a serial of its own, so that the

@@ -24,12 +24,12 @@ class Save(Cuts):
         from ..elfs_plugin.errors import ElfsError
 
         try:
-            self._names(ctx, tag)
+            self.names(ctx, tag)
         except ElfsError as error:
             return str(error)
         return None
 
-    def _names(self, ctx, tag):
+    def names(self, ctx, tag):
         """(tag, name of the view) to save under; raises an error for a name that cannot be taken."""
         from ..elfs_plugin.runs import names, saving
 
@@ -50,7 +50,7 @@ class Save(Cuts):
                 f"{_somebody_else(self.model(ctx).selection)} It is shown now: set your cuts again and "
                 "save, or save under another name."
             )
-        tag, view_name = self._names(ctx, state.tag)
+        tag, view_name = self.names(ctx, state.tag)
         hard, budget = int(ctx.params.get("hard", state.hard)), int(ctx.params.get("budget", state.budget))
         left_out = model.ranking.left_out(hard, budget)
         with telling(ctx.dataset, state.key):
@@ -83,11 +83,14 @@ class Save(Cuts):
 
     @needs_run
     def on_annotate(self, ctx):
-        """Hands the coreset to FiftyOne's annotation plugin; without it, says where to get it."""
         from ..elfs_plugin import runs
 
+        self.annotate(ctx, runs.zone_view(runs.Run(ctx.dataset, ctx.panel.state.key), "coreset"))
+
+    def annotate(self, ctx, view):
+        """Hands a saved coreset to FiftyOne's annotation plugin; without it, says where to get it."""
         ctx.panel.state.shown = None  # the grid shows the saved coreset, not a zone of the cuts
-        ctx.ops.set_view(view=runs.zone_view(runs.Run(ctx.dataset, ctx.panel.state.key), "coreset"))
+        ctx.ops.set_view(view=view)
         if foo.operator_exists("@voxel51/annotation/request_annotations"):
             ctx.prompt("@voxel51/annotation/request_annotations")
         else:

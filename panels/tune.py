@@ -38,33 +38,16 @@ class Tune(SearchBeta, Save, Card):
         hard = count_hard(float(state.beta_percent) / 100, n)
         budget = clip(round(float(state.budget_percent) / 100 * n), 1, n)
         if str(ctx.params.get("path", "")).endswith("budget_percent"):
-            self.set_budget(ctx, budget)
+            self.set_budget(ctx, budget, self.apply_cut)
         else:
             self.apply_cut(ctx, hard, state.budget if "path" in ctx.params else budget)
         if str(ctx.params.get("path", "")).endswith("beta_percent") and state.hard < hard:
-            self._say_limit(ctx, f"β can be at most {(n - state.budget) / n:.1%} beside this budget.")
+            self.say_limit(ctx, f"β can be at most {(n - state.budget) / n:.1%} beside this budget.")
 
     @needs_run
     def on_images(self, ctx):
         """An exact number of images, typed."""
-        images = ctx.params.get("value")
-        if isinstance(images, (int, float)) and images == images and int(images) != ctx.panel.state.budget:
-            self.set_budget(ctx, int(images))
-
-    def set_budget(self, ctx, images):
-        """A budget beside the β that is set, which stays."""
-        state = ctx.panel.state
-        most = state.n - state.hard
-        self.apply_cut(ctx, state.hard, clip(images, 1, most))
-        if not 1 <= images <= most:
-            self._say_limit(ctx, f"The budget can be 1 to {most:,} images beside this β; it is {state.budget:,} now.")
-
-    def _say_limit(self, ctx, text):
-        state = ctx.panel.state
-        # The field that was typed in shows what it was given until it is told otherwise.
-        state.images, state.beta_percent = state.budget, round(100 * state.hard / state.n, 4)
-        state.budget_percent = round(100 * state.budget / state.n, 4)
-        state.limit = text
+        self.take_images(ctx, self.apply_cut)
 
     def _cut(self, ctx):
         """The cut as the live histogram takes it, with the exact numbers that it can only interpolate."""
@@ -122,7 +105,7 @@ class Tune(SearchBeta, Save, Card):
         state = ctx.panel.state
         if value and value != (getattr(state, name) or default):
             setattr(state, name, value)
-            self.show(ctx, state.shown or "all")
+            self.show(ctx, self.shown(ctx) or "all")
 
     @needs_run
     def on_plot(self, ctx):

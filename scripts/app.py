@@ -15,12 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 _SERVE = """
-import sys
+import sys, time
 import fiftyone as fo
 from elfs_plugin.runs.workspace import spaces
 exec(sys.argv[3])
 session = fo.launch_app(fo.load_dataset(sys.argv[1]), port=int(sys.argv[2]), remote=True, spaces=spaces())
 for name in sys.stdin:
+    while not session._client._connected:  # the server may answer others before it answers its own session
+        time.sleep(0.1)
     session.dataset = fo.load_dataset(name.strip())
     session.spaces = spaces()
     print("open", flush=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts.app import app_server, chromium, new_page, own_fiftyone
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
-TABS = ("tune", "clusters", "compare", "budget", "audit")
+TABS = ("tune", "recommended", "clusters", "compare", "budget", "audit")
 NAMES = (*TABS, "card")
 THEMES = ("dark", "light")
 SIZE = (1640, 1000)
@@ -68,6 +68,7 @@ def run_operators(dataset):
         foo.get_operator(f"@elfs/coreset/{name}")(dataset, **params)
 
     run("run_elfs", num_clusters=10, budget=0.1, encoder="pixels", seed=0, tag="elfs_coreset", view_name="elfs_coreset")
+    run("select_coreset", method="auto", budget=179, tag="elfs_recommended", view_name="elfs_recommended")
     run("compare_methods", methods=["elfs", "ccs", "d2", "k_center", "moderate", "herding"], seeds=3)
     run("compare_coresets", members=["tag:elfs_coreset", "elfs@beta=0.0,budget=179", "elfs@beta=0.35,budget=179"])
     run("measure_stability")

@@ -1,7 +1,8 @@
 """The one package that knows FiftyOne datasets: datasets ⇄ arrays.
 
-Who reads makes a :class:`~.run.Run`: :mod:`.views`, :mod:`.ranking`, :mod:`.graph` and :mod:`.cards` show it,
-:mod:`.integrity` says whether it still fits its dataset, :mod:`.arrays` gives it as arrays.
+Who reads makes a :class:`~.run.Run`: :mod:`.views`, :mod:`.ranking`, :mod:`.graph`, :mod:`.kept_choices`,
+:mod:`.beside` and :mod:`.cards` show it, :mod:`.integrity` says whether it still fits its dataset, :mod:`.arrays` gives
+it as arrays.
 
 Who writes is a :class:`~.run_job.RunJob`: :mod:`.jobs` locks, reports and cancels, :mod:`.journal` writes what belongs
 together as a whole. :mod:`.operations` has one function per operator; its :class:`~.session.Session` joins the
@@ -20,11 +21,13 @@ from ..errors import Changed
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "advising": ["advice"],
         "analyses": ["budget_curve", "compare_coresets", "measure_stability", "read_stability"],
         "auditing": ["audit"],
+        "beside": ["beside_view", "compare_beside", "group_view", "tags_by_method"],
         "cards": ["card", "cluster_samples"],
         "changes": ["Changes", "count_changes"],
-        "choose": ["advice", "choose_coreset"],
+        "choose": ["choose_coreset"],
         "comparing_methods": ["compare_methods"],
         "coresets": [
             "check_members",

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 
 from ..pruning.scores import zone_reason
-from . import fields
+from . import beside, fields, kept_choices
 
 if TYPE_CHECKING:
     from .run import Run
 
 NEIGHBORS = 6
+CHOICES = 3
+"""Coresets by other methods, the newest, of which a card tells."""
 NEAR_DUPLICATE = 0.98
 """Cosine similarity from which two images count as near-duplicates. A convention; it depends on the encoder."""
 
@@ -30,7 +32,8 @@ def card(run: Run, sample_id: str, hard: int, budget: int, *, near_duplicate: fl
         ``percentile`` (share of the scored images that are harder, in [0, 1)), ``scores``, ``cluster``,
         ``confidence``, ``agreement``, ``zone``, ``neighbors`` (dicts with ``id``, ``filepath``, ``similarity``,
         ``cluster``, ``rank``, ``zone``, most similar first), ``near_duplicates`` (those of the kept neighbours that are
-        at least ``near_duplicate`` similar and in the coreset) and ``note`` (why there are no neighbours, or None).
+        at least ``near_duplicate`` similar and in the coreset), ``note`` (why there are no neighbours, or None) and
+        ``choices`` ({tag: sentence}, why it is in or out of coresets by other methods).
         ``status`` is ``"scored"``, ``"labelled"`` (pseudo-label only), ``"failed"`` (left out, with the reason),
         ``"unscored"`` (takes no part in the run) or ``"deleted"``.
 
@@ -58,7 +61,11 @@ def card(run: Run, sample_id: str, hard: int, budget: int, *, near_duplicate: fl
         "agreement": found["agreement"],
         "zone": zone_of(rank, hard, budget),
     }
-    return {**result, **_neighbors(run, found["id"], hard, budget, near_duplicate)}
+    return {
+        **result,
+        "choices": _choices(run, found["id"]),
+        **_neighbors(run, found["id"], hard, budget, near_duplicate),
+    }
 
 
 def zone_of(rank: int | None, hard: int, budget: int) -> str | None:
@@ -108,9 +115,16 @@ def _without_score(sample_id, filepath, status, sentence):
         "sentence": sentence,
         **dict.fromkeys(("rank", "percentile", "cluster", "confidence", "agreement", "zone", "note")),
         "scores": {},
+        "choices": {},
         "neighbors": [],
         "near_duplicates": [],
     }
+
+
+def _choices(run, sample_id):
+    kept = {tag: kept_choices.load(run, tag) for tag in beside.tags_by_method(run)[:CHOICES]}
+    reasons = {tag: choice.reason(sample_id) for tag, choice in kept.items() if choice is not None}
+    return {tag: reason for tag, reason in reasons.items() if reason is not None}
 
 
 def _neighbors(run, sample_id, hard, budget, near_duplicate):

@@ -17,10 +17,10 @@ from ..pipeline import CHOOSING
 from ..proxy.dynamics import Dynamics
 from ..proxy.labelled import probabilities_of_all
 from ..pruning.scores import SCORES
-from ..pruning.zones import resolve_budget
-from ..selectors.recommend import AUTO, Recommendation, check_learner, recommend
+from ..selectors.recommend import AUTO, check_learner
 from ..validation import validate_seed
-from . import coverage, fields, saving, truth
+from . import coverage, fields, kept_choices, saving, truth
+from .advising import is_trusted
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
 from .run_job import RunJob
@@ -55,7 +55,7 @@ def choose_coreset(
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
 
     Args:
-        method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`advice` names
+        method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`~.advising.advice` names
         learner: what is going to learn from the labels, one of :data:`~..selectors.recommend.LEARNERS`
         params: its parameters
         budget, quota, veto, seed: as for :func:`~..selectors.select`
@@ -100,6 +100,8 @@ def choose_coreset(
             job.reporter.warn(warning)
         ids = found.ids[made.selection.indices].tolist()
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
+        locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
+        rules["choice"] = kept_choices.save(job.run.folder, found.ids, made.selection, locked)
         told = details_of(made, seed, params, warnings)
         saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
         job.publish(job.reporter.stage(WRITING))
@@ -127,7 +129,8 @@ def keep_choice(job: Session, options: ElfsOptions, tag: str | None, view_name: 
     warnings = [*made.selection.warnings, *left_out(working.labels, job.names or [], indices)]
     told = details_of(made, options.seed, {}, warnings)
     if tag:
-        saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, told)
+        kept = {"choice": kept_choices.save(job.run.folder, np.asarray(working.ids), made.selection)}
+        saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, {**told, **kept})
     return {name: told[name] for name in ("method", "recommended", "notes")}
 
 
@@ -143,27 +146,6 @@ def details_of(made: Coreset, seed: int, params: Mapping[str, Any], warnings: Se
         "warnings": list(warnings),
         "notes": list(made.selection.notes),
     }
-
-
-def is_trusted(run: Run) -> bool:
-    """Whether nothing speaks against the pseudo-labels of a run."""
-    return not run.results.get("clusters", {}).get("warnings")
-
-
-def advice(run: Run, budget: Budget | str, *, learner: str = "probe", locked_tag: str | None = None) -> Recommendation:
-    """The method that is recommended for a run at a budget, without reading its vectors."""
-    check_learner(learner)
-    n = run.require("scores", "a recommendation").stages["scores"]["scored"]
-    labelled = fields.writable(run.dataset).match_tags(locked_tag).count() if locked_tag else 0
-    free = max(n - labelled, 1)
-    return recommend(
-        free,
-        resolve_budget(budget, free),
-        clusters=run.stages["pseudo_labels"]["clusters"],
-        labelled=labelled,
-        learner=learner,
-        trusted=is_trusted(run),
-    )
 
 
 class _Choice(RunJob):

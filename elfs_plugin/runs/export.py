@@ -1,4 +1,5 @@
-"""Writing a zone of a run to disk for a labelling tool. Nothing that an export did not write is replaced or removed."""
+"""Writing a zone or a coreset of a run to disk for a labelling tool. Nothing that an export did not write is replaced
+or removed."""
 
 import contextlib
 import csv
@@ -13,6 +14,7 @@ import fiftyone.utils.data as foud
 from .. import csv_cells
 from ..contracts import AnyPath
 from ..errors import ElfsError, InvalidInput
+from ..validation import shown
 from .export_copies import Copies, common_folder, unreadable
 from .export_receipt import (
     LIST_COLUMNS,
@@ -26,6 +28,7 @@ from .export_receipt import (
 )
 from .export_staging import Staging
 from .export_target import check_media, check_target, why_not
+from .fields import writable
 from .fiftyone_types import Collection
 from .record import check_there
 from .run import Run
@@ -45,9 +48,10 @@ def export_coreset(
     path: AnyPath,
     format: str = "csv",
     zone: str = "coreset",
+    tag: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Writes a zone to disk for a labelling tool, hardest image first.
+    """Writes a zone, or what a run has saved under a tag, to disk for a labelling tool, hardest image first.
 
     The export is made beside ``path`` and moved there when it is whole. Images whose files cannot be read are left out
     and listed beside it, in ``<name>.missing.csv``. A folder gets a receipt beside it, ``.<name>.elfs-export.json``,
@@ -55,6 +59,7 @@ def export_coreset(
     apostrophe before it in lists; :func:`..csv_cells.plain_text` takes it away.
 
     Args:
+        tag: of a coreset that the run has saved, by any method, in place of a zone
         path: absolute; a file for ``"csv"``, else a folder. Folders above it are created
         overwrite: replace an earlier export there: a list of ELFS's, or a folder to which ELFS exported and in which no
             file was added or changed since
@@ -62,24 +67,25 @@ def export_coreset(
     Returns:
         dict: ``path``; ``exported``, the rows of a list, the samples of a dataset, the files of a folder; ``missing``,
         the images left out, and ``missing_list``, the file that names them (or None); ``deleted``, the samples of the
-        zone that are no longer in the dataset; ``repeated``, the samples whose file is in the folder already; ``kept``,
-        a folder with files that somebody added to the earlier export while it was replaced (or None)
+        zone that are no longer in the dataset, or have lost the tag; ``what``, ``"zone"`` or ``"coreset"``;
+        ``repeated``, the samples whose file is in the folder already; ``kept``, a folder with files that somebody added
+        to the earlier export while it was replaced (or None)
 
     Raises:
         InvalidInput: for a relative path, a target that ELFS did not write, that holds images of the dataset or cannot
-            be written, an unknown format, or a zone without images that can be read
+            be written, an unknown format or tag, or a zone without images that can be read
         ElfsError: when there is no room, or the target was written to meanwhile; nothing there is changed then
     """
     dataset = collection._dataset
     run = Run(dataset, key)
-    view = zone_view(run, zone, order="hardest")
+    view, saved, name = _tagged(run, tag) if tag else _zone(run, zone)
     if format not in EXPORT_FORMATS:
         raise InvalidInput(f"Unknown format {format!r}. Use one of: {', '.join(EXPORT_FORMATS)}.", "format")
     target = check_target(path, format, overwrite=overwrite)
     ids, paths = view.values(["id", "filepath"])
-    deleted = run.stages["selection"][zone] - len(ids)
+    deleted = saved - len(ids)
     check_there(dataset, key, "selection")
-    _refuse_empty(ids, paths, key, zone, deleted)
+    _refuse_empty(ids, paths, name, deleted)
     check_media(dataset, target, format)
     with _folders_above(target):
         try:
@@ -97,7 +103,8 @@ def export_coreset(
                         raise
                 else:
                     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-                    receipt = new_receipt(staging.new, dataset=dataset.name, run=key, zone=zone, written=now)
+                    asked = {"tag": tag} if tag else {"zone": zone}
+                    receipt = new_receipt(staging.new, dataset=dataset.name, run=key, **asked, written=now)
                     staging.place_folder(receipt, overwrite=overwrite)
                 missing_list = _place_missing(found, staging, overwrite)
         except OSError as error:
@@ -109,9 +116,18 @@ def export_coreset(
         "missing": len(found),
         "missing_list": missing_list,
         "deleted": max(deleted, 0),
+        "what": "coreset" if tag else "zone",
         "repeated": repeated,
         "kept": staging.kept,
     }
+
+
+def check_saved(run: Run, tag: str) -> None:
+    """Raises :class:`InvalidInput` unless the run has saved a coreset under the tag."""
+    saved = run.record.saved
+    if tag not in saved:
+        known = ", ".join(saved) or "none"
+        raise InvalidInput(f"The run '{run.key}' has saved nothing under the tag {shown(tag)} (tags: {known}).", "tag")
 
 
 def describe(summary: Mapping[str, Any]) -> str:
@@ -122,21 +138,34 @@ def describe(summary: Mapping[str, Any]) -> str:
     if summary["missing"]:
         text += f". {summary['missing']:,} could not be read and were left out: {summary['missing_list']} lists them"
     if summary["deleted"]:
-        text += f". {summary['deleted']:,} of the zone are no longer in the dataset"
+        text += f". {summary['deleted']:,} of the {summary['what']} are no longer in the dataset"
     if summary["kept"]:
         text += f". Files that were added to the earlier export meanwhile are in {summary['kept']}"
     return text
 
 
-def _refuse_empty(ids, paths, key, zone, deleted):
+def _zone(run, zone):
+    """(the view, how many images it held when it was made, its name)."""
+    view = zone_view(run, zone, order="hardest")
+    return view, run.stages["selection"][zone], f"zone '{zone}' of the run '{run.key}'"
+
+
+def _tagged(run, tag):
+    """The same of a coreset that was saved under a tag."""
+    saved = run.require("scores", "an export").record.saved
+    check_saved(run, tag)
+    view = writable(run.dataset).match_tags(tag).sort_by(f"{run.key}.rank", create_index=False)
+    return view, saved[tag].get("budget", 0), f"coreset '{tag}' of the run '{run.key}'"
+
+
+def _refuse_empty(ids, paths, name, deleted):
     if not ids and deleted > 0:
         raise InvalidInput(
-            f"All {deleted:,} images of the zone '{zone}' of the run '{key}' were deleted from the dataset. There is "
-            "nothing to export.",
+            f"All {deleted:,} images of the {name} were deleted from the dataset. There is nothing to export.",
             "zone",
         )
     if not ids:
-        raise InvalidInput(f"The zone '{zone}' of the run '{key}' holds no images. There is nothing to export.", "zone")
+        raise InvalidInput(f"The {name} holds no images. There is nothing to export.", "zone")
     if all(unreadable(path) for path in paths):
         _refuse_missing(0, [(path, i, unreadable(path)) for path, i in zip(paths, ids)])
 

@@ -44,10 +44,11 @@ class RunRecord:
     was written, so that it can be removed.
 
     ``saved`` says of each tag what was saved under it: ``{"beta", "hard", "budget", "when"}``, ``when`` in seconds
-    since 1970. ``ranking`` changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of
-    the saved workspace that ELFS made on the dataset. ``view_ids`` lists ``{"name", "id"}`` of the saved views, for a
-    view of that name may be somebody else's by now. ``graph`` and ``vectors`` name the files in the run's folder that
-    belong to these results. ``pending`` is what has been decided and may not all be written yet, see :mod:`.journal`.
+    since 1970, or what :func:`~.choose.details_of` another method, and in ``choice`` the name of its file. ``ranking``
+    changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of the saved workspace
+    that ELFS made on the dataset. ``view_ids`` lists ``{"name", "id"}`` of the saved views, for a view of that name may
+    be somebody else's by now. ``graph`` and ``vectors`` name the files in the run's folder that belong to these
+    results. ``pending`` is what has been decided and may not all be written yet, see :mod:`.journal`.
     """
 
     key: str

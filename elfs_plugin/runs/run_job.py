@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 
 from ..contracts import Sink
 from ..errors import InvalidInput
-from . import folder, graph, jobs, journal, own, record, vectors
+from . import folder, graph, jobs, journal, kept_choices, own, record, vectors
 from .fiftyone_types import Collection
 from .record import RunRecord
 from .repair import settle
@@ -118,3 +118,4 @@ class RunJob:
         self.draft = journal.Draft()
         graph.remove_others(self.run.folder, written.graph)
         vectors.remove_others(self.run.folder, written.vectors)
+        kept_choices.remove_others(self.run.folder, (saved.get("choice") for saved in written.saved.values()))

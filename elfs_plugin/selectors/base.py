@@ -42,7 +42,8 @@ class Selection:
     """``indices`` (b,) distinct, in order of choice; ``scores`` (N,); ``reasons`` N sentences, made when read.
 
     ``threshold`` is the similarity of the veto, if there was one. ``notes`` and ``warnings`` are sentences about how
-    far the choice can be trusted.
+    far the choice can be trusted. ``represented_by`` (N,): the chosen or locked sample that stands for each, -1 for
+    none; None of a method that knows of no such thing.
     """
 
     indices: Integers
@@ -51,19 +52,21 @@ class Selection:
     threshold: float | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    represented_by: Integers | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Choice:
     """What :meth:`Selector.choose` returns: ``indices`` (b,) in order of choice, ``scores`` (N,),
-    ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None), and
-    ``warnings`` and ``notes`` for the user."""
+    ``reason(i, place)``, a sentence for sample i, chosen as number ``place`` from 0 or not chosen (None),
+    ``warnings`` and ``notes`` for the user, and ``represented_by`` (N,) as in :class:`Selection`, if there is that."""
 
     indices: Integers
     scores: Floats
     reason: Reason
     warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
+    represented_by: Integers | None = None
 
 
 class Selector:
@@ -164,7 +167,15 @@ class Selector:
         place[order] = np.arange(len(order))
         describe = _Describe(pool, indices, choice.reason, rules)
         reasons = Reasons(len(pool), lambda i: describe(int(place[i])))
-        return Selection(order[indices], scores, reasons, threshold, tuple(choice.warnings), tuple(choice.notes))
+        return Selection(
+            order[indices],
+            scores,
+            reasons,
+            threshold,
+            tuple(choice.warnings),
+            tuple(choice.notes),
+            None if choice.represented_by is None else _given_order(choice.represented_by, order),
+        )
 
     def quota(self, quota: str) -> str:
         """The quota to keep when ``quota`` was asked for."""
@@ -203,14 +214,23 @@ class Ranked(Selector):
         return self.best(pool, self.score(pool, seed, progress), budget, seed, candidates)
 
     def best(
-        self, pool: Pool, scores: Floats, budget: int, seed: int, candidates: Candidates, **said: Sequence[str]
+        self,
+        pool: Pool,
+        scores: Floats,
+        budget: int,
+        seed: int,
+        candidates: Candidates,
+        *,
+        warnings: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> Choice:
-        """The :class:`Choice` of the best of these scores; ``said``: its ``warnings`` and ``notes``."""
+        """The :class:`Choice` of the best of these scores."""
         scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
             raise InvalidInput(f"The scores of {self.name} hold NaN or infinite values; compute them again.", "method")
         order = np.argsort(self.priority(pool, scores, candidates, seed), kind="stable")
-        return Choice(candidates.walk(order, budget), scores, self.reasons(pool, scores, candidates), **said)
+        reason = self.reasons(pool, scores, candidates)
+        return Choice(candidates.walk(order, budget), scores, reason, warnings, notes)
 
     def reasons(self, pool: Pool, scores: Floats, candidates: Candidates) -> Reason:
         """``reason(i, place)`` as in :class:`Choice`; by default the place of the score among all N."""
@@ -222,6 +242,13 @@ class Ranked(Selector):
             return f"{state}: {self.name} score {scores[i]:.4g} is {rank(i) + 1:,} of {n:,}, {self.keeps}est first"
 
         return reason
+
+
+def _given_order(samples, order):
+    """(N,) samples, -1 for none, in the order in which they were given; ``order`` (N,) are their places there."""
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.where(samples < 0, -1, order[samples])
+    return found
 
 
 class _Rank:

@@ -28,3 +28,18 @@ def standing_for(pool: Pool, by: Integers, seen: Mask | None = None) -> Reason:
         return f"number {place + 1:,}: it stands for {others:,} other images better than any other choice"
 
     return reason
+
+
+def first_of_each(clusters: Integers, indices: Integers, locked: Mask) -> Integers:
+    """(N,) the sample that stands for each: of its cluster the first chosen one, else a locked one, else -1.
+
+    Args:
+        clusters: (N,) from 0, -1 for a sample in none
+        indices: (b,) samples in order of choice
+        locked: (N,) samples that are labelled already
+    """
+    first = np.full(int(clusters.max(initial=-1)) + 1, -1, dtype=np.int64)
+    for samples in (np.flatnonzero(locked), indices):
+        samples = samples[clusters[samples] >= 0][::-1]  # of several writes to a place the last one counts
+        first[clusters[samples]] = samples
+    return np.where(clusters < 0, -1, first[clusters])

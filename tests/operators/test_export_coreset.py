@@ -45,6 +45,22 @@ def test_what_was_pruned(finished, execute, tmp_path):
     assert result["exported"] == summary["hard"] == len(runs.zone_view(runs.Run(dataset, "elfs"), "hard"))
 
 
+def test_a_coreset_by_its_tag(scored, execute, operator, errors_of, tmp_path):
+    execute("select_coreset", scored, method="random", budget=6, budget_unit="images", tag="by_chance")
+    ids = scored.match_tags("by_chance").values("id")
+    scored.delete_samples(ids[:1])
+    summary = operator("export_coreset")(scored, path=str(tmp_path / "list.csv"), tag="by_chance")
+    assert (summary["exported"], summary["deleted"], summary["what"]) == (5, 1, "coreset")
+    with open(tmp_path / "list.csv", newline="", encoding="utf-8") as file:
+        assert {row["id"] for row in csv.DictReader(file)} == set(ids[1:])
+    for tag in ("nobody", "mine"):
+        scored.limit(1).tag_samples("mine")  # not the run's
+        errors = errors_of("export_coreset", scored, path=str(tmp_path / "other.csv"), tag=tag)
+        assert errors["tag"] == f"The run 'elfs' has saved nothing under the tag '{tag}' (tags: by_chance)."
+    with pytest.raises(ExecutionError, match="zone='hard' would have no effect: the tag says what is exported"):
+        operator("export_coreset")(scored, path=str(tmp_path / "other.csv"), tag="by_chance", zone="hard")
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [

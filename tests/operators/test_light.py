@@ -33,7 +33,7 @@ for operator in OperatorRegistry().list_operators():
         form = asyncio.run(resolve_type(OperatorRegistry(), operator.uri, context))
         refused = form.type.properties.get("refused")
         note(f"{short} {params}", refused and refused.error_message)
-for tab in ("tune", "clusters", "compare", "budget", "audit"):
+for tab in ("tune", "recommended", "clusters", "compare", "budget", "audit"):
     params = {"__method__": "on_load", "panel_id": "panel", "panel_state": {"tab": tab}}
     context = {"dataset": fo.load_dataset(name), "params": params}
     drawn = foo.execute_operator("@elfs/coreset/coreset_panel", context)

@@ -188,6 +188,7 @@ class TestCuts:
         "method, name, chosen",
         [
             ("on_tab", "tab", "compare"),
+            ("on_learner", "learner", "network"),
             ("on_find_member", "find_member", "mine"),
             ("on_tag", "tag", "mine"),
             ("on_one", "one", "tag:mine"),
@@ -441,7 +442,7 @@ class TestCompare:
 
     def test_no_part_of_the_panel_holds_a_list_that_the_user_edits(self, panel, written):
         """The App makes such a list anew whenever it draws the panel: it closes, and loses what was typed."""
-        for tab in ("tune", "clusters", "compare", "budget", "audit"):
+        for tab in ("tune", "recommended", "clusters", "compare", "budget", "audit"):
             panel.fire("on_tab", value=tab)
             assert '"multiple": true' not in panel.text
 
@@ -647,7 +648,7 @@ class TestWhatCanHappenToARun:
 
     def test_results_are_lost(self, panel, written):
         journal.save_results(written[0], "elfs", histogram=None, failures=None)
-        for tab in ("tune", "clusters", "compare", "budget", "audit"):
+        for tab in ("tune", "recommended", "clusters", "compare", "budget", "audit"):
             panel.fire("on_tab", value=tab)
             assert "failed" not in panel.drawn
             assert any("results" in text for text in panel.alerts)
@@ -741,6 +742,7 @@ def test_every_tab_shows_its_results(plugin, analysed):
     found = runs.load_results(analysed, "elfs")
     words = {
         "tune": "Save coreset",
+        "recommended": "Choose by graph_coverage",
         "clusters": "cluster",
         "compare": found["methods"]["sentences"][0],
         "budget": found["budget_curve"]["sentence"],

@@ -11,6 +11,7 @@ from elfs_plugin import runs
 PANEL = "[data-cy=panel-content-coreset_panel]"
 SIGN = {
     "Tune": "Save as tag and view",
+    "Recommended": "The labels are for",
     "Clusters": "Mean confidence",
     "Compare": "Side by side",
     "Budget": "Click a point",
@@ -23,8 +24,10 @@ JOBS = {
     "Same cuts, other seeds": "cancelled",
     "Measure again": "cancelled",
     "Compare": "completed",
+    "Choose by graph_coverage": "completed",
+    "Choose by k_medoids": "completed",
 }
-"""How the jobs end that buttons start: only one is waited for."""
+"""How the jobs end that buttons start: only short ones are waited for."""
 
 BAD = re.compile("Operation failed|Traceback|Something went wrong|This cannot be shown|Error occurred|Error:")
 
@@ -104,6 +107,14 @@ def test_every_button_with_its_defaults(page, app_dataset, finished_run):
         "Save coreset",
         "Label …",
         "Export …",
+        "Choose by graph_coverage",
+        "Choose by k_medoids",
+        "More settings …",
+        "Chosen",
+        "Only k_medoids",
+        "Only ELFS",
+        "Both",
+        "Neither",
         "Other clusters …",
         "Compare",
         "Coreset by another method …",

@@ -51,7 +51,7 @@ class GraphCoverage(Selector):
         for j in np.flatnonzero(pool.locked):
             coverage.add(int(j))
         indices, gains = heap_greedy(coverage, budget, candidates, progress=progress)
-        return Choice(indices, gains, standing_for(pool, coverage.by))
+        return Choice(indices, gains, standing_for(pool, coverage.by), represented_by=coverage.by)
 
     def _graph(self, pool: Pool, seed: int, progress: Progress) -> NeighborGraph:
         """The pool's graph, or one with as many neighbours as are wanted: that of a clustering has few where there are

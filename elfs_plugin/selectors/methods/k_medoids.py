@@ -8,6 +8,7 @@ from ..base import Choice, Cost, Selector
 from ..candidates import Candidates
 from ..geometry import METRIC, prepare
 from ..pool import Pool
+from ..representatives import first_of_each
 from ..turns import take_turns
 
 
@@ -50,4 +51,4 @@ class KMedoids(Selector):
                 return f"not chosen: {number} of {size:,} images"
             return f"number {place + 1:,}: {number} of {size:,} images, the nearest that may be chosen"
 
-        return Choice(indices, scores, reason)
+        return Choice(indices, scores, reason, represented_by=first_of_each(cluster, indices, pool.locked))

@@ -67,4 +67,4 @@ def herd(
     scores[rows] = gains
     by[rows] = np.where(covered.by >= 0, rows[covered.by], -1)
     reason = standing_for(pool, by, ~np.isnan(scores))
-    return Choice(rows[found], scores, reason, notes=bounded_note(pool, rows))
+    return Choice(rows[found], scores, reason, notes=bounded_note(pool, rows), represented_by=by)

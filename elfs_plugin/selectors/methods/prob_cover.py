@@ -79,8 +79,9 @@ class ProbCover(Selector):
         by[rows] = np.where(balls.by >= 0, rows[balls.by], -1)
         chosen = np.concatenate([rows[found], candidates.walk(rows, budget - len(found))])
         notes = [f"δ = {delta:.3g}: {covers} covers in turn." if covers > 1 else f"δ = {delta:.3g}."]
+        notes += bounded_note(pool, rows)
         reason = standing_for(pool, by, ~np.isnan(scores))
-        return Choice(chosen, scores, reason, notes=(*notes, *bounded_note(pool, rows)))
+        return Choice(chosen, scores, reason, notes=notes, represented_by=by)
 
     def _most(self, pool: Pool, vectors: Vectors, delta: float, budget: int, random: np.random.Generator) -> int:
         """How many samples it can look at."""

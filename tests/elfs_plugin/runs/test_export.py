@@ -576,6 +576,7 @@ def test_images_that_cannot_be_read_are_left_out_counted_and_listed(chosen, tmp_
         "missing": 3,
         "missing_list": str(listed),
         "deleted": 0,
+        "what": "zone",
         "repeated": 0,
         "kept": None,
     }

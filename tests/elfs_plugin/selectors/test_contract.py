@@ -92,6 +92,22 @@ def test_the_order_of_the_samples_does_not_matter(pool, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_those_that_stand_for_others_are_chosen_or_locked_whatever_the_order(pool, method):
+    pool = replace(pool, locked=pool.ids[:3])
+    other = shuffled(pool)
+    found = []
+    for given in (pool, other):
+        selection = select(method, given, 8)
+        by = selection.represented_by
+        if by is None:
+            assert "stands for" not in " ".join(selection.reasons)
+            return
+        assert set(given.ids[by[by >= 0]]) <= {*given.ids[selection.indices], *pool.ids[:3]} and (by >= 0).any()
+        found.append({i: None if j < 0 else given.ids[j] for i, j in zip(given.ids, by)})
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_order_does_not_matter_with_every_rule_on(pool, method):
     pool = with_copies(pool, {5: 4, 8: 4, 30: 31})
     pool = replace(pool, locked=pool.ids[[4, 17]], excluded=pool.ids[[40]])
