@@ -58,7 +58,7 @@ class SelectCoreset(ElfsOperator):
             return
         if method == AUTO:
             learner_input(inputs)
-            advice_input(ctx, inputs, key, budget)
+            advice_input(ctx, inputs, key, None if budget is None else budget_of(ctx.params))
         else:
             parameter_inputs(ctx, inputs, method)
         shared_inputs(ctx, inputs, key)

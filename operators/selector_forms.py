@@ -81,7 +81,9 @@ def first_advice_input(ctx, inputs, n, budget):
         found = recommend(n, budget, learner=ctx.params.get("learner") or "probe")
     except ElfsError:
         return
-    inputs.view("advice", types.Notice(label=f"Recommended: {found.method}. {found.reason} Second: {found.second}."))
+    doubt = " If the pseudo-labels turn out to be doubtful, graph_coverage takes its place." * (found.method == "elfs")
+    text = f"Recommended: {found.method}. {found.reason} Second: {found.second}.{doubt}"
+    inputs.view("advice", types.Notice(label=text))
 
 
 def parameter_inputs(ctx, inputs, method):
@@ -118,7 +120,8 @@ def shared_inputs(ctx, inputs, key):
         "labels_field",
         runs.truth_fields(ctx.dataset),
         "Given labels that may be wrong",
-        description="For prune4rel, small_loss and grand. Empty: the pseudo-labels",
+        description="For prune4rel, small_loss and grand. Empty: the pseudo-labels. For u_herding, those of the images "
+        "that are labelled already",
     )
     if "labels_field" in ctx.params:
         check(prop, runs.truth_path, ctx.dataset, ctx.params["labels_field"])

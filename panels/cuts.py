@@ -43,7 +43,7 @@ class Cuts(Part):
             hard = count_hard(prior_beta(budget / n) if beta is None else beta, n)
         # Never the tag of another method's coreset: saving would replace it.
         own = [tag for tag in model.record.tags if "method" not in model.record.saved.get(tag, {})]
-        set_new(state, tag=own[-1] if own else default_tag(model.key), tag_problem=None)
+        set_new(state, tag=own[-1] if own else free_tag(model), tag_problem=None)
         self.take_cut(ctx, hard, budget)
 
     def apply_cut(self, ctx, hard, budget, *, answer=False):
@@ -123,6 +123,12 @@ class Cuts(Part):
 
 def default_tag(key):
     return f"{key}_coreset"
+
+
+def free_tag(model):
+    """The tag for a coreset by the cuts; another one where a coreset of another method has the usual one."""
+    usual = default_tag(model.key)
+    return f"{model.key}_elfs" if "method" in model.record.saved.get(usual, {}) else usual
 
 
 def clip(value, low, high):

@@ -5,7 +5,7 @@ import fiftyone.operators.types as types
 
 from ..elfs_plugin.pruning.zones import ZONES
 from .base import guarded, needs_run, set_new, wrapping
-from .cuts import Cuts, default_tag
+from .cuts import Cuts, free_tag
 from .told import telling
 
 NAMED = 5
@@ -33,8 +33,8 @@ class Save(Cuts):
         """(tag, name of the view) to save under; raises an error for a name that cannot be taken."""
         from ..elfs_plugin.runs import names, saving
 
-        record, key = self.model(ctx).record, ctx.panel.state.key
-        tag = (tag or "").strip() or default_tag(key)
+        model, key = self.model(ctx), ctx.panel.state.key
+        record, tag = model.record, (tag or "").strip() or free_tag(model)
         saving.check_names(ctx.dataset, record, tag, None)
         return tag, names.free_view_name(ctx.dataset, tag, key, mine=record.own_views(ctx.dataset))
 

@@ -22,7 +22,9 @@ def advice(run: Run, budget: Budget | str, *, learner: str = "probe", locked_tag
     """The method that is recommended for a run at a budget, without reading its vectors."""
     check_learner(learner)
     n = run.require("scores", "a recommendation").stages["scores"]["scored"]
-    labelled = fields.writable(run.dataset).match_tags(locked_tag).count() if locked_tag else 0
+    labelled = (
+        fields.writable(run.dataset).match_tags(locked_tag).exists(f"{run.key}.rank").count() if locked_tag else 0
+    )
     free = max(n - labelled, 1)
     return recommend(
         free,

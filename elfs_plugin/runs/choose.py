@@ -89,6 +89,7 @@ def choose_coreset(
             learner=learner,
             trusted=is_trusted(job.run),
             beta=job.run.stages.get("beta", {}).get("chosen"),
+            score=job.run.stages["scores"]["score"],
             quota=quota,
             veto=veto,
             params=params,
@@ -102,7 +103,7 @@ def choose_coreset(
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
         locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
         rules["choice"] = kept_choices.save(job.run.folder, found.ids, made.selection, locked)
-        told = details_of(made, seed, params, warnings)
+        told = details_of(made, seed, warnings)
         saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
         job.publish(job.reporter.stage(WRITING))
         return {
@@ -116,25 +117,30 @@ def choose_coreset(
         }
 
 
-def keep_choice(job: Session, options: ElfsOptions, tag: str | None, view_name: str | None) -> dict[str, Any]:
+def keep_choice(
+    job: Session, options: ElfsOptions, trusted: bool, tag: str | None, view_name: str | None
+) -> dict[str, Any]:
     """Chooses by another method than ELFS at the end of a whole run, and saves it under the names that are given.
 
+    Args:
+        trusted: whether nothing speaks against the pseudo-labels that the run has just made
+
     Returns:
-        what the caller is told beside :meth:`~.session.Session.summary`
+        what :meth:`~.session.Session.summary` tells the caller of it
     """
     working, record = job.working, job.record
     progress = job.reporter.stage(CHOOSING)
-    made = working.choose(options, record.stages["selection"]["beta"], is_trusted(job.run), progress)
+    made = working.choose(options, record.stages["selection"]["beta"], trusted, progress)
     indices = made.selection.indices
     warnings = [*made.selection.warnings, *left_out(working.labels, job.names or [], indices)]
-    told = details_of(made, options.seed, {}, warnings)
+    told = details_of(made, options.seed, warnings)
     if tag:
         kept = {"choice": kept_choices.save(job.run.folder, np.asarray(working.ids), made.selection)}
         saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, {**told, **kept})
-    return {name: told[name] for name in ("method", "recommended", "notes")}
+    return {name: told[name] for name in ("method", "recommended", "notes", "warnings")}
 
 
-def details_of(made: Coreset, seed: int, params: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+def details_of(made: Coreset, seed: int, warnings: Sequence[str]) -> dict[str, Any]:
     """What a run remembers of a choice under its tag, beside the rules that were kept."""
     advice = made.recommendation
     return {
@@ -142,7 +148,7 @@ def details_of(made: Coreset, seed: int, params: Mapping[str, Any], warnings: Se
         "recommended": None if advice is None else {"reason": advice.reason, "second": advice.second},
         "budget": len(made.selection.indices),
         "seed": seed,
-        "params": dict(params),
+        "params": made.params,
         "warnings": list(warnings),
         "notes": list(made.selection.notes),
     }
@@ -197,10 +203,10 @@ def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selector
 
 def _with_labels(pool, method, dataset, field, seed):
     """The pool with what a field of labels, which may be wrong, says of it."""
-    if not field:
+    if not field or method == AUTO:  # no method that is recommended reads labels
         return pool
     ids = pool.ids.tolist()
-    if method == AUTO or selectors.available()[method]["learns_from"] == "all":
+    if selectors.available()[method]["learns_from"] == "all":
         labels = truth.read_all(dataset, field, ids, "labels_field")
         return replace(pool, labels=np.unique(labels, return_inverse=True)[1])
     if pool.locked is None:

@@ -189,12 +189,16 @@ def run_elfs(
         else:
             job.use_vectors(embeddings_field)
         asked.check(len(job.working.ids), n)
+        trusted = True
         for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)
-        others = asked.method != "elfs"
-        job.select(asked.budget, asked.beta, *((None, None) if others else (tag, view_name)))
-        told = keep_choice(job, asked, tag, view_name) if others else {"method": "elfs", "recommended": None}
-        return {**job.summary("selection"), **told}
+            if stage == "pseudo_labels":
+                trusted = not result[2].warnings
+        if asked.method == "elfs":
+            job.select(asked.budget, asked.beta, tag, view_name)
+            return job.summary("selection")
+        job.select(asked.budget, asked.beta, None, None)
+        return job.summary("selection", keep_choice(job, asked, trusted, tag, view_name))
 
 
 def _check_score(score):

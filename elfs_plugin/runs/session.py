@@ -231,15 +231,19 @@ class Session(RunJob):
         """See :func:`~.saving.check_names`."""
         saving.check_names(self.dataset, self.record, tag, view_name, expected)
 
-    def summary(self, stage: str) -> dict[str, Any]:
-        """Writes what is to be written, and says what the caller is told."""
+    def summary(self, stage: str, other: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Writes what is to be written, and says what the caller is told; ``other``: what
+        :func:`~.choose.keep_choice` says of the coreset that another method than ELFS has chosen."""
         self.publish(self.reporter.stage(WRITING))
         stages, results = self.record.stages, self.run.results
         applied, searched = stages.get("selection", {}), stages.get("beta", {})
         warnings = list(results.get("clusters", {}).get("warnings", []))
         coreset, ids = applied.get("coreset"), self.working.ids
         if stage == "selection" and applied:
-            coreset, found = coverage.check(self.dataset, self.record)
+            if other is None:
+                coreset, found = coverage.check(self.dataset, self.record)
+            else:
+                found = other["warnings"]
             warnings += found
             for text in found:
                 self.reporter.warn(text)
@@ -257,6 +261,7 @@ class Session(RunJob):
             "hard": applied.get("hard"),
             "easy": applied.get("easy"),
             "embeddings_field": self.record.embeddings_field,
+            **({"method": "elfs", "recommended": None, "notes": [], **(other or {})} if stage == "selection" else {}),
             "warnings": warnings,
             "stages": {name: details.get("seconds") for name, details in stages.items()},
             "resumed": self.stages.resumed,
