@@ -50,6 +50,8 @@ class Stream(IntEnum):
     ZCORE = 34  # draws of ZCore; indices: the round and the half
     ZCORE_START = 35  # the random start of ZCore's scores
     SPECTRAL = 36  # the start of the eigenvectors of a neighbour graph
+    SEPARATION_ROWS = 37  # rows on which the separation of clusters is measured
+    SEPARATION_CLOUD = 38  # the cloud without clusters beside them (0), and its k-means (1)
 
 
 def _sequence(seed, stream, indices):
