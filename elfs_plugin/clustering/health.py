@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .pseudo_labels import PseudoLabels
 
 
-WELL_SEPARATED = 0.5
+WELL_SEPARATED = 0.6
 BARELY_SEPARATED = 0.25
 """Separation from which clusters count as standing apart well, and below which hardly; ``benchmarks/health.py`` shows
 how right the pseudo-labels were on either side."""
@@ -116,7 +116,7 @@ def _separation_warnings(separation):
         ]
     return [
         "The clusters stand apart only in part: many near neighbours are in different clusters. On data whose classes "
-        "are known, up to half of such pseudo-labels were wrong, however sure the heads were. Try a stronger encoder, "
+        "are known, a fifth to a half of such pseudo-labels were wrong, however sure the heads were. Try a stronger encoder, "
         "or another cluster count."
     ]
 

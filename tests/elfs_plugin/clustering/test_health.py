@@ -75,7 +75,7 @@ def test_warning_about_seeds_that_disagree():
 
 @pytest.mark.parametrize(
     "separation, warned, reassured",
-    [(0.9, None, True), (0.5, None, True), (0.49, "only in part", False), (0.2, "hardly stand apart", False)],
+    [(0.9, None, True), (0.6, None, True), (0.59, "only in part", False), (0.2, "hardly stand apart", False)],
 )
 def test_sure_heads_are_no_reassurance_over_clusters_that_do_not_stand_apart(separation, warned, reassured):
     found = pseudo_labels([0, 1] * 10, 2, separation=separation)
