@@ -116,7 +116,7 @@ def _separation_warnings(separation):
         ]
     return [
         "The clusters stand apart only in part: many near neighbours are in different clusters. On data whose classes "
-        "are known, a fifth to a half of such pseudo-labels were wrong, however sure the heads were. Try a stronger "
+        "are known, a sixth to a half of such pseudo-labels were wrong, however sure the heads were. Try a stronger "
         "encoder, or another cluster count."
     ]
 
