@@ -55,6 +55,8 @@ class Stream(IntEnum):
     PROB_COVER = 39  # the samples that ProbCover looks at
     LABELLED_FOLDS = 40  # folds on which the temperature of a model of the labels so far is found
     SPECTRAL = 41  # the start of the eigenvectors of a neighbour graph
+    SEPARATION_ROWS = 42  # rows on which the separation of clusters is measured
+    SEPARATION_CLOUD = 43  # the cloud without clusters beside them (0), and its k-means (1)
 
 
 def _sequence(seed, stream, indices):

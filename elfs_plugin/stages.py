@@ -293,5 +293,5 @@ def _unpack_embeddings(arrays):
 def _unpack_pseudo_labels(arrays):
     arrays = dict(arrays)
     warnings = json.loads(str(arrays.pop("warnings")))
-    numbers = {"best_head": int(arrays["best_head"]), "seed_agreement": float(arrays["seed_agreement"])}
+    numbers = {name: arrays[name].item() for name in ("best_head", "seed_agreement", "separation")}
     return PseudoLabels(**{**arrays, **numbers, "warnings": warnings})

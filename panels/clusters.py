@@ -31,14 +31,18 @@ class Clusters(Cuts):
         self.prompt(ctx, "compute_pseudo_labels")
 
     def render_clusters(self, panel, ctx, model):
+        from ..elfs_plugin.clustering.health import UNKNOWN, reassurance
+
         health = model.results.get("clusters", {})
         if health:
             panel.md(_summary(health), name="health")
         for index, text in enumerate(health.get("warnings", [])):
             panel.view(f"health_warning_{index}", types.AlertView(severity="warning", label=text))
-        if health and not health.get("warnings"):
-            fine = "Nothing stands out: no empty or tiny cluster, and the heads agree. Look at the pictures too."
+        fine = None if health.get("warnings") else reassurance(health)
+        if fine:
             panel.view("health_fine", types.AlertView(severity="success", label=fine))
+        if health:
+            panel.view("health_unknown", types.AlertView(severity="info", label=UNKNOWN))
         table = model.table
         state = ctx.panel.state
         traces = cluster_figure(table, state.hard or 0, state.budget or 0)
@@ -90,4 +94,6 @@ def _summary(health):
     agree = f"the heads agree on {health['agreement']:.0%} of the images"
     if health.get("seed_agreement") is not None:
         agree += f", two seeds on {health['seed_agreement']:.0%}"
-    return f"**{health['clusters']} clusters**, {empty}, {sizes}. Mean confidence {health['confidence']:.0%}; {agree}."
+    apart = f"; separation {health['separation']:.2f}" if health.get("separation") is not None else ""
+    sure = f"Mean confidence {health['confidence']:.0%}; {agree}{apart}."
+    return f"**{health['clusters']} clusters**, {empty}, {sizes}. {sure}"

@@ -11,6 +11,7 @@ import yaml
 from elfs_plugin import __version__
 from elfs_plugin.cli.commands import main
 from elfs_plugin.clustering import ClusteringConfig, spectral
+from elfs_plugin.clustering.health import WELL_SEPARATED
 from elfs_plugin.clustering.pseudo_labels import FEWEST_NEIGHBORS
 from elfs_plugin.clustering.temi_training import NEAREST
 from elfs_plugin.encoders import images
@@ -220,6 +221,7 @@ def test_the_clusterings_are_as_stated():
     assert cells["neighbours"] == ["all of the graph", "the half that is nearest after whitening, at least 10"]
     assert (published.neighbor_share, quick.neighbor_share, FEWEST_NEIGHBORS, NEAREST) == (1.0, 0.5, 10, 10)
     assert f"up to {spectral.MAX_DIMENSIONS} clusters" in " ".join(text_of("docs/method.md").split())
+    assert f"Below {WELL_SEPARATED} the panel warns" in text_of("docs/method.md")
     limits = " ".join(text_of("README.md").split())
     assert (
         f"{quick.heads} heads started from k-means and spectral clustering, {quick.epochs} epochs but at least "

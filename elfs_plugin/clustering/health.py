@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,17 @@ from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from .pseudo_labels import PseudoLabels
+
+
+WELL_SEPARATED = 0.6
+BARELY_SEPARATED = 0.25
+"""Separation from which clusters count as standing apart well, and below which hardly; ``benchmarks/health.py`` shows
+how right the pseudo-labels were on either side."""
+
+UNKNOWN = (
+    "Stable is not the same as right: without labels nobody can know whether the clusters are the classes you mean. "
+    "Label about 100 images, chosen at random, and the audit tells."
+)
 
 
 def marginal_entropy(occupancy: ArrayLike) -> float:
@@ -23,7 +35,8 @@ def health(result: PseudoLabels) -> dict[str, Any]:
 
     ``empty`` and ``tiny`` (less than a tenth of an even share) count clusters; ``entropy`` of their sizes,
     ``confidence`` and ``agreement`` (of the heads, mean over the samples) and ``seed_agreement`` (of two halves of the
-    heads, which share no seed; None for one head) are in [0, 1].
+    heads, which share no seed; None for one head) are in [0, 1]. ``separation`` is that of
+    :func:`~.separation.separation`, None where it is not known.
     """
     occupancy = result.occupancy
     even = occupancy.sum() / len(occupancy)
@@ -36,8 +49,25 @@ def health(result: PseudoLabels) -> dict[str, Any]:
         "entropy": marginal_entropy(occupancy),
         "confidence": float(np.mean(result.confidence)),
         "agreement": float(np.mean(result.agreement)),
-        "seed_agreement": float(result.seed_agreement) if np.isfinite(result.seed_agreement) else None,
+        "seed_agreement": _known(result.seed_agreement),
+        "separation": _known(result.separation),
     }
+
+
+def _known(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def reassurance(numbers: Mapping[str, Any]) -> str | None:
+    """What may be said over clusters without a warning: a sentence, or None where the numbers of :func:`health` do not
+    bear it out."""
+    separation = numbers.get("separation")
+    if separation is None or separation < WELL_SEPARATED:
+        return None
+    return (
+        "The clusters are well separated, none is empty or tiny, and the heads agree. On data whose classes are known, "
+        "most pseudo-labels of such clusters were right, as far as there were as many clusters as classes."
+    )
 
 
 def health_warnings(result: PseudoLabels) -> list[str]:
@@ -71,7 +101,24 @@ def health_warnings(result: PseudoLabels) -> list[str]:
             f"Two halves of the heads, started from different seeds, agree on only {numbers['seed_agreement']:.0%} of "
             "the samples: another seed would give other clusters. Try more heads or another cluster count."
         )
+    warnings += _separation_warnings(numbers["separation"])
     return warnings
+
+
+def _separation_warnings(separation):
+    if separation is None or separation >= WELL_SEPARATED:
+        return []
+    if separation < BARELY_SEPARATED:
+        return [
+            "The clusters hardly stand apart: about as many near neighbours are in different clusters as if a cloud "
+            "without clusters were cut into pieces. Most pseudo-labels may be wrong, however sure the heads are. "
+            "Try a stronger encoder."
+        ]
+    return [
+        "The clusters stand apart only in part: many near neighbours are in different clusters. On data whose classes "
+        "are known, a sixth to a half of such pseudo-labels were wrong, however sure the heads were. Try a stronger "
+        "encoder, or another cluster count."
+    ]
 
 
 def per_cluster(result: PseudoLabels, ids: ArrayLike) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from ..validation import derived_seed
 from .head_alignment import head_labels, neighbor_information, vote
 from .health import health_warnings
 from .limits import validate_num_clusters
+from .separation import separation
 from .temi import Heads
 from .temi_training import NEAREST, Training, epoch_means, starts, warm_start
 from .whitening import nearest, whitened
@@ -147,6 +148,7 @@ class PseudoLabels:
     * ``head_losses`` (H,): mean training loss at the end; ``head_scores`` (H,): mutual information with the neighbours;
       ``best_head``: the one that labels, see :class:`ClusteringConfig`
     * ``occupancy`` (C,): samples per cluster
+    * ``separation``: how far the clusters stand apart, see :func:`~.separation.separation` (NaN: not known)
     * ``loss_curve`` (epochs,) of the best head
     * ``warnings``: sentences for the user
     """
@@ -161,6 +163,7 @@ class PseudoLabels:
     head_scores: Floats
     seed_agreement: float
     warnings: list[str] = field(default_factory=list)
+    separation: float = math.nan
 
     @property
     def num_clusters(self) -> int:
@@ -219,6 +222,7 @@ def cluster(
         # Outside the handler: the exception holds on to the tensors of the failed attempt.
         logger.warning(notes[0])
         torch.cuda.empty_cache()
+    result = replace(result, separation=separation(vectors, result.labels, seed))
     return replace(result, warnings=notes + health_warnings(result))
 
 

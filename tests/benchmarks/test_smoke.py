@@ -19,6 +19,7 @@ CASES = {
     "cluster_count": (["--no-synthetic"], {"suggestions"}),
     "clustering": (["--seeds", 2, "--steps", 1, "--published-heads", 1], {"quality", "speed"}),
     "growth": (["--samples", 60, 90, "--dimensions", 4], {"stages_4", "data_4"}),
+    "health": (["--rows", 300], {"separation"}),
     "methods": (["--methods", "el2n", "forgetting", "zcore", "--seeds", 2], {"accuracy", "agreement"}),
     "neighbors": (["--k", 5], {"methods"}),
     "path": (["--budget", 0.3], {"stages", "result"}),
@@ -31,7 +32,7 @@ CASES = {
     "zcore --synthetic": (["50:4:1", "60:4:0.5", "--plain-draws", 2], {"speed"}),
     "zcore --converge": (["--draws-per-sample", 20], {"convergence"}),
 }
-WITHOUT_FILE = {"beta --synthetic", "growth", "shapes", "zcore --synthetic"}
+WITHOUT_FILE = {"beta --synthetic", "growth", "health", "shapes", "zcore --synthetic"}
 
 
 def in_this_process(module, *arguments):

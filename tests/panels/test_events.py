@@ -495,6 +495,17 @@ class TestMethods:
         assert lines[0].startswith("budget,method") and len(lines) == 5
 
 
+class TestHealth:
+    @pytest.mark.parametrize("separation, green", [(0.9, True), (0.3, False), (None, False)])
+    def test_the_green_check_needs_clusters_that_stand_apart(self, written, separation, green):
+        found = {"clusters": 2, "empty": 0, "tiny": 0, "smallest": 6, "largest": 6, "confidence": 0.9, "agreement": 0.9}
+        found |= {"separation": separation, "warnings": [], "per_cluster": []}
+        journal.save_results(written[0], "elfs", clusters=found)
+        panel = Panel(written[0]).fire("on_tab", value="clusters")
+        assert ("well separated" in panel.text) == green == (panel.find("health_fine") is not None)
+        assert "Stable is not the same as right" in panel.find("health_unknown")["view"]["label"]
+
+
 class TestWhatCanHappenToARun:
     """Each has a sentence and a next step, and never an error page."""
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from elfs_plugin.clustering.health import health, health_warnings, marginal_entropy, per_cluster
+from elfs_plugin.clustering.health import health, health_warnings, marginal_entropy, per_cluster, reassurance
 from elfs_plugin.clustering.pseudo_labels import PseudoLabels
 
 
-def pseudo_labels(labels, num_clusters, *, agreement=1.0, seed_agreement=1.0, confidence=1.0, heads=3):
+def pseudo_labels(
+    labels, num_clusters, *, agreement=1.0, seed_agreement=1.0, confidence=1.0, heads=3, separation=np.nan
+):
     labels = np.asarray(labels)
     n = len(labels)
     return PseudoLabels(
@@ -18,6 +20,7 @@ def pseudo_labels(labels, num_clusters, *, agreement=1.0, seed_agreement=1.0, co
         loss_curve=np.zeros(1),
         head_scores=np.zeros(heads),
         seed_agreement=seed_agreement,
+        separation=separation,
     )
 
 
@@ -68,6 +71,24 @@ def test_warning_about_heads_that_disagree():
 def test_warning_about_seeds_that_disagree():
     warnings = health_warnings(pseudo_labels([0, 1] * 10, 2, agreement=0.8, seed_agreement=0.6))
     assert len(warnings) == 1 and "another seed would give other clusters" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "separation, warned, reassured",
+    [(0.9, None, True), (0.6, None, True), (0.59, "only in part", False), (0.2, "hardly stand apart", False)],
+)
+def test_sure_heads_are_no_reassurance_over_clusters_that_do_not_stand_apart(separation, warned, reassured):
+    found = pseudo_labels([0, 1] * 10, 2, separation=separation)
+    warnings = health_warnings(found)
+    assert len(warnings) == (warned is not None) and all(warned in text for text in warnings)
+    assert (reassurance(health(found)) is not None) == reassured
+
+
+def test_no_reassurance_where_the_separation_is_not_known():
+    numbers = health(pseudo_labels([0, 1] * 10, 2))
+    assert numbers["separation"] is None and reassurance(numbers) is None
+    # As a run that was written before holds it.
+    assert reassurance({name: value for name, value in numbers.items() if name != "separation"}) is None
 
 
 def test_per_cluster_names_the_sample_it_is_most_certain_of():
