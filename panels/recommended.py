@@ -251,7 +251,7 @@ def _headline(tag, saved, found, state, advice):
 def _numbers(found):
     without = f"{found.clusters_without:,} of {found.clusters:,}" if found.clusters_without else "none"
     return {
-        "also in ELFS's": f"{found.shared:,} ({found.shared / found.chosen:.0%})",
+        "shared with ELFS": f"{found.shared:,} ({found.shared / found.chosen:.0%})",
         "by chance": f"{found.by_chance:,.1f} ({found.by_chance / found.chosen:.0%})",
         "clusters without an image": without,
     }

@@ -102,7 +102,7 @@ def choose_coreset(
         ids = found.ids[made.selection.indices].tolist()
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
         locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
-        rules["choice"] = kept_choices.save(job.run.folder, found.ids, made.selection, locked)
+        rules["choice"] = _keep(job, found.ids, made.selection, locked)
         told = details_of(made, seed, warnings)
         saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
         job.publish(job.reporter.stage(WRITING))
@@ -135,7 +135,7 @@ def keep_choice(
     warnings = [*made.selection.warnings, *left_out(working.labels, job.names or [], indices)]
     told = details_of(made, options.seed, warnings)
     if tag:
-        kept = {"choice": kept_choices.save(job.run.folder, np.asarray(working.ids), made.selection)}
+        kept = {"choice": _keep(job, np.asarray(working.ids), made.selection)}
         saving.save_ids(job.draft, record, [working.ids[i] for i in indices], tag, view_name, {**told, **kept})
     return {name: told[name] for name in ("method", "recommended", "notes", "warnings")}
 
@@ -152,6 +152,14 @@ def details_of(made: Coreset, seed: int, warnings: Sequence[str]) -> dict[str, A
         "warnings": list(warnings),
         "notes": list(made.selection.notes),
     }
+
+
+def _keep(job, ids, selection, locked=()):
+    """The token of :func:`~.kept_choices.save`; a run can do without."""
+    token = kept_choices.save(job.run.folder, ids, selection, locked)
+    if token is None:
+        job.reporter.warn(f"The reasons of the choice could not be kept in {job.run.folder}; the panel shows none.")
+    return token
 
 
 class _Choice(RunJob):

@@ -36,7 +36,7 @@ def test_the_recommendation_is_said_in_the_form(scored, form, execute):
     network = form("select_coreset", scored, **asked, learner="network")["advice"].view.label
     assert "for a network that learns from these images alone" in network
     assert "advice" not in form("select_coreset", scored, **{**asked, "budget": 200})
-    before = form("run_elfs", scored, method="auto", budget=10)["advice"].view.label
+    before = form("run_elfs", scored, method="auto", budget=10, budget_unit="percent")["advice"].view.label
     assert before.startswith("Recommended: graph_coverage. 8 of 80 images (10.0%)")
 
 

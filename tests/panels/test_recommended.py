@@ -136,7 +136,7 @@ class TestBeside:
 
     def test_the_numbers_are_those_of_the_tags_as_they_are(self, shown, written):
         assert numbers(shown) == {
-            "also in ELFS's": "2 (67%)",
+            "shared with ELFS": "2 (67%)",
             "by chance": "0.8 (25%)",
             "clusters without an image": "none",
         }
@@ -150,7 +150,7 @@ class TestBeside:
     def test_other_cuts_are_compared_at_once(self, shown):
         assert "β = 16.7%, 3 images" in shown.text
         shown.fire("on_recommended_images", value=1)
-        assert numbers(shown)["also in ELFS's"] == "0 (0%)"
+        assert numbers(shown)["shared with ELFS"] == "0 (0%)"
 
     def test_a_zone_follows_the_cuts_again_after_a_part_was_shown(self, shown, ids):
         shown.press("beside_neither").fire("on_commit", hard=1, budget=2, serial=2)

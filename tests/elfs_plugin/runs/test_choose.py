@@ -144,3 +144,11 @@ def test_confidence_in_the_given_label_is_trained_when_it_is_asked_for(written):
     dataset, _ = written
     params = {"gain": "all", "measure": "given"}
     assert runs.choose_coreset(dataset, method="prune4rel", budget=4, tag="given", params=params)["coreset"] == 4
+
+
+def test_a_disk_that_refuses_the_reasons_is_told_and_stops_nothing(written, monkeypatch):
+    dataset, _ = written
+    monkeypatch.setattr("elfs_plugin.runs.kept_choices.keep", lambda path, write: False)
+    assert runs.choose_coreset(dataset, method="random", budget=4, tag="mine")["coreset"] == 4
+    assert "reasons of the choice could not be kept" in runs.read_job(dataset, "elfs")["message"]
+    assert record.load_record(dataset, "elfs").saved["mine"]["choice"] is None
