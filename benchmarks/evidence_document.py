@@ -60,7 +60,8 @@ def write(check=False):
 
 
 def of_sets(kept):
-    """{name of a set: Result}: what was measured of one set in several runs, ``evidence-<set>--<part>``, together."""
+    """{name of a set: Result}: what was measured of one set in several runs, ``evidence-<set>--<part>``, together. A row
+    that two parts have is taken from the later name."""
     found = {}
     for name, result in kept.items():
         if not name.startswith(PREFIX):
@@ -75,8 +76,9 @@ def of_sets(kept):
         if result.tables["accuracy"].columns != known.tables["accuracy"].columns:
             raise ValueError(f"{name} was measured at other budgets than the rest of {whole}.")
         for key in ("accuracy", "worst", "rarest"):
-            have = {row[0] for row in known.tables[key].rows}
-            known.tables[key].rows += [row for row in result.tables[key].rows if row[0] not in have]
+            again = {row[0] for row in result.tables[key].rows}
+            older = [row for row in known.tables[key].rows if row[0] not in again]
+            known.tables[key].rows[:] = older + result.tables[key].rows
         if known.tables["pool"].rows[0][3] is None:
             known.tables["pool"] = result.tables["pool"]
         commits = dict.fromkeys(part for part in (known.commit, result.commit) if part)
