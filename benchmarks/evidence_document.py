@@ -60,8 +60,8 @@ def write(check=False):
 
 
 def of_sets(kept):
-    """{name of a set: Result}: what was measured of one set in several runs, ``evidence-<set>--<part>``, together. A row
-    that two parts have is taken from the later name."""
+    """{name of a set: Result}: what was measured of one set in several runs, ``evidence-<set>--<part>``, together; a row
+    that two parts have is that of the later name."""
     found = {}
     for name, result in kept.items():
         if not name.startswith(PREFIX):
