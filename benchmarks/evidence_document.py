@@ -60,7 +60,7 @@ def write(check=False):
 
 
 def of_sets(kept):
-    """{name of a set: Result}: what was measured of one set in several runs, ``evidence-<set>--<part>``, together; a row
+    """{name of a set: Result}: what was measured of a set in several runs, ``evidence-<set>--<part>``, together; a row
     that two parts have is that of the later name."""
     found = {}
     for name, result in kept.items():
