@@ -64,6 +64,7 @@ def test_what_the_operator_refuses_is_one_line(small_demo, monkeypatch, capsys):
 def test_the_audit_is_of_the_digits_that_the_run_still_has(finished, capsys, monkeypatch):
     dataset, _ = finished
     paths, zones = dataset.values(["filepath", "elfs.zone"])
+    dataset = dataset.clone()
     dataset.match({"elfs.zone": "coreset"}).tag_samples("elfs_coreset")
     labels = {path: index % 10 for index, path in enumerate(paths)}
     given = []
@@ -82,3 +83,4 @@ def test_the_audit_is_of_the_digits_that_the_run_still_has(finished, capsys, mon
     assert given[-1][:2] == ((77, 192), 77) and given[-1][3] == [row % 10 for row in rows]
     assert given[-1][2] == [place for place, row in enumerate(rows) if zones[row] == "coreset"]
     assert "the audit is of the 77 digits that the run still has" in capsys.readouterr().out
+    dataset.delete()

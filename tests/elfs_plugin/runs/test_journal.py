@@ -28,7 +28,9 @@ def saved(dataset):
     views = {name: dataset.load_saved_view(name).values("filepath") for name in dataset.list_saved_views()}
 
     def plain(details):
-        return {name: value for name, value in details.items() if name not in ("when", "seconds", "ranking", "since")}
+        # "choice" names a file by what it holds, ids among it.
+        other = ("when", "seconds", "ranking", "since", "choice")
+        return {name: value for name, value in details.items() if name not in other}
 
     stages, coresets = ({name: plain(d) for name, d in found.items()} for found in (run.stages, run.saved))
     there = [path for path in VALUES if dataset.get_field(path) is not None]
