@@ -1,7 +1,7 @@
 """The run's nearest neighbours on disk, so that those of one sample are read without loading anything else.
 
 Three arrays in a folder of the run, which are mapped, not read: the ids in order (M,), and the K nearest of each,
-(M, K) rows and (M, K) similarities. 216 MB for a million samples. The record names the folder that belongs to its
+(M, K) rows and (M, K) similarities. 280 MB for a million samples. The record names the folder that belongs to its
 results (``graph``, None for a run of an older version), so no other neighbours than its own are ever shown.
 """
 
@@ -29,7 +29,7 @@ _NAME = re.compile("graph(-[0-9a-f]{12})?")
 @dataclass(frozen=True)
 class KeptGraph:
     """``ids`` (M,) in order; ``neighbors`` (M, K) int32 rows, nearest first, -1 where there is none; ``similarities``
-    (M, K) float16, cosine."""
+    (M, K) float32, cosine (float16 in runs from before 0.3)."""
 
     ids: Array
     neighbors: Integers
@@ -75,7 +75,7 @@ def save(folder: AnyPath, ids: Sequence[str] | Array, neighbors: Integers, simil
         np.save(partial / "ids.npy", ids[order])
         shape = (len(ids), kept)
         rows = reserved_npy(partial / "neighbors.npy", np.int32, shape)
-        values = reserved_npy(partial / "similarities.npy", np.float16, shape)
+        values = reserved_npy(partial / "similarities.npy", np.float32, shape)
         for start in range(0, len(ids), _ROWS):
             some = order[start : start + _ROWS]
             found = np.asarray(neighbors[some, :kept])

