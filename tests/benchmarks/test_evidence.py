@@ -141,3 +141,7 @@ def test_networks_from_the_images_alone(kept, tmp_path, capsys):
     table = results.read(kept / "results" / "evidence_network-tiny.json").tables["accuracy"]
     names = ["`random`", "`graph_coverage`", "`k_medoids`", "`elfs`", "`cut_coverage`"]
     assert [row[0] for row in table.rows] == names and all(0 <= row[2]["mean"] <= 100 for row in table.rows)
+
+
+def test_the_document_of_this_repository_is_of_its_results(capsys):
+    assert evidence.main(["--check"]) == 0, capsys.readouterr().out
