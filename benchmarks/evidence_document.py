@@ -133,13 +133,15 @@ def differences(result):
 
 def summary(found):
     """One row for each set: what is recommended against Random, and against the best method of each budget."""
-    table = Table([
-        "data",
-        Column("auto - Random at 50", signed=True),
-        Column("at 100", signed=True),
-        Column("least over all budgets", signed=True),
-        "budgets where auto is within one point of the best method",
-    ])  # fmt: skip
+    table = Table(
+        [
+            "data",
+            Column("auto - Random at 50", signed=True),
+            Column("at 100", signed=True),
+            Column("least over all budgets", signed=True),
+            "budgets where auto is within one point of the best method",
+        ]
+    )
     for name, result in found.items():
         of = differences(result)
         gains = {budget: gain for budget, (gain, *_rest) in of.items()}

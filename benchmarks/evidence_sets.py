@@ -34,10 +34,12 @@ def plain(data: Data, seed=0):
     """A fifth of each class held out, of which at most 5,000 are tested on."""
     unit = _unit(data.vectors)
     rng = np.random.default_rng(seed)
-    test = np.concatenate([
-        rng.permutation(np.flatnonzero(data.truth == c))[: round(_HELD_OUT * np.sum(data.truth == c))]
-        for c in range(int(data.truth.max()) + 1)
-    ])  # fmt: skip
+    test = np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(data.truth == c))[: round(_HELD_OUT * np.sum(data.truth == c))]
+            for c in range(int(data.truth.max()) + 1)
+        ]
+    )
     pool = np.setdiff1d(np.arange(len(unit)), test)
     test = np.sort(rng.permutation(test)[:_MOST_HELD_OUT])
     return Case(data.name, unit[pool], data.truth[pool], (unit[test], data.truth[test]))
@@ -55,8 +57,10 @@ def long_tailed(case: Case, seed=0):
     rng = np.random.default_rng(seed)
     counts = np.bincount(case.truth)
     share = IMBALANCE ** -np.linspace(0, 1, len(counts))
-    rows = [rng.permutation(np.flatnonzero(case.truth == c))[: max(round(share[c] * counts[c]), 1)]
-            for c in range(len(counts))]  # fmt: skip
+    rows = [
+        rng.permutation(np.flatnonzero(case.truth == c))[: max(round(share[c] * counts[c]), 1)]
+        for c in range(len(counts))
+    ]
     return replace(_of(case, np.sort(np.concatenate(rows))), name=f"{case.name}, long tail")
 
 
@@ -72,8 +76,15 @@ def with_duplicates(case: Case, seed=0):
     noise = rng.normal(size=(copies, d)).astype(np.float32)
     noise *= 0.14 / np.linalg.norm(noise, axis=1, keepdims=True)
     vectors = np.concatenate([case.vectors, _unit(case.vectors[of] + noise)])
-    return _shuffled(replace(case, name=f"{case.name}, 30% near-duplicates", vectors=vectors,
-                             truth=np.concatenate([case.truth, case.truth[of]])), rng)  # fmt: skip
+    return _shuffled(
+        replace(
+            case,
+            name=f"{case.name}, 30% near-duplicates",
+            vectors=vectors,
+            truth=np.concatenate([case.truth, case.truth[of]]),
+        ),
+        rng,
+    )
 
 
 def with_noise(case: Case, seed=0):

@@ -14,7 +14,7 @@ from .proxy.warm_up import with_outputs
 from .pruning.zones import count_hard, resolve_budget
 from .selectors import available, required, select
 from .selectors.base import Selection
-from .selectors.recommend import AUTO, Recommendation, check_learner, recommend
+from .selectors.recommend import AUTO, Recommendation, check_asked, recommend
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,6 @@ class Coreset:
 
 def recommended(pool: Pool, budget: Budget | str, *, learner: str = "probe", trusted: bool = True) -> Recommendation:
     """The :class:`~.selectors.recommend.Recommendation` for a pool; ``trusted``: its pseudo-labels."""
-    check_learner(learner)
     free = int(pool.free.sum())
     if free == 0:
         raise InvalidInput("All samples of the pool are locked or excluded; there is nothing to choose.")
@@ -71,9 +70,8 @@ def choose(
         params: of the method; none for ``"auto"``
     """
     advice, params = None, dict(params or {})
+    check_asked(method, params, learner)
     if method == AUTO:
-        if params:
-            raise InvalidInput("Parameters are those of one method: name it, or leave them out.", "method")
         advice = recommended(pool, budget, learner=learner, trusted=trusted)
         method = advice.method
     if method == "elfs":
@@ -103,10 +101,10 @@ def completed(
 ) -> Pool:
     """The pool with what a method needs and it lacks: neighbours, and the outputs of a short training."""
     needs = {*required(method, **params), *(["neighbors"] if veto is not None else [])}
-    if (
-        pool.labels is not None and available()[method]["learns_from"] == "all"
-    ):  # given labels may be wrong; a training says how likely each is
-        needs |= {"probabilities"} & set(available()[method]["optional"])
+    details = available()[method]
+    if pool.labels is not None and details["learns_from"] == "all":
+        # Given labels may be wrong; a training says how likely each is.
+        needs |= {"probabilities"} & set(details["optional"])
     if "neighbors" in needs and pool.neighbors is None and pool.embeddings is not None:
         clusters = 1 if pool.pseudo_labels is None else int(pool.pseudo_labels.max()) + 1
         k = suggest_k(len(pool), clusters)

@@ -248,6 +248,8 @@ def follow(working: WorkingSet, options: ElfsOptions, images_available: bool = T
     ``scores`` as :meth:`WorkingSet.cluster` and :meth:`WorkingSet.train` return them, and ``beta`` where it is
     searched."""
     yield "pseudo_labels", working.cluster(options.clustering)
+    if options.method == "elfs":
+        working.neighbors = None  # only another method looks at them again: 400 MB of a million samples
     yield "scores", working.train(options.scoring, images_available)
     if options.searches:
         yield "beta", working.search_beta(options.budget, options.search, images_available)

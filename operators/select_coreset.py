@@ -44,6 +44,8 @@ class SelectCoreset(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
+        from ..elfs_plugin.runs.names import choice_tag
+
         run = run_input(ctx, inputs, "scores", "selecting a coreset")
         if run is None:
             return
@@ -63,7 +65,7 @@ class SelectCoreset(ElfsOperator):
             parameter_inputs(ctx, inputs, method)
         shared_inputs(ctx, inputs, key)
         seed_input(inputs)
-        output_inputs(ctx, inputs, key, default_tag(key, method))
+        output_inputs(ctx, inputs, key, choice_tag(key, method))
 
     def check_together(self, ctx, params):
         check_settings(params)
@@ -89,12 +91,13 @@ class SelectCoreset(ElfsOperator):
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
+        from ..elfs_plugin.runs.names import choice_tag
 
         options = pick(ctx.params, "key", "tag", "view_name")
         method, budget = method_of(ctx.params), budget_of(ctx.params)
         if method == "elfs":
             return runs.select_coreset(ctx.dataset, budget=budget, beta=beta_of(ctx.params), **options, sinks=sinks)
-        options.setdefault("tag", default_tag(options.get("key", "elfs"), method))
+        options.setdefault("tag", choice_tag(options.get("key", "elfs"), method))
         return runs.choose_coreset(
             ctx.dataset,
             method=method,
@@ -104,7 +107,3 @@ class SelectCoreset(ElfsOperator):
             **method_options(ctx.params, method),
             sinks=sinks,
         )
-
-
-def default_tag(key, method):
-    return f"{key}_recommended" if method == AUTO else f"{key}_{method}"

@@ -46,8 +46,7 @@ def learner_input(inputs):
     """What is going to learn from the labels: the recommendation depends on it."""
     from ..elfs_plugin.selectors.recommend import LEARNERS
 
-    learners = {name: text[0].upper() + text[1:] for name, text in LEARNERS.items()}
-    choice_input(inputs, "learner", learners, "probe", "The labels are for")
+    choice_input(inputs, "learner", LEARNERS, "probe", "The labels are for")
 
 
 def advice_input(ctx, inputs, key, budget):
@@ -66,8 +65,7 @@ def advice_input(ctx, inputs, key, budget):
         )
     except ElfsError:  # what is wrong is said where it was typed
         return
-    text = f"Recommended: {found.method}. {found.reason} Second: {found.second}."
-    inputs.view("advice", types.Notice(label=text))
+    inputs.view("advice", types.Notice(label=str(found)))
 
 
 def first_advice_input(ctx, inputs, n, budget):
@@ -82,8 +80,7 @@ def first_advice_input(ctx, inputs, n, budget):
     except ElfsError:
         return
     doubt = " If the pseudo-labels turn out to be doubtful, graph_coverage takes its place." * (found.method == "elfs")
-    text = f"Recommended: {found.method}. {found.reason} Second: {found.second}.{doubt}"
-    inputs.view("advice", types.Notice(label=text))
+    inputs.view("advice", types.Notice(label=f"{found}{doubt}"))
 
 
 def parameter_inputs(ctx, inputs, method):

@@ -2,6 +2,7 @@
 
 import fiftyone.operators.types as types
 
+from ..elfs_plugin.runs.names import choice_tag
 from ..elfs_plugin.selectors.recommend import AUTO, LEARNERS
 from .base import choice, guarded, needs_run, set_new, value, wrapping
 from .card import Card
@@ -127,9 +128,8 @@ class Recommended(Save, Card):
     def _render_question(self, panel, state):
         # Values of the state alone, see the sliders of the tab *Tune*.
         panel.int("images", label="Budget, images", on_change=self.on_recommended_images)
-        learners = {name: text[0].upper() + text[1:] for name, text in LEARNERS.items()}
         choice(
-            panel, "learner", learners, default=_learner(state), label="The labels are for", on_change=self.on_learner
+            panel, "learner", LEARNERS, default=_learner(state), label="The labels are for", on_change=self.on_learner
         )
         if state.limit:
             panel.view("limit", types.AlertView(severity="warning", label=state.limit))
@@ -137,7 +137,7 @@ class Recommended(Save, Card):
     def _render_advice(self, panel, state, model, found):
         panel.md(f"**Recommended: {found.method}.** {found.reason} Second: **{found.second}**.", name="advice")
         row = wrapping(panel, "choosing")
-        tags = {found.method: f"{model.key}_recommended", found.second: f"{model.key}_{found.second}"}
+        tags = {found.method: choice_tag(model.key, AUTO), found.second: choice_tag(model.key, found.second)}
         for method, tag in tags.items():
             first = method == found.method
             variant = "contained" if first else "outlined"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from ..runs.fiftyone_types import Dataset
+from ..selectors.recommend import Recommendation
 
 
 def say(text: str) -> None:
@@ -29,8 +30,7 @@ def print_summary(
     for warning in summary["warnings"]:
         print(f"  Warning: {warning}")
     if summary.get("recommended"):
-        advice = summary["recommended"]
-        print(f"  Recommended: {summary['method']}. {advice['reason']} Second: {advice['second']}.")
+        print(f"  {Recommendation(summary['method'], **summary['recommended'])}")
     if tag:
         print(
             f"  The coreset, by {summary.get('method', 'elfs')}: tag '{tag}', saved view '{view}' of the dataset "

@@ -17,7 +17,7 @@ from ..pipeline import CHOOSING
 from ..proxy.dynamics import Dynamics
 from ..proxy.labelled import probabilities_of_all
 from ..pruning.scores import SCORES
-from ..selectors.recommend import AUTO, check_learner
+from ..selectors.recommend import AUTO, check_asked
 from ..validation import validate_seed
 from . import coverage, fields, kept_choices, saving, truth
 from .advising import is_trusted
@@ -68,11 +68,9 @@ def choose_coreset(
         InvalidInput, NameTaken
     """
     seed, params = validate_seed(seed), params or {}
-    check_learner(learner)
+    check_asked(method, params, learner)
     if method != AUTO:
         selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
-    elif params:
-        raise InvalidInput("Parameters are those of one method: name it, or leave them out.", "method")
     if not tag:
         raise InvalidInput("Name the tag for the coreset.", "tag")
     with _Choice(dataset, key, tag, view_name, sinks) as job:

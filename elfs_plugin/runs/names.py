@@ -12,6 +12,7 @@ import fiftyone.core.utils as fou
 from fiftyone.core import odm
 
 from ..errors import InvalidInput, NameTaken
+from ..selectors.recommend import AUTO
 from ..text import is_text
 from ..validation import shown
 from . import fields
@@ -175,3 +176,8 @@ def _view_documents(dataset):
     """Those that the dataset links to: a process that was killed may have left others."""
     found = odm.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"saved_views": 1}) or {}
     return odm.SavedViewDocument.objects(id__in=found.get("saved_views") or [])
+
+
+def choice_tag(key: str, method: str) -> str:
+    """The tag that a coreset by a method, or by the recommended one (``"auto"``), gets where nobody names another."""
+    return f"{key}_recommended" if method == AUTO else f"{key}_{method}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InvalidInput
 from ..suggestions import did_you_mean
@@ -16,8 +18,8 @@ LEAST_FOR_NETWORKS = 0.1
 """Below this share of the pool ELFS was not published."""
 
 LEARNERS = {
-    "probe": "a model on embeddings, or a pretrained network",
-    "network": "a network that learns from these images alone",
+    "probe": "A model on embeddings, or a pretrained network",
+    "network": "A network that learns from these images alone",
 }
 """What is going to learn from the labels."""
 
@@ -31,6 +33,13 @@ def check_method(method: str) -> None:
 def check_learner(learner: str) -> None:
     """Raises :class:`InvalidInput` for none of :data:`LEARNERS`."""
     _check(learner, list(LEARNERS), "learner")
+
+
+def check_asked(method: str, params: Mapping[str, Any], learner: str) -> None:
+    """Raises :class:`InvalidInput` for a learner that there is not, and for parameters of no method in particular."""
+    check_learner(learner)
+    if method == AUTO and params:
+        raise InvalidInput("Parameters are those of one method: name it, or leave them out.", "method")
 
 
 def _check(given, known, what):
@@ -47,6 +56,9 @@ class Recommendation:
     method: str
     second: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"Recommended: {self.method}. {self.reason} Second: {self.second}."
 
 
 def recommend(

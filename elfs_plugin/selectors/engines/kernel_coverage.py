@@ -35,19 +35,18 @@ _ROUNDING = np.float32(1e-6)
 
 class Covered:
     """How well each of M samples is covered so far: ``products`` (M,) float32 the largest inner product with a chosen
-    one (-1 for none, or what has no nearer one), and ``by`` (M,) that one."""
+    one, -2 for none, and ``by`` (M,) that one, -1 for none."""
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
         self.products = np.full(len(vectors), -2.0, dtype=np.float32)
         self.by = np.full(len(vectors), -1, dtype=np.int64)
 
-    def add(self, j: int) -> Integers:
-        """Takes j as chosen; returns the samples that are nearer to it than to what was chosen before."""
+    def add(self, j: int) -> None:
+        """Takes j as chosen."""
         products = self._vectors @ self._vectors[j]
         nearer = np.flatnonzero(products > self.products)
         self.products[nearer], self.by[nearer] = products[nearer], j
-        return nearer
 
 
 def kernel_greedy(

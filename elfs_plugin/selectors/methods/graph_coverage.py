@@ -17,8 +17,8 @@ class GraphCoverage(Selector):
     chosen or locked one stands for them; at least 1 - 1/e of the best possible (Nemhauser et al. 1978). Scores: what a
     sample would have added when it was last looked at; an upper bound for those never looked at.
 
-    The authors give every class its share; ``quota`` does, by pseudo-labels. Their k is 10; more neighbours are better
-    at small budgets on the embeddings that we measured."""
+    The authors give every class its share; ``quota`` does, by pseudo-labels. Their k is 10; with more
+    neighbours the smallest budgets are better (docs/evidence.md)."""
 
     name = "graph_coverage"
     listed = 21
