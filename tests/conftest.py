@@ -61,6 +61,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker("mongo")
         if "app_url" in item.fixturenames:
             item.add_marker("app")
+    # Last: Playwright leaves an event loop running in its process, in which FiftyOne's executor returns a task.
+    items.sort(key=lambda item: item.get_closest_marker("app") is not None)
 
 
 def pytest_collection_finish():
