@@ -26,8 +26,9 @@ PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
     "scores": (*STORED, "rank"),
     "selection": ("zone",),
+    "rounds": ("status", "round", "source", "prelabel"),
 }
-"""Stage of the record -> the sub-fields it writes."""
+"""Stage of the record -> the sub-fields it writes; rounds are no stage, and no stage clears theirs."""
 
 SCORES = STORED
 """The scores that are written on samples and can be ranked by."""
@@ -37,6 +38,10 @@ _KINDS = {
     "pseudo_label": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
     "rank": {"ftype": fo.IntField},
     "zone": {"ftype": fo.StringField},
+    "status": {"ftype": fo.StringField},
+    "round": {"ftype": fo.IntField},
+    "source": {"ftype": fo.StringField},
+    "prelabel": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
 }
 _MARK = {"written_by": "@elfs/coreset"}
 """In the ``info`` of a field that ELFS declares. It goes with the field to clones, merges and imports."""

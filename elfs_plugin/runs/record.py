@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 METHOD = "elfs"
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``; 3
 added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``, and marks on the
-fields that are written."""
+fields that are written; 4 added ``labelling`` and ``rounds``."""
 
 _MARKED = 3
 
@@ -48,7 +48,8 @@ class RunRecord:
     changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of the saved workspace
     that ELFS made on the dataset. ``view_ids`` lists ``{"name", "id"}`` of the saved views, for a view of that name may
     be somebody else's by now. ``graph`` and ``vectors`` name the files in the run's folder that belong to these
-    results. ``pending`` is what has been decided and may not all be written yet, see :mod:`.journal`.
+    results. ``labelling`` and ``rounds`` are those of :mod:`.rounds.state`. ``pending`` is what has been decided and
+    may not all be written yet, see :mod:`.journal`.
     """
 
     key: str
@@ -67,6 +68,8 @@ class RunRecord:
     view_ids: list[dict[str, str]] = field(default_factory=list)
     graph: str | None = None
     vectors: str | None = None
+    labelling: dict[str, Any] | None = None
+    rounds: list[dict[str, Any]] = field(default_factory=list)
     pending: dict[str, Any] | None = None
     format: int = FORMAT
 
