@@ -143,7 +143,7 @@ class WorkingSet:
             inputs, unread, progress = self._images("dynamics", size)
             self._leave_out(unread)
         else:
-            inputs = self._embeddings()
+            inputs = self.embeddings()
         result = self.stages.dynamics(inputs, self.labels, self.num_clusters, config=config, progress=progress)
         self.score, self.scores, self.dynamics = options.score, getattr(result, options.score), result
         self.scored_by, self.scored_at = config, size
@@ -172,7 +172,7 @@ class WorkingSet:
             grid = default_grid(budget, n) if grid is None else grid
         else:
             self._decoded.forget()
-            inputs = self._embeddings()
+            inputs = self.embeddings()
         readable = self._all_but(unread)
         result = self.stages.beta(
             inputs,
@@ -192,7 +192,7 @@ class WorkingSet:
         """The choice by another method than double-end pruning, of the M samples, see :func:`~.choice.choose`."""
         pool = Pool(
             np.asarray(self.ids),
-            embeddings=self._embeddings(),
+            embeddings=self.embeddings(),
             neighbors=self.neighbors,
             pseudo_labels=self.labels,
             confidence=self.confidence,
@@ -215,7 +215,7 @@ class WorkingSet:
         """Gives the memory of decoded images back."""
         self._decoded.forget()
 
-    def _embeddings(self):
+    def embeddings(self) -> Vectors:
         if self.vectors is None:
             self.vectors = self._read_vectors(self.ids)
         return self.vectors

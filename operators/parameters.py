@@ -18,6 +18,12 @@ from ..elfs_plugin.validation import plain_number, shown, whole_number
 PREFIX = "param_"
 """Of the parameters of selection methods."""
 
+TOOL = "tool_"
+"""Of the options of labelling tools."""
+
+NAME = "name_"
+"""Of the names of tags and views of rounds."""
+
 COMMON = ("key", "progress")
 """What every operator takes."""
 
@@ -54,7 +60,7 @@ def read(given, takes):
                 continue
             if name not in known and name not in APPS_OWN:
                 raise InvalidInput(_unknown(name, known))
-            kind = _single if name.startswith(PREFIX) else _KINDS.get(name)
+            kind = _single if name.startswith((PREFIX, TOOL, NAME)) else _KINDS.get(name)
             value = value if kind is None else kind(name, value)
             if value is not None:
                 params[name] = value
@@ -77,17 +83,37 @@ def without(params, names, reason):
 
 
 def _known(takes):
-    known = [*COMMON, *(name for name in takes if name != PREFIX)]
-    if PREFIX in takes:
-        from ..elfs_plugin import selectors
-
-        for details in selectors.available().values():
-            known += [f"{PREFIX}{parameter.name}" for parameter in details["parameters"]]
+    known = [*COMMON, *(name for name in takes if name not in _FAMILIES)]
+    for prefix in takes:
+        if prefix in _FAMILIES:
+            known += [f"{prefix}{name}" for name in _FAMILIES[prefix]()]
     return list(dict.fromkeys(known))
 
 
+def _of_methods():
+    from ..elfs_plugin import selectors
+
+    return [parameter.name for details in selectors.available().values() for parameter in details["parameters"]]
+
+
+def _of_tools():
+    from ..elfs_plugin.runs.rounds.backends.registry import backends
+
+    return [option.name for tool in backends().values() for option in tool.options]
+
+
+def _of_rounds():
+    from ..elfs_plugin.runs.rounds.names import NAMES
+
+    return list(NAMES)
+
+
+_FAMILIES = {PREFIX: _of_methods, TOOL: _of_tools, NAME: _of_rounds}
+"""Prefix -> the names that can follow it."""
+
+
 def _unknown(name, known):
-    listed = [other for other in known if not other.startswith(PREFIX)]
+    listed = [other for other in known if not other.startswith((PREFIX, TOOL, NAME))]
     return f"There is no parameter '{name}'.{did_you_mean(name, known)} This operator takes: {', '.join(listed)}."
 
 
@@ -198,6 +224,12 @@ def _grid(name, value):
     return [as_beta(item) for item in (value if isinstance(value, list) else [value])]
 
 
+def _mapping(name, value):
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{name} must be a dict, not {shown(value)}.", name)
+    return value
+
+
 def _members(name, value):
     """A list of texts and dicts; a text holds one in each line, or ``;`` between them."""
     if isinstance(value, str):
@@ -246,14 +278,19 @@ _KINDS = {
             "zone",
             "path",
             "view_target",
+            "target",
+            "failures_tag",
+            "to",
+            "prelabels",
         ),
         _text,
     ),
-    **dict.fromkeys(("seeds", "repeats"), _whole),
-    "veto_share": _number,
-    "overwrite": _flag,
+    **dict.fromkeys(("seeds", "repeats", "golden", "round", "control", "chunk"), _whole),
+    **dict.fromkeys(("veto_share", "share"), _number),
+    **dict.fromkeys(("overwrite", "close"), _flag),
+    **dict.fromkeys(("names", "class_budgets", "options"), _mapping),
+    **dict.fromkeys(("methods", "classes", "annotators"), _texts),
     "progress": _progress,
-    "methods": _texts,
     "num_clusters": _clusters,
     "budget": _budget,
     "budget_unit": _budget_unit,

@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import ElfsError, InvalidInput, explain
 from . import arguments as cli_arguments
 from . import compare as cli_compare
+from . import rounds as cli_rounds
 from . import signals as cli_signals
 from .app import open_app, print_summary, say
 from .install import point_fiftyone_here
@@ -26,7 +27,8 @@ examples:
   python -m elfs_plugin demo
   python -m elfs_plugin run photos --clusters 10 --budget 10%
   python -m elfs_plugin run photos --clusters auto --budget 500 --encoder timm:vit_base_patch16_224.dino
-  python -m elfs_plugin compare photos --budgets 1%,10% --csv methods.csv"""
+  python -m elfs_plugin compare photos --budgets 1%,10% --csv methods.csv
+  python -m elfs_plugin rounds next photos --budget 100 --classes cat,dog"""
 
 INTERRUPTED = "Interrupted. Run it again and it resumes from the last finished stage."
 
@@ -147,6 +149,9 @@ def _parser():
     compare = commands.add_parser("compare", help="which selection method to trust: all of them beside Random")
     cli_compare.add_arguments(compare)
     compare.set_defaults(function=cli_compare.run)
+
+    rounds = commands.add_parser("rounds", help="the labelling: choose a batch, send it, take labels back, again")
+    cli_rounds.add_arguments(rounds)
 
     for command in (run, compare):
         command.add_argument(

@@ -34,6 +34,8 @@ def _declare(dataset, run, step):
             fields.declare_group(dataset, run.key, step["names"], run.owns_field)
         for field in step["vectors"]:
             fields.declare_vectors(dataset, run.key, field)
+        for field in step.get("labels", ()):  # an older version of the plugin has committed none
+            fields.declare_labels(dataset, field)
 
 
 def _values(dataset, run, step):
@@ -87,8 +89,14 @@ def _tag_interval(dataset, run, step):
     _change_all(dataset, run, {"tags": tag, "$nor": [inside]}, {"$pull": {"tags": tag}})
 
 
+def _labels(dataset, run, step):
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        fields.declare_labels(dataset, step["field"])
+
+
 def _view(dataset, run, step):
-    """Saves a view of a tag, or of an interval of ranks."""
+    """Saves a view of a tag, of what matches a MongoDB filter, or of an interval of ranks."""
     with jobs.changing(dataset):
         dataset._reload(hard=True)
         if not claims.may_save(dataset, step):
@@ -97,8 +105,12 @@ def _view(dataset, run, step):
             return
         if step.get("tag"):
             view = fields.writable(dataset).match_tags(step["tag"])
+        elif step.get("match"):
+            view = fields.writable(dataset).match(json_util.loads(step["match"]))
         else:
             view = views.rank_view(Run(dataset, run.key), step["low"], step["high"])
+        if step.get("sort"):
+            view = view.sort_by(step["sort"], create_index=False)
         dataset.save_view(step["name"], view, description=step["text"], overwrite=True)
         run.set_view_id(step["name"], dataset._get_saved_view_doc(step["name"]).id)
 
@@ -136,6 +148,7 @@ STEPS = {
     "zones": _zones,
     "tag_interval": _tag_interval,
     "tag_staged": _tag_staged,
+    "labels": _labels,
     "view": _view,
     "results": _results,
     "drop_plots": _drop_plots,

@@ -42,6 +42,8 @@ def check(dataset: Dataset, before: RunRecord, coming: RunRecord, steps: Sequenc
             record.check_group_field(dataset, coming.key, before)
         for field in step["vectors"]:
             record.check_embeddings_field(dataset, before, field)
+        for field in step.get("labels", ()):
+            record.check_labels_field(dataset, coming.key, field)
 
 
 def check_others(dataset: Dataset, run: RunRecord, tags: Sequence[str], views: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
     "scores": (*STORED, "rank"),
     "selection": ("zone",),
-    "rounds": ("status", "round", "source", "prelabel"),
+    "rounds": ("status", "round", "turn", "source", "prelabel"),
 }
 """Stage of the record -> the sub-fields it writes; rounds are no stage, and no stage clears theirs."""
 
@@ -40,6 +40,7 @@ _KINDS = {
     "zone": {"ftype": fo.StringField},
     "status": {"ftype": fo.StringField},
     "round": {"ftype": fo.IntField},
+    "turn": {"ftype": fo.IntField},
     "source": {"ftype": fo.StringField},
     "prelabel": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
 }
@@ -50,11 +51,12 @@ _MARK = {"written_by": "@elfs/coreset"}
 @dataclass(frozen=True)
 class Column:
     """Values of one path of the samples ``ids``. ``encode(row)`` gives the value of ``ids[row]`` as MongoDB keeps it,
-    None for no value."""
+    None for no value. ``field_of_user`` says that the path is a field that the user has named for labels."""
 
     path: str
     ids: Sequence[str]
     encode: Callable[[int], Any]
+    field_of_user: bool = False
 
 
 def writable(dataset: Dataset) -> Collection:
@@ -146,6 +148,13 @@ def declare_vectors(dataset: Dataset, key: str, field: str) -> None:
         )
 
 
+def declare_labels(dataset: Dataset, field: str) -> None:
+    """Declares a field for the labels of annotators unless it is there. It is the user's: it has no mark, and no run
+    deletes it."""
+    if not dataset.has_sample_field(field):
+        dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+
+
 def delete_group(dataset: Dataset, key: str) -> list[str]:
     """Deletes what a run has written in its nested field, and the field with it unless somebody else has added to it.
     A field that somebody else has put in its place stays. Returns what was deleted."""
@@ -189,6 +198,23 @@ def label_columns(
 
     found = [Column(f"{key}.pseudo_label", ids, encode)]
     return found if agreement is None else [*found, _floats(f"{key}.agreement", ids, agreement)]
+
+
+def class_column(path: str, labels: Mapping[str, str | None], field_of_user: bool = False) -> Column:
+    """One class for each sample, ``labels`` {id: class}, None: no value."""
+    ids, values = list(labels), list(labels.values())
+
+    def encode(row):
+        label = values[row]
+        return label and {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": label}
+
+    return Column(path, ids, encode, field_of_user)
+
+
+def value_column(path: str, values: Mapping[str, str | int | None]) -> Column:
+    """Texts or whole numbers, ``values`` {id: value}, None: no value."""
+    found = list(values.values())
+    return Column(path, list(values), found.__getitem__)
 
 
 def _floats(path, ids, values):

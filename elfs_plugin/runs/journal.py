@@ -77,8 +77,9 @@ class Draft:
         self.tagged[tag] = list(ids)
 
     def step(self, do: str, **details: Any) -> None:
-        """A step of :mod:`.carry`; one of the same kind that was there before is replaced."""
-        self.steps = [step for step in self.steps if step["do"] != do] + [{"do": do, **details}]
+        """A step of :mod:`.carry`; one of the same kind, and name if it has one, that was there before is replaced."""
+        same = do, details.get("name")
+        self.steps = [step for step in self.steps if (step["do"], step.get("name")) != same] + [{"do": do, **details}]
 
     @property
     def is_empty(self) -> bool:
@@ -227,9 +228,11 @@ def _stage(dataset, run, draft, token, verify, progress):
         rows = _rows(ids, found)
         count = _insert(name, rows, len(ids), verify, progress if at == 0 else lambda fraction: None)
         nested = [path.removeprefix(f"{key}.") for path in paths if path.startswith(f"{key}.")]
-        vectors = [path for path in paths if not path.startswith(f"{key}.")]
-        if nested or vectors:
-            steps.append({"do": "declare", "names": nested, "vectors": vectors})
+        others = [path for path in paths if not path.startswith(f"{key}.")]
+        labels = [path for path in others if columns[path] is not None and columns[path].field_of_user]
+        vectors = [path for path in others if path not in labels]
+        if paths:
+            steps.append({"do": "declare", "names": nested, "vectors": vectors, "labels": labels})
             steps.append({"do": "values", "collection": name, "paths": paths, "rows": count})
     for at, (tag, ids) in enumerate(draft.tagged.items()):
         name = carry.staged_name(dataset, key, token, f"tags{at}")
@@ -306,6 +309,7 @@ def _is_whole(steps):
 def _give_up(run, settled):
     """What was staged is gone (a database that was restored, say): the record says only what is sure to be there."""
     settled.stages = {name: details for name, details in run.stages.items() if name == "embeddings"}
+    settled.labelling, settled.rounds = run.labelling, run.rounds
     for name in ("tags", "saved_views", "brain_keys", "view_ids"):
         both = getattr(run, name) + getattr(settled, name)
         setattr(settled, name, [entry for at, entry in enumerate(both) if entry not in both[:at]])

@@ -96,18 +96,22 @@ def check_key_text(key: str) -> None:
     _check_name(key, "key", "a run key", "for example 'elfs' or 'elfs_2'")
 
 
-def check_field_name(name: str, key: str | None = None) -> None:
-    """Refuses the name of a field to write embeddings to that FiftyOne cannot take, or that is the run's own field.
+def check_field_name(
+    name: str,
+    key: str | None = None,
+    parameter: str = "embeddings_field",
+    example: str = "for example 'elfs_embeddings'",
+) -> None:
+    """Refuses the name of a field to write to that FiftyOne cannot take, or that is the run's own field.
 
     Raises:
         InvalidInput
     """
-    _check_name(name, "embeddings_field", "a field name", "for example 'elfs_embeddings'")
+    _check_name(name, parameter, "a field name", example)
     if key is not None and name == key:
         raise InvalidInput(
-            f"The field '{name}' is to hold the other results of the run '{key}'. Choose another name for the field of "
-            "the embeddings.",
-            "embeddings_field",
+            f"The field '{name}' is to hold the other results of the run '{key}'. Choose another name for the field.",
+            parameter,
         )
 
 

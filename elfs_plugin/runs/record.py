@@ -187,6 +187,28 @@ def check_embeddings_field(dataset: Dataset, record: RunRecord | None, field: st
     fields.check_not_read_only(dataset, field)
 
 
+def check_labels_field(dataset: Dataset, key: str, field: str) -> None:
+    """Refuses a field for the labels of annotators that is no identifier, or that is there and holds something else.
+
+    Raises:
+        InvalidInput, NameTaken
+    """
+    found = dataset.get_field(field) if isinstance(field, str) and field.isidentifier() else None
+    if found is None:
+        names.check_field_name(field, key, parameter="labels_field", example="for example 'ground_truth'")
+    if field == key or field in list_runs(dataset) or fields.is_marked(dataset, field):
+        raise NameTaken(f"'{field}' holds what ELFS has written. Name another field for labels.", "labels_field")
+    kind = found is None or (
+        isinstance(found, fo.EmbeddedDocumentField) and issubclass(found.document_type, fo.Classification)
+    )
+    if not kind:
+        raise InvalidInput(
+            f"The field '{field}' cannot hold one class for each image. Name a field of classifications, or a new one.",
+            "labels_field",
+        )
+    fields.check_not_read_only(dataset, field)
+
+
 def _is_nobodys(dataset, field):
     """Whether ELFS wrote the field for a run that the dataset does not have (any more), and no other run uses it."""
     if not fields.is_left_behind(dataset, field):

@@ -54,7 +54,7 @@ def save_ids(
 ) -> None:
     """Lets a draft tag the samples with these ids, and save a view of the tag; ``details`` says how they were
     chosen."""
-    _own(run, tag, view_name, details)
+    own(run, tag, view_name, details)
     draft.tag(tag, ids)
     if view_name:
         text = f"Coreset of run {run.key} by {details['method']}: {len(ids):,} images"
@@ -68,7 +68,7 @@ def save(draft: Draft, run: RunRecord, tag: str | None, view_name: str | None) -
     """
     applied = run.stages["selection"]
     low, high = applied["hard"], applied["hard"] + applied["coreset"]
-    _own(run, tag, view_name, {"beta": applied["beta"], "hard": low, "budget": applied["coreset"]})
+    own(run, tag, view_name, {"beta": applied["beta"], "hard": low, "budget": applied["coreset"]})
     if tag:
         draft.step("tag_interval", tag=tag, low=low, high=high)
     if view_name:
@@ -76,7 +76,8 @@ def save(draft: Draft, run: RunRecord, tag: str | None, view_name: str | None) -
         draft.step("view", name=view_name, tag=tag, low=low, high=high, text=text)
 
 
-def _own(run, tag, view_name, details):
+def own(run: RunRecord, tag: str | None, view_name: str | None, details: Mapping[str, Any]) -> None:
+    """Notes that a tag, with how its samples were chosen, and a saved view are the run's."""
     if tag:
         if tag not in run.tags:
             run.tags.append(tag)

@@ -1,7 +1,7 @@
 """Bringing a run up to date with its dataset: samples added since take part, gaps of deleted ones close."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -89,14 +89,19 @@ def update_run(
         if job.working.ids is None and (deleted or not since.dense or since.present != scored):
             job.rank_again()
         if applied and job.working.ids is not None:
-            # Everything after the scores was made from the old ones.
-            n = job.record.stages["scores"]["scored"]
-            budget = max(applied["coreset"] / scored, 1 / n)
-            beta = min(applied.get("beta", applied["hard"] / scored), 1 - resolve_budget(float(budget), n) / n)
-            job.apply(float(budget), max(beta, 0.0))
+            apply_again(job, applied, scored)
         summary = job.summary("scores")
         shutil.rmtree(job.run.folder / _FOLDER, ignore_errors=True)
         return {**summary, "added": added, "deleted": deleted, "restored": restored, "left_out": len(left_out)}
+
+
+def apply_again(job: Session, applied: Mapping[str, Any], scored: int) -> None:
+    """Applies an earlier selection (the stage of the record) to new ranks, with the same β and the same share of the
+    images, of which there were ``scored``: everything after the scores was made from the old ones."""
+    n = job.record.stages["scores"]["scored"]
+    budget = max(applied["coreset"] / scored, 1 / n)
+    beta = min(applied.get("beta", applied["hard"] / scored), 1 - resolve_budget(float(budget), n) / n)
+    job.apply(float(budget), max(beta, 0.0))
 
 
 def _new_samples(collection, dataset, run):

@@ -60,3 +60,6 @@ class RoundNames:
 
     def for_source(self, source: str) -> str:
         return self.source.replace(SOURCE, source)
+
+
+NAMES = tuple(f.name for f in fields(RoundNames))

@@ -25,15 +25,12 @@ COVERAGE, TARGETED, GOLDEN = "coverage", "targeted", "golden"
 class Labelling:
     """What all rounds share: the ``labels_field``, the ``classes`` that annotators choose from, the ``names``
     (:class:`~.names.RoundNames` as a mapping), how many samples the ``golden`` set has.
-
-    ``made_field`` says that ELFS has made the field, and may delete it with the run when it is empty.
     """
 
     labels_field: str
     classes: list[str]
     names: dict[str, str] = field(default_factory=dict)
     golden: int = 0
-    made_field: bool = False
 
     @property
     def called(self) -> RoundNames:

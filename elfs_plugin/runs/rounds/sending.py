@@ -1,0 +1,220 @@
+"""The job that sends a batch to be labelled."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ... import rounds
+from ...contracts import Sink
+from ...errors import InvalidInput
+from ...progress import part as share_of
+from ...validation import shown, validate_seed, whole_number
+from .. import fields
+from ..choose import READING, WRITING
+from ..fiftyone_types import Dataset
+from ..run_job import RunJob
+from . import parts, prelabels, samples, state
+from .backends.base import Backend, Sending
+from .backends.registry import backend
+from .state import SELECTED, SENT, Labelling, Round, SentPart
+
+SENDING = "Sending to the labelling tool"
+
+
+def send_batch(
+    dataset: Dataset,
+    key: str = "elfs",
+    *,
+    to: str = "in_app",
+    round: int | None = None,
+    annotators: Iterable[str] | str | None = None,
+    control: int = 0,
+    chunk: int | None = None,
+    prelabels: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    sinks: Iterable[Sink] = (),
+) -> dict[str, Any]:
+    """Sends the samples of a round, and with the first the golden set, to a labelling tool, in the order of choice.
+
+    What was interrupted goes on where it stopped: parts that have been sent are not sent again.
+
+    Args:
+        to: one of :func:`~.backends.registry.backends`
+        round: its number; default: the last one
+        annotators: names; the batch is dealt out among them, so that each gets hard and easy images
+        control: images that all annotators get, by which their agreement is measured
+        chunk: images in one request at most; default: what the tool can take
+        prelabels: where suggestions come from, see :data:`~.prelabels.SOURCES`, or a field; default: none
+        options: of the tool, see :attr:`~.backends.base.Backend.options`; secrets among them are not kept
+
+    Raises:
+        InvalidInput: also for a round that has been sent
+    """
+    tool, seed = backend(to), validate_seed(seed)
+    people = annotator_list(annotators)
+    _check_people(tool, people, control)
+    with _Sending(dataset, key, to, round, tool, dict(options or {}), sinks) as job:
+        job.reporter.stage(READING)
+        if not job.round.parts:
+            job.plan(people, control, chunk, prelabels, seed)
+        job.send_all(job.reporter.stage(SENDING))
+        job.publish(job.reporter.stage(WRITING))
+        return job.summary()
+
+
+class _Sending(RunJob):
+    def __init__(self, dataset, key, to, number, tool: Backend, options, sinks):
+        self._to, self._number, self._tool = to, number, tool
+        self._options = _complete(tool, options)
+        stages = {READING: 1, SENDING: 10, WRITING: 1}
+        super().__init__(dataset, key, "Sending a batch", stages, sinks, kind="send_batch", needs="scores")
+        self.begin()
+        tool.check(self.dataset, self._options)
+
+    round: Round
+    labelling: Labelling
+
+    def begin(self):
+        self.round = state.round_of(self.record, self._number)
+        self.labelling = state.labelling_of(self.record)
+        sent = self.round.sent.get("to")
+        unfinished = [part for part in self.round.parts if part.state == "planned"]
+        if sent is None or (unfinished and sent == self._to):
+            return
+        if unfinished:
+            raise InvalidInput(f"Round {self.round.number} has been sent to {sent} in part; send the rest there.", "to")
+        raise InvalidInput(
+            f"Round {self.round.number} has been sent to {sent} already. Take it back, or choose the next batch.",
+            "round",
+        )
+
+    def plan(self, people: Sequence[str], control: int, chunk: int | None, source: str | None, seed: int) -> None:
+        """Writes down what is to be sent before anything is."""
+        held = samples.read(self.dataset, self.key, self.labelling.labels_field)
+        ids = held.with_status(held.of_round(self.round.number), SELECTED)
+        if not ids:
+            raise InvalidInput(f"Round {self.round.number} has no image that is to be labelled any more.", "round")
+        if control > len(ids):
+            raise InvalidInput(
+                f"The batch has {len(ids):,} images, fewer than a control set of {control:,}.", "control"
+            )
+        suggested = prelabels.suggest(self.run, source, self.labelling, held, ids, seed) if source else {}
+        limit = min([size for size in (chunk, self._tool.chunk) if size], default=None)
+        shares = rounds.deal(ids, people or None, limit, control if len(people) > 1 else 0)
+        name = f"{self.key}_r{self.round.number}"
+        kept = {}
+        for at, share in enumerate(shares):
+            part = SentPart(f"{name}_{at}", len(share.ids), share.annotator)
+            self.round.parts.append(part)
+            kept[part.key] = list(share.ids)
+        secret = {option.name for option in self._tool.options if option.secret}
+        public = {name: value for name, value in self._options.items() if name not in secret}
+        self.round.sent = {
+            "to": self._to,
+            "options": public,
+            "prelabels": source,
+            "control": _shared(shares),
+        }
+        if suggested:
+            self.draft.add(fields.class_column(f"{self.key}.prelabel", suggested))
+        self.draft.results[parts.entry(self.round.number)] = kept
+        self.draft.step("labels", field=self.labelling.labels_field)
+        self._keep()
+
+    def send_all(self, progress) -> None:
+        members = parts.members(self.run, self.round)
+        suggested = self._suggested()
+        waiting = [part for part in self.round.parts if part.state == "planned"]
+        for at, part in enumerate(waiting):
+            ids = members[part.key]
+            sending = Sending(
+                self.dataset,
+                ids,
+                replace(part),
+                self.labelling.labels_field,
+                self.labelling.classes,
+                {i: suggested[i] for i in ids if i in suggested} or None,
+                self._options,
+            )
+            self.reporter.verify()
+            part.receipt = self._tool.send(sending, share_of(progress, at / len(waiting), (at + 1) / len(waiting)))
+            part.state = "sent"
+            held = samples.read(self.dataset, self.key, self.labelling.labels_field)
+            still = held.with_status(ids, SELECTED)
+            self.draft.add(fields.value_column(f"{self.key}.status", dict.fromkeys(still, SENT)))
+            if at == len(waiting) - 1:
+                self.round.state, self.round.when[SENT] = SENT, time.time()
+            self._keep()
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "round": self.round.number,
+            "to": self._to,
+            "sent": len({i for ids in parts.members(self.run, self.round).values() for i in ids}),
+            "parts": [
+                {"key": p.key, "samples": p.samples, "annotator": p.annotator, **p.receipt} for p in self.round.parts
+            ],
+        }
+
+    def _suggested(self):
+        if not self.round.sent.get("prelabels"):
+            return {}
+        path = f"{self.key}.prelabel.label"
+        ids, values = fields.writable(self.dataset).values(["id", path])
+        return {i: value for i, value in zip(ids, values) if value is not None}
+
+    def _keep(self):
+        """Writes where the round stands: what was sent is known, whatever happens next."""
+        state.keep(self.record, self.round)
+        one = self.round
+        self.publish()
+        self.round = one
+
+
+def _shared(shares):
+    """Ids that are in several shares: the control set."""
+    count = Counter(i for share in shares for i in share.ids)
+    return [i for i, times in count.items() if times > 1]
+
+
+def annotator_list(given: Iterable[str] | str | None) -> list[str]:
+    """Names of a list, or of a text with commas between them."""
+    if isinstance(given, str):
+        given = given.split(",")
+    found = [name.strip() if isinstance(name, str) else name for name in given or ()]
+    for name in found:
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"An annotator is named by a text, not {shown(name)}.", "annotators")
+    if len(set(found)) < len(found):
+        raise InvalidInput("Two annotators have the same name.", "annotators")
+    return found
+
+
+def _check_people(tool, people, control):
+    count = whole_number(control)
+    if count is None or count < 0:
+        raise InvalidInput(f"The control set has a whole number of images, not {shown(control)}.", "control")
+    if people and not tool.people:
+        raise InvalidInput(f"{tool.title} does not deal batches out among annotators. Leave them out.", "annotators")
+    if count and len(people) < 2:
+        raise InvalidInput("A control set tells annotators apart: name two at least.", "control")
+
+
+def _complete(tool, given):
+    """The options of a tool with their defaults."""
+    known = {option.name: option for option in tool.options}
+    for name in given:
+        if name not in known:
+            has = ", ".join(known) or "none"
+            raise InvalidInput(f"{tool.title} has no option {shown(name)} (options: {has}).", "options")
+    found = {name: given.get(name, option.default) for name, option in known.items()}
+    for name, option in known.items():
+        if option.required and found[name] in (None, ""):
+            raise InvalidInput(f"{tool.title} needs: {option.label}.", name)
+    return found
