@@ -57,6 +57,9 @@ class Stream(IntEnum):
     SPECTRAL = 41  # the start of the eigenvectors of a neighbour graph
     SEPARATION_ROWS = 42  # rows on which the separation of clusters is measured
     SEPARATION_CLOUD = 43  # the cloud without clusters beside them (0), and its k-means (1)
+    GOLDEN = 44  # the golden set of rounds of labelling
+    HELD_OUT_FOLDS = 45  # folds on which a model of the labels so far is tested
+    FAILURES = 46  # which of its failures have their turn first
 
 
 def _sequence(seed, stream, indices):
