@@ -26,7 +26,7 @@ PATHS = {
     "pseudo_labels": ("pseudo_label", "agreement"),
     "scores": (*STORED, "rank"),
     "selection": ("zone",),
-    "rounds": ("status", "round", "source", "prelabel"),
+    "rounds": ("status", "round", "source", "turn", "prelabel"),
 }
 """Stage of the record -> the sub-fields it writes; rounds are no stage, and no stage clears theirs."""
 
@@ -41,6 +41,7 @@ _KINDS = {
     "status": {"ftype": fo.StringField},
     "round": {"ftype": fo.IntField},
     "source": {"ftype": fo.StringField},
+    "turn": {"ftype": fo.IntField},
     "prelabel": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
 }
 _MARK = {"written_by": "@elfs/coreset"}
@@ -216,6 +217,8 @@ def ensure_indexes(dataset: Dataset, key: str) -> None:
     dataset.create_index(f"{key}.rank")
     if dataset.has_sample_field(f"{key}.pseudo_label"):
         dataset.create_index([(f"{key}.pseudo_label.label", 1), (f"{key}.rank", 1)])
+    if dataset.has_sample_field(f"{key}.turn"):
+        dataset.create_index([(f"{key}.round", 1), (f"{key}.turn", 1)])
 
 
 def drop_indexes(dataset: Dataset, key: str) -> None:
