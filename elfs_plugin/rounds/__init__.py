@@ -10,7 +10,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "batch": ["Batch", "next_batch"],
+        "batch": ["Batch", "check_mix", "next_batch"],
         "cluster_check": ["Judged", "judged"],
         "dealing": ["Agreement", "Majority", "Share", "agreement", "deal", "majority"],
         "golden": ["GoldenMeasure", "draw_golden", "measure"],

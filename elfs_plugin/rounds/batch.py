@@ -99,7 +99,7 @@ def next_batch(
         InvalidInput: with the ``field`` that is wrong
     """
     seed = derived_seed(seed)
-    share = _checked(share, target, failures)
+    share = check_mix(share, target, failures)
     given = arranged(pool, labelled, failures)
     pool, free = given.pool, given.pool.free
     if not free.any():
@@ -210,7 +210,12 @@ def _batch(order, covered, found, method, target, accuracy, warnings):
     )
 
 
-def _checked(share, target, failures):
+def check_mix(share: float, target: str, failures: ArrayLike | None = None) -> float:
+    """The share as a float.
+
+    Raises:
+        InvalidInput: for a share, or a target, that there is not
+    """
     value = plain_number(share)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise InvalidInput(f"The share of coverage must be from 0 to 1, not {shown(share)}.", "share")

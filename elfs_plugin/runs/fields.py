@@ -242,6 +242,8 @@ def ensure_indexes(dataset: Dataset, key: str) -> None:
     dataset.create_index(f"{key}.rank")
     if dataset.has_sample_field(f"{key}.pseudo_label"):
         dataset.create_index([(f"{key}.pseudo_label.label", 1), (f"{key}.rank", 1)])
+    if dataset.has_sample_field(f"{key}.turn"):
+        dataset.create_index([(f"{key}.round", 1), (f"{key}.turn", 1)])
 
 
 def drop_indexes(dataset: Dataset, key: str) -> None:

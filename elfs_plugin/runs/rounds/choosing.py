@@ -18,7 +18,6 @@ from ...pruning.zones import resolve_budget
 from ...rounds.batch import Batch
 from ...validation import validate_seed
 from .. import fields, saving
-from ..advising import is_trusted
 from ..arrays import RunPool, read_pool
 from ..choose import READING, WRITING, as_pool
 from ..fiftyone_types import Dataset
@@ -71,7 +70,7 @@ def next_batch(
         InvalidInput, NameTaken
     """
     seed = validate_seed(seed)
-    rounds.check_batch(share, target)
+    rounds.check_mix(share, target)
     asked = {"share": share, "target": target, "class_budgets": dict(class_budgets or {}), "seed": seed}
     with _Choosing(dataset, key, (labels_field, classes, golden, names), sinks) as job:
         job.reporter.stage(READING)
@@ -86,7 +85,6 @@ def next_batch(
             samples.labelled(found.ids, held.known),
             **asked,
             failures=_failures(job.dataset, failures_tag, found),
-            trusted=is_trusted(job.run),
             device=device,
             progress=job.reporter.stage(CHOOSING),
         )

@@ -1,0 +1,44 @@
+"""Rounds on a dataset, written without the jobs that choose, send and take back."""
+
+import fiftyone as fo
+
+from elfs_plugin.runs import fields, journal, record
+from elfs_plugin.runs.rounds import state
+from elfs_plugin.runs.run import Run
+
+LABELS, CLASSES = "human", ["one", "two", "three"]
+
+
+def write_round(dataset, ids, number=0, *, key="elfs", prelabels=None, status="sent", **entries):
+    """Writes a round with the samples ``ids``, in this order, and its record; ``prelabels``: {id: (class, sureness)}.
+    Returns the :class:`Run` as it is then."""
+    run = record.load_record(dataset, key)
+    run.labelling = run.labelling or {"labels_field": LABELS, "classes": CLASSES, "golden": 0}
+    if not dataset.has_sample_field(LABELS):
+        dataset.add_sample_field(LABELS, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    given = {"state": status, "method": "coverage", "chosen": len(ids), "sources": {"coverage": len(ids)}, **entries}
+    state.keep(run, state.Round(number, **given))
+    draft = journal.Draft()
+    values = {
+        "status": lambda row: status,
+        "round": lambda row: number,
+        "source": lambda row: "coverage",
+        "turn": lambda row: row,
+    }
+    draft.add(*(fields.Column(f"{key}.{name}", ids, value) for name, value in values.items()))
+    if prelabels:
+        known = list(prelabels)
+
+        def classification(row):
+            label, confidence = prelabels[known[row]]
+            return {"_cls": "Classification", "tags": [], "label": label, "confidence": confidence}
+
+        draft.add(fields.Column(f"{key}.prelabel", known, classification))
+    journal.publish(dataset, run, draft)
+    return Run(dataset, key)
+
+
+def label(dataset, labels):
+    """Labels samples as the App does: into the field; {id: class}."""
+    values = {i: fo.Classification(label=name) for i, name in labels.items()}
+    dataset.set_values(LABELS, values, key_field="id")
