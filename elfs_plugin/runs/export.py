@@ -1,8 +1,6 @@
 """Writing a zone or a coreset of a run to disk for a labelling tool. Nothing that an export did not write is replaced
 or removed."""
 
-import contextlib
-import csv
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -11,23 +9,13 @@ from typing import Any
 
 import fiftyone.utils.data as foud
 
-from .. import csv_cells
 from ..contracts import AnyPath
-from ..errors import ElfsError, InvalidInput
+from ..errors import InvalidInput
 from ..validation import shown
 from .export_copies import Copies, common_folder, unreadable
-from .export_receipt import (
-    LIST_COLUMNS,
-    MISSING_COLUMNS,
-    beside,
-    forget_list,
-    is_list,
-    is_missing_list,
-    new_receipt,
-    receive_list,
-)
-from .export_staging import Staging
-from .export_target import check_media, check_target, why_not
+from .export_placing import place, refuse_missing, write_rows
+from .export_receipt import LIST_COLUMNS
+from .export_target import check_media, check_target
 from .fields import writable
 from .fiftyone_types import Collection
 from .record import check_there
@@ -87,38 +75,29 @@ def export_coreset(
     check_there(dataset, key, "selection")
     _refuse_empty(ids, paths, name, deleted)
     check_media(dataset, target, format)
-    with _folders_above(target):
-        try:
-            with Staging(target) as staging:
-                write = {"csv": _write_list, "images": _write_images, "fiftyone": _write_dataset}[format]
-                exported, missing = write(view, key, ids, paths, staging.new)
-                found = [(path, i, missing[path]) for i, path in zip(ids, paths) if path in missing]
-                _refuse_missing(exported, found)
-                if format == "csv":
-                    receive_list(target, staging.new)
-                    try:
-                        staging.place_file(staging.new, target, is_list if overwrite else None)
-                    except BaseException:
-                        forget_list(target)
-                        raise
-                else:
-                    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-                    asked = {"tag": tag} if tag else {"zone": zone}
-                    receipt = new_receipt(staging.new, dataset=dataset.name, run=key, **asked, written=now)
-                    staging.place_folder(receipt, overwrite=overwrite)
-                missing_list = _place_missing(found, staging, overwrite)
-        except OSError as error:
-            raise ElfsError(why_not(error, target)) from error
-    repeated = len(ids) - len(found) - exported
+    write = {"csv": _write_list, "images": _write_images, "fiftyone": _write_dataset}[format]
+    as_list = format == "csv"
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    asked = {"tag": tag} if tag else {"zone": zone}
+    placed = place(
+        target,
+        list(zip(ids, paths)),
+        lambda new: write(view, key, ids, paths, new),
+        as_list=as_list,
+        overwrite=overwrite,
+        about={} if as_list else {"dataset": dataset.name, "run": key, **asked, "written": now},
+        field="zone",
+    )
+    repeated = len(ids) - len(placed.missing) - placed.exported
     return {
         "path": str(Path(os.fsdecode(path)).expanduser()),
-        "exported": exported,
-        "missing": len(found),
-        "missing_list": missing_list,
+        "exported": placed.exported,
+        "missing": len(placed.missing),
+        "missing_list": placed.missing_list,
         "deleted": max(deleted, 0),
         "what": "coreset" if tag else "zone",
         "repeated": repeated,
-        "kept": staging.kept,
+        "kept": placed.kept,
     }
 
 
@@ -167,41 +146,7 @@ def _refuse_empty(ids, paths, name, deleted):
     if not ids:
         raise InvalidInput(f"The {name} holds no images. There is nothing to export.", "zone")
     if all(unreadable(path) for path in paths):
-        _refuse_missing(0, [(path, i, unreadable(path)) for path, i in zip(paths, ids)])
-
-
-def _refuse_missing(exported, found):
-    if not exported:
-        path, _, reason = found[0]
-        raise InvalidInput(
-            f"None of the {len(found):,} images can be read ({path}: {reason}). Nothing was exported; check that their "
-            "disk is there.",
-            "zone",
-        )
-
-
-@contextlib.contextmanager
-def _folders_above(target):
-    """Creates the missing folders above a target, and removes them again when the block fails."""
-    created = []
-    try:
-        for folder in reversed([parent for parent in target.parents if not parent.exists()]):
-            folder.mkdir()
-            created.append(folder)
-    except OSError as error:
-        _remove_empty(created)
-        raise InvalidInput(why_not(error, target), "path") from None
-    try:
-        yield
-    except BaseException:
-        _remove_empty(created)
-        raise
-
-
-def _remove_empty(folders):
-    for folder in reversed(folders):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        refuse_missing(0, [(path, i, unreadable(path)) for path, i in zip(paths, ids)], "zone")
 
 
 def _write_list(view, key, ids, paths, target):
@@ -209,7 +154,7 @@ def _write_list(view, key, ids, paths, target):
     columns = ["filepath", "id", *known]
     missing = {path: reason for path in dict.fromkeys(paths) if (reason := unreadable(path))}
     rows = [row for row in zip(*view.values(columns)) if row[0] not in missing]
-    _write_rows(target, [name.removeprefix(f"{key}.") for name in columns], rows)
+    write_rows(target, [name.removeprefix(f"{key}.") for name in columns], rows)
     return len(rows), missing
 
 
@@ -270,28 +215,3 @@ class _Media(foud.MediaExporter):
         if name is None:
             return media_or_path, media_or_path  # absolute: FiftyOne keeps it as it is
         return os.path.join(self.export_path, name), name
-
-
-def _place_missing(found, staging, overwrite):
-    """Puts the list of missing images beside the target, under a name that is free. Returns its path, or None."""
-    target = staging.target
-    stem = target.with_suffix("") if target.suffix.lower() == ".csv" else target
-    place = beside(stem, ending=".missing.csv")
-    if not found:
-        if overwrite and is_missing_list(place):  # of the export that is replaced
-            os.unlink(place)
-        return None
-    _write_rows(staging.missing, MISSING_COLUMNS, found)
-    number = 1
-    while os.path.lexists(place) and not (overwrite and is_missing_list(place)):
-        number += 1
-        place = beside(stem, ending=f".missing-{number}.csv")
-    staging.place_file(staging.missing, place, is_missing_list if overwrite else None)
-    return str(place)
-
-
-def _write_rows(path, columns, rows):
-    with open(path, "x", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(csv_cells.row(row) for row in rows)

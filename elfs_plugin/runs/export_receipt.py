@@ -107,8 +107,8 @@ def _walk(folder):
     return files, others
 
 
-def receive_list(target: Path, new: Path) -> None:
-    """Writes the receipt of the list that ``target`` is about to be; the file ``new`` holds it.
+def receive_list(target: Path, new: Path, **more: Any) -> None:
+    """Writes the receipt of the list that ``target`` is about to be; the file ``new`` holds it. ``more`` is kept too.
 
     A list that is there stays known until the new one has taken its place, whenever a writer is killed.
     """
@@ -117,7 +117,7 @@ def receive_list(target: Path, new: Path) -> None:
         raise FileExistsError(errno.EEXIST, "it was not written by ELFS", str(place))
     sums = [_checksum(new), *([_checksum(target)] if is_list(target) else [])]
     with whole_file(place, "w", encoding="ascii") as file:
-        json.dump({"kind": _KIND, "version": 1, "files": {}, "lists": sums}, file)
+        json.dump({"kind": _KIND, "version": 1, **more, "files": {}, "lists": sums}, file)
 
 
 def forget_list(target: Path) -> None:

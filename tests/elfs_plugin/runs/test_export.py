@@ -18,6 +18,7 @@ from elfs_plugin.errors import ElfsError, InvalidInput
 from elfs_plugin.runs import (
     export,
     export_copies,
+    export_placing,
     export_receipt,
     export_staging,
     export_target,
@@ -218,7 +219,7 @@ def test_a_list_is_known_whenever_its_writer_died(chosen, tmp_path, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(export_staging.Staging, "place_file", die)
         if died_at == "forget_list":
-            patch.setattr(export, "forget_list", die)
+            patch.setattr(export_placing, "forget_list", die)
         with pytest.raises(Killed):
             runs.export_coreset(dataset, path=str(out), zone="hard", overwrite=True)
     assert export_receipt.is_list(out)  # the older one
@@ -464,7 +465,7 @@ def test_a_full_disk_is_the_targets_and_leaves_nothing(chosen, tmp_path, monkeyp
     dataset, _ = chosen
     path = tmp_path / "new" / "out"
     before = snapshot(tmp_path)
-    for module in (export, export_copies):
+    for module in (export_placing, export_copies):
         opened = lambda p, mode="r", **options: (_Full if "x" in mode else lambda f: f)(open(p, mode, **options))  # noqa: E731
         monkeypatch.setattr(module, "open", opened, raising=False)
     with pytest.raises(ElfsError, match=f"There is not enough room for {path}. Free some space there") as caught:
