@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learn = steps.add_parser("learn", help="let the labels correct the pseudo-labels, and score again")
     learn.set_defaults(function=_learn)
 
-    for step in (status, choose, send, back, learn):
+    forget = steps.add_parser("forget", help="end the rounds: their marks go, the labels stay")
+    forget.set_defaults(function=_forget)
+
+    for step in (status, choose, send, back, learn, forget):
         step.add_argument("dataset", metavar="DATASET", help="the name of a FiftyOne dataset")
         step.add_argument("--key", default="elfs", help="the run key (elfs)")
         step.add_argument("--json", action="store_true", help="end standard output with one JSON object")
@@ -161,6 +164,14 @@ def _learn(options):
 
     told = runs.learn_labels(_dataset(options), options.key, sinks=_bars())
     print(f"{told['labels']:,} labels: {told['by_model']:,} of {told['clusters']:,} clusters by a model of them")
+    return _end(options, told)
+
+
+def _forget(options):
+    from .. import runs
+
+    told = runs.forget_rounds(_dataset(options), options.key, sinks=_bars())
+    print(f"{told['rounds']:,} rounds are forgotten; the labels stay")
     return _end(options, told)
 
 

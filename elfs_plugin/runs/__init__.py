@@ -57,6 +57,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "record": ["list_runs", "load_record", "load_results", "RunRecord"],
         "repair": ["repair_run"],
         "rounds.choosing": ["next_batch"],
+        "rounds.forgetting": ["forget_rounds"],
         "rounds.learning": ["learn_labels"],
         "rounds.returning": ["take_back"],
         "rounds.sending": ["send_batch"],

@@ -9,7 +9,7 @@ import logging
 from bson import json_util
 from fiftyone.core import odm
 
-from . import claims, fields, jobs, record, removal, views, workspace
+from . import claims, fields, jobs, names, record, removal, views, workspace
 from .fiftyone_types import Dataset
 from .run import Run
 
@@ -115,6 +115,16 @@ def _view(dataset, run, step):
         run.set_view_id(step["name"], dataset._get_saved_view_doc(step["name"]).id)
 
 
+def _drop_views(dataset, run, step):
+    """Deletes saved views of the run; ``ids`` were theirs, and one of that name by now may be somebody else's."""
+    with jobs.changing(dataset):
+        dataset._reload(hard=True)
+        there = names.saved_view_ids(dataset)
+        for name, view_id in step["ids"].items():
+            if there.get(name) == view_id:
+                dataset.delete_saved_view(name)
+
+
 def _results(dataset, run, step):
     parts = odm.get_db_conn()[step["collection"]].find().sort("_id", 1)
     data = json_util.loads("".join(part["text"] for part in parts))
@@ -150,6 +160,7 @@ STEPS = {
     "tag_staged": _tag_staged,
     "labels": _labels,
     "view": _view,
+    "drop_views": _drop_views,
     "results": _results,
     "drop_plots": _drop_plots,
     "release": _release,

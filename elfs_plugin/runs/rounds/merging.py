@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ... import rounds
 from .backends.base import Returned
@@ -27,6 +27,21 @@ class Merged:
     by: dict[str, str] = field(default_factory=dict)
     control: dict[str, int] = field(default_factory=dict)
     disagreed: list[str] = field(default_factory=list)
+
+
+def within(returned: Returned, ids: Sequence[str]) -> Returned:
+    """What came back of the samples of a part; labels of others are strangers, whatever the tool has said."""
+    own = set(ids)
+    others = [i for i in (*returned.labels, *returned.doubled) if i not in own]
+    if not others:
+        return returned
+    return replace(
+        returned,
+        labels={i: label for i, label in returned.labels.items() if i in own},
+        skipped=returned.skipped & own,
+        doubled={i: labels for i, labels in returned.doubled.items() if i in own},
+        strangers=returned.strangers + len(others),
+    )
 
 
 def merge(returned: Iterable[tuple[SentPart, Returned]], classes: Sequence[str], control: Sequence[str] = ()) -> Merged:

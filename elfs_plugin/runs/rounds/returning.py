@@ -102,7 +102,8 @@ class _Returning(RunJob):
         sent = [part for part in self.round.parts if part.state != "planned"]
         for at, part in enumerate(sent):
             share_of(progress, at / len(sent), (at + 1) / len(sent))(0.0, part.key)
-            found.append((part, self._tool.take(self.dataset, part, members[part.key], self._options)))
+            ids = members[part.key]
+            found.append((part, merging.within(self._tool.take(self.dataset, part, ids, self._options), ids)))
         return merging.merge(found, self.labelling.classes, self.round.sent.get("control", ()))
 
     def accept(self, merged: Merged, held: RoundSamples, close: bool) -> dict[str, Any]:
