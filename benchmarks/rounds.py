@@ -97,6 +97,8 @@ def tested(case, known, golden):
     both = np.concatenate([case.vectors, vectors])
     on_golden = measure(case.vectors, known, golden, case.truth[golden])
     on_others = measure(both, known, np.arange(len(case.vectors), len(both)), truth)
+    if on_golden.accuracy is None:
+        return np.nan, np.nan
     return on_golden.accuracy, np.mean([right / total for right, total in on_others.by_class.values()])
 
 
@@ -110,7 +112,8 @@ def measured(case, batch, golden, seeds):
         rare[drawn] = False
         for name, settings in STRATEGIES.items():
             accuracies, sent = one_run(case, graph, settings, batch, drawn, seed)
-            found[name].append((accuracies, np.mean(sent[rare]), len(np.unique(case.truth[sent]))))
+            reached = np.mean(sent[rare]) if rare.any() else np.nan
+            found[name].append((accuracies, reached, len(np.unique(case.truth[sent]))))
             shown = ", ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies[:, 0])
             print(f"seed {number + 1} of {seeds}, {name}: {shown}", flush=True)
     return found
@@ -128,7 +131,8 @@ def tables_of(found, batch):
             table.add(name, *[mean_sd(values[:, number]) for number in range(ROUNDS)], gain)
     tables["reached"] = Table(["next batch", percent("rare samples reached"), Column("classes reached")])
     for name, runs in found.items():
-        tables["reached"].add(name, mean_sd([run[1] for run in runs]), mean_sd([run[2] for run in runs], 1))
+        shares = [run[1] for run in runs if np.isfinite(run[1])]
+        tables["reached"].add(name, mean_sd(shares), mean_sd([run[2] for run in runs], 1))
     return tables
 
 

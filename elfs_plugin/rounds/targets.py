@@ -17,6 +17,8 @@ from ..selectors.methods.u_herding import margin_uncertainty
 _BLOCK = 128
 MOST_UNSURE = 10_000
 """Samples that compete for uncertainty, or twenty times as many as are wanted."""
+_REACH = 32
+"""Neighbours of a failure that are sorted in any case."""
 _SURE_AT = 10
 """Labels of a class at which half of the probability that a model would need is asked for."""
 
@@ -59,7 +61,7 @@ def failures(task: Task, free: Mask, count: int) -> tuple[Integers, list[str]]:
     vectors = normalize(task.pool.embeddings)
     turns = task.failures[:count]
     open_ = free.copy()
-    queues = _nearest(vectors, turns, open_, 32 + 4 * (count // len(turns)), task.progress)
+    queues = _nearest(vectors, turns, open_, _REACH + 4 * (count // len(turns)), task.progress)
     chosen: list[int] = []
     said: list[str] = []
     for place in range(count):
