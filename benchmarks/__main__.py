@@ -26,6 +26,7 @@ def main():
     commands.append(["neighbors", *(file or ["--samples", "50000", "--dimensions", "384"])])
     commands.append(["selectors", *file])
     commands.append(["shapes"])
+    commands += [["rounds", *file, *labels], ["rounds", *file, *labels, "--long-tail", "--batch", "20"]]
     if options.growth:
         commands.append(["growth"])
     failed = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..choice import choose, completed, recommended
+from ..choice import completed, recommended
 from ..contracts import Budget, Integers, Progress
 from ..errors import InvalidInput
 from ..progress import part, silent
@@ -22,6 +22,7 @@ from ..selectors.recommend import AUTO
 from ..suggestions import did_you_mean
 from ..validation import derived_seed, plain_number, shown
 from . import class_budgets as by_class
+from . import parts
 from .arranged import Arranged, arranged
 from .class_budgets import Group
 from .labelled import Labelled
@@ -56,14 +57,6 @@ class Batch:
     target: str | None = None
     accuracy: float | None = None
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Rows in order of choice and a sentence for each."""
-
-    rows: Integers
-    reasons: list[str]
 
 
 def next_batch(
@@ -115,23 +108,19 @@ def next_batch(
         share, groups = 1.0, [Group(free, count)]
         warnings = _without_model(given.labelled, wanted)
     else:
-        task = replace(task, progress=part(progress, 0.6, 1.0))
         groups, warnings = by_class.grouped(wanted, count, free, task.classes, task.probabilities.argmax(axis=1))
     sizes = [group.count for group in groups]
     aimed = shares(count - int(share * count + 0.5), sizes, sizes).tolist()
     covering = [Group(group.members, group.count - some) for group, some in zip(groups, aimed)]
-    covered = _covered(pool, method, covering, seed, part(progress, 0.4, 0.6))
+    covered = parts.covered(pool, method, covering, seed, part(progress, 0.4, 0.6))
     if task is None or not sum(aimed):
-        return _batch(given.order, covered, _NONE, method, None, accuracy, warnings)
+        return _batch(given.order, covered, parts.NONE, method, None, accuracy, warnings)
     if target == "failures" and not len(task.failures):
         target = "uncertainty"
         warnings.append("The model got no label wrong, so there are no failures to look near: uncertainty instead.")
     wishes = [Group(group.members, some) for group, some in zip(groups, aimed)]
-    found = _targeted(task, target, wishes, covered.rows)
+    found = parts.targeted(task, target, wishes, covered.rows, part(progress, 0.6, 1.0))
     return _batch(given.order, covered, found, method, target, accuracy, warnings)
-
-
-_NONE = _Part(np.zeros(0, dtype=np.int64), [])
 
 
 def _learnt(given: Arranged, seed: int) -> tuple[Task | None, float | None]:
@@ -150,64 +139,22 @@ def _learnt(given: Arranged, seed: int) -> tuple[Task | None, float | None]:
 
 
 def _without_model(known: Labelled, wanted: Mapping[Any, int]) -> list[str]:
-    if len(known) == 0:
-        said = []
-    else:
-        said = ["All labels so far are of one class, so no model can be learnt: the batch is chosen by coverage alone."]
-    return said + (["Budgets of classes count from two labelled classes on; they were passed over."] if wanted else [])
+    said = []
+    if len(known):
+        said.append("All labels so far are of one class, so no model can be learnt: all is chosen by coverage.")
+    if wanted:
+        said.append("Budgets of classes count from two labelled classes on; they were passed over.")
+    return said
 
 
-def _covered(pool: Pool, method: str, groups: Sequence[Group], seed: int, progress: Progress) -> _Part:
-    """Each group's choice counts as covered for the next ones."""
-    rows, reasons, locked = [], [], pool.locked
-    groups = [group for group in groups if group.count]
-    for number, group in enumerate(groups):
-        own = replace(pool, locked=locked, excluded=~(group.members | locked))
-        now = part(progress, number / len(groups), (number + 1) / len(groups))
-        found = choose(method, own, group.count, seed=seed, progress=now).selection
-        locked = locked | np.isin(np.arange(len(pool)), found.indices)
-        rows.append(found.indices)
-        reasons.append([found.reasons[int(row)] for row in found.indices])
-    return _joined(rows, reasons)
-
-
-def _targeted(task: Task, target: str, groups: Sequence[Group], taken: Integers) -> _Part:
-    rows, reasons = [], []
-    for group in groups:
-        if not group.count:
-            continue
-        locked = task.pool.locked | np.isin(np.arange(len(task.pool)), np.concatenate([taken, *rows]))
-        now = replace(task, pool=replace(task.pool, locked=locked))
-        found, said = TARGETS[target](now, group.members & ~locked, group.count)
-        rows.append(found)
-        reasons.append(said)
-    return _joined(rows, reasons)
-
-
-def _joined(rows: Sequence[Integers], reasons: Sequence[Sequence[str]]) -> _Part:
-    """The parts of all groups, mixed so that each is spread over the whole."""
-    if not rows:
-        return _NONE
-    turn = _mixed([len(some) for some in rows])
-    said = [reason for some in reasons for reason in some]
-    return _Part(np.concatenate(rows)[turn], [said[i] for i in turn])
-
-
-def _mixed(sizes: Sequence[int]) -> list[int]:
-    """The numbers from 0 to below the sum of the sizes, which count through parts of so many one after the other, in an
-    order in which every part is spread evenly and keeps its own order."""
-    places = np.concatenate([(np.arange(size) + 0.5) / max(size, 1) for size in sizes])
-    return np.argsort(places, kind="stable").tolist()
-
-
-def _batch(order, covered, found, method, target, accuracy, warnings):
-    turn = _mixed([len(covered.rows), len(found.rows)])
+def _batch(
+    order: Integers, covered: parts.Part, found: parts.Part, method: str, target: str | None, *said: Any
+) -> Batch:
+    turn = parts.mixed([len(covered.rows), len(found.rows)])
     rows = np.concatenate([covered.rows, found.rows])[turn]
     sources = [COVERAGE] * len(covered.rows) + [TARGETED] * len(found.rows)
     reasons = [*covered.reasons, *found.reasons]
-    return Batch(
-        order[rows], [sources[i] for i in turn], [reasons[i] for i in turn], method, target, accuracy, warnings
-    )
+    return Batch(order[rows], [sources[i] for i in turn], [reasons[i] for i in turn], method, target, *said)
 
 
 def check_mix(share: float, target: str, failures: ArrayLike | None = None) -> float:

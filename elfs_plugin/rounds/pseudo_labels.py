@@ -58,9 +58,9 @@ def corrected(
     """Gives every cluster the classes of a model of the labels, or the class that most of its labels are of.
 
     A cluster has the model's classes where the model, on labels it has not learnt, is right more often than the largest
-    class of the cluster's *other* labels; where both are right equally often, also where there is no label, what is
-    right more often over all clusters decides, and the cluster if that is equal too. A cluster without labels that the
-    model does not get stays a class of its own. Labelled samples have the label that was given.
+    class of the cluster's *other* labels. Fewer than two labels say nothing about a cluster: it has the model's classes
+    if the model is right more often over all clusters, else the class of its label; without one it stays a class of its
+    own. Labelled samples have the label that was given.
 
     Args:
         embeddings: (N, D) finite
@@ -81,7 +81,7 @@ def corrected(
         by_model = np.zeros(count, dtype=bool)
     else:
         right = np.bincount(home[model.held_out == codes], minlength=count)
-        by_model = _model_is_better(right, _right_by_others(table))
+        by_model = _model_is_better(right, _right_by_others(table), sizes)
     class_names = [str(name) for name in labelled.classes]
     labels, confidence, all_names = _of_clusters(table, class_names, names or {}, by_model)
     labels, confidence = labels[clusters], confidence[clusters]
@@ -116,9 +116,9 @@ def _right_by_others(table):
     return found
 
 
-def _model_is_better(by_model, by_cluster):
+def _model_is_better(by_model, by_cluster, sizes):
     overall = int(by_model.sum()) > int(by_cluster.sum())
-    return (by_model > by_cluster) | ((by_model == by_cluster) & overall)
+    return np.where(sizes < 2, overall, by_model > by_cluster)
 
 
 def _of_clusters(table, classes, called, by_model):

@@ -15,6 +15,10 @@ from ..selectors import Pool, select
 from ..selectors.methods.u_herding import margin_uncertainty
 
 _BLOCK = 128
+MOST_UNSURE = 10_000
+"""Samples that compete for uncertainty, or twenty times as many as are wanted."""
+_REACH = 32
+"""Neighbours of a failure that are sorted in any case."""
 _SURE_AT = 10
 """Labels of a class at which half of the probability that a model would need is asked for."""
 
@@ -38,14 +42,16 @@ Target: TypeAlias = Callable[[Task, Mask, int], "tuple[Integers, list[str]]"]
 
 
 def uncertainty(task: Task, free: Mask, count: int) -> tuple[Integers, list[str]]:
-    """Where the model is unsure, and no other choice is near (UHerding)."""
-    pool = replace(task.pool, excluded=task.pool.excluded | ~(free | task.pool.locked))
-    pool = replace(pool, probabilities=task.probabilities)
+    """Where the model is unsure, and no other choice is near (UHerding), among the samples of which it is least sure:
+    those of which it is sure hardly count, and all pairs of 50,000 take half a minute."""
+    unsure = margin_uncertainty(task.probabilities)
+    rows = np.flatnonzero(free)
+    seen = task.pool.locked.copy()
+    seen[rows[np.lexsort((rows, -unsure[rows]))][: max(MOST_UNSURE, 20 * count)]] = True
+    pool = replace(task.pool, excluded=~seen, probabilities=task.probabilities)
     found = select("u_herding", pool, count, seed=task.seed, progress=task.progress)
-    unsure = margin_uncertainty(task.probabilities[found.indices])
     said = [
-        f"the model is unsure (1 - margin = {value:.2f}); {found.reasons[int(row)]}"
-        for row, value in zip(found.indices, unsure)
+        f"the model is unsure (1 - margin = {unsure[row]:.2f}); {found.reasons[row]}" for row in found.indices.tolist()
     ]
     return found.indices, said
 
@@ -55,7 +61,7 @@ def failures(task: Task, free: Mask, count: int) -> tuple[Integers, list[str]]:
     vectors = normalize(task.pool.embeddings)
     turns = task.failures[:count]
     open_ = free.copy()
-    queues = _nearest(vectors, turns, open_, 32 + 4 * (count // len(turns)), task.progress)
+    queues = _nearest(vectors, turns, open_, _REACH + 4 * (count // len(turns)), task.progress)
     chosen: list[int] = []
     said: list[str] = []
     for place in range(count):
@@ -92,34 +98,34 @@ def _and_beyond(near: Integers, vectors: Vectors, failure: int, open_: Mask) -> 
 
 
 def rare(task: Task, free: Mask, count: int) -> tuple[Integers, list[str]]:
-    """What the model gives to the classes with fewest labels.
+    """What the model gives to the classes that have less than half of an even share of the labels; what these do not
+    need goes to :func:`uncertainty`, which also finds classes that no label is of yet.
 
-    Each turn is of the class that has fewest labels, those that it was given in this batch counted; it takes the free
-    sample with the highest probability, the more typical of its surroundings the better. A class has turns while the
-    model gives it something with a probability that is low for a class of few labels and half for one of many; when no
-    class has, the others are taken as they are.
+    Each turn is of the class that has fewest labels, those that it was given in this batch counted, until it has its
+    even share. It takes the free sample with the highest probability, the more typical of its surroundings the better;
+    see :func:`least_probability`.
     """
-    typical = typicality(task.pool)
-    queues = [_of_class(task, free, typical, code) for code in range(len(task.classes))]
-    open_ = free.copy()
+    even = int(task.counts.sum() + count) / len(task.counts)
     have = task.counts.astype(np.int64).copy()
+    queues = {code: _of_class(task, free, code) for code in np.flatnonzero(task.counts < even / 2).tolist()}
+    taken = np.zeros(len(free), dtype=bool)
     chosen: list[int] = []
     said: list[str] = []
-    least = np.array([least_probability(labels) for labels in task.counts.tolist()])
-    waiting = np.zeros(len(have), dtype=bool)
-    while len(chosen) < count:
-        code = int(np.lexsort((np.arange(len(have)), have, waiting))[0])
-        row = next(row for row in queues[code] if open_[row])
-        p = float(task.probabilities[row, code])
-        if p < least[code] and not waiting.all():
-            waiting[code] = True
-            queues[code] = _then(row, queues[code])
+    while queues and len(chosen) < count:
+        code = min(queues, key=lambda code: (have[code], code))
+        row = next((row for row in queues[code] if not taken[row]), None)
+        if row is None or have[code] >= even:
+            del queues[code]
             continue
-        open_[row] = False
+        taken[row] = True
         have[code] += 1
         chosen.append(row)
-        labels = int(task.counts[code])
+        p, labels = float(task.probabilities[row, code]), int(task.counts[code])
         said.append(f"the model gives it to {task.classes[code]} (p = {p:.2f}), which has {labels:,} labels")
+    if len(chosen) < count:
+        pool = replace(task.pool, locked=task.pool.locked | taken)
+        others, reasons = uncertainty(replace(task, pool=pool), free & ~taken, count - len(chosen))
+        chosen, said = [*chosen, *others.tolist()], [*said, *reasons]
     return np.array(chosen, dtype=np.int64), said
 
 
@@ -140,17 +146,13 @@ def typicality(pool: Pool) -> Array:
     return place / n
 
 
-def _of_class(task: Task, free: Mask, typical: Array, code: int) -> Iterator[int]:
-    """Free rows, the best for the class first."""
-    rows = np.flatnonzero(free)
+def _of_class(task: Task, free: Mask, code: int) -> Iterator[int]:
+    """The free rows that the class has a claim to, the best first."""
+    probabilities = task.probabilities[:, code]
+    rows = np.flatnonzero(free & (probabilities >= least_probability(int(task.counts[code]))))
     # Half a say only: where a class is rare its samples lie apart.
-    keys = task.probabilities[rows, code] * (0.5 + 0.5 * typical[rows])
+    keys = probabilities[rows] * (0.5 + 0.5 * typicality(task.pool)[rows])
     yield from rows[np.lexsort((rows, -keys))].tolist()
-
-
-def _then(first: int, rest: Iterator[int]) -> Iterator[int]:
-    yield first
-    yield from rest
 
 
 TARGETS: dict[str, Target] = {"uncertainty": uncertainty, "failures": failures, "rare": rare}

@@ -26,6 +26,8 @@ CASES = {
     "proxy": (["--clusters", 3, "--seeds", 2, "--speed"], {"closeness", "speed"}),
     "prune4rel": (["--noise", 0.2, "--budgets", 0.3, "--seeds", 1, "--steps", 5, "--methods", "both"], {"budget_30"}),
     "quality": (["--seeds", 2, "--budgets", 0.3], {"coresets", "pool"}),
+    "rounds": (["--seeds", 2, "--batch", 6, "--golden", 10, "--rows", 110], {"golden", "held_out", "reached"}),
+    "rounds --long-tail": (["--seeds", 1, "--batch", 5], {"golden", "held_out", "reached"}),
     "selectors": (["--methods", "moderate", "forgetting"], {"seconds", "before"}),
     "shapes": (["--samples", 300, "--seeds", 1], {"accuracy"}),
     "zcore": (["--draws-per-sample", 1, "--plain-draws", 2], {"speed"}),
