@@ -111,10 +111,11 @@ class LabelStudioBackend(Backend):
             found = studio.call("GET", f"/api/projects/{_sent_to(part)}")
         except NotThere as error:
             raise _deleted(studio, part) from error
-        total = found.get("task_number") or 0
-        done = (found.get("num_tasks_with_annotations") or 0) + (found.get("skipped_annotations_number") or 0)
-        who = part.annotator or found["title"]
-        return [Standing(who, min(done, total), total, f"{studio.url}/projects/{found['id']}/data")]
+        done = found.get("num_tasks_with_annotations") or 0
+        if found.get("skipped_annotations_number"):  # some of which may be of tasks that others have labelled
+            done += studio.count(found["id"], cancelled_annotations=True, total_annotations=False)
+        url = f"{studio.url}/projects/{found['id']}/data"
+        return [Standing(part.annotator or found["title"], done, found.get("task_number") or 0, url)]
 
 
 def batches(files: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,6 +77,16 @@ class LabelStudio:
             seen.update(task["id"] for task in found.get("tasks", ()))
             if not found.get("tasks") or len(seen) >= found["total"]:
                 return
+
+    def count(self, project: int, **columns: bool) -> int:
+        """How many tasks have these columns of numbers above 0 (True) or at 0 (False)."""
+        items = [
+            {"filter": f"filter:tasks:{name}", "operator": "greater" if some else "equal", "type": "Number", "value": 0}
+            for name, some in columns.items()
+        ]
+        query = json.dumps({"filters": {"conjunction": "and", "items": items}})
+        asked = {"project": project, "page": 1, "page_size": 1, "fields": "task_only", "query": query}
+        return self.call("GET", "/api/tasks", params=asked)["total"]
 
     def projects(self, title: str) -> Iterator[dict[str, Any]]:
         """``id``, ``title`` and ``description`` of the projects with a title."""
