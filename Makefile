@@ -12,6 +12,7 @@ demo: setup
 
 test: setup
 	@$(BIN)/python scripts/ensure_chromium.py
+	@$(BIN)/python scripts/ensure_label_studio.py
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 faults: setup

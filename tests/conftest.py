@@ -297,3 +297,12 @@ def state_of():
         )
 
     return read
+
+
+@pytest.fixture(scope="session")
+def label_studio():
+    """A real Label Studio, see :class:`~tests.label_studio.LabelStudioServer`."""
+    from tests.label_studio import label_studio_server
+
+    with label_studio_server() as server:
+        yield server
