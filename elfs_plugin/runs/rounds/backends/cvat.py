@@ -68,8 +68,8 @@ class Cvat(Backend):
         """See :meth:`Backend.send`. Tasks that are there already are kept; what is in none of them is sent.
 
         Returns:
-            ``url``, ``organization``, ``project`` (id or None), ``tasks`` (``id`` and ``images`` of each), and of samples ``exported``,
-            ``missing`` (their files cannot be read) and ``deleted``
+            ``url``, ``organization``, ``project`` (id or None), ``tasks`` (``id`` and ``images`` of each), and of
+            samples ``exported``, ``missing`` (their files cannot be read) and ``deleted``
         """
         options, classes = sending.options, _classes(sending.classes)
         task_size, segment_size = _sizes(options)
