@@ -115,6 +115,7 @@ def running():
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet an answer: the second of two would wait for the first
     fake: FakeCvat
 
     def log_message(self, *_):
