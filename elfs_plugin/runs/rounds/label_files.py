@@ -7,14 +7,13 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...csv_cells import plain_text
 from ...errors import InvalidInput
 from ..export_copies import unreadable
-from .backends.base import Returned
 from .file_batches import IMAGES
 
 FIELD = "labels"
@@ -75,35 +74,9 @@ class Known:
         return found if found or not name or _ID.fullmatch(i) else self.by_file(name)
 
 
-class Tally:
-    """Gathers what is said of each sample."""
-
-    def __init__(self, skip_word: str) -> None:
-        self._skip = skip_word.strip().casefold()
-        self._said: dict[str, dict[str, None]] = {}
-        self._strangers = 0
-
-    def add(self, ids: Iterable[str], word: str) -> None:
-        ids = list(ids)
-        self._strangers += not ids
-        for i in ids:
-            self._said.setdefault(i, {})[word] = None
-
-    def returned(self) -> Returned:
-        found = Returned(strangers=self._strangers)
-        for i, words in self._said.items():
-            skipped = [word for word in words if word.casefold() == self._skip]
-            if len(skipped) == len(words):
-                found.skipped.add(i)
-            elif len(words) > 1:
-                found.doubled[i] = list(words)
-            else:
-                found.labels[i] = next(iter(words))
-        return found
-
-
-def read_labels(path: Path, known: Known, skip_word: str) -> Returned:
-    """What a filled list (CSV) or COCO file (JSON) says of the samples that are ``known``.
+def read_labels(path: Path, known: Known) -> list[tuple[list[str], str]]:
+    """(samples, what is said of them) for each label of a filled list (CSV) or COCO file (JSON), in its order. There are
+    no samples where a label is of none that is ``known``, and several where they share a file.
 
     A list has a column ``label``, and ``id``, ``file`` or ``filepath``; other columns, suggestions among them, are
     never labels. Rows without a label are waiting.
@@ -114,12 +87,7 @@ def read_labels(path: Path, known: Known, skip_word: str) -> Returned:
     reason = unreadable(path)
     if reason:
         raise _wrong(f"{path} cannot be read: {reason}. Give the path of the file with the labels.")
-    tally = Tally(skip_word)
-    if path.suffix.lower() == ".json":
-        _read_coco(path, known, tally)
-    else:
-        _read_list(path, known, tally)
-    return tally.returned()
+    return list((_read_coco if path.suffix.lower() == ".json" else _read_list)(path, known))
 
 
 def read_manifest(path: Path) -> dict[str, str]:
@@ -133,7 +101,7 @@ def read_manifest(path: Path) -> dict[str, str]:
     return {row["id"]: row["file"] for row in rows if row.get("id") and row.get("file")}
 
 
-def _read_list(path, known, tally):
+def _read_list(path, known):
     rows = iter(_rows(path))
     _, header = next(rows)
     by_id = "id" in header
@@ -150,10 +118,10 @@ def _read_list(path, known, tally):
             continue
         name = row["id"].strip() if by_id else ""
         _check_text(path, number, word + name)
-        tally.add(known.by_row(name, row[file] if file else ""), word)
+        yield known.by_row(name, row[file] if file else ""), word
 
 
-def _rows(path):
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The header of a CSV file as {name: name}, then its rows as {name: cell}, each with its line."""
     # Paths may be no text at all; where text is asked for, _check_text looks.
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
@@ -185,7 +153,7 @@ def _check_text(path, number, text):
         raise _wrong(f"{path}, line {number}: not in UTF-8. Save it as 'CSV UTF-8' and try again.")
 
 
-def _read_coco(path, known, tally):
+def _read_coco(path, known):
     content = _json(path)
     categories = {_key(c, "id", path, "categories"): c.get("name") for c in _list(content, "categories", path)}
     images = {_key(c, "id", path, "images"): c for c in _list(content, "images", path)}
@@ -196,7 +164,7 @@ def _read_coco(path, known, tally):
                 f"{path}: an annotation has the category {annotation['category_id']}, which 'categories' does not name."
             )
         image = images.get(_key(annotation, "image_id", path, "annotations"))
-        tally.add(_samples_of(image, known) if image else [], name.strip())
+        yield _samples_of(image, known) if image else [], name.strip()
 
 
 def _samples_of(image, known):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,7 +102,7 @@ class Cvat(Backend):
             "organization": options.get("organization") or None,
             "project": project,
             "tasks": [{"id": task.id, "images": len(task.frames)} for task in held],
-            "exported": len(there) + len(left),
+            "exported": len(there & set(sending.ids)) + len(left),
             "missing": len(missing),
             "deleted": len(sending.ids) - len(images) - len(missing),
         }
@@ -229,7 +229,7 @@ class _Sender:
 
     def finish(self, task):
         """Suggestions and assignees, as far as they are not there: no annotator's work is ever touched."""
-        jobs = list(_jobs(self._client, task.id))
+        jobs = _jobs(self._client, task.id)
         prelabels = self._sending.prelabels or {}
         if prelabels and all(job.get("state") == "new" and job.get("stage") == "annotation" for job in jobs):
             self._suggest(task, prelabels)
@@ -308,16 +308,16 @@ def _size(job):
     return job["stop_frame"] - job["start_frame"] + 1
 
 
-def _jobs(client, task) -> Iterator[dict[str, Any]]:
+def _jobs(client, task) -> list[dict[str, Any]]:
     """Jobs in which the images are labelled: those of ground truth, and copies for a consensus, are left out."""
     found = (job for job in client.pages("jobs", task_id=task) if job.get("type", "annotation") == "annotation")
-    return iter(sorted(found, key=lambda job: (job["start_frame"], job["id"])))
+    return sorted(found, key=lambda job: (job["start_frame"], job["id"]))
 
 
 def _task(client, number):
     meta = client.get(f"tasks/{number}/data/meta") if client.get(f"tasks/{number}").get("size") else {}
     named = [_IMAGE.fullmatch(os.path.basename(str(frame.get("name")))) for frame in meta.get("frames") or ()]
-    return _Task(number, [name and name[1] for name in named], set(meta.get("deleted_frames") or ()))
+    return _Task(number, [name[1] if name else None for name in named], set(meta.get("deleted_frames") or ()))
 
 
 def _tasks(client, part):
@@ -453,7 +453,7 @@ def _images(sending):
             missing.append(i)
             reason = f"{paths[i]}: {error}"
     if not images:
-        raise InvalidInput(f"None of the {len(sending.ids):,} images can be read ({reason}). Nothing was sent.", "path")
+        raise InvalidInput(f"None of the {len(sending.ids):,} images can be read ({reason}). Nothing was sent.")
     return images, missing
 
 

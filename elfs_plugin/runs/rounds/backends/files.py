@@ -90,7 +90,7 @@ class Files(Backend):
         folder = None if format == "csv" else target
         copies = read_manifest(folder / MANIFEST) if folder else {}
         known = Known(_paths(dataset, ids), copies, str(target))
-        return read_labels(_labels_path(target, format, options), known, _skip_word(options))
+        return _sorted_out(read_labels(_labels_path(target, format, options), known), _skip_word(options).casefold())
 
     def standing(
         self, dataset: Dataset, part: SentPart, ids: Sequence[str], options: Mapping[str, Any]
@@ -193,6 +193,23 @@ def _sent(part):
     if not target or format not in FORMATS:
         raise ElfsError(f"The part '{part.key}' was not sent to files. Send it first.")
     return Path(target), format
+
+
+def _sorted_out(said, skip_word):
+    """What comes back, of (samples, word) for each label."""
+    found = Returned(strangers=sum(not ids for ids, _ in said))
+    words: dict[str, dict[str, bool]] = {}
+    for ids, word in said:
+        for i in ids:
+            words.setdefault(i, {})[word] = word.casefold() == skip_word
+    for i, of in words.items():
+        if all(of.values()):
+            found.skipped.add(i)
+        elif len(of) > 1:
+            found.doubled[i] = list(of)
+        else:
+            found.labels[i] = next(iter(of))
+    return found
 
 
 def _labels_path(target, format, options):

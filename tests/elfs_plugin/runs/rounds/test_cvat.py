@@ -112,6 +112,15 @@ def test_a_server_that_tells_no_ids_of_its_work(shared, ids, fake, options):
     assert uploaded(fake) == [ids[:3]] and fake.count("GET", "status") == 3
 
 
+def test_a_server_without_the_old_way_to_ask_for_its_work(shared, ids, fake, options):
+    fake.fail("GET", "status$", 410, times=99)
+    fake.fail("POST", "^tasks$", 500, 1)
+    with pytest.raises(ElfsError):
+        send(shared, ids, options)
+    send(shared, ids, options)
+    assert uploaded(fake) == [ids[:4], ids[4:8], ids[8:]]
+
+
 def test_suggestions_go_up_as_tags(shared, ids, fake, options):
     send(shared, ids[:3], options, prelabels={ids[0]: "dog", ids[2]: "cat", "0" * 24: "cat"})
     (task,) = fake.tasks
@@ -257,6 +266,15 @@ def test_work_that_has_begun_is_not_touched(shared, ids, fake, options):
     assert take(shared, part, ids, options).labels == {ids[0]: "dog", **dict.fromkeys(ids[4:], "cat")}
 
 
+def test_no_suggestions_are_added_to_a_job_that_somebody_has_opened(shared, ids, fake, options):
+    fake.fail("PATCH", "annotations$", 500)
+    with pytest.raises(ElfsError):
+        send(shared, ids[:4], options, prelabels=dict.fromkeys(ids, "cat"))
+    fake.complete(list(fake.jobs)[1], state="in progress")
+    send(shared, ids[:4], options, prelabels=dict.fromkeys(ids, "cat"))
+    assert [task["annotations"]["tags"] for task in fake.tasks.values()] == [[]]
+
+
 def test_a_cancelled_attempt_is_gone_on_with(shared, ids, fake, options):
     def progress(fraction, detail=""):
         if fraction > 0.5:
@@ -297,9 +315,12 @@ def test_a_task_with_fewer_images_than_were_sent(shared, ids, fake, options, mon
 
 def test_parts_and_datasets_do_not_meet(shared, new_dataset, ids, fake, options):
     other = new_dataset(3)
-    send(shared, ids[:3], options)
-    send(shared, ids[:3], options, key="elfs-r0-anna")
-    send(other, other.values("id"), options)
+    parts = [
+        send(shared, ids[:3], options),
+        send(shared, ids[:3], options, key="elfs-r0-anna"),
+        send(other, other.values("id"), options),
+    ]
+    assert [[task["id"] for task in part.receipt["tasks"]] for part in parts] == [[number] for number in fake.tasks]
     assert uploaded(fake) == [ids[:3], ids[:3], other.values("id")]
 
 
@@ -318,7 +339,7 @@ def test_samples_that_were_deleted_between_two_attempts(new_dataset, fake, optio
         send(dataset, ids, options)
     dataset.delete_samples(ids[:1])
     part = send(dataset, ids[1:], options)
-    assert uploaded(fake) == [ids[:4], ids[4:]]
+    assert uploaded(fake) == [ids[:4], ids[4:]] and part.receipt["exported"] == 5
     fake.tag(ids[0], "dog")
     fake.tag(ids[1], "cat")
     fake.complete()

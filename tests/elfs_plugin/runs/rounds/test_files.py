@@ -492,7 +492,7 @@ def test_paths_that_are_no_text_come_back(new_dataset, digits, tmp_path):
     assert write_batch(Batch(dataset_paths), "csv", out) == (1, {})
     content = out.read_bytes()
     out.write_bytes(content.replace(b",,", b",,dog"))
-    assert read_labels(out, Known(dataset_paths), "skip").labels == {dataset.values("id")[0]: "dog"}
+    assert read_labels(out, Known(dataset_paths)) == [(dataset.values("id"), "dog")]
 
 
 # Taking back: COCO
