@@ -64,15 +64,24 @@ def load_rgb(path: AnyPath) -> Image.Image:
     return _load(path, lambda image: image)
 
 
+def image_header(path: AnyPath) -> tuple[str, int, int]:
+    """(format as Pillow names it, width, height) of an image file as it is stored, not turned upright. Its pixels are
+    not read.
+
+    Raises:
+        ImageError: with the reason, as :func:`load_rgb`
+    """
+    with _reasons():
+        _check_file(path)
+        with _open(path) as image:
+            return image.format or "", image.width, image.height
+
+
 def _load(path, then, alone=False):
     """``then(image)`` of an image file, while the memory for its pixels is accounted for; ``alone``: all of it."""
     with contextlib.ExitStack() as stack:
         with _reasons():
-            found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode):  # a pipe would wait for somebody to write to it
-                raise ImageError("a folder, a pipe or a device, not a file")
-            if found.st_size == 0:
-                raise ImageError("empty file (0 bytes)")
+            _check_file(path)
             try:
                 image = _read(path, alone, stack)
             except (ElfsError, MemoryError, FileNotFoundError, PermissionError):
@@ -84,6 +93,14 @@ def _load(path, then, alone=False):
                 stack.close()
                 image = _read(plain, alone, stack)
         return then(image)
+
+
+def _check_file(path):
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):  # a pipe would wait for somebody to write to it
+        raise ImageError("a folder, a pipe or a device, not a file")
+    if found.st_size == 0:
+        raise ImageError("empty file (0 bytes)")
 
 
 @contextlib.contextmanager
