@@ -13,8 +13,9 @@ ABOUT = (
     "Pre-labels that nobody has looked at never count as labels."
 )
 IN_APP_HELP = (
-    "Open the image's tab *Annotate*, press *Classification* and pick the class. The App fills in the class that was "
-    "used last at once, so look at it before you go on; the arrow leads to the next image."
+    "In the opened image choose *Annotate*, press the label (*Classification*) and pick the class. The App begins with "
+    "the class that was used last, and keeps it at once: look at it before you go on. The arrow key leads to the next "
+    "image."
 )
 STEPS = {
     "choose": ("Choose the next batch", "auto_awesome", "next_batch"),
@@ -102,6 +103,8 @@ class Label(Part):
         rows = [{"who": one.who, "done": one.done, "total": one.total, "url": one.url} for one in found]
         set_new(ctx.panel.state, standing={"key": ctx.panel.state.key, "round": number, "rows": rows})
         self.refresh(ctx)
+        if ctx.panel.state.shown == WAITING:  # the grid still has what was labelled meanwhile
+            ctx.ops.reload_samples()
 
     # A round
 
@@ -128,13 +131,6 @@ class Label(Part):
 
     # Layout
 
-    def load_label(self, ctx, model):
-        from ..elfs_plugin.runs.rounds.timeline import timeline
-
-        entries = timeline(model.run, model.counted)
-        if entries:
-            ctx.panel.set_data(_table_name(entries), [_row(entry) for entry in entries])
-
     def render_label(self, panel, ctx, model):
         from ..elfs_plugin.runs.rounds.timeline import measurements, next_step, timeline
 
@@ -147,12 +143,14 @@ class Label(Part):
             self._render_step(panel, model, step, None)
             return
         panel.md(f"**{step.text}**", name="label_step")
-        self._render_step(panel, model, step, entries[-1].number)
         if step.name == "label":
             self._render_queue(panel, entries[-1])
+        self._render_step(panel, model, step, entries[-1].number)
         table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
         for key, label in COLUMNS.items():
             table.add_column(key, label=label)
+        # With every drawing: the App labels without an event that would load them anew.
+        ctx.panel.set_data(_table_name(entries), [_row(entry) for entry in entries])
         panel.list(_table_name(entries), types.Object(), label="Rounds", view=table)
         measured = measurements(model.run)
         if measured:
@@ -162,15 +160,6 @@ class Label(Part):
     def _render_step(self, panel, model, step, number):
         """The next step as the one filled button, the other steps beside it."""
         row = wrapping(panel, "label_steps")
-        if step.name == "label":
-            row.btn(
-                "label_next",
-                label="Label the next image",
-                icon="edit",
-                variant="contained",
-                params={"round": number},
-                on_click=self.on_label_next,
-            )
         names = sorted(STEPS, key=lambda name: name != step.name)  # the next one first
         for name in names if number is not None else ("choose",):
             label, icon, operator = STEPS[name]
@@ -188,13 +177,22 @@ class Label(Part):
             )
 
     def _render_queue(self, panel, entry):
-        row = wrapping(panel, "label_queue")
+        """Labelling in the App is the next step: the queue."""
+        row, params = wrapping(panel, "label_queue"), {"round": entry.number}
+        row.btn(
+            "label_next",
+            label="Label the next image",
+            icon="edit",
+            variant="contained",
+            params=params,
+            on_click=self.on_label_next,
+        )
         row.btn(
             "label_skip",
             label="Skip",
             icon="skip_next",
             variant="outlined",
-            params={"round": entry.number},
+            params=params,
             on_click=self.on_label_skip,
         )
         if entry.counts:
@@ -242,7 +240,7 @@ class Label(Part):
             panel.md(f"In the labelling tool: {', '.join(dict.fromkeys(links))}", name="standing_links")
 
     _followed = dict.fromkeys(("next_batch", "send_batch", "take_back", "learn_labels"), show_last_round)
-    tab = Tab("label", "Label", render_label, load_label, after=_followed)
+    tab = Tab("label", "Label", render_label, after=_followed)
 
 
 def _table_name(entries):
@@ -279,14 +277,14 @@ def _title(name):
 
 def _sentences(entry):
     """What happened in a round."""
-    sources = ", ".join(f"{count:,} by {source}" for source, count in entry.sources.items() if count)
+    sources = ", ".join(f"{count:,} {source}" for source, count in entry.sources.items() if count)
     method = f" by {entry.method}" if entry.method else ""
     found = [f"**Round {entry.number}: {entry.chosen:,} images{method}**{f' ({sources})' if sources else ''}."]
     if entry.reason:
         found.append(entry.reason)
     if entry.to:
-        parts = [f"{part.annotator or part.key}: {part.samples:,} images, {part.state}" for part in entry.parts]
-        found.append(f"Sent to {_title(entry.to)}" + "".join(f"\n* {part}" for part in parts))
+        parts = [f"\n* {part.annotator or part.key}: {part.samples:,} images, {part.state}" for part in entry.parts]
+        found.append(f"Sent to {_title(entry.to)}{':' + ''.join(parts) if len(parts) > 1 else '.'}")
     said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in entry.returned.items() if _is(count)]
     if said:
         found.append(f"Last taken back: {', '.join(said)}.")

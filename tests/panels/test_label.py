@@ -41,8 +41,9 @@ def rows(panel):
 
 def prominent(panel):
     """Names of the filled buttons of the next step."""
-    row = panel.find("label_steps")["type"]["properties"]
-    return [name for name, item in row.items() if item["view"]["variant"] == "contained"]
+    rows = [panel.find(name) or {"type": {"properties": {}}} for name in ("label_queue", "label_steps")]
+    buttons = {name: item["view"] for row in rows for name, item in row["type"]["properties"].items()}
+    return [name for name, view in buttons.items() if view.get("variant") == "contained"]
 
 
 def opens(panel):
@@ -118,6 +119,10 @@ class TestQueue:
         assert panel.find("label_left")["default"] == "4 of 4"
         assert opens(panel.press("label_next")) == ids[7]
         assert panel.ids == [ids[i] for i in (7, 3, 5, 1)]
+        label(dataset, {ids[7]: "one"})  # the grid and the page do not know
+        panel.fire("on_change_current_sample")
+        assert panel.find("label_left")["default"] == "3 of 4" and rows(panel)[0]["labelled"] == "1"
+        assert "reload_samples" in panel.press("look_again").sent
 
     def test_beside_an_open_image_only_the_next_one_is_opened(self, plugin, batch):
         dataset, ids = batch
@@ -197,8 +202,8 @@ class TestRounds:
         given = {"reason": "Half of it near failures.", "returned": {"labelled": 3, "changed_prelabels": 2, "by": {}}}
         write_round(dataset, ids[:4], **{**IN_APP, **given})
         text = opened(dataset).text
-        assert "4 images by coverage** (4 by coverage)" in text and "Half of it near failures." in text
-        assert "elfs_r0: 4 images, sent" in text and "labelled 3, changed prelabels 2." in text
+        assert "4 images by coverage** (4 coverage)." in text and "Half of it near failures." in text
+        assert "Sent to FiftyOne's own annotation." in text and "labelled 3, changed prelabels 2." in text
 
     def test_another_round_can_be_looked_at(self, plugin, batch):
         dataset, ids = batch
@@ -256,7 +261,9 @@ class TestStanding:
         ]
         write_round(dataset, ids[:4], sent={"to": "in_app"}, parts=parts)
         label(dataset, {ids[0]: "one", ids[2]: "two"})
-        panel = opened(dataset).press("look_again")
+        panel = opened(dataset)
+        assert "ann: 2 images, planned" in panel.text and "ben: 2 images, sent" in panel.text
+        panel.press("look_again")
         found = [panel.find(f"standing_{at}") for at in (0, 1)]
         assert [(one["view"]["label"], one["default"]) for one in found] == [("ann", "0 of 2"), ("ben", "1 of 2")]
 

@@ -120,20 +120,21 @@ def ask_again(dataset: Dataset, key: str, ids: Iterable[str], sinks: Iterable[Si
 
 def _set_status(dataset, key, ids, status, sinks):
     operation = "Skipping images" if status == SKIPPED else "Asking for skipped images again"
-    job = RunJob(dataset, key, operation, {"write": 1.0}, sinks, kind="skip")
+    ids, job = list(ids), RunJob(dataset, key, operation, {"write": 1.0}, sinks, kind="skip")
     round_of(job.record)  # there is one
+    if not _of_status(job.run, ids, skipped=status != SKIPPED):
+        which = "waits for a label" if status == SKIPPED else "is skipped"
+        raise InvalidInput(f"None of these images {which} in a round of the run '{key}'.", "ids")
     with job:
-        found = _of_status(job.run, ids, skipped=status != SKIPPED)
-        if not found:
-            which = "waits for a label" if status == SKIPPED else "is skipped"
-            raise InvalidInput(f"None of these images {which} in a round of the run '{key}'.", "ids")
+        found = _of_status(job.run, ids, skipped=status != SKIPPED)  # somebody may have been quicker
         unsent = {one.number for one in rounds_of(job.record) if one.state == SELECTED}
         known = list(found)
 
         def encode(row):
             return SELECTED if status == SENT and found[known[row]] in unsent else status
 
-        job.draft.add(fields.Column(f"{key}.status", known, encode))
+        if known:
+            job.draft.add(fields.Column(f"{key}.status", known, encode))
         job.publish()
     return len(known)
 

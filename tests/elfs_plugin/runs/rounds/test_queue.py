@@ -134,6 +134,7 @@ class TestSkipping:
             queue.skip(dataset, "elfs", [ids[i] for i in which])
         with pytest.raises(InvalidInput, match="None of these images is skipped"):
             queue.ask_again(dataset, "elfs", [ids[7], "no id"])
+        assert jobs.read_job(dataset, "elfs") is None  # refused before any work
 
     def test_it_waits_for_no_other_job(self, batch):
         dataset, ids = batch
