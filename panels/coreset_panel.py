@@ -16,12 +16,13 @@ from .base import PLUGIN, choice, guarded, one_message, sentence, set_new, wrapp
 from .budget import Budget
 from .clusters import Clusters
 from .compare import Compare
+from .label import Label
 from .progress import progress_text
 from .recommended import Recommended
 from .told import is_telling, telling, was_told
 from .tune import Tune
 
-PARTS = (Tune, Recommended, Clusters, Compare, Budget, Audit)
+PARTS = (Tune, Recommended, Label, Clusters, Compare, Budget, Audit)
 """The tabs in their order, the first one open at the start."""
 TABS = {part.tab.name: part.tab for part in PARTS}
 FIRST = PARTS[0].tab.name
@@ -33,9 +34,10 @@ HELP = """
 * **too easy**: the rest, learnt from the others
 
 **Tune** β and the budget on the histogram and look at the pictures of each end. **Recommended** names the method for
-the budget, which need not be ELFS, and sets its choice beside ELFS's. **Clusters** says whether the pseudo-labels can
-be trusted. **Compare** sets coresets side by side. **Budget** asks how many labels are enough. **Audit** is the only
-place that reads true labels, and nothing from it flows back.
+the budget, which need not be ELFS, and sets its choice beside ELFS's. **Label** goes on in rounds: choose a batch, have
+it labelled, learn from the labels, choose the next. **Clusters** says whether the pseudo-labels can be trusted.
+**Compare** sets coresets side by side. **Budget** asks how many labels are enough. **Audit** is the only place that
+reads true labels, and nothing from it flows back.
 
 AUM, the area under the margin: how clearly a small network preferred an image's pseudo-label while it learnt. Low is
 hard.

@@ -328,6 +328,45 @@ def budget_layout():
     )
 
 
+def golden_figure(measured):
+    """Traces of the accuracy on the golden set after each round with its standard error, and of Random's, where known.
+
+    Args:
+        measured: of :func:`~..elfs_plugin.runs.rounds.timeline.measurements`
+    """
+    labels = [one.labels for one in measured]
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "golden set ± standard error",
+            "x": labels,
+            "y": [one.accuracy for one in measured],
+            "error_y": {"type": "data", "array": [one.standard_error or 0 for one in measured]},
+            "text": [f"round {one.number}, {one.n:,} images of the golden set" for one in measured],
+            "line": {"color": COLORS["coreset"]},
+            "hovertemplate": "%{y:.1%}, %{x:,} labels<br>%{text}<extra></extra>",
+        }
+    ]
+    by_chance = [one for one in measured if one.random is not None]
+    if by_chance:
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": "Random",
+                "x": [one.labels for one in by_chance],
+                "y": [one.random for one in by_chance],
+                "line": {"color": COLORS["easy"], "dash": "dot"},
+            }
+        )
+    return traces
+
+
+def golden_layout():
+    return layout("labels", "accuracy", height=240)
+
+
 def truth_figure(zones):
     """Traces of the images of each true class, split into zones."""
     return [

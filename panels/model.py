@@ -98,6 +98,13 @@ class Model:
         """The numbers of the live histogram."""
         return self.ranking.table
 
+    @functools.cached_property
+    def counted(self):
+        """{number of a round: how many of its images are labelled, skipped, waiting}."""
+        from ..elfs_plugin.runs.rounds.queue import count_rounds
+
+        return count_rounds(self.run)
+
     @property
     def cluster_names(self):
         """The largest clusters' names, in their natural order."""

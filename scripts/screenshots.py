@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts.app import app_server, chromium, new_page, own_fiftyone
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
-TABS = ("tune", "recommended", "clusters", "compare", "budget", "audit")
+TABS = ("tune", "recommended", "label", "clusters", "compare", "budget", "audit")
 NAMES = (*TABS, "card")
 THEMES = ("dark", "light")
 SIZE = (1640, 1000)

@@ -16,6 +16,9 @@ N = 12
 class Panel:
     """Plays the browser: keeps the state, counts the messages, collects what is drawn and said."""
 
+    around = {}
+    """What the browser sends with every event: ``current_sample``, the image that is open; ``selected`` ones."""
+
     def __init__(self, dataset):
         self.dataset, self.state, self.data, self.drawn_last = dataset, {}, {}, {}
         self.patched = set()  # names of the state that were ever sent
@@ -25,7 +28,7 @@ class Panel:
         if method == "on_tick":  # the clock of this page, with what the page shows
             params = {**self.clock, **params}
         request = {"__method__": method, "panel_id": "panel", "panel_state": dict(self.state), **params}
-        context = {"dataset": self.dataset, "params": request}
+        context = {**self.around, "dataset": self.dataset, "params": request}
         # In a thread of its own: beside a driven browser runs an event loop, and FiftyOne would only schedule there.
         with ThreadPoolExecutor(1) as thread:
             result = thread.submit(foo.execute_operator, "@elfs/coreset/coreset_panel", context).result()

@@ -65,7 +65,14 @@ def counts(run: Run, number: int | None = None) -> Counts:
     Raises:
         InvalidInput: when there is no such round
     """
-    one, label = round_of(run.record, number).number, _label_path(run)
+    return count_rounds(run).get(round_of(run.record, number).number, Counts())
+
+
+def count_rounds(run: Run) -> dict[int, Counts]:
+    """{number: :class:`Counts`} of the rounds that have samples, in one request; of a run without rounds none."""
+    if labelling_of(run.record) is None:
+        return {}
+    label, number = _label_path(run), f"{run.key}.round"
     state = {
         "$switch": {
             "branches": [
@@ -75,10 +82,16 @@ def counts(run: Run, number: int | None = None) -> Counts:
             "default": "waiting",
         }
     }
-    found = run.dataset._sample_collection.aggregate(
-        [{"$match": {f"{run.key}.round": one}}, {"$group": {"_id": state, "n": {"$sum": 1}}}]
+    groups = run.dataset._sample_collection.aggregate(
+        [
+            {"$match": {number: {"$gte": 0}}},
+            {"$group": {"_id": {"round": f"${number}", "state": state}, "n": {"$sum": 1}}},
+        ]
     )
-    return Counts(**{group["_id"]: group["n"] for group in found})
+    found: dict[int, dict[str, int]] = {}
+    for group in groups:
+        found.setdefault(group["_id"]["round"], {})[group["_id"]["state"]] = group["n"]
+    return {one: Counts(**of_states) for one, of_states in found.items()}
 
 
 def skip(dataset: Dataset, key: str, ids: Iterable[str], sinks: Iterable[Sink] = ()) -> int:
@@ -107,20 +120,21 @@ def ask_again(dataset: Dataset, key: str, ids: Iterable[str], sinks: Iterable[Si
 
 def _set_status(dataset, key, ids, status, sinks):
     operation = "Skipping images" if status == SKIPPED else "Asking for skipped images again"
-    job = RunJob(dataset, key, operation, {"write": 1.0}, sinks, kind="skip")
+    ids, job = list(ids), RunJob(dataset, key, operation, {"write": 1.0}, sinks, kind="skip")
     round_of(job.record)  # there is one
+    if not _of_status(job.run, ids, skipped=status != SKIPPED):
+        which = "waits for a label" if status == SKIPPED else "is skipped"
+        raise InvalidInput(f"None of these images {which} in a round of the run '{key}'.", "ids")
     with job:
-        found = _of_status(job.run, ids, skipped=status != SKIPPED)
-        if not found:
-            which = "waits for a label" if status == SKIPPED else "is skipped"
-            raise InvalidInput(f"None of these images {which} in a round of the run '{key}'.", "ids")
+        found = _of_status(job.run, ids, skipped=status != SKIPPED)  # somebody may have been quicker
         unsent = {one.number for one in rounds_of(job.record) if one.state == SELECTED}
         known = list(found)
 
         def encode(row):
             return SELECTED if status == SENT and found[known[row]] in unsent else status
 
-        job.draft.add(fields.Column(f"{key}.status", known, encode))
+        if known:
+            job.draft.add(fields.Column(f"{key}.status", known, encode))
         job.publish()
     return len(known)
 

@@ -10,9 +10,9 @@ import fiftyone as fo
 from ....contracts import Progress
 from ....errors import InvalidInput
 from ....validation import shown
-from ... import fields, jobs
+from ... import fields, jobs, record
 from ...fiftyone_types import Dataset
-from ..state import SentPart
+from ..state import SentPart, labelling_of
 from .base import Backend, Returned, Sending, Standing
 
 RADIO, DROPDOWN = "radio", "dropdown"
@@ -20,12 +20,13 @@ RADIOS = 5
 """Classes that are shown side by side; of more FiftyOne makes a list."""
 MOST = 1000
 """Classes that a label schema of FiftyOne can have."""
+READ_ONLY = {"type": "classification", "read_only": True}
 
 
 class InApp(Backend):
     """Labels are written by the App itself, into the label field. Sending makes the field one that the App offers, with
-    the classes to choose from; pre-labels stay in ``<key>.prelabel``, which is shown beside. The open-source App does
-    not note who labelled an image."""
+    the classes to choose from. Pre-labels stay in ``<key>.prelabel``, which the App shows beside and does not let
+    change, if it is there when the part is sent. The open-source App does not note who labelled an image."""
 
     name = "in_app"
     title = "FiftyOne's own annotation"
@@ -44,6 +45,10 @@ class InApp(Backend):
             schema = label_schema(dataset.label_schemas.get(field), sending.classes)
             dataset.update_label_schema(field, schema)
             dataset.activate_label_schemas(field, prepend=True)
+            for path in _prelabel_fields(dataset, field) if sending.prelabels else ():
+                shown = {"attributes": [], "component": "text", **dataset.label_schemas.get(path, {}), **READ_ONLY}
+                dataset.update_label_schema(path, shown)
+                dataset.activate_label_schemas(path)
         progress(1.0)
         return {"field": field}
 
@@ -88,6 +93,16 @@ def _check_field(dataset, field):
             "labels_field",
         )
     fields.check_not_read_only(dataset, field)
+
+
+def _prelabel_fields(dataset, field):
+    """The fields with the pre-labels of the runs whose labels go into ``field``."""
+    found = []
+    for key, run in record.records(dataset).items():
+        labelling = labelling_of(run)
+        if labelling and labelling.labels_field == field and dataset.get_field(f"{key}.prelabel") is not None:
+            found.append(f"{key}.prelabel")
+    return found
 
 
 def _labels(dataset, part, ids):

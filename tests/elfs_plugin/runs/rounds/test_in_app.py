@@ -3,11 +3,14 @@
 import fiftyone as fo
 import pytest
 
+from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput
+from elfs_plugin.runs.own import own_dataset
 from elfs_plugin.runs.rounds.backends.base import Sending
 from elfs_plugin.runs.rounds.backends.in_app import InApp, label_schema
 from elfs_plugin.runs.rounds.backends.registry import backends
 from elfs_plugin.runs.rounds.state import SentPart
+from tests.rounds import write_round
 
 
 def send(dataset, ids, classes=("cat", "dog"), field="human", **given):
@@ -71,8 +74,6 @@ class TestSend:
         assert part.receipt == {"field": "human"}
 
     def test_a_change_that_another_process_made_meanwhile_stays(self, labelled):
-        from elfs_plugin.runs.own import own_dataset
-
         mine, theirs = own_dataset(labelled), own_dataset(labelled)
         theirs.add_sample_field("note", fo.StringField)
         theirs.set_label_schemas({"note": {"type": "str", "component": "text"}})
@@ -84,6 +85,19 @@ class TestSend:
         part = send(labelled, ids, prelabels=dict.fromkeys(ids, "cat"))
         assert labelled.count("human") == 0
         assert InApp().take(labelled, part, ids, {}).labels == {}
+
+    def test_prelabels_are_shown_beside_and_cannot_be_changed(self, written):
+        dataset, ids = written
+        write_round(dataset, ids[:3], prelabels={ids[0]: ("one", 0.9)})
+        send(dataset, ids[:3])
+        assert own_dataset(dataset).active_label_schemas == ["human"]  # none were asked for
+        for _ in range(2):
+            send(dataset, ids[:3], prelabels={ids[0]: "one"})
+        found = own_dataset(dataset)
+        assert found.active_label_schemas == ["human", "elfs.prelabel"]
+        assert found.label_schemas["elfs.prelabel"]["read_only"] is True
+        runs.delete_run(dataset)
+        assert own_dataset(dataset).active_label_schemas == ["human"]
 
     def test_a_field_that_cannot_hold_the_labels_is_refused(self, labelled):
         ids = labelled.values("id")[:3]

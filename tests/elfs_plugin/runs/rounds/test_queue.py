@@ -98,6 +98,18 @@ class TestSkipping:
         label(dataset, {ids[3]: "one"})
         assert queue.counts(Run(dataset, "elfs"), 0) == queue.Counts(labelled=1, skipped=0, waiting=3)
 
+    def test_all_rounds_are_counted_at_once(self, batch):
+        dataset, ids = batch
+        label(dataset, {ids[7]: "one", ids[0]: "two", ids[11]: "two"})
+        run = Run(dataset, "elfs")
+        assert queue.count_rounds(run) == {0: queue.Counts(1, 0, 3), 1: queue.Counts(1, 0, 1)}
+        assert queue.counts(run) == queue.Counts(1, 0, 1)
+        with pytest.raises(InvalidInput, match="no round 7"):
+            queue.counts(run, 7)
+
+    def test_a_run_without_rounds_has_no_counts(self, written):
+        assert queue.count_rounds(Run(written[0], "elfs")) == {}
+
     def test_nothing_else_of_the_run_changes(self, batch, state_of):
         dataset, ids = batch
         before, paths = state_of(dataset), ["elfs.rank", "elfs.round", "elfs.turn", "elfs.status", LABELS]
@@ -122,6 +134,7 @@ class TestSkipping:
             queue.skip(dataset, "elfs", [ids[i] for i in which])
         with pytest.raises(InvalidInput, match="None of these images is skipped"):
             queue.ask_again(dataset, "elfs", [ids[7], "no id"])
+        assert jobs.read_job(dataset, "elfs") is None  # refused before any work
 
     def test_it_waits_for_no_other_job(self, batch):
         dataset, ids = batch

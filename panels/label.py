@@ -1,0 +1,299 @@
+"""The tab *Label*: rounds of labelling, and the next step."""
+
+import fiftyone.operators.types as types
+
+from .base import choice, guarded, needs_run, plot, set_new, value, wrapping
+from .figures import golden_figure, golden_layout
+from .part import Part, Tab
+from .told import telling
+
+ABOUT = (
+    "In each round a batch is chosen, sent to be labelled, and its labels are taken back; what they teach decides on "
+    "the next batch. A golden set, drawn at random and never chosen, measures whether another round is worth it. "
+    "Pre-labels that nobody has looked at never count as labels."
+)
+IN_APP_HELP = (
+    "In the opened image choose *Annotate*, press the label (*Classification*) and pick the class. The App begins with "
+    "the class that was used last, and keeps it at once: look at it before you go on. The arrow key leads to the next "
+    "image."
+)
+STEPS = {
+    "choose": ("Choose the next batch", "auto_awesome", "next_batch"),
+    "send": ("Send", "send", "send_batch"),
+    "take_back": ("Take back", "move_to_inbox", "take_back"),
+    "learn": ("Learn", "school", "learn_labels"),
+}
+"""Name of a step -> its button, icon and operator."""
+
+PARTS = {
+    "batch": "Batch",
+    "changed": "Changed pre-labels",
+    "unexpected": "Unlike their cluster",
+    "skipped": "Skipped",
+}
+"""The parts of :func:`~..elfs_plugin.runs.rounds.views.round_view`, and the labels of their buttons."""
+
+COLUMNS = {
+    "round": "round",
+    "state": "state",
+    "chosen": "chosen",
+    "to": "sent to",
+    "labelled": "labelled",
+    "skipped": "skipped",
+    "waiting": "waiting",
+    "golden": "golden set, %",
+}
+WAITING = "waiting"
+
+
+class Label(Part):
+    # The next step
+
+    @needs_run
+    def on_round_step(self, ctx):
+        """Opens the form of a step."""
+        number = ctx.params.get("round")
+        self.prompt(ctx, ctx.params["operator"], **({} if number is None else {"round": number}))
+
+    @needs_run
+    def on_label_next(self, ctx):
+        """Opens the image whose turn it is; the grid shows those that wait."""
+        self._open_next(ctx, ctx.params["round"])
+
+    def _open_next(self, ctx, number):
+        from ..elfs_plugin.runs.rounds import queue
+
+        run = self.model(ctx).run
+        found = queue.next_waiting(run, ctx.current_sample, number)
+        if found is None:
+            ctx.ops.notify(f"No other image of round {number} waits for a label.", variant="info")
+            return
+        if not ctx.current_sample:  # a new view closes an image that is open
+            ctx.ops.set_view(view=queue.waiting_view(run, number))
+            ctx.panel.state.shown = WAITING
+        ctx.ops.open_sample(id=found)
+
+    @needs_run
+    def on_label_skip(self, ctx):
+        """Skips the image that is open, or those that are selected."""
+        from ..elfs_plugin.errors import InvalidInput
+        from ..elfs_plugin.runs.rounds import queue
+
+        ids = [ctx.current_sample] if ctx.current_sample else list(ctx.selected or [])
+        if not ids:
+            raise InvalidInput("Open the image that is not to be labelled, or select some in the grid.")
+        key = ctx.panel.state.key
+        with telling(ctx.dataset, key):
+            skipped = queue.skip(ctx.dataset, key, ids)
+        self.refresh(ctx)
+        ctx.ops.notify(f"{skipped:,} image{'s' * (skipped != 1)} skipped", variant="success")
+        if ctx.current_sample:
+            self._open_next(ctx, ctx.params["round"])
+        else:
+            ctx.ops.clear_selected_samples()
+            ctx.ops.reload_samples()
+
+    @needs_run
+    def on_look_again(self, ctx):
+        """Asks the back end how far annotators are."""
+        from ..elfs_plugin.runs.rounds.standing import standings
+
+        number = ctx.params["round"]
+        found = standings(self.model(ctx).run, number)
+        rows = [{"who": one.who, "done": one.done, "total": one.total, "url": one.url} for one in found]
+        set_new(ctx.panel.state, standing={"key": ctx.panel.state.key, "round": number, "rows": rows})
+        self.refresh(ctx)
+        if ctx.panel.state.shown == WAITING:  # the grid still has what was labelled meanwhile
+            ctx.ops.reload_samples()
+
+    # A round
+
+    @guarded
+    def on_label_round(self, ctx):
+        set_new(ctx.panel.state, label_round=ctx.params.get("value"))
+
+    @needs_run
+    def on_label_part(self, ctx):
+        """Shows a part of a round in the grid."""
+        from ..elfs_plugin.runs.rounds.views import round_view
+
+        part, number = ctx.params["part"], ctx.params["round"]
+        view = round_view(self.model(ctx).run, part, number)
+        if not view.limit(1).count():
+            ctx.ops.notify(f"Round {number} has no such images.", variant="info")
+            return
+        ctx.ops.set_view(view=view)
+        ctx.panel.state.shown = f"{part} {number}"
+
+    def show_last_round(self, ctx):
+        """A job on the rounds is done: the last round is the one to look at, and what annotators had done is old."""
+        set_new(ctx.panel.state, label_round=None, standing=None)
+
+    # Layout
+
+    def render_label(self, panel, ctx, model):
+        from ..elfs_plugin.runs.rounds.timeline import measurements, next_step, timeline
+
+        entries = timeline(model.run, model.counted)
+        waiting = entries[-1].counts.waiting if entries and entries[-1].counts else None
+        step = next_step(model.run, waiting)
+        if not entries:
+            panel.view("no_rounds", types.AlertView(severity="info", label="No rounds of labelling yet"))
+            panel.md(ABOUT, name="label_about")
+            self._render_step(panel, model, step, None)
+            return
+        panel.md(f"**{step.text}**", name="label_step")
+        if step.name == "label":
+            self._render_queue(panel, entries[-1])
+        self._render_step(panel, model, step, entries[-1].number)
+        table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
+        for key, label in COLUMNS.items():
+            table.add_column(key, label=label)
+        # With every drawing: the App labels without an event that would load them anew.
+        ctx.panel.set_data(_table_name(entries), [_row(entry) for entry in entries])
+        panel.list(_table_name(entries), types.Object(), label="Rounds", view=table)
+        measured = measurements(model.run)
+        if measured:
+            plot(panel, "golden", golden_figure(measured), golden_layout())
+        self._render_round(panel, ctx, entries)
+
+    def _render_step(self, panel, model, step, number):
+        """The next step as the one filled button, the other steps beside it."""
+        row = wrapping(panel, "label_steps")
+        names = sorted(STEPS, key=lambda name: name != step.name)  # the next one first
+        for name in names if number is not None else ("choose",):
+            label, icon, operator = STEPS[name]
+            params = {"operator": operator}
+            if name in ("send", "take_back"):
+                params["round"] = number
+            row.btn(
+                f"label_{name}",
+                label="Choose the first batch …" if number is None else f"{label} …",
+                icon=icon,
+                variant="contained" if name == step.name else "outlined",
+                disabled=model.running,
+                params=params,
+                on_click=self.on_round_step,
+            )
+
+    def _render_queue(self, panel, entry):
+        """Labelling in the App is the next step: the queue."""
+        row, params = wrapping(panel, "label_queue"), {"round": entry.number}
+        row.btn(
+            "label_next",
+            label="Label the next image",
+            icon="edit",
+            variant="contained",
+            params=params,
+            on_click=self.on_label_next,
+        )
+        row.btn(
+            "label_skip",
+            label="Skip",
+            icon="skip_next",
+            variant="outlined",
+            params=params,
+            on_click=self.on_label_skip,
+        )
+        if entry.counts:
+            value(row, "label_left", "left", f"{entry.counts.waiting:,} of {entry.counts.all:,}")
+        panel.md(IN_APP_HELP, name="label_help")
+
+    def _render_round(self, panel, ctx, entries):
+        state = ctx.panel.state
+        numbers = {str(entry.number): f"Round {entry.number}" for entry in entries}
+        chosen = state.label_round if state.label_round in numbers else str(entries[-1].number)
+        entry = next(entry for entry in entries if str(entry.number) == chosen)
+        panel.md("---", name="label_line")
+        if len(entries) > 1:
+            choice(panel, "label_round", numbers, default=chosen, label="Round", on_change=self.on_label_round)
+        panel.md("\n\n".join(_sentences(entry)), name="label_round_text")
+        row = wrapping(panel, "label_parts")
+        for part, label in PARTS.items():
+            row.btn(
+                f"label_part_{part}",
+                label=label,
+                variant="contained" if state.shown == f"{part} {entry.number}" else "outlined",
+                params={"part": part, "round": entry.number},
+                on_click=self.on_label_part,
+            )
+        if entry.to:
+            row.btn(
+                "look_again",
+                label="Look again",
+                icon="refresh",
+                variant="outlined",
+                params={"round": entry.number},
+                on_click=self.on_look_again,
+            )
+            self._render_standing(panel, state, entry)
+
+    def _render_standing(self, panel, state, entry):
+        asked = state.standing or {}
+        if (asked.get("key"), asked.get("round")) != (state.key, entry.number):
+            return
+        row = wrapping(panel, "standing")
+        for at, one in enumerate(asked["rows"]):
+            value(row, f"standing_{at}", one["who"], f"{one['done']:,} of {one['total']:,}")
+        links = [f"[{one['who']}]({one['url']})" for one in asked["rows"] if one["url"]]
+        if links:
+            panel.md(f"In the labelling tool: {', '.join(dict.fromkeys(links))}", name="standing_links")
+
+    _followed = dict.fromkeys(("next_batch", "send_batch", "take_back", "learn_labels"), show_last_round)
+    tab = Tab("label", "Label", render_label, after=_followed)
+
+
+def _table_name(entries):
+    """The browser lays new rows over the old ones of the same name; a shorter table would keep some of those."""
+    return f"rounds_{len(entries)}"
+
+
+def _row(entry):
+    counts, measured = entry.counts, entry.measured
+    return {
+        "round": str(entry.number),
+        "state": entry.state,
+        "chosen": f"{entry.chosen:,}",
+        "to": _title(entry.to) if entry.to else "-",
+        "labelled": f"{counts.labelled:,}" if counts else "-",
+        "skipped": f"{counts.skipped:,}" if counts else "-",
+        "waiting": f"{counts.waiting:,}" if counts else "-",
+        "golden": _accuracy(measured) if measured else "-",
+    }
+
+
+def _accuracy(measured):
+    spread = "" if measured.standard_error is None else f" ± {100 * measured.standard_error:.1f}"
+    return f"{100 * measured.accuracy:.1f}{spread}"
+
+
+def _title(name):
+    """What a back end is called; one that is not there any more by its name."""
+    from ..elfs_plugin.runs.rounds.backends.registry import backends
+
+    known = backends()
+    return known[name].title if name in known else name
+
+
+def _sentences(entry):
+    """What happened in a round."""
+    sources = ", ".join(f"{count:,} {source}" for source, count in entry.sources.items() if count)
+    method = f" by {entry.method}" if entry.method else ""
+    found = [f"**Round {entry.number}: {entry.chosen:,} images{method}**{f' ({sources})' if sources else ''}."]
+    if entry.reason:
+        found.append(entry.reason)
+    if entry.to:
+        parts = [f"\n* {part.annotator or part.key}: {part.samples:,} images, {part.state}" for part in entry.parts]
+        found.append(f"Sent to {_title(entry.to)}{':' + ''.join(parts) if len(parts) > 1 else '.'}")
+    said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in entry.returned.items() if _is(count)]
+    if said:
+        found.append(f"Last taken back: {', '.join(said)}.")
+    return found
+
+
+def _is(count):
+    return isinstance(count, (int, float)) and not isinstance(count, bool)
+
+
+def _number(count):
+    return f"{count:,}" if isinstance(count, int) else f"{count:.3g}"
