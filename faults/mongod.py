@@ -1,9 +1,11 @@
-"""The campaign's own MongoDB, which can be killed and started again on the same files."""
+"""A MongoDB of its own for the campaign, and for the tests: it can be killed and started again on the same files."""
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,7 +50,9 @@ class Mongod:
             str(self._folder.with_name("mongod.log")),
         ]
         # A session of its own: Ctrl-C on the campaign must not reach it before the campaign has ended.
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent
+        )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -82,6 +86,12 @@ class Mongod:
             self._process.terminate()
         if not self.wait(20):
             self.kill()
+
+
+def _end_with_parent():
+    """Asks Linux to end it when whoever has started it was killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _binary():

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from faults.mongod import Mongod
 from tests import few_steps
 from tests.few_steps import PLUGIN
 from tests.helpers import datasets_of
@@ -30,7 +31,6 @@ HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
 (HOME / "plugins").mkdir()
 (HOME / "plugins" / "elfs").symlink_to(TESTS.parent)
 os.environ.update(
-    FIFTYONE_DATABASE_DIR=str(HOME / "mongo"),  # the user's own may be ended by the user, or by other tests
     FIFTYONE_DATABASE_NAME=f"elfs_test_{PROCESS}",
     FIFTYONE_DATABASE_VALIDATION="false",
     FIFTYONE_DO_NOT_TRACK="true",
@@ -49,6 +49,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "app: needs the App in a browser, and MongoDB")
     if _without_mongo(config):
         sys.modules["fiftyone"] = None  # so that arithmetic that imports it fails
+    elif not _only_hands_out(config) and "FIFTYONE_DATABASE_URI" not in os.environ:
+        # FiftyOne shares the MongoDB that another process has started by it, and which that one may end: the user's, or
+        # that of other tests.
+        server = Mongod(HOME / "mongo")
+        atexit.register(server.stop)  # called before what was registered earlier, and after what comes later
+        os.environ["FIFTYONE_DATABASE_URI"] = server.uri
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -71,6 +77,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def _only_hands_out(config):
+    """Whether this process runs no tests, but hands them out to others."""
+    return bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
+
+
 def _without_mongo(config):
     return "not mongo" in config.option.markexpr
 
@@ -88,18 +99,8 @@ def pytest_sessionfinish():
 
 @atexit.register  # before FiftyOne is imported, hence called after FiftyOne has left its database
 def _clean_up():
-    """Ends the MongoDB of the tests, if it is theirs: by itself it would wait for the last server of the App."""
-    if os.getpid() != PROCESS:  # a fork
-        return
-    if sys.modules.get("fiftyone"):
-        import psutil
-
-        ours = [p for p in psutil.process_iter(["cmdline"]) if str(HOME / "mongo") in (p.info["cmdline"] or ())]
-        for process in ours:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-        psutil.wait_procs(ours, timeout=20)
-    shutil.rmtree(HOME, ignore_errors=True)
+    if os.getpid() == PROCESS:  # not a fork
+        shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
