@@ -58,9 +58,9 @@ def corrected(
     """Gives every cluster the classes of a model of the labels, or the class that most of its labels are of.
 
     A cluster has the model's classes where the model, on labels it has not learnt, is right more often than the largest
-    class of the cluster's *other* labels. Fewer than two labels say nothing about a cluster: it has the model's classes
-    if the model is right more often over all clusters, else the class of its label; without one it stays a class of its
-    own. Labelled samples have the label that was given.
+    class of the cluster's *other* labels. Where both are right equally often, or fewer than two labels say nothing of a
+    cluster, what is right more often over all clusters decides. A cluster without a label that the model does not get
+    stays a class of its own. Labelled samples have the label that was given.
 
     Args:
         embeddings: (N, D) finite
@@ -118,7 +118,7 @@ def _right_by_others(table):
 
 def _model_is_better(by_model, by_cluster, sizes):
     overall = int(by_model.sum()) > int(by_cluster.sum())
-    return np.where(sizes < 2, overall, by_model > by_cluster)
+    return np.where((sizes < 2) | (by_model == by_cluster), overall, by_model > by_cluster)
 
 
 def _of_clusters(table, classes, called, by_model):

@@ -13,14 +13,23 @@ def labelled_of(classes, rows):
     return Labelled(rows, NAMES[classes[rows]])
 
 
-def test_a_mixed_cluster_gets_the_model_s_classes_and_a_pure_one_keeps_its_own():
+def test_each_cluster_gets_what_is_right_more_often():
+    """Ant and bee lie apart, but are one cluster; cat and dog lie in one place, but are two clusters."""
     vectors, classes = blobs(200, 4)
-    clusters = np.array([0, 0, 1, 2])[classes]  # ant and bee are one cluster
+    vectors[classes == 3] = np.random.default_rng(1).permutation(vectors[classes == 2])
+    clusters = np.array([0, 0, 1, 2])[classes]
     found = corrected(vectors, clusters, labelled_of(classes, range(40)))
     assert found.by_model.tolist() == [True, False, False]
     assert [found.names[i] for i in found.labels] == NAMES[classes].tolist()
-    assert found.agreement.tolist() == [0.5, 1, 1] and found.right_by_model.tolist() == [1, 1, 1]
+    assert found.agreement.tolist() == [0.5, 1, 1] and found.right_by_model[0] == 1
     assert found.counts.tolist() == [20, 10, 10] and found.warnings == []
+
+
+def test_equally_right_clusters_go_the_way_of_all_together():
+    vectors, classes = blobs(200, 4)
+    found = corrected(vectors, np.array([0, 0, 1, 2])[classes], labelled_of(classes, range(40)))
+    assert found.right_by_model.tolist() == [1, 1, 1] and found.by_model.all()
+    assert not corrected(vectors, classes, labelled_of(classes, range(40))).by_model.any()
 
 
 def test_where_the_embeddings_know_nothing_the_clusters_stay():
