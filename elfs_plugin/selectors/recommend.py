@@ -1,4 +1,4 @@
-"""Which method to take: one rule with one constant. What it rests on is in docs/evidence.md."""
+"""Which method to take: a rule with one constant. What it rests on is in docs/evidence.md."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ AUTO = "auto"
 LEAST_FOR_NETWORKS = 0.1
 """Below this share of the pool ELFS was not published."""
 
+RARE = "rare"
+
 LEARNERS = {
     "probe": "A model on embeddings, or a pretrained network",
+    RARE: "The same, and some classes are rare",
     "network": "A network that learns from these images alone",
 }
 """What is going to learn from the labels."""
@@ -96,6 +99,14 @@ def recommend(
             "elfs",
             f"{asked}: for a network that learns from these images alone it would be ELFS, but the pseudo-labels that "
             "it depends on look doubtful. Graph coverage does not read them.",
+        )
+    if learner == RARE:
+        return Recommendation(
+            "k_center",
+            "max_herding",
+            f"{asked}, some classes of which are rare: images that are far from all others chosen. In our measurements "
+            "that was best on long tails, and lost to random images where classes are about equally large, or where odd "
+            "and broken images are among them.",
         )
     known = f", and the surroundings of the {labelled:,} labelled ones count as covered" if labelled else ""
     measured = "In our measurements that taught a model on embeddings more than random images, most so at few labels."

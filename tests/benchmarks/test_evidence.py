@@ -118,7 +118,7 @@ def test_methods_that_draw_nothing_are_measured_once(kept):
 
 def test_auto_is_the_method_that_is_recommended():
     columns = ["method", "seeds", "10, %", "1,000, %"]
-    cells = {"`random`": [50.0, 60.0], "`graph_coverage`": [70.0, 61.0], "`zcore`": [40.0, 64.0]}
+    cells = {"`random`": [50.0, 60.0], "`graph_coverage`": [70.0, 61.0], "`zcore`": [40.0, 64.0], "`k_medoids`": [69.0, 62.0]}
     accuracy = results.Table(columns)
     for name, values in cells.items():
         accuracy.add(name, 5, *[{"mean": value, "sd": 1.0} for value in values])
@@ -126,7 +126,8 @@ def test_auto_is_the_method_that_is_recommended():
     pool.add(10_000, 10, 100, None)
     found = results.Result([], "", False, "", "", {"accuracy": accuracy, "pool": pool})
     of = evidence_document.differences(found)
-    assert of == {10: (20.0, 1.0, "`graph_coverage`", 0.0), 1000: (1.0, 1.0, "`zcore`", 3.0)}
+    assert of == {10: (20.0, 1.0, "`graph_coverage`", 0.0, 0.0), 1000: (1.0, 1.0, "`zcore`", 2.0, 3.0)}
+    assert evidence_document.rare_gains(found) == {}  # k_center was not measured
     assert evidence_document.with_auto(found).rows[0][0] in ("`graph_coverage`", "`auto`")
 
 

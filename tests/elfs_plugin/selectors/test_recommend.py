@@ -17,6 +17,12 @@ def test_elfs_for_a_network_from_scratch_at_large_budgets():
     assert recommend(10_000, 999, learner="network").method == "graph_coverage"
 
 
+@pytest.mark.parametrize("budget", [10, 5000])
+def test_what_is_far_from_all_others_for_rare_classes(budget):
+    found = recommend(10_000, budget, learner="rare")
+    assert found.method == "k_center" and "lost to random images where classes are about equally large" in found.reason
+
+
 def test_doubtful_pseudo_labels_are_not_relied_on():
     found = recommend(10_000, 5000, learner="network", trusted=False)
     assert found.method == "graph_coverage" and "doubtful" in found.reason
@@ -41,5 +47,5 @@ def test_names_are_checked():
     with pytest.raises(InvalidInput, match="Unknown method 'best'. Use one of: auto, elfs") as error:
         check_method("best")
     assert error.value.field == "method"
-    with pytest.raises(InvalidInput, match="Unknown learner 'me'. Use one of: probe, network"):
+    with pytest.raises(InvalidInput, match="Unknown learner 'me'. Use one of: probe, rare, network"):
         check_learner("me")
