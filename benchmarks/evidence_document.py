@@ -22,9 +22,10 @@ Which choice is worth its labels? A method chooses images without any label (clu
 are); somebody labels them (here the true labels do); a logistic regression on their embeddings is tested on held-out
 images, the same for all. The accuracy is the mean over the classes. Every number stands beside Random's in the same
 recipe. After ± is the standard deviation over seeds; each seed has a clustering, a proxy and a choice of its own, and a
-method that draws nothing has one. `auto` is what the plugin recommends for that budget and a model on embeddings, once as
-it is and once for somebody who says that some classes are rare. Rows are sorted by the mean over all budgets, losing
-methods included; where they were measured with fewer seeds, the second column says so. `cut_coverage` is graph coverage by images that ELFS does not drop as too hard.
+method that draws nothing has one. `auto` is what the plugin recommends for that budget and a model on embeddings, once
+as it is and once for somebody who says that some classes are rare. Rows are sorted by the mean over all budgets, losing
+methods included; where they were measured with fewer seeds, the second column says so. `cut_coverage` is graph coverage
+by images that ELFS does not drop as too hard.
 
 This page and its figures are written by `make evidence` from [benchmarks/results](../benchmarks/results). How the data
 are made: [benchmarks/evidence_sets.py](../benchmarks/evidence_sets.py).
@@ -121,7 +122,9 @@ def differences(result):
     found = {}
     for at, budget in enumerate(budgets_of(table), start=2):
         auto, random = rows[AUTO][at], rows[RANDOM][at]
-        best = max((row for row in table.rows if row[0] not in (AUTO, AUTO_RARE) and row[at]), key=lambda row: row[at]["mean"])
+        best = max(
+            (row for row in table.rows if row[0] not in (AUTO, AUTO_RARE) and row[at]), key=lambda row: row[at]["mean"]
+        )
         second = rows.get(f"`{recommend(pool[0], budget, clusters=pool[1]).second}`")
         if auto and random:
             better = max(row["mean"] for row in (auto, second and second[at]) if row)

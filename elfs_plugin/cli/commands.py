@@ -131,8 +131,8 @@ def _parser():
     run.add_argument(
         "--learner",
         help="what is going to learn from the labels, for --method auto: probe (default; a model on embeddings or a "
-        "pretrained network), rare (the same, where some classes are rare) or network (one that learns from these images "
-        "alone)",
+        "pretrained network), rare (the same, where some classes are rare) or network (one that learns from these "
+        "images alone)",
     )
     run.add_argument("--key", default="elfs", help="the run key (elfs); its tag and saved view are <key>_coreset")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")

@@ -118,7 +118,12 @@ def test_methods_that_draw_nothing_are_measured_once(kept):
 
 def test_auto_is_the_method_that_is_recommended():
     columns = ["method", "seeds", "10, %", "1,000, %"]
-    cells = {"`random`": [50.0, 60.0], "`graph_coverage`": [70.0, 61.0], "`zcore`": [40.0, 64.0], "`k_medoids`": [69.0, 62.0]}
+    cells = {
+        "`random`": [50.0, 60.0],
+        "`graph_coverage`": [70.0, 61.0],
+        "`zcore`": [40.0, 64.0],
+        "`k_medoids`": [69.0, 62.0],
+    }
     accuracy = results.Table(columns)
     for name, values in cells.items():
         accuracy.add(name, 5, *[{"mean": value, "sd": 1.0} for value in values])
