@@ -263,8 +263,8 @@ def test_of_two_tasks_of_a_sample_the_one_without_labels_goes(label_studio, stud
     assert take(studio, sending).labels == {second: "bird"}
 
 
-def test_other_datasets_have_projects_of_their_own(label_studio, studio, dataset_of):
-    key = "a_run_whose_name_is_longer_than_any_project's_may_be_r0_1"
+@pytest.mark.parametrize("key", ["a_run_whose_name_is_longer_than_any_project's_may_be_r0_1", "x"])
+def test_other_datasets_have_projects_of_their_own(label_studio, studio, dataset_of, key):
     one, other = (new_sending(label_studio, dataset_of(n), key=key) for n in (3, 12))
     next_part = new_sending(label_studio, dataset_of(3), key=f"{key}2")
     projects = [send(studio, sending) for sending in (one, other, next_part)]
