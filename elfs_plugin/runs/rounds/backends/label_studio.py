@@ -32,8 +32,8 @@ BYTES_IN_A_REQUEST = 64 << 20
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 """What Label Studio takes and browsers show."""
 
-_TITLE = 50
-"""Characters of a project's title at most."""
+_SHORTEST_TITLE, _LONGEST_TITLE = 3, 50
+"""Characters of a project's title."""
 _UPLOADED = re.compile(r"-([0-9a-f]{24})[^/]*$")
 """In the name of an uploaded file: the id of its sample."""
 _NOT_A_SERVER = "https://labelstud.io"
@@ -183,7 +183,8 @@ def _project(studio, sending):
     The mark in its description tells it from projects of the same title for other datasets.
     """
     part, dataset = sending.part, sending.dataset
-    title, mark = part.key[:_TITLE], f"[elfs {dataset._doc.id} {part.key}]"
+    title = part.key[:_LONGEST_TITLE] if len(part.key) >= _SHORTEST_TITLE else f"ELFS {part.key}"
+    mark = f"[elfs {dataset._doc.id} {part.key}]"
     found = _still_there(studio, part.receipt.get("project"))
     if found is None:
         known = (one["id"] for one in studio.projects(title) if mark in (one["description"] or ""))
