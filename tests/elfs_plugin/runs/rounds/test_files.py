@@ -379,6 +379,20 @@ def test_rows_of_no_sample_of_the_part_are_counted(shared, ids, tmp_path):
     assert found.labels == {ids[0]: "cat"} and found.strangers == 4
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_samples_that_were_deleted_since_are_no_strangers(new_dataset, tmp_path, format):
+    dataset = new_dataset(3)
+    ids = dataset.values("id")
+    part = send(dataset, ids, options_of(tmp_path, format))
+    if format == "coco":
+        fill_coco(part, {i: ["cat"] for i in ids})
+    else:
+        fill(list_of(part), ["cat"] * 3)
+    dataset.delete_samples(ids[:1])
+    found = take(dataset, part, ids)
+    assert found.labels == dict.fromkeys(ids, "cat") and not found.strangers
+
+
 def test_labels_of_one_sample_that_differ(shared, ids, sent):
     rows = rows_of(list_of(sent))
     said = [(0, "cat"), (0, "dog"), (1, "cat"), (1, "cat"), (1, ""), (2, "skip"), (2, "dog")]
