@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
                 fault["times"] -= 1
                 if fault["code"] is None:
                     raise _Broken
-                raise Answer(fault["code"], {"detail": "out of order"})
+                raise Answer(fault["code"], {"detail": "out of order"}, [("Location", "/api/server/about")])
 
     def check_access(self, path):
         if path in ("auth/login", "server/about"):

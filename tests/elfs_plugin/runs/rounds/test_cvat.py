@@ -579,7 +579,7 @@ def test_something_else_than_cvat(shared, ids, fake, options):
 
 def test_a_server_that_sends_on(shared, ids, fake, options):
     fake.fail("POST", "auth/login", 301, times=99)
-    refused(shared, ids, options, "url", "sends on to")
+    refused(shared, ids, options, "url", "sends on to /api/server/about. Give the address of the server itself")
 
 
 def test_wrong_names_and_passwords(shared, ids, fake, options):
