@@ -373,8 +373,11 @@ def test_rows_of_no_sample_of_the_part_are_counted(shared, ids, tmp_path):
     part = send(shared, ids[:4], options_of(tmp_path))
     rows = rows_of(list_of(part))
     rows[0]["label"] = "cat"
-    more = [{"id": i, "label": "dog"} for i in (ids[6], "0" * 24, "nonsense", "")]
-    write(list_of(part), [*rows, *({**rows[0], "filepath": "", **row} for row in more), {**rows[0], "label": ""}])
+    more = [{"id": i, "label": "dog"} for i in (ids[6], "nonsense", "")]
+    other = {**rows[1], "id": "0" * 24, "label": "dog"}  # of another dataset, with a file of this one
+    write(
+        list_of(part), [*rows, *({**rows[0], "filepath": "", **row} for row in more), other, {**rows[0], "label": ""}]
+    )
     found = take(shared, part, ids[:4])
     assert found.labels == {ids[0]: "cat"} and found.strangers == 4
 
