@@ -25,20 +25,21 @@ class Known:
     """Which samples a row is about, by their id or by a file's name.
 
     Args:
-        paths: {sample id: path of its file} of the part
+        paths: {sample id: path of its file, or None where that is not known any more} of the part
         copies: {sample id: the name of its copy below the folder that was sent}, where there are copies
         folder: that folder
     """
 
     def __init__(
-        self, paths: Mapping[str, str], copies: Mapping[str, str] | None = None, folder: str | None = None
+        self, paths: Mapping[str, str | None], copies: Mapping[str, str] | None = None, folder: str | None = None
     ) -> None:
         self._ids = set(paths)
         self._files: dict[str, dict[str, None]] = {}
         self._bases: dict[str, set[str]] = {}
         for i, path in paths.items():
-            self._know(path, i)
-            self._bases.setdefault(os.path.basename(path), set()).add(os.path.normpath(path))
+            if path is not None:
+                self._know(path, i)
+                self._bases.setdefault(os.path.basename(path), set()).add(os.path.normpath(path))
         for i, name in (copies or {}).items():
             if i in self._ids:
                 self._know(name, i)
@@ -75,8 +76,13 @@ class Known:
 
 
 def read_labels(path: Path, known: Known) -> list[tuple[list[str], str]]:
+<<<<<<< HEAD
     """(samples, what is said of them) for each label of a filled list (CSV) or COCO file (JSON), in its order. There
     are no samples where a label is of none that is ``known``, and several where they share a file.
+=======
+    """(samples, what is said of them) for each label of a filled list (CSV) or COCO file (JSON), in its order: no
+    samples where a label is of none that is ``known``, several where they share a file.
+>>>>>>> w/rcvat
 
     A list has a column ``label``, and ``id``, ``file`` or ``filepath``; other columns, suggestions among them, are
     never labels. Rows without a label are waiting.

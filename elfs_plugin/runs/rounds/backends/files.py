@@ -89,7 +89,7 @@ class Files(Backend):
         target, format = _sent(part)
         folder = None if format == "csv" else target
         copies = read_manifest(folder / MANIFEST) if folder else {}
-        known = Known(_paths(dataset, ids), copies, str(target))
+        known = Known({**dict.fromkeys(ids), **_paths(dataset, ids)}, copies, str(target))
         return _sorted_out(read_labels(_labels_path(target, format, options), known), _skip_word(options).casefold())
 
     def standing(

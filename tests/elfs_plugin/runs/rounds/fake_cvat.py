@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
                 fault["times"] -= 1
                 if fault["code"] is None:
                     raise _Broken
-                raise Answer(fault["code"], {"detail": "out of order"})
+                raise Answer(fault["code"], {"detail": "out of order"}, [("Location", "/api/server/about")])
 
     def check_access(self, path):
         if path in ("auth/login", "server/about"):
@@ -309,6 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
         names = order or sorted(task["files"])
         if sorted(names) != sorted(task["files"]):
             raise Answer(400, {"upload_file_order": ["File order does not match the files."]})
+        task["sorting"] = content.get("sorting_method", "lexicographical")
         task["work"] = {"left": self.fake.polls, "names": names}
 
     def work_on(self, number):

@@ -83,7 +83,7 @@ def test_images_go_up_in_order_in_tasks_and_jobs(shared, ids, fake, options):
     for task in fake.tasks.values():
         assert task["bug_tracker"] == "https://issues.example" and task["name"].startswith("elfs-r0 [")
         assert all(task["files"][name] == open(paths[name[7:31]], "rb").read() for name in task["frames"])
-        assert task["annotations"]["tags"] == []
+        assert task["annotations"]["tags"] == [] and task["sorting"] == "predefined"
     assert {(label["name"], label["type"]) for label in fake.labels.values()} == {("cat", "tag"), ("dog", "tag")}
     assert part.receipt == {
         "url": options["url"],
@@ -392,6 +392,15 @@ def test_only_finished_jobs_count(shared, ids, fake, sent, options, state, stage
     assert done == [0, 2 if counts else 0, 0, 0, 0]
 
 
+def test_labels_outside_of_a_finished_job_do_not_count(shared, ids, fake, sent, options, monkeypatch):
+    def all_of_the_task(self, asked, body, number):
+        self.annotations(asked, body, self.fake.jobs[int(number)]["task_id"])
+
+    monkeypatch.setattr(fake_cvat._Handler, "job_annotations", all_of_the_task)
+    fake.complete(list(fake.jobs)[1])
+    assert take(shared, sent, ids, options).labels == dict.fromkeys(ids[2:4], "cat")
+
+
 def test_deleted_frames_are_skipped_and_untagged_ones_wait(shared, ids, fake, options):
     part = send(shared, ids[:4], options)
     (task,) = fake.tasks
@@ -570,7 +579,7 @@ def test_something_else_than_cvat(shared, ids, fake, options):
 
 def test_a_server_that_sends_on(shared, ids, fake, options):
     fake.fail("POST", "auth/login", 301, times=99)
-    refused(shared, ids, options, "url", "sends on to")
+    refused(shared, ids, options, "url", "sends on to /api/server/about. Give the address of the server itself")
 
 
 def test_wrong_names_and_passwords(shared, ids, fake, options):

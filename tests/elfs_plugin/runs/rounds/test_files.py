@@ -373,10 +373,27 @@ def test_rows_of_no_sample_of_the_part_are_counted(shared, ids, tmp_path):
     part = send(shared, ids[:4], options_of(tmp_path))
     rows = rows_of(list_of(part))
     rows[0]["label"] = "cat"
-    more = [{"id": i, "label": "dog"} for i in (ids[6], "0" * 24, "nonsense", "")]
-    write(list_of(part), [*rows, *({**rows[0], "filepath": "", **row} for row in more), {**rows[0], "label": ""}])
+    more = [{"id": i, "label": "dog"} for i in (ids[6], "nonsense", "")]
+    other = {**rows[1], "id": "0" * 24, "label": "dog"}  # of another dataset, with a file of this one
+    write(
+        list_of(part), [*rows, *({**rows[0], "filepath": "", **row} for row in more), other, {**rows[0], "label": ""}]
+    )
     found = take(shared, part, ids[:4])
     assert found.labels == {ids[0]: "cat"} and found.strangers == 4
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_samples_that_were_deleted_since_are_no_strangers(new_dataset, tmp_path, format):
+    dataset = new_dataset(3)
+    ids = dataset.values("id")
+    part = send(dataset, ids, options_of(tmp_path, format))
+    if format == "coco":
+        fill_coco(part, {i: ["cat"] for i in ids})
+    else:
+        fill(list_of(part), ["cat"] * 3)
+    dataset.delete_samples(ids[:1])
+    found = take(dataset, part, ids)
+    assert found.labels == dict.fromkeys(ids, "cat") and not found.strangers
 
 
 def test_labels_of_one_sample_that_differ(shared, ids, sent):
