@@ -13,9 +13,9 @@ ABOUT = (
     "Pre-labels that nobody has looked at never count as labels."
 )
 IN_APP_HELP = (
-    "In the opened image choose *Annotate*, press the label (*Classification*) and pick the class. The App begins with "
-    "the class that was used last, and keeps it at once: look at it before you go on. The arrow key leads to the next "
-    "image."
+    "In the opened image's *Annotate* press the label (*Classification*) and pick the class. The App begins with the "
+    "class that was used last, and keeps it at once: look at it before you go on. From an image that is opened in the "
+    "grid the arrow keys lead through the batch; this panel is also a tab beside the open image."
 )
 STEPS = {
     "choose": ("Choose the next batch", "auto_awesome", "next_batch"),
@@ -71,7 +71,9 @@ class Label(Part):
         if not ctx.current_sample:  # a new view closes an image that is open
             ctx.ops.set_view(view=queue.waiting_view(run, number))
             ctx.panel.state.shown = WAITING
-        ctx.ops.open_sample(id=found)
+        # Opened in Annotate the App would not show the pre-label, only after Explore.
+        mode = "explore" if queue.has_prelabel(run, found) else "annotate"
+        ctx.trigger("open_sample", {"id": found, "mode": mode})
 
     @needs_run
     def on_label_skip(self, ctx):

@@ -1,6 +1,7 @@
 """Rounds on a dataset, written without the jobs that choose, send and take back."""
 
 import fiftyone as fo
+from bson import ObjectId
 
 from elfs_plugin.runs import fields, journal, record
 from elfs_plugin.runs.rounds import state
@@ -31,7 +32,7 @@ def write_round(dataset, ids, number=0, *, key="elfs", prelabels=None, status="s
 
         def classification(row):
             label, confidence = prelabels[known[row]]
-            return {"_cls": "Classification", "tags": [], "label": label, "confidence": confidence}
+            return {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": label, "confidence": confidence}
 
         draft.add(fields.Column(f"{key}.prelabel", known, classification))
     journal.publish(dataset, run, draft)

@@ -124,6 +124,16 @@ class TestQueue:
         assert panel.find("label_left")["default"] == "3 of 4" and rows(panel)[0]["labelled"] == "1"
         assert "reload_samples" in panel.press("look_again").sent
 
+    def test_it_is_opened_to_be_annotated_but_a_prelabel_is_shown_first(self, plugin, written):
+        dataset, ids = written
+        write_round(dataset, ids[:2], prelabels={ids[0]: ("one", 0.9)}, **IN_APP)
+        panel, modes = opened(dataset), []
+        for i in ids[:2]:
+            [sent] = [sent for name, sent in panel.press("label_next").started if name == "open_sample"]
+            modes.append((sent["id"] == i, sent["mode"]))
+            label(dataset, {i: "one"})
+        assert modes == [(True, "explore"), (True, "annotate")]
+
     def test_beside_an_open_image_only_the_next_one_is_opened(self, plugin, batch):
         dataset, ids = batch
         panel = opened(dataset, current_sample=ids[7])
@@ -170,7 +180,7 @@ class TestRounds:
                 "round": "0",
                 "state": "accepted",
                 "chosen": "4",
-                "to": "FiftyOne's own annotation",
+                "to": "FiftyOne App",
                 "labelled": "1",
                 "skipped": "0",
                 "waiting": "3",
@@ -203,7 +213,7 @@ class TestRounds:
         write_round(dataset, ids[:4], **{**IN_APP, **given})
         text = opened(dataset).text
         assert "4 images by coverage** (4 coverage)." in text and "Half of it near failures." in text
-        assert "Sent to FiftyOne's own annotation." in text and "labelled 3, changed prelabels 2." in text
+        assert "Sent to FiftyOne App." in text and "labelled 3, changed prelabels 2." in text
 
     def test_another_round_can_be_looked_at(self, plugin, batch):
         dataset, ids = batch
@@ -239,7 +249,7 @@ class TestStanding:
         panel.press("look_again")
         assert len(asked) == 1 and list(asked[0][3]) == [ids[i] for i in (7, 3, 5, 1)]
         found = panel.find("standing_0")
-        assert (found["view"]["label"], found["default"]) == ("FiftyOne's own annotation", "1 of 4")
+        assert (found["view"]["label"], found["default"]) == ("FiftyOne App", "1 of 4")
 
     def test_a_tool_that_does_not_answer_is_told(self, plugin, batch, monkeypatch):
         tool = plugin("elfs_plugin.runs.rounds.backends.in_app").InApp

@@ -59,6 +59,12 @@ def next_waiting(run: Run, after: str | None = None, number: int | None = None) 
     return None
 
 
+def has_prelabel(run: Run, sample_id: str) -> bool:
+    """Whether a sample has a pre-label, to be shown before it is labelled."""
+    wanted = {"_id": ObjectId(sample_id), f"{run.key}.prelabel.label": {"$nin": list(NO_LABEL)}}
+    return run.dataset._sample_collection.find_one(wanted, {"_id": 1}) is not None
+
+
 def counts(run: Run, number: int | None = None) -> Counts:
     """:class:`Counts` of a round (None: the last one).
 

@@ -29,7 +29,7 @@ class InApp(Backend):
     change, if it is there when the part is sent. The open-source App does not note who labelled an image."""
 
     name = "in_app"
-    title = "FiftyOne's own annotation"
+    title = "FiftyOne App"
     listed = 0
 
     def check(self, dataset: Dataset, options: Mapping[str, Any]) -> None:

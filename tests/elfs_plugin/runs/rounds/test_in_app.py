@@ -125,7 +125,7 @@ class TestTake:
         assert (found.labels, found.strangers, found.by, found.skipped) == ({ids[0]: "dog"}, 0, {}, set())
         assert InApp().take(labelled, part, ids[:4], {}).labels == found.labels  # it can be asked again
         [standing] = InApp().standing(labelled, part, ids[:4], {})
-        assert (standing.done, standing.total, standing.who) == (1, 4, "FiftyOne's own annotation")
+        assert (standing.done, standing.total, standing.who) == (1, 4, "FiftyOne App")
 
     def test_samples_that_are_deleted_and_fields_that_are_gone(self, labelled):
         ids = labelled.values("id")

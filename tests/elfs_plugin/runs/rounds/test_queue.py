@@ -76,6 +76,11 @@ class TestNext:
         assert after(None) is None
         assert after(11, 1) == after(None, None) == 0  # after a sample of no round
 
+    def test_which_of_them_has_a_prelabel(self, written):
+        dataset, ids = written
+        run = write_round(dataset, ids[:2], prelabels={ids[0]: ("one", 0.9)})
+        assert [queue.has_prelabel(run, i) for i in ids[:2]] == [True, False]
+
     def test_ids_that_are_none_are_passed_over(self, batch):
         assert queue.next_waiting(Run(batch[0], "elfs"), "no id", 0) == batch[1][7]
 
