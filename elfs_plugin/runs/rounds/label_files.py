@@ -76,13 +76,8 @@ class Known:
 
 
 def read_labels(path: Path, known: Known) -> list[tuple[list[str], str]]:
-<<<<<<< HEAD
-    """(samples, what is said of them) for each label of a filled list (CSV) or COCO file (JSON), in its order. There
-    are no samples where a label is of none that is ``known``, and several where they share a file.
-=======
     """(samples, what is said of them) for each label of a filled list (CSV) or COCO file (JSON), in its order: no
     samples where a label is of none that is ``known``, several where they share a file.
->>>>>>> w/rcvat
 
     A list has a column ``label``, and ``id``, ``file`` or ``filepath``; other columns, suggestions among them, are
     never labels. Rows without a label are waiting.
