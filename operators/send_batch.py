@@ -10,7 +10,7 @@ class SendBatch(ElfsOperator):
     operator = "send_batch"
     title = "Send a batch"
     description = "Sends the images of a round to be labelled: in the App, Label Studio, CVAT or as files"
-    takes = ("round", "to", TOOL, "options", "annotators", "control", "chunk", "prelabels", "seed")
+    takes = ("round", "to", TOOL, "options", "annotators", "control", "chunk", "prelabels", "weights", "seed")
     uses_view = False
 
     def form(self, ctx, inputs, collection):
@@ -29,7 +29,7 @@ class SendBatch(ElfsOperator):
         option_inputs(inputs, tool, one.sent.get("options"))
         if tool.people:
             self._people(ctx, inputs)
-        self._suggestions(inputs)
+        self._suggestions(ctx, inputs)
 
     def _people(self, ctx, inputs):
         from ..elfs_plugin.runs.rounds.sending import annotator_list
@@ -45,8 +45,8 @@ class SendBatch(ElfsOperator):
             text = "Images that all of them get, to measure their agreement"
             whole_number_input(ctx, inputs, "control", 0, 0, 1_000_000, "Control set", text)
 
-    def _suggestions(self, inputs):
-        from ..elfs_plugin.runs.rounds.prelabels import SOURCES
+    def _suggestions(self, ctx, inputs):
+        from ..elfs_plugin.runs.rounds.prelabels import CLIP, SOURCES
 
         suggestions_input(
             inputs,
@@ -56,6 +56,13 @@ class SendBatch(ElfsOperator):
             described=True,
             description="Shown to annotators, and never taken for labels. Empty: none. Or a field of classifications",
         )
+        if str(ctx.params.get("prelabels")).startswith(CLIP):
+            inputs.str(
+                "weights",
+                required=False,
+                label="Weights file",
+                description="Path of a local checkpoint. Empty: the weights of that tag are fetched",
+            )
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin.runs.rounds.backends.registry import backend
@@ -66,7 +73,7 @@ class SendBatch(ElfsOperator):
             ctx.dataset,
             to=to,
             options=options_of(ctx.params, backend(to)),
-            **pick(ctx.params, "key", "round", "annotators", "control", "chunk", "prelabels", "seed"),
+            **pick(ctx.params, "key", "round", "annotators", "control", "chunk", "prelabels", "weights", "seed"),
             sinks=sinks,
         )
 

@@ -35,6 +35,7 @@ def send_batch(
     control: int = 0,
     chunk: int | None = None,
     prelabels: str | None = None,
+    weights: str | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     sinks: Iterable[Sink] = (),
@@ -49,7 +50,8 @@ def send_batch(
         annotators: names; the batch is dealt out among them, so that each gets hard and easy images
         control: images that all annotators get, by which their agreement is measured
         chunk: images in one request at most; default: what the tool can take
-        prelabels: where suggestions come from, see :data:`~.prelabels.SOURCES`, or a field; default: none
+        prelabels: where suggestions come from, see :func:`~.prelabels.suggest`; default: none
+        weights: a local checkpoint, where they come from a CLIP model
         options: of the tool, see :attr:`~.backends.base.Backend.options`; secrets among them are not kept
 
     Raises:
@@ -61,7 +63,7 @@ def send_batch(
     with _Sending(dataset, key, to, round, tool, dict(options or {}), sinks) as job:
         job.reporter.stage(READING)
         if not job.round.parts:
-            job.plan(people, control, chunk, prelabels, seed)
+            job.plan(people, control, chunk, (prelabels, weights), seed)
         job.send_all(job.reporter.stage(SENDING))
         job.publish(job.reporter.stage(WRITING))
         return job.summary()
@@ -93,7 +95,14 @@ class _Sending(RunJob):
             "round",
         )
 
-    def plan(self, people: Sequence[str], control: int, chunk: int | None, source: str | None, seed: int) -> None:
+    def plan(
+        self,
+        people: Sequence[str],
+        control: int,
+        chunk: int | None,
+        suggestions: tuple[str | None, str | None],
+        seed: int,
+    ) -> None:
         """Writes down what is to be sent before anything is."""
         held = samples.read(self.dataset, self.key, self.labelling.labels_field)
         ids = held.with_status(held.of_round(self.round.number), SELECTED)
@@ -103,7 +112,8 @@ class _Sending(RunJob):
             raise InvalidInput(
                 f"The batch has {len(ids):,} images, fewer than a control set of {control:,}.", "control"
             )
-        suggested = prelabels.suggest(self.run, source, self.labelling, held, ids, seed) if source else {}
+        source, weights = suggestions
+        suggested = prelabels.suggest(self.run, source, self.labelling, held, ids, seed, weights) if source else {}
         limit = min([size for size in (chunk, self._tool.chunk) if size], default=None)
         shares = rounds.deal(ids, people or None, limit, control if len(people) > 1 else 0)
         name = f"{self.key}_r{self.round.number}"
