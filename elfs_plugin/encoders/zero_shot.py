@@ -69,7 +69,7 @@ def zero_shot(
     encoder = TorchEncoder(model, ImageTower(clip), transform, chosen)
     found = embed_images(paths, encoder, progress=part(progress, 0.0, 0.9))
     texts = _encoded(clip, open_clip.get_tokenizer(name), [prompt.format(label) for label in classes], chosen)
-    scale = float(clip.logit_scale.exp())
+    scale = float(clip.logit_scale.detach().exp())
     logits = scale * (_unit(found.vectors) @ _unit(texts).T)
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=1, keepdims=True)
