@@ -181,7 +181,8 @@ def change_samples(root, begin, added, deleted):
 
 
 def fill_in(root, begin, folder, skipped, waiting):
-    """Labels the images of the lists in a folder, the first ``skipped`` of each refused, the last ``waiting`` left empty."""
+    """Labels the images of the lists in a folder; of each the first ``skipped`` are refused, the last ``waiting`` left
+    empty."""
     begin()
     dataset = fo.load_dataset(DATASET)
     known = dict(zip(*dataset.values(["id", "truth.label"])))

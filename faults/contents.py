@@ -154,8 +154,8 @@ class RunContents:
 
     ``fields``: path below the key (``vectors`` for its vector field) -> {sample id: value}; ``tags``: tag -> ids;
     ``views``: name -> stages; ``stages``, ``saved`` and ``results`` as the record and the results say. Of its rounds:
-    ``marks`` as ``fields``, with the ``labels``; ``rounds``: "labelling" and the number of each round -> what the record
-    says of it.
+    ``marks`` as ``fields``, with the ``labels``; ``rounds``: "labelling" and the number of each round -> what the
+    record says of it.
     """
 
     fields: dict = field(default_factory=dict)

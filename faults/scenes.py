@@ -28,7 +28,7 @@ CHOOSE = dict(method="moderate", budget=0.1, tag="moderate", view_name="Moderate
 CHOOSE_AGAIN = {**CHOOSE, "budget": 0.35}
 UPDATED = dict(added=100, deleted=50)
 
-BATCH = dict(budget=60, labels_field="human", classes=[f"class {kind}" for kind in range(6)], golden=20)
+BATCH = dict(budget=60, labels_field="human", golden=20)
 NEXT = dict(budget=40, seed=1)
 LISTS = "rounds"
 """Where lists for annotators come to, below the world's ``out``."""
