@@ -127,9 +127,9 @@ def without_new_labels(expected, found, field):
     """``found`` (:func:`everything` or :func:`users_own`) without the labels of samples that had none: rounds write
     them, and they stay whatever happens to the run."""
     ending = f" {field}"
-    return {
-        name: value if expected.get(name) is not None or not name.endswith(ending) else expected.get(name)
-        for name, value in found.items()
+    new = {name for name in found if name.endswith(ending) and expected.get(name) is None}
+    return {name: value for name, value in found.items() if name not in new} | {
+        name: None for name in new & expected.keys()
     }
 
 
@@ -205,8 +205,10 @@ def run_contents(state, names, answer):
 def _rounds(record):
     found = {str(one["number"]): _without(one, VOLATILE) for one in record.get("rounds", ())}
     for one in found.values():
-        back = one.get("returned") or {}  # whether labels came now or the time before depends on how often it was asked
-        one["returned"] = {**back, "labelled": back.get("labelled", 0) + back.pop("before", 0)}
+        back = dict(one.get("returned") or {})
+        if back:  # whether labels came now or the time before depends on how often it was asked
+            back["labelled"] += back.pop("before")
+            one["returned"] = back
     return found | ({"labelling": record["labelling"]} if record.get("labelling") else {})
 
 
