@@ -81,7 +81,7 @@ class NextBatch(ElfsOperator):
             refuse(inputs.properties.get(problem.field, inputs.properties["classes"]), str(problem))
 
     def _mix(self, ctx, inputs, labelling, number):
-        from ..elfs_plugin.rounds import TARGETS
+        from ..elfs_plugin.rounds.targets import TARGETS
         from ..elfs_plugin.runs.rounds.choosing import COVERAGE_SHARE
 
         text = (

@@ -13,7 +13,7 @@ from ...contracts import Sink
 from ...errors import InvalidInput
 from ...progress import part as share_of
 from ...validation import shown, validate_seed, whole_number
-from .. import fields
+from .. import fields, record
 from ..choose import READING, WRITING
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
@@ -84,8 +84,11 @@ class _Sending(RunJob):
     def begin(self):
         self.round = state.round_of(self.record, self._number)
         self.labelling = state.labelling_of(self.record)
+        record.check_labels_field(self.dataset, self.key, self.labelling.labels_field)
         sent = self.round.sent.get("to")
         unfinished = [part for part in self.round.parts if part.state == "planned"]
+        if not self.round.is_open:
+            raise InvalidInput(f"Round {self.round.number} has ended. Choose the next batch.", "round")
         if sent is None or (unfinished and sent == self._to):
             return
         if unfinished:
@@ -142,6 +145,11 @@ class _Sending(RunJob):
         waiting = [part for part in self.round.parts if part.state == "planned"]
         for at, part in enumerate(waiting):
             ids = members[part.key]
+            status = self._status(ids)
+            if not status:  # all its samples have been deleted: there is nothing to send, nor to take back
+                part.state = "returned"
+                self._note(at == len(waiting) - 1)
+                continue
             sending = Sending(
                 self.dataset,
                 ids,
@@ -154,12 +162,9 @@ class _Sending(RunJob):
             self.reporter.verify()
             part.receipt = self._tool.send(sending, share_of(progress, at / len(waiting), (at + 1) / len(waiting)))
             part.state = "sent"
-            held = samples.read(self.dataset, self.key, self.labelling.labels_field)
-            still = held.with_status(ids, SELECTED)
+            still = [i for i, own in self._status(ids).items() if own == SELECTED]
             self.draft.add(fields.value_column(f"{self.key}.status", dict.fromkeys(still, SENT)))
-            if at == len(waiting) - 1:
-                self.round.state, self.round.when[SENT] = SENT, time.time()
-            self._keep()
+            self._note(at == len(waiting) - 1)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -178,6 +183,16 @@ class _Sending(RunJob):
         path = f"{self.key}.prelabel.label"
         ids, values = fields.writable(self.dataset).values(["id", path])
         return {i: value for i, value in zip(ids, values) if value is not None}
+
+    def _status(self, ids):
+        """{id: status or None} of those of the ids that are in the dataset."""
+        found = fields.writable(self.dataset).select(list(ids)).values(["id", f"{self.key}.status"])
+        return dict(zip(*found))
+
+    def _note(self, is_last):
+        if is_last:
+            self.round.state, self.round.when[SENT] = SENT, time.time()
+        self._keep()
 
     def _keep(self):
         """Writes where the round stands: what was sent is known, whatever happens next."""
