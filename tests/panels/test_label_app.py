@@ -1,6 +1,7 @@
 """The tab *Label* in the real App, and one image that is really labelled in the App's own tab *Annotate*."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -99,18 +100,21 @@ def test_images_are_labelled_and_skipped_in_the_order_of_choice(page, app_datase
     open_tab(modal(page))
     expect(modal(page).get_by_text(f"{SIZE - 1} of {SIZE}")).to_be_visible()
     press(modal(page), "Label the next image")
+    opened(page, app_dataset[ids[1]])
     modal(page).locator("[data-cy=panel-tab-fo-sample-modal-plugin]").click()
     annotate(page, CLASSES[0])
     taken = {ids[0]: CLASSES[1], ids[1]: CLASSES[0]}
     wait_until(page, lambda: InApp().take(app_dataset, part, ids, {}).labels == taken)
     modal(page).locator("[data-cy=panel-tab-coreset_panel]").click()
     press(modal(page), "Label the next image")
+    opened(page, app_dataset[ids[2]])
     expect(modal(page).get_by_text(f"{CLASSES[2]} (90%)")).to_be_visible()
     picture(page, f"label-modal-{theme}")
     press(modal(page), "Skip")
     counted(page, app_dataset, queue.Counts(2, 1, SIZE - 3))
     app_dataset.reload()
     assert app_dataset[ids[2]]["elfs.status"] == "skipped"
+    opened(page, app_dataset[ids[3]])
     close(page)
 
     press(page, "Look again")
@@ -127,6 +131,11 @@ def test_images_are_labelled_and_skipped_in_the_order_of_choice(page, app_datase
     press(page, "Batch")
     grid_count(page, SIZE)
     no_error_page(page)
+
+
+def opened(page, sample):
+    """Waits until the panel beside the image has the card of this one."""
+    expect(modal(page).get_by_text(re.compile(rf"^{sample['elfs.rank']} \("))).to_be_visible()
 
 
 def annotate(page, name):
