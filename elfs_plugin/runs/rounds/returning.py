@@ -164,8 +164,10 @@ class _Returning(RunJob):
         if annotated:
             self._tag(called.for_round(number)["annotated"], annotated)
         if given_up:
-            gone = set(given_up)
-            self._tag(called.for_round(number)["batch"], [i for i in members if i not in gone])
+            gone, batch = set(given_up), called.for_round(number)["batch"]
+            rest = [i for i in members if i not in gone]
+            self._tag(batch, rest)
+            self.record.saved.get(batch, {})["budget"] = len(rest)
             for source in {held.source[i] for i in free}:
                 still = [i for i, own in held.source.items() if own == source and i not in gone]
                 self._tag(called.for_source(source), still)

@@ -211,10 +211,11 @@ def test_sending_can_be_cancelled_and_goes_on(dataset, server):
 
     server["while sending"] = cancel
     with pytest.raises(Cancelled):
-        send(dataset)
+        send(dataset, options={"url": "http://there"})
     assert [part.state for part in last(dataset).parts] == ["sent", "planned", "planned"]
-    server["while sending"] = lambda *args: None
+    server["while sending"] = lambda sending, progress: server.update(options=sending.options)
     send(dataset)
+    assert server["options"]["url"] == "http://there"  # as it was begun
     assert len(server["parts"]) == 3 and dataset.count_values("elfs.status") == {"sent": 25, None: 95}
 
 
