@@ -67,7 +67,8 @@ def _tags(found, marks, rounds):
     for i, number in marks["round"].items():
         status, source = marks["status"].get(i), marks["source"].get(i)
         expected.setdefault(f"batch:v{number}", []).append(i)
-        expected["golden_qa" if source == "golden" else f"source:{source}"].append(i)
+        if source:
+            expected.setdefault("golden_qa" if source == "golden" else f"source:{source}", []).append(i)
         if status in (SELECTED, SENT):
             expected["to_annotate"].append(i)
         if status == ANNOTATED:

@@ -115,6 +115,7 @@ class _Returning(RunJob):
         open_ids = set(held.with_status(members, SELECTED, SENT, SKIPPED))
         back = {i: label for i, label in merged.labels.items() if i in open_ids and i in there}
         written = {i: label for i, label in back.items() if i not in held.labels}
+        self._late = len((merged.labels.keys() & there) - set(members))
         kept = [i for i, label in back.items() if held.labels.get(i, label) != label]
         new = self._new = {i: held.labels.get(i, label) for i, label in back.items()}
         skipped = {i for i in merged.skipped if i in open_ids and i not in new}
@@ -164,8 +165,10 @@ class _Returning(RunJob):
         if annotated:
             self._tag(called.for_round(number)["annotated"], annotated)
         if given_up:
-            gone = set(given_up)
-            self._tag(called.for_round(number)["batch"], [i for i in members if i not in gone])
+            gone, batch = set(given_up), called.for_round(number)["batch"]
+            rest = [i for i in members if i not in gone]
+            self._tag(batch, rest)
+            self.record.saved.get(batch, {})["budget"] = len(rest)
             for source in {held.source[i] for i in free}:
                 still = [i for i, own in held.source.items() if own == source and i not in gone]
                 self._tag(called.for_source(source), still)
@@ -178,6 +181,11 @@ class _Returning(RunJob):
     def tell(self, merged: Merged, held: RoundSamples) -> dict[str, Any]:
         """What the labels say of suggestions, pseudo-labels, and of what a model has learnt; it goes into the round."""
         one, warnings = self.round, _warnings(merged, self.round.returned, self._tool.title)
+        if self._late:
+            warnings.append(
+                f"{self._late:,} labels are of images that were given back to the pool when the round was ended; they "
+                "were left."
+            )
         fresh = self._new
         told: dict[str, Any] = {"prelabels": merging.changed(self._suggested(), fresh)}
         known = {**held.known, **{i: label for i, label in fresh.items() if held.source.get(i) != GOLDEN}}

@@ -71,8 +71,7 @@ def send_batch(
 
 class _Sending(RunJob):
     def __init__(self, dataset, key, to, number, tool: Backend, options, sinks):
-        self._to, self._number, self._tool = to, number, tool
-        self._options = _complete(tool, options)
+        self._to, self._number, self._tool, self._given = to, number, tool, options
         stages = {READING: 1, SENDING: 10, WRITING: 1}
         super().__init__(dataset, key, "Sending a batch", stages, sinks, kind="send_batch", needs="scores")
         self.begin()
@@ -89,6 +88,8 @@ class _Sending(RunJob):
         unfinished = [part for part in self.round.parts if part.state == "planned"]
         if not self.round.is_open:
             raise InvalidInput(f"Round {self.round.number} has ended. Choose the next batch.", "round")
+        earlier = self.round.sent.get("options", {}) if sent == self._to else {}
+        self._options = _complete(self._tool, {**earlier, **self._given})
         if sent is None or (unfinished and sent == self._to):
             return
         if unfinished:

@@ -211,10 +211,11 @@ def test_sending_can_be_cancelled_and_goes_on(dataset, server):
 
     server["while sending"] = cancel
     with pytest.raises(Cancelled):
-        send(dataset)
+        send(dataset, options={"url": "http://there"})
     assert [part.state for part in last(dataset).parts] == ["sent", "planned", "planned"]
-    server["while sending"] = lambda *args: None
+    server["while sending"] = lambda sending, progress: server.update(options=sending.options)
     send(dataset)
+    assert server["options"]["url"] == "http://there"  # as it was begun
     assert len(server["parts"]) == 3 and dataset.count_values("elfs.status") == {"sent": 25, None: 95}
 
 
@@ -323,6 +324,12 @@ def test_the_tags_of_what_a_round_has_given_up_go(dataset, server):
     left = server["left"] = set(server["parts"]["elfs_r0_0"][:3]) - set(dataset.match_tags("golden_qa").values("id"))
     runs.take_back(dataset, close=True)
     assert left and not any(dataset.select(list(left)).values("tags"))
+    server["left"] = set()
+    told = runs.take_back(dataset)
+    assert told["labelled"] == 0 and any(
+        f"{len(left)} labels are of images that were given back" in t for t in told["warnings"]
+    )
+    assert dataset.select(list(left)).count("digit") == 0
 
 
 def test_a_tag_for_the_labelled_that_is_somebodys_is_refused_at_once(dataset):
