@@ -29,6 +29,7 @@ PARTS = {
     "batch": "Batch",
     "changed": "Changed pre-labels",
     "unexpected": "Unlike their cluster",
+    "disagreed": "Disagreements",
     "skipped": "Skipped",
 }
 """The parts of :func:`~..elfs_plugin.runs.rounds.views.round_view`, and the labels of their buttons."""

@@ -4,7 +4,7 @@ import fiftyone as fo
 from bson import ObjectId
 
 from elfs_plugin.runs import fields, journal, record
-from elfs_plugin.runs.rounds import state
+from elfs_plugin.runs.rounds import parts, state
 from elfs_plugin.runs.run import Run
 
 LABELS, CLASSES = "human", ["one", "two", "three"]
@@ -35,6 +35,9 @@ def write_round(dataset, ids, number=0, *, key="elfs", prelabels=None, status="s
             return {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": label, "confidence": confidence}
 
         draft.add(fields.Column(f"{key}.prelabel", known, classification))
+    draft.results[parts.entry(number)] = {
+        part.key: list(part.receipt.get("ids", ids)) for part in given.get("parts", ())
+    }
     journal.publish(dataset, run, draft)
     return Run(dataset, key)
 

@@ -171,6 +171,7 @@ class _Choosing(RunJob):
             fields.value_column(f"{key}.source", {**sources, **dict.fromkeys(drawn, GOLDEN)}),
         )
         self.draft.step("labels", field=self.labelling.labels_field)
+        self.draft.step("indexes")
         called = self.labelling.called
         waiting = [*held.with_status(held.status, SELECTED, SENT), *(i for i in members if status[i] == SELECTED)]
         self._tag(called.waiting, waiting)

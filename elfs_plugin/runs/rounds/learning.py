@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..run import Run
 from ..session import WRITING, Session
 from ..update import apply_again
 from . import samples, state
+from .timeline import LEARNT
 
 CORRECTING = "Correcting pseudo-labels"
 
@@ -64,6 +66,9 @@ def learn_labels(
         keeping.keep(job, "scores", job.working.train(options))
         if applied:
             apply_again(job, applied, scored)
+        for one in state.rounds_of(job.record)[-1:]:
+            one.when[LEARNT] = time.time()
+            state.keep(job.record, one)
         for warning in told["warnings"]:
             job.reporter.warn(warning)
         job.publish(job.reporter.stage(WRITING))

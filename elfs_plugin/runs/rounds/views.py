@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bson import ObjectId
+
 from .. import fields
 from ..fiftyone_types import Query, View
 from .queue import NO_LABEL
@@ -12,7 +14,7 @@ from .state import SKIPPED, labelling_of, round_of
 if TYPE_CHECKING:
     from ..run import Run
 
-PARTS = ("batch", "changed", "unexpected", "skipped")
+PARTS = ("batch", "changed", "unexpected", "disagreed", "skipped")
 
 
 def round_view(run: Run, part: str = "batch", number: int | None = None) -> View:
@@ -21,15 +23,16 @@ def round_view(run: Run, part: str = "batch", number: int | None = None) -> View
     * ``batch``: all its samples, in the order of choice
     * ``changed``: those whose label is another one than the pre-label, the surest pre-label first
     * ``unexpected``: those whose label is another one than most labels in their cluster, the surest cluster first
+    * ``disagreed``: those of the control set that annotators have labelled differently
     * ``skipped``
 
     Raises:
         InvalidInput: when there is no such round
         ValueError: for another part
     """
-    one, labelling = round_of(run.record, number).number, labelling_of(run.record)
+    one, labelling = round_of(run.record, number), labelling_of(run.record)
     label = f"{labelling.labels_field}.label"
-    wanted: Query = {f"{run.key}.round": one}
+    wanted: Query = {f"{run.key}.round": one.number}
     order, reverse = f"{run.key}.turn", False
     if part == "changed":
         before = f"{run.key}.prelabel"
@@ -39,6 +42,8 @@ def round_view(run: Run, part: str = "batch", number: int | None = None) -> View
     elif part == "unexpected":
         wanted |= _unexpected(run, label)
         order, reverse = f"{run.key}.pseudo_label.confidence", True
+    elif part == "disagreed":
+        wanted |= {"_id": {"$in": [ObjectId(i) for i in one.returned.get("disagreed", ())]}}
     elif part == "skipped":
         wanted |= {f"{run.key}.status": SKIPPED, label: {"$in": list(NO_LABEL)}}
     elif part != "batch":
