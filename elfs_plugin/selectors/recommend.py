@@ -105,8 +105,8 @@ def recommend(
             "k_center",
             "max_herding",
             f"{asked}, some classes of which are rare: images that are far from all others chosen. In our "
-            "measurements that was best on long tails, and lost to random images where classes are about equally large, or where odd "
-            "and broken images are among them.",
+            "measurements that was best on long tails, and lost to random images where classes are about equally "
+            "large, or where odd and broken images are among them.",
         )
     known = f", and the surroundings of the {labelled:,} labelled ones count as covered" if labelled else ""
     measured = "In our measurements that taught a model on embeddings more than random images, most so at few labels."
