@@ -13,7 +13,7 @@ class SendBatch(ElfsOperator):
     operator = "send_batch"
     title = "Send a batch"
     description = "Sends the images of a round to be labelled: in the App, Label Studio, CVAT or as files"
-    takes = ("round", "to", TOOL, "options", "annotators", "control", "chunk", "prelabels", "seed")
+    takes = ("round", "to", TOOL, "options", "annotators", "control", "chunk", "prelabels", "weights", "seed")
     uses_view = False
 
     def form(self, ctx, inputs, collection):
@@ -33,7 +33,7 @@ class SendBatch(ElfsOperator):
             return
         if tools[to].people:
             self._people(ctx, inputs)
-        self._suggestions(inputs)
+        self._suggestions(ctx, inputs)
 
     def _people(self, ctx, inputs):
         from ..elfs_plugin.runs.rounds.annotators import annotator_list
@@ -44,15 +44,21 @@ class SendBatch(ElfsOperator):
             text = "Images that all of them get, to measure their agreement"
             whole_number_input(ctx, inputs, "control", 0, 0, 1_000_000, "Control set", text)
 
-    def _suggestions(self, inputs):
-        from ..elfs_plugin.runs.rounds.prelabels import SOURCES
+    def _suggestions(self, ctx, inputs):
+        from ..elfs_plugin.runs.rounds.prelabels import CLIP, SOURCES
 
         suggestions_input(inputs, "prelabels", SOURCES, "Suggestions", described=True, description=ABOUT_SUGGESTIONS)
+        if str(ctx.params.get("prelabels")).startswith(CLIP):
+            text = "Path of a local checkpoint. Empty: the weights of that tag are fetched"
+            inputs.str("weights", required=False, label="Weights file", description=text)
 
     def check_together(self, ctx, params):
-        from ..elfs_plugin.runs.rounds.backends.registry import backends
+        from ..elfs_plugin.runs.rounds.annotators import annotator_list, check_people
+        from ..elfs_plugin.runs.rounds.backends.registry import backend
 
-        check_options(params, backends()[_tool_of(params, _round_of(ctx))])
+        tool = backend(_tool_of(params, _round_of(ctx)))
+        check_options(params, tool)
+        check_people(tool, annotator_list(params.get("annotators")), params.get("control", 0))
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin.runs.rounds.backends.registry import backend
@@ -60,12 +66,14 @@ class SendBatch(ElfsOperator):
 
         one = _round_of(ctx)
         to = _tool_of(ctx.params, one)
+        tool = backend(to)
         return send_batch(
             ctx.dataset,
             to=to,
             round=one.number,
-            options=options_of(ctx.params, backend(to)),
-            **pick(ctx.params, "key", "annotators", "control", "chunk", "prelabels", "seed"),
+            options=options_of(ctx.params, tool),
+            **_people_of(ctx.params, tool),
+            **pick(ctx.params, "key", "chunk", "prelabels", "weights", "seed"),
             sinks=sinks,
         )
 
@@ -74,6 +82,14 @@ def _round_of(ctx):
     from ..elfs_plugin.runs.rounds.state import Round
 
     return chosen_round(ctx, Round.check_unsent)
+
+
+def _people_of(params, tool):
+    """Annotators and their control set, where there can be any: a form sends what was typed before another choice."""
+    from ..elfs_plugin.runs.rounds.annotators import annotator_list
+
+    people = annotator_list(params.get("annotators")) if tool.people else []
+    return {"annotators": people, "control": params.get("control", 0) if len(people) > 1 else 0}
 
 
 def _tool_of(params, one):

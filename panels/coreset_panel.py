@@ -36,8 +36,8 @@ HELP = """
 **Tune** β and the budget on the histogram and look at the pictures of each end. **Recommended** names the method for
 the budget, which need not be ELFS, and sets its choice beside ELFS's. **Label** goes on in rounds: choose a batch, have
 it labelled, learn from the labels, choose the next. **Clusters** says whether the pseudo-labels can be trusted.
-**Compare** sets coresets side by side. **Budget** asks how many labels are enough. **Audit** is the only place that
-reads true labels, and nothing from it flows back.
+**Compare** sets coresets side by side. **Budget** asks how many labels are enough. **Audit** measures with true labels
+that you have, and nothing from it flows back.
 
 AUM, the area under the margin: how clearly a small network preferred an image's pseudo-label while it learnt. Low is
 hard.

@@ -74,6 +74,23 @@ def run_operators(dataset):
     run("measure_stability")
     run("budget_curve")
     run("audit", truth_field="digit")
+    classes = [str(digit) for digit in range(10)]
+    for seed in range(2):
+        setting_up = {} if seed else {"classes": classes, "labels_field": "label", "golden": 60}
+        run("next_batch", budget=40, seed=seed, **setting_up)
+        run("send_batch", to="in_app")
+        answer(dataset, f"batch:v{seed}")
+        run("take_back")
+    run("next_batch", budget=40, seed=2)
+    run("send_batch", to="in_app")
+
+
+def answer(dataset, tag):
+    """Labels the images with a tag, as annotators do."""
+    import fiftyone as fo
+
+    view = dataset.match_tags(tag)
+    view.set_values("label", [fo.Classification(label=digit) for digit in view.values("digit")])
 
 
 def take(camera, options):

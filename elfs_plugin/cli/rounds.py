@@ -32,10 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choose.set_defaults(function=_next)
 
     send = steps.add_parser("send", help="send a batch to be labelled")
-    send.add_argument("--to", default="in_app", help="in_app (default), label_studio, cvat or files")
+    send.add_argument("--to", default="in_app", help="in_app (default), labelstudio, cvat or files")
     send.add_argument("--annotators", help="names with commas between: the batch is dealt out among them")
     send.add_argument("--control", type=int, default=0, help="images that all annotators get (0)")
-    send.add_argument("--prelabels", help="suggestions: model, clusters, or a field of classifications")
+    send.add_argument(
+        "--prelabels", help="suggestions: model, clusters, open_clip:<model>/<tag>, or a field of classifications"
+    )
+    send.add_argument("--weights", help="a local checkpoint for --prelabels open_clip:…")
     send.set_defaults(function=_send)
 
     back = steps.add_parser("take-back", help="take finished labels back")
@@ -123,7 +126,7 @@ def _send(options):
         _dataset(options),
         options.key,
         options=options_of(options.option),
-        **_given(options, "to", "round", "annotators", "control", "prelabels"),
+        **_given(options, "to", "round", "annotators", "control", "prelabels", "weights"),
         sinks=_bars(),
     )
     print(f"Round {told['round']}: {told['sent']:,} images sent to {told['to']}")

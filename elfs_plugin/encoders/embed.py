@@ -24,6 +24,7 @@ from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..progress import part, silent
 from ..text import first_line
 from .images import ImageError, decode
+from .open_clip_models import ImageTower, check_open_clip, load_open_clip
 from .timm_models import check_timm_model, load_timm_checkpoint, weights_unavailable
 
 THINNEST = 100
@@ -141,8 +142,8 @@ def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "au
         network, transform = _load_timm(model, weights)
         return TorchEncoder(name, network, transform, resolve_device(device))
     if family == "open_clip" and model:
-        network, transform = _load_open_clip(model, weights)
-        return TorchEncoder(name, network, transform, resolve_device(device))
+        clip, transform = load_open_clip(model, weights)
+        return TorchEncoder(name, ImageTower(clip), transform, resolve_device(device))
     raise MissingModel(
         f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino), "
         "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai) or, on a FiftyOne dataset, 'zoo:<model>'."
@@ -159,7 +160,7 @@ def check_encoder(name: str, *, weights: AnyPath | None = None) -> None:
     if family == "timm" and model:
         check_timm_model(model)
     elif family == "open_clip" and model:
-        _check_open_clip(model, weights)
+        check_open_clip(model, weights)
     elif name != "pixels":
         load_encoder(name)  # which says what there is
 
@@ -178,59 +179,6 @@ def _load_timm(model_name, weights):
         load_timm_checkpoint(model, model_name, weights)
     config = timm.data.resolve_model_data_config(model)
     return model, timm.data.create_transform(**config, is_training=False)
-
-
-def _check_open_clip(spec, weights):
-    """(model, tag, the model's known tags) of ``<model>/<tag>``."""
-    import open_clip
-
-    model_name, _, tag = spec.rpartition("/")
-    if not model_name:
-        model_name, tag = spec, ""
-    if model_name not in open_clip.list_models():
-        raise MissingModel(
-            f"OpenCLIP has no model named {model_name!r}. Use 'open_clip:<model>/<tag>', for example "
-            "open_clip:ViT-B-32/openai; open_clip.list_models() lists them all."
-        )
-    tags = open_clip.list_pretrained_tags_by_model(model_name)
-    if weights is None and tag not in tags:
-        raise MissingModel(
-            f"OpenCLIP's {model_name} has no weights tagged {tag!r}; it has: {', '.join(tags) or 'none'}. "
-            "Give one of these, or the path of a local weights file."
-        )
-    return model_name, tag, tags
-
-
-def _load_open_clip(spec, weights):
-    import open_clip
-
-    model_name, tag, tags = _check_open_clip(spec, weights)
-    try:
-        # A known tag beside a local file keeps that tag's preprocessing and activation (OpenAI's use QuickGELU).
-        config = open_clip.get_pretrained_cfg(model_name, tag) if tag in tags else {}
-        kwargs = {key: config[key] for key in ("mean", "std") if config.get(key)}
-        model, _, transform = open_clip.create_model_and_transforms(
-            model_name,
-            pretrained=weights or tag,
-            force_quick_gelu=bool(config.get("quick_gelu", False)),
-            image_mean=kwargs.get("mean"),
-            image_std=kwargs.get("std"),
-        )
-    except Exception as error:  # hub clients and checkpoint loaders raise many kinds
-        if is_out_of_memory(error):
-            raise
-        raise weights_unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
-    return _ImageTower(model), transform
-
-
-class _ImageTower(torch.nn.Module):
-    def __init__(self, clip):
-        super().__init__()
-        self.visual = clip.visual
-
-    def forward(self, images):
-        features = self.visual(images)
-        return features[0] if isinstance(features, tuple) else features
 
 
 def embed_images(

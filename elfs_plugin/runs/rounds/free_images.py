@@ -8,6 +8,7 @@ from ...pruning.zones import resolve_budget
 from ..fiftyone_types import Dataset, Query
 from .queue import NO_LABEL
 
+
 def count(dataset: Dataset, key: str, labels_field: str) -> int:
     """Images of the run ``key`` that are neither labelled nor in a batch; a golden set that is still to be drawn is
     among them."""

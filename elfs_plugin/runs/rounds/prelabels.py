@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...contracts import AnyPath, Progress
 from ...errors import InvalidInput
+from ...progress import silent
 from ...proxy.labelled import probabilities_of_all
 from ...validation import shown
 from .. import fields
@@ -17,24 +19,39 @@ from .state import Labelling
 if TYPE_CHECKING:
     from ..run import Run
 
-MODEL, CLUSTERS = "model", "clusters"
+MODEL, CLUSTERS, CLIP = "model", "clusters", "open_clip:"
 SOURCES = {
     MODEL: "A model that has learnt the labels so far",
     CLUSTERS: "Clusters that have been named as classes",
+    f"{CLIP}ViT-B-32/openai": "CLIP, by the names of the classes; any OpenCLIP model can be named so",
 }
 """Where suggestions come from; besides these, any field of classifications."""
 
 
 def suggest(
-    run: Run, source: str, labelling: Labelling, held: RoundSamples, ids: Sequence[str], seed: int
+    run: Run,
+    source: str,
+    labelling: Labelling,
+    held: RoundSamples,
+    ids: Sequence[str],
+    seed: int = 0,
+    weights: AnyPath | None = None,
+    progress: Progress = silent,
 ) -> dict[str, str]:
     """{id: class} for those of the ids for which there is one.
 
+    Args:
+        source: one of :data:`SOURCES`, ``open_clip:<model>/<tag>``, or a field
+        weights: a local checkpoint of the CLIP model
+
     Raises:
         InvalidInput: when the source has none
+        MissingModel: for a CLIP model that there is not, or whose weights cannot be had
     """
     if source == MODEL:
         found = _of_model(run, held, ids, seed)
+    elif source.startswith(CLIP):
+        found = _of_names(run, labelling.classes, ids, source, weights, progress)
     else:
         found = _of_field(run, run.key + ".pseudo_label" if source == CLUSTERS else source, ids)
     known = {i: label for i, label in found.items() if label in set(labelling.classes)}
@@ -57,6 +74,16 @@ def _of_model(run, held, ids, seed):
     probabilities = probabilities_of_all(found.vectors, known.rows, known.labels, seed)
     best = dict(zip(found.ids.astype(str).tolist(), known.classes[probabilities.argmax(axis=1)].tolist()))
     return {i: best[i] for i in ids if i in best}
+
+
+def _of_names(run, classes, ids, model, weights, progress):
+    from ...encoders.zero_shot import zero_shot
+
+    paths = dict(zip(*fields.writable(run.dataset).select(list(ids)).values(["id", "filepath"])))
+    there = [i for i in ids if i in paths]
+    found = zero_shot([paths[i] for i in there], classes, model, weights=weights, progress=progress)
+    read = [i for i, ok in zip(there, found.ok) if ok]
+    return {i: classes[label] for i, label in zip(read, found.labels.tolist())}
 
 
 def _of_field(run, field, ids):

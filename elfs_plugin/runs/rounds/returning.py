@@ -8,7 +8,6 @@ from typing import Any
 
 from ... import rounds
 from ...contracts import Sink
-from ...errors import InvalidInput
 from ...progress import part as share_of
 from .. import fields
 from ..arrays import read_pool
@@ -77,17 +76,9 @@ class _Returning(RunJob):
     def begin(self):
         self.round = state.round_of(self.record, self._number if self._number is not None else self._last_sent())
         self.labelling = state.labelling_of(self.record)
-        if not self.round.sent:
-            raise InvalidInput(
-                f"Round {self.round.number} has not been sent to be labelled yet. Use send_batch first.", "round"
-            )
+        self.round.check_sent()
         self._tool = backend(self.round.sent["to"])
-        known = {option.name: option.default for option in self._tool.options}
-        unknown = [name for name in self._given if name not in known]
-        if unknown:
-            has = ", ".join(known) or "none"
-            raise InvalidInput(f"{self._tool.title} has no option '{unknown[0]}' (options: {has}).", "options")
-        self._options = {**known, **self.round.sent.get("options", {}), **self._given}
+        self._options = complete(self._tool, self._given, self.round.sent.get("options"))
 
     def _last_sent(self):
         sent = [one.number for one in state.rounds_of(self.record) if one.sent]

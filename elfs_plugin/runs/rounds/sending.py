@@ -12,15 +12,17 @@ from ... import rounds
 from ...contracts import Sink
 from ...errors import InvalidInput
 from ...progress import part as share_of
-from ...validation import shown, validate_seed, whole_number
+from ...validation import validate_seed
 from .. import fields
 from ..choose import READING, WRITING
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
 from . import parts, prelabels, samples, state
+from .annotators import annotator_list, check_people
 from .backends.base import Backend, Sending
 from .backends.registry import backend
 from .state import SELECTED, SENT, Labelling, Round, SentPart
+from .tool_options import complete
 
 SENDING = "Sending to the labelling tool"
 
@@ -35,6 +37,7 @@ def send_batch(
     control: int = 0,
     chunk: int | None = None,
     prelabels: str | None = None,
+    weights: str | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     sinks: Iterable[Sink] = (),
@@ -49,7 +52,8 @@ def send_batch(
         annotators: names; the batch is dealt out among them, so that each gets hard and easy images
         control: images that all annotators get, by which their agreement is measured
         chunk: images in one request at most; default: what the tool can take
-        prelabels: where suggestions come from, see :data:`~.prelabels.SOURCES`, or a field; default: none
+        prelabels: where suggestions come from, see :func:`~.prelabels.suggest`; default: none
+        weights: a local checkpoint, where they come from a CLIP model
         options: of the tool, see :attr:`~.backends.base.Backend.options`; secrets among them are not kept
 
     Raises:
@@ -57,11 +61,11 @@ def send_batch(
     """
     tool, seed = backend(to), validate_seed(seed)
     people = annotator_list(annotators)
-    _check_people(tool, people, control)
+    check_people(tool, people, control)
     with _Sending(dataset, key, to, round, tool, dict(options or {}), sinks) as job:
         job.reporter.stage(READING)
         if not job.round.parts:
-            job.plan(people, control, chunk, prelabels, seed)
+            job.plan(people, control, chunk, (prelabels, weights), seed)
         job.send_all(job.reporter.stage(SENDING))
         job.publish(job.reporter.stage(WRITING))
         return job.summary()
@@ -70,7 +74,7 @@ def send_batch(
 class _Sending(RunJob):
     def __init__(self, dataset, key, to, number, tool: Backend, options, sinks):
         self._to, self._number, self._tool = to, number, tool
-        self._options = _complete(tool, options)
+        self._given = options
         stages = {READING: 1, SENDING: 10, WRITING: 1}
         super().__init__(dataset, key, "Sending a batch", stages, sinks, kind="send_batch", needs="scores")
         self.begin()
@@ -82,18 +86,17 @@ class _Sending(RunJob):
     def begin(self):
         self.round = state.round_of(self.record, self._number)
         self.labelling = state.labelling_of(self.record)
-        sent = self.round.sent.get("to")
-        unfinished = [part for part in self.round.parts if part.state == "planned"]
-        if sent is None or (unfinished and sent == self._to):
-            return
-        if unfinished:
-            raise InvalidInput(f"Round {self.round.number} has been sent to {sent} in part; send the rest there.", "to")
-        raise InvalidInput(
-            f"Round {self.round.number} has been sent to {sent} already. Take it back, or choose the next batch.",
-            "round",
-        )
+        self.round.check_unsent(self._to)
+        self._options = complete(self._tool, self._given, self.round.sent.get("options"))
 
-    def plan(self, people: Sequence[str], control: int, chunk: int | None, source: str | None, seed: int) -> None:
+    def plan(
+        self,
+        people: Sequence[str],
+        control: int,
+        chunk: int | None,
+        suggestions: tuple[str | None, str | None],
+        seed: int,
+    ) -> None:
         """Writes down what is to be sent before anything is."""
         held = samples.read(self.dataset, self.key, self.labelling.labels_field)
         ids = held.with_status(held.of_round(self.round.number), SELECTED)
@@ -103,7 +106,8 @@ class _Sending(RunJob):
             raise InvalidInput(
                 f"The batch has {len(ids):,} images, fewer than a control set of {control:,}.", "control"
             )
-        suggested = prelabels.suggest(self.run, source, self.labelling, held, ids, seed) if source else {}
+        source, weights = suggestions
+        suggested = prelabels.suggest(self.run, source, self.labelling, held, ids, seed, weights) if source else {}
         limit = min([size for size in (chunk, self._tool.chunk) if size], default=None)
         shares = rounds.deal(ids, people or None, limit, control if len(people) > 1 else 0)
         name = f"{self.key}_r{self.round.number}"
@@ -181,40 +185,3 @@ def _shared(shares):
     """Ids that are in several shares: the control set."""
     count = Counter(i for share in shares for i in share.ids)
     return [i for i, times in count.items() if times > 1]
-
-
-def annotator_list(given: Iterable[str] | str | None) -> list[str]:
-    """Names of a list, or of a text with commas between them."""
-    if isinstance(given, str):
-        given = given.split(",")
-    found = [name.strip() if isinstance(name, str) else name for name in given or ()]
-    for name in found:
-        if not isinstance(name, str) or not name:
-            raise InvalidInput(f"An annotator is named by a text, not {shown(name)}.", "annotators")
-    if len(set(found)) < len(found):
-        raise InvalidInput("Two annotators have the same name.", "annotators")
-    return found
-
-
-def _check_people(tool, people, control):
-    count = whole_number(control)
-    if count is None or count < 0:
-        raise InvalidInput(f"The control set has a whole number of images, not {shown(control)}.", "control")
-    if people and not tool.people:
-        raise InvalidInput(f"{tool.title} does not deal batches out among annotators. Leave them out.", "annotators")
-    if count and len(people) < 2:
-        raise InvalidInput("A control set tells annotators apart: name two at least.", "control")
-
-
-def _complete(tool, given):
-    """The options of a tool with their defaults."""
-    known = {option.name: option for option in tool.options}
-    for name in given:
-        if name not in known:
-            has = ", ".join(known) or "none"
-            raise InvalidInput(f"{tool.title} has no option {shown(name)} (options: {has}).", "options")
-    found = {name: given.get(name, option.default) for name, option in known.items()}
-    for name, option in known.items():
-        if option.required and found[name] in (None, ""):
-            raise InvalidInput(f"{tool.title} needs: {option.label}.", name)
-    return found

@@ -258,7 +258,7 @@ def test_open_clip_local_file_with_a_known_tag_keeps_its_preprocessing(monkeypat
 
     (tmp_path / "a.pt").touch()
     monkeypatch.setattr(open_clip, "create_model_and_transforms", create)
-    monkeypatch.setattr(encoders, "_ImageTower", lambda model: model)
+    monkeypatch.setattr(encoders, "ImageTower", lambda model: model)
     load_encoder("open_clip:ViT-B-32/openai", weights=tmp_path / "a.pt", device="cpu")
     assert seen["name"] == "ViT-B-32" and seen["pretrained"] == str(tmp_path / "a.pt") and seen["force_quick_gelu"]
 
