@@ -19,6 +19,7 @@ from .backends.registry import backend
 from .merging import Merged
 from .samples import RoundSamples
 from .state import ACCEPTED, ANNOTATED, GOLDEN, RETURNED, SELECTED, SENT, SKIPPED, Labelling, Round
+from .tool_options import complete
 
 TAKING = "Taking labels back"
 MEASURING = "Measuring"
