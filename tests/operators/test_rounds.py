@@ -195,7 +195,8 @@ def test_without_rounds(dataset, errors_of, form, operator):
     }
     shown = form("next_batch", dataset, classes="cat, dog")
     assert not [name for name, prop in shown.items() if prop.invalid]
-    assert (shown["budget"].default, shown["golden"].default, shown["labels_field"].default) == (100, 10, "ground_truth")
+    defaults = {name: shown[name].default for name in ("budget", "golden", "labels_field")}
+    assert defaults == {"budget": 100, "golden": 10, "labels_field": "ground_truth"}
     assert "share" not in shown and "name_batch" not in shown
     named = form("next_batch", dataset, classes="cat, dog", other_names=True)
     assert named["name_batch"].default == "batch:v{round}"
