@@ -6,7 +6,7 @@ imports FiftyOne, so it runs as it is on a machine that has none.
 
 import os
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 # PyTorch's threads on a CPU otherwise spin while they wait for each other. On cores that other work uses too, that made
 # a clustering ten times slower; read when PyTorch is loaded, and what a user has set stays.

@@ -29,13 +29,16 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="draws the moments, sizes and delays")
     parser.add_argument("--trials", type=int, default=40, help="moments of the first run_elfs; the others follow")
     parser.add_argument("--only", help=f"kinds, separated by commas: {', '.join(KINDS)}")
-    parser.add_argument("--operator", help=f"only what disturbs this operator: {', '.join(OPERATORS)}")
+    parser.add_argument("--operator", help=f"only what disturbs these, separated by commas: {', '.join(OPERATORS)}")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     options = parser.parse_args()
     kinds = options.only.split(",") if options.only else list(KINDS)
     for kind in kinds:
         if kind not in KINDS:
             parser.error(f"There is no kind {kind!r}. Use: {', '.join(KINDS)}.")
+    for name in (options.operator or "").split(","):
+        if options.operator and name not in OPERATORS:
+            parser.error(f"There is no operator {name!r}. Use: {', '.join(OPERATORS)}.")
     if options.trials < 1:
         parser.error("--trials must be at least 1.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder and the database go then as well

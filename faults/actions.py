@@ -3,6 +3,7 @@
 Every function takes ``(root, begin, …)``: the world's folder, and what to call when the work itself begins.
 """
 
+import csv
 import importlib
 import tempfile
 import threading
@@ -63,7 +64,12 @@ def operate(root, begin, calls, stop=None, again=False, temporary_limit=None):
 
 def _call(dataset, call):
     try:
-        summary = foo.get_operator(f"@elfs/coreset/{call['operator']}")(dataset, **call["params"])
+        uri = f"@elfs/coreset/{call['operator']}"
+        if foo.operator_exists(uri):
+            work = foo.get_operator(uri)
+        else:  # what Python and the command line have alone
+            work = getattr(importlib.import_module(f"{PLUGIN}.runs"), call["operator"])
+        summary = work(dataset, **call["params"])
         return {"summary": summary if isinstance(summary, dict) else repr(summary)}
     except Exception as error:
         return {"error": str(error), "kind": type(error).__name__}
@@ -121,7 +127,8 @@ def make_dataset(root, begin, images):
     for index, (path, label) in enumerate(zip(paths, classes)):
         tags = ["mine"] if index % 3 == 0 else []
         truth = fo.Classification(label=f"class {label}")
-        samples.append(fo.Sample(filepath=str(path), tags=tags, truth=truth, number=index))
+        human = fo.Classification(label=f"class {label}") if index % 40 == 7 else None
+        samples.append(fo.Sample(filepath=str(path), tags=tags, truth=truth, human=human, number=index))
     dataset.add_samples(samples)
     dataset.create_index("number")
     dataset.info["owner"] = "somebody"
@@ -171,3 +178,21 @@ def change_samples(root, begin, added, deleted):
     ]
     dataset.add_samples(samples)
     return {"samples": len(dataset)}
+
+
+def fill_in(root, begin, folder, skipped, waiting):
+    """Labels the images of the lists in a folder; of each the first ``skipped`` are refused, the last ``waiting`` left
+    empty."""
+    begin()
+    dataset = fo.load_dataset(DATASET)
+    known = dict(zip(*dataset.values(["id", "truth.label"])))
+    for path in sorted(Path(folder).glob("*.csv")):
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        for place, row in enumerate(rows[: len(rows) - waiting]):
+            row["label"] = "skip" if place < skipped else known[row["id"]]
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    return {}

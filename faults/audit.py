@@ -7,6 +7,8 @@ they must fit each other.
 
 from dataclasses import dataclass
 
+from . import rounds_audit
+
 STAGES = {
     "embeddings": (("vectors",), ()),
     "pseudo_labels": (("pseudo_label", "agreement"), ("clusters",)),
@@ -47,6 +49,7 @@ def judge(old, new, found):
             what = {"tags": "tag", "views": "saved view", "saved": "record of the tag"}[kind]
             saved[f"{what} '{name}'"] = [getattr(run, kind).get(name) for run in (old, new, found)]
     saved_versions = _joint(saved, torn) if saved else {OLD, NEW, ABSENT}
+    torn += rounds_audit.torn(old, new, found)
     if not torn:
         if not _in_order(possible):
             shown = ", ".join(f"{stage}: {'/'.join(sorted(v))}" for stage, v in zip(STAGES, possible))

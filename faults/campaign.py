@@ -18,14 +18,14 @@ class Campaign:
 
     def __init__(self, world, nursery, seed, count, operator=None):
         self.world, self.nursery, self.count = world, nursery, count
-        self._seed, self._operator = seed, operator
+        self._seed, self._operators = seed, operator.split(",") if operator else None
         self.scenes = Scenes(world, nursery)
         self.note = ""
         self.examiner = Examiner(world, nursery, self.scenes)
 
     def wanted(self, names):
-        """Those of the scenes' names that are to be disturbed: all, or one."""
-        return [name for name in names if self._operator in (None, name)]
+        """Those of the scenes' names that are to be disturbed: all, or some."""
+        return [name for name in names if self._operators is None or name in self._operators]
 
     def random(self, purpose):
         """The same for the same seed and purpose, whatever else is done."""

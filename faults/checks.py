@@ -56,6 +56,7 @@ class Examiner:
 
     def _users_own(self, scene, state):
         found = contents.users_own(state, [scene.names])
+        found = contents.without_new_labels(scene.user, found, scene.names.labels)
         return [f"the user's own: {text}" for text in contents.differences(scene.user, found)]
 
     def _whole(self, scene):
@@ -129,6 +130,8 @@ class Examiner:
 
     def _again(self, scene):
         """Whether the operator, run again, gives what it gives undisturbed, and leaves nothing behind."""
+        if scene.once and self._is_done(scene):
+            return self._left_behind(scene, self._world.read())
         outcome = self.call(scene.operator, scene.params, **scene.setting)
         if "error" in outcome:
             return [f"running it again fails: {last_line(outcome['error'])}"]
@@ -143,6 +146,11 @@ class Examiner:
             reasons.append(f"findings after the rerun: {', '.join(sorted(codes))}")
         return reasons + self._left_behind(scene, state)
 
+    def _is_done(self, scene):
+        """Whether the operator was carried out, or is when what it began is finished."""
+        self.call("repair_run", {"key": scene.names.key})
+        return self._scenes.look(scene.names)[0] == scene.new
+
     def _left_behind(self, scene, state):
         """Files and collections that an undisturbed operator does not leave."""
         expected, found = ({name for name in contents.files_below(s, "home")} for s in (scene.after, state))
@@ -151,16 +159,25 @@ class Examiner:
             more = len(documents) - len(scene.after.collections.get(name, ((),))[0])
             if more > 0 or name not in scene.after.collections:
                 reasons.append(f"left in the database: {more} more documents in {name}")
-        return reasons + self._users_own(scene, state)
+        return reasons + left_over(scene, state) + lists(scene, state) + self._users_own(scene, state)
 
     def _deleted(self, scene, when):
         """Whether deleting the run leaves the dataset exactly as it was before it."""
+        labels = self._labels(scene)
         outcome = self.call("delete_run", {"key": scene.names.key})
-        wrong = contents.differences(scene.clean, contents.everything(self._world.read()))
+        if self._labels(scene) != labels:
+            return [f"{when}: labels went with the run"]
+        found = contents.everything(self._world.read())
+        wrong = contents.differences(scene.clean, contents.without_new_labels(scene.clean, found, scene.names.labels))
         if not wrong:
             return []
         said = f" (delete_run: {last_line(outcome['error'])})" if "error" in outcome else ""
         return [f"{when}: {'; '.join(wrong)}{said}"]
+
+    def _labels(self, scene):
+        state = self._world.read()
+        samples = contents.documents(state, contents.samples_collection(state))
+        return {str(sample["_id"]): sample.get(scene.names.labels) for sample in samples}
 
     def _export(self, scene, left):
         """Whether the target is whole or not there, before and after a rerun, and nothing else has come."""
@@ -189,6 +206,15 @@ def left_over(scene, state):
     known = contents.files_below(scene.before, "out").keys() | contents.files_below(scene.after, "out").keys()
     extra = sorted(contents.files_below(state, "out").keys() - known)
     return [f"left beside the export: {', '.join(extra[:3])}"] if extra else []
+
+
+def lists(scene, state):
+    """Lists for annotators that are others than those of an undisturbed operator."""
+    expected, found = (
+        {path: content for path, content in contents.files_below(one, "out").items() if path.endswith(".csv")}
+        for one in (scene.after, state)
+    )
+    return [f"files: {text}" for text in contents.differences(expected, found)]
 
 
 def _target(state, target):

@@ -18,6 +18,9 @@ VOLATILE = {"seconds", "since", "when", "timestamp", "started", "updated", "rank
 _DECLARED = {"created_at"}
 """In a declaration of a field: FiftyOne declares ``metadata`` anew by itself."""
 
+MARKS = ("status", "round", "turn", "source", "prelabel")
+"""What rounds write on samples, below the key."""
+
 _HEX = re.compile(r"[0-9a-f]{32}")
 _GLOBAL = {
     "datasets",
@@ -120,17 +123,29 @@ def users_own(state, runs):
     return found
 
 
+def without_new_labels(expected, found, field):
+    """``found`` (:func:`everything` or :func:`users_own`) without the labels of samples that had none: rounds write
+    them, and they stay whatever happens to the run."""
+    ending = f" {field}"
+    new = {name for name in found if name.endswith(ending) and expected.get(name) is None}
+    return {name: value for name, value in found.items() if name not in new} | {
+        name: None for name in new & expected.keys()
+    }
+
+
 USER_FILES = ("out/notes.txt", "out/list.csv.partial", "out/folder.partial")
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a run may have written under: its key, vector fields, tags and saved views."""
+    """What a run may have written under: its key, vector fields, tags and saved views; ``labels`` is the user's field
+    that takes the labels of its rounds."""
 
     key: str
     vectors: tuple = ()
     tags: tuple = ()
     views: tuple = ()
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +153,9 @@ class RunContents:
     """What a run is, without what differs between two equal runs; {} or None stands for nothing there.
 
     ``fields``: path below the key (``vectors`` for its vector field) -> {sample id: value}; ``tags``: tag -> ids;
-    ``views``: name -> stages; ``stages``, ``saved`` and ``results`` as the record and the results say.
+    ``views``: name -> stages; ``stages``, ``saved`` and ``results`` as the record and the results say. Of its rounds:
+    ``marks`` as ``fields``, with the ``labels``; ``rounds``: "labelling" and the number of each round -> what the
+    record says of it.
     """
 
     fields: dict = field(default_factory=dict)
@@ -147,16 +164,20 @@ class RunContents:
     stages: dict = field(default_factory=dict)
     saved: dict = field(default_factory=dict)
     results: dict = field(default_factory=dict)
+    marks: dict = field(default_factory=dict)
+    rounds: dict = field(default_factory=dict)
 
 
 def run_contents(state, names, answer):
     """:class:`RunContents` of a run; ``answer`` is what :func:`~.actions.ask` says of it."""
-    fields, tags = {}, {tag: [] for tag in names.tags}
+    fields, marks, tags = {}, {}, {tag: [] for tag in names.tags}
     for document in documents(state, samples_collection(state)):
         i = str(document["_id"])
         for path, value in (document.get(names.key) or {}).items():
             if value is not None and path != "_cls":
-                fields.setdefault(path, {})[i] = _settled(value)
+                (marks if path in MARKS else fields).setdefault(path, {})[i] = _settled(value)
+        if document.get(names.labels) is not None:
+            marks.setdefault("labels", {})[i] = _settled(document[names.labels])
         for vectors in names.vectors:
             if document.get(vectors) is not None:
                 fields.setdefault("vectors", {})[i] = document[vectors]
@@ -176,7 +197,19 @@ def run_contents(state, names, answer):
         _anonymous(_without(record.get("stages", {}), VOLATILE), names.key),
         _anonymous(_without(record.get("saved", {}), VOLATILE), names.key),
         _anonymous(_without(answer["results"], VOLATILE), names.key),
+        marks,
+        _rounds(record),
     )
+
+
+def _rounds(record):
+    found = {str(one["number"]): _without(one, VOLATILE) for one in record.get("rounds", ())}
+    for one in found.values():
+        back = dict(one.get("returned") or {})
+        if back:  # whether labels came now or the time before depends on how often it was asked
+            back["labelled"] += back.pop("before")
+            one["returned"] = back
+    return found | ({"labelling": record["labelling"]} if record.get("labelling") else {})
 
 
 def _settled(value):
@@ -198,7 +231,7 @@ def _anonymous(value, key):
 def run_differences(expected, found):
     """How a run differs from what it should be, in words."""
     words = []
-    for part in ("fields", "tags", "views", "stages", "saved", "results"):
+    for part in ("fields", "tags", "views", "stages", "saved", "results", "marks", "rounds"):
         here, there = getattr(expected, part), getattr(found, part)
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) == there.get(name):

@@ -10,7 +10,14 @@ from .contents import Names
 from .world import State
 
 IMAGES = 1200
-NAMES = Names("elfs", ("elfs_embeddings",), ("coreset", "moderate"), ("Coreset", "Moderate"))
+ROUND_TAGS = tuple(f"{name}:v{number}" for name in ("batch", "annotated") for number in (0, 1))
+NAMES = Names(
+    "elfs",
+    ("elfs_embeddings",),
+    ("coreset", "moderate", "to_annotate", "golden_qa", "source:coverage", "source:targeted", *ROUND_TAGS),
+    ("Coreset", "Moderate", "batch_v0", "batch_v1", "pool", "golden_qa"),
+    "human",
+)
 """What the runs of the campaign write under."""
 
 FIRST = dict(num_clusters=6, budget=0.2, beta="auto", repeats=2, tag="coreset", view_name="Coreset", seed=0)
@@ -20,6 +27,15 @@ SELECT = dict(budget=0.4, beta=0.25, tag="coreset", view_name="Coreset")
 CHOOSE = dict(method="moderate", budget=0.1, tag="moderate", view_name="Moderate")
 CHOOSE_AGAIN = {**CHOOSE, "budget": 0.35}
 UPDATED = dict(added=100, deleted=50)
+
+BATCH = dict(budget=60, labels_field="human", golden=20)
+NEXT = dict(budget=40, seed=1)
+LISTS = "rounds"
+"""Where lists for annotators come to, below the world's ``out``."""
+SEND = dict(to="files", chunk=40)
+
+ROUNDS = ("next_batch", "next_batch again", "send_batch", "take_back", "learn_labels", "forget_rounds")
+"""Scenes of the labelling rounds, each on the state that the one before it leaves, but for the last two."""
 
 EXPORTS = {"csv": "list.csv", "images": "coreset", "fiftyone": "dataset"}
 """Format -> target in the world's ``out``."""
@@ -33,6 +49,7 @@ OPERATORS = {
     "choose_coreset": 0.5,
     "update_run": 0.5,
     "delete_run": 0.5,
+    **dict.fromkeys(ROUNDS, 0.4),
     **{f"export {form}{over}": 0.2 for form in EXPORTS for over in ("", " over")},
 }
 """Name of a scene -> how many moments it gets, as a share of those of the first ``run_elfs``."""
@@ -44,7 +61,8 @@ class Scene:
 
     ``before``, ``after``: :class:`~.world.State`, undisturbed; ``old``, ``new``: the run in them; ``known_before``,
     ``known_after``: codes of the findings in them; ``clean``: :func:`~.contents.everything` without the run;
-    ``target``: what an export writes, below ``out``.
+    ``target``: what an export writes, below ``out``; ``once``: whether the operator, when it has been carried out, has
+    nothing more to do: it refuses, or would do something else.
     """
 
     name: str
@@ -62,6 +80,10 @@ class Scene:
     target: str | None = None
     setting: dict = field(default_factory=dict)
     names: Names = NAMES
+
+    @property
+    def once(self):
+        return self.operator in ("next_batch", "send_batch", "learn_labels", "forget_rounds")
 
     @property
     def calls(self):
@@ -132,6 +154,8 @@ class Scenes:
         elif name == "delete_run":
             before = self._then("chosen", self.finished(), "select_coreset", CHOOSE)
             operator, params = "delete_run", {"key": NAMES.key}
+        elif name in ROUNDS:
+            before, operator, params = self._of_rounds(name)
         elif words[0] == "export":
             target, operator = EXPORTS[words[1]], "export_coreset"
             params = dict(path=str(self._world.root / "out" / target), format=words[1])
@@ -142,6 +166,26 @@ class Scenes:
         else:
             raise ValueError(f"There is no scene {name!r}.")
         return self._play(name, before, operator, params, target, setting)
+
+    def _of_rounds(self, name):
+        if name == "next_batch":
+            return self._then("chosen", self.finished(), "select_coreset", CHOOSE), name, BATCH
+        if name == "send_batch":
+            params = {**SEND, "options": {"path": str(self._world.root / "out" / LISTS)}}
+            return self.scene("next_batch").after, name, params
+        if name == "take_back":
+            return self._filled(), name, {}
+        before = self.scene("take_back").after
+        return before, name.split()[0], NEXT if name == "next_batch again" else {}
+
+    def _filled(self):
+        """What was sent, labelled by annotators who have refused some images and not got to others."""
+        if "filled" not in self._states:
+            self._world.restore(self.scene("send_batch").after)
+            folder = str(self._world.root / "out" / LISTS)
+            self._nursery.run("fill_in", folder=folder, skipped=1, waiting=3)
+            self._states["filled"] = self._world.read()
+        return self._states["filled"]
 
     def _play(self, name, before, operator, params, target, setting):
         self._world.restore(before)

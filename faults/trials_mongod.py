@@ -13,6 +13,9 @@ _OPERATORS = (
     "choose_coreset",
     "update_run",
     "delete_run",
+    "next_batch",
+    "send_batch",
+    "take_back",
     "export csv",
     "export fiftyone",
 )

@@ -71,8 +71,8 @@ class Label(Part):
         if not ctx.current_sample:  # a new view closes an image that is open
             ctx.ops.set_view(view=queue.waiting_view(run, number))
             ctx.panel.state.shown = WAITING
-        # Opened in Annotate the App would not show the pre-label, only after Explore.
-        mode = "explore" if queue.has_prelabel(run, found) else "annotate"
+        # What is opened in Annotate at once has its pre-label hidden there.
+        mode = "explore" if queue.prelabel_of(run, found) else "annotate"
         ctx.trigger("open_sample", {"id": found, "mode": mode})
 
     @needs_run
@@ -146,7 +146,7 @@ class Label(Part):
             return
         panel.md(f"**{step.text}**", name="label_step")
         if step.name == "label":
-            self._render_queue(panel, entries[-1])
+            self._render_queue(panel, ctx, model, entries[-1])
         self._render_step(panel, model, step, entries[-1].number)
         table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
         for key, label in COLUMNS.items():
@@ -178,8 +178,10 @@ class Label(Part):
                 on_click=self.on_round_step,
             )
 
-    def _render_queue(self, panel, entry):
+    def _render_queue(self, panel, ctx, model, entry):
         """Labelling in the App is the next step: the queue."""
+        from ..elfs_plugin.runs.rounds.queue import prelabel_of
+
         row, params = wrapping(panel, "label_queue"), {"round": entry.number}
         row.btn(
             "label_next",
@@ -199,6 +201,10 @@ class Label(Part):
         )
         if entry.counts:
             value(row, "label_left", "left", f"{entry.counts.waiting:,} of {entry.counts.all:,}")
+        suggested = prelabel_of(model.run, ctx.current_sample) if ctx.current_sample else None
+        if suggested:
+            name, confidence = suggested
+            value(row, "label_prelabel", "pre-label", name if confidence is None else f"{name} ({confidence:.0%})")
         panel.md(IN_APP_HELP, name="label_help")
 
     def _render_round(self, panel, ctx, entries):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import bson
 import pytest
 
-from faults import audit, contents
+from faults import audit, contents, rounds_audit
 from faults.contents import Names, RunContents
 from faults.trials_kill import moments
 from faults.world import Link, State
@@ -98,6 +98,80 @@ DAMAGED = {
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_damage_is_seen(damage):
     assert audit.judge(OLD, NEW, DAMAGED[damage]).torn
+
+
+def with_rounds(sent):
+    """A run with a round of four samples in two parts of two, so many of which have been sent; the first is golden, the
+    last was labelled before. The first part is back."""
+    status = ["annotated" if sent == 2 else "sent", "sent"] if sent else ["selected"] * 2
+    status += ["sent" if sent == 2 else "selected"] * 2
+    parts = {"r0": IDS[:2], "r1": IDS[2:4]}
+    kept = [{"key": key, "samples": 2, "state": "sent" if at < sent else "planned"} for at, key in enumerate(parts)]
+    state = "returned" if sent == 2 else "selected"
+    one = {"number": 0, "state": state, "chosen": 3, "sources": {"coverage": 3}, "parts": kept}
+    waiting = [i for i, own in zip(IDS, status) if own != "annotated"]
+    tags = {"batch:v0": IDS[:4], "golden_qa": IDS[:1], "source:coverage": IDS[1:4], "to_annotate": waiting}
+    return replace(
+        OLD,
+        tags=OLD.tags | tags | ({"annotated:v0": IDS[:1]} if sent == 2 else {}),
+        views=OLD.views | dict.fromkeys(["batch_v0", "pool", "golden_qa"], "view"),
+        results=OLD.results | {"round_0_parts": parts},
+        marks={
+            "status": dict(zip(IDS, status)),
+            "round": dict.fromkeys(IDS[:4], 0),
+            "turn": {i: turn for turn, i in enumerate(IDS[:4])},
+            "source": {i: "coverage" if turn else "golden" for turn, i in enumerate(IDS[:4])},
+            "labels": {IDS[5]: "a"} | ({IDS[0]: "b"} if sent == 2 else {}),
+        },
+        rounds={"labelling": {"golden": 1}, "0": one},
+    )
+
+
+CHOSEN, HALF, BACK = (with_rounds(sent) for sent in range(3))
+
+
+@pytest.mark.parametrize("found", [OLD, CHOSEN, HALF, BACK])
+def test_rounds_agree_with_themselves(found):
+    assert rounds_audit.disagreements(found) == []
+
+
+def test_a_batch_may_be_sent_in_part():
+    assert rounds_audit.torn(CHOSEN, with_rounds(1), HALF) == []
+
+
+DISAGREEING = {
+    "a status that is not the part's": changed(HALF, marks={"status": {**HALF.marks["status"], IDS[3]: "sent"}}),
+    "a sample in two parts": changed(HALF, results={"round_0_parts": {"r0": IDS[:2], "r1": IDS[1:3]}}),
+    "a sample in no part": changed(HALF, results={"round_0_parts": {"r0": IDS[:2], "r1": IDS[2:3]}}),
+    "no parts in the results": changed(HALF, results={"round_0_parts": None}),
+    "a tag on another": changed(HALF, tags={"to_annotate": IDS[1:5]}),
+    "no tag": changed(HALF, tags={"batch:v0": None}),
+    "no view": changed(HALF, views={"batch_v0": None}),
+    "marks without a record": changed(HALF, rounds={"labelling": None, "0": None}),
+    "a record without marks": changed(HALF, marks={"round": None}),
+    "a turn twice": changed(HALF, marks={"turn": dict.fromkeys(IDS[:4], 1)}),
+    "no source": changed(HALF, marks={"source": None}),
+    "annotated without a label": changed(BACK, marks={"labels": {IDS[5]: "a"}}),
+    "accepted with samples that wait": changed(BACK, rounds={"0": {**BACK.rounds["0"], "state": "accepted"}}),
+}
+
+
+@pytest.mark.parametrize("damage", DISAGREEING)
+def test_rounds_that_disagree_are_seen(damage):
+    assert rounds_audit.disagreements(DISAGREEING[damage])
+
+
+@pytest.mark.parametrize("labels", [{}, {IDS[5]: "c"}, {IDS[0]: "b"}])
+def test_a_label_that_is_lost_or_changed_is_seen(labels):
+    found = changed(HALF, marks={"labels": labels})
+    assert any("labels that were there are lost" in text for text in rounds_audit.torn(HALF, BACK, found))
+
+
+def test_labels_of_rounds_are_left_out_of_what_must_not_change():
+    expected = {"sample 1 human": None, "sample 2 human": "mine", "sample 1 truth": "a"}
+    found = {"sample 1 human": "new", "sample 2 human": "changed", "sample 3 human": "new", "sample 1 truth": "a"}
+    left = contents.without_new_labels(expected, found, "human")
+    assert contents.differences(expected, left) == ["sample 2 human is another"]
 
 
 def test_differences_of_runs_are_told():

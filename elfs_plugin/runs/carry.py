@@ -40,6 +40,9 @@ def _declare(dataset, run, step):
 
 def _values(dataset, run, step):
     values = {path: {"$arrayElemAt": ["$$new.v", at]} for at, path in enumerate(step["paths"])}
+    for path in step.get("labels", ()):  # between commit and now somebody may have labelled a sample: that label stays
+        has_none = {"$in": [{"$ifNull": [f"${path}.label", None]}, [None, ""]]}
+        values[path] = {"$cond": [has_none, values[path], f"${path}"]}
     _merge(dataset, run, step["collection"], {**values, "last_modified_at": "$$NOW"})
 
 

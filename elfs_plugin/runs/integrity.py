@@ -169,9 +169,11 @@ def _changed_samples(run):
 
 
 def _outdated_names(record):
-    """Coresets that were saved from other ranks than the run has now."""
+    """Coresets that were saved from other ranks than the run has now. The batch of a round is no coreset to be saved
+    again: it is what was labelled."""
     now = ranking_version(record)
-    older = [tag for tag, details in record.saved.items() if details.get("ranking") not in (None, now)]
+    saved = {tag: details for tag, details in record.saved.items() if "round" not in details}
+    older = [tag for tag, details in saved.items() if details.get("ranking") not in (None, now)]
     if not older or "selection" not in record.stages:
         return []
     named = ", ".join(f"'{tag}'" for tag in older[:5]) + (f" and {len(older) - 5:,} more" if len(older) > 5 else "")

@@ -233,7 +233,7 @@ def _stage(dataset, run, draft, token, verify, progress):
         vectors = [path for path in others if path not in labels]
         if paths:
             steps.append({"do": "declare", "names": nested, "vectors": vectors, "labels": labels})
-            steps.append({"do": "values", "collection": name, "paths": paths, "rows": count})
+            steps.append({"do": "values", "collection": name, "paths": paths, "rows": count, "labels": labels})
     for at, (tag, ids) in enumerate(draft.tagged.items()):
         name = carry.staged_name(dataset, key, token, f"tags{at}")
         wanted = set(ids)

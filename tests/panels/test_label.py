@@ -134,6 +134,15 @@ class TestQueue:
             label(dataset, {i: "one"})
         assert modes == [(True, "explore"), (True, "annotate")]
 
+    def test_the_prelabel_of_the_open_image_is_told(self, plugin, written):
+        dataset, ids = written
+        write_round(dataset, ids[:3], prelabels={ids[0]: ("one", 0.9), ids[1]: ("two", None)}, **IN_APP)
+        told = []
+        for i in ids[:3]:
+            found = opened(dataset, current_sample=i).fire("on_load").find("label_prelabel")
+            told.append(found and found["default"])
+        assert told == ["one (90%)", "two", None]
+
     def test_beside_an_open_image_only_the_next_one_is_opened(self, plugin, batch):
         dataset, ids = batch
         panel = opened(dataset, current_sample=ids[7])

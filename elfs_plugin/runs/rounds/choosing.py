@@ -119,8 +119,11 @@ class _Choosing(RunJob):
         setting_up.check_names(self.dataset, self.record, self.labelling.called, self._number)
 
     def draw_golden(self, found: RunPool, held: RoundSamples, seed: int) -> list[str]:
-        """The ids of the golden set that is to be drawn now; it is drawn once."""
-        if self._number or not self.labelling.golden:
+        """The ids of the golden set that come with this round: it is drawn once, with the first; later ones take up
+        what was not labelled in a round that was ended."""
+        if self._number:
+            return [i for i in found.ids.astype(str).tolist() if i in held.golden and i not in held.status]
+        if not self.labelling.golden:
             return []
         rows = rounds.draw_golden(found.ids, self.labelling.golden, seed)
         return found.ids[rows].astype(str).tolist()
@@ -153,7 +156,7 @@ class _Choosing(RunJob):
 
     def _put(self, number, ids, drawn, sources, held):
         key, members = self.key, [*ids, *drawn]
-        status = {i: ANNOTATED if i in drawn and i in held.labels else SELECTED for i in members}
+        status = dict.fromkeys(members, SELECTED) | {i: ANNOTATED for i in drawn if i in held.labels}
         self.draft.add(
             fields.value_column(f"{key}.status", status),
             fields.value_column(f"{key}.round", dict.fromkeys(members, number)),
@@ -165,7 +168,10 @@ class _Choosing(RunJob):
         waiting = [*held.with_status(held.status, SELECTED, SENT), *(i for i in members if status[i] == SELECTED)]
         self._tag(called.waiting, waiting)
         if drawn:
-            self._tag(called.golden, drawn)
+            self._tag(called.golden, sorted(held.golden.union(drawn)))
+        done = [i for i in drawn if status[i] == ANNOTATED]
+        if done:
+            self._tag(called.for_round(number)["annotated"], done)
         everyone = {**held.source, **sources}
         for source in (COVERAGE, TARGETED):
             chosen = [i for i, own in everyone.items() if own == source]
@@ -181,7 +187,9 @@ class _Choosing(RunJob):
         called, field = self.labelling.called, f"{self.labelling.labels_field}.label"
         text = f"Round {self._number} of run {self.key}: {count:,} images in the order of labelling"
         self._view(numbered["batch_view"], text, tag=numbered["batch"], sort=f"{self.key}.turn")
-        free = json_util.dumps({f"{self.key}.status": None, field: None, f"{self.key}.rank": {"$ne": None}})
+        path = f"{self.key}.source"
+        wanted = {f"{self.key}.status": None, field: None, f"{self.key}.rank": {"$ne": None}, path: {"$ne": GOLDEN}}
+        free = json_util.dumps(wanted)
         self._view(called.pool_view, f"Images of run {self.key} that are neither labelled nor chosen", match=free)
         if self.labelling.golden:
             text = f"Golden set of run {self.key}: measures, and is never chosen"

@@ -54,7 +54,8 @@ def suggest(
         found = _of_names(run, labelling.classes, ids, source, weights, progress)
     else:
         found = _of_field(run, run.key + ".pseudo_label" if source == CLUSTERS else source, ids)
-    known = {i: label for i, label in found.items() if label in set(labelling.classes)}
+    classes = set(labelling.classes)
+    known = {i: label for i, label in found.items() if label in classes}
     if not known:
         hint = (
             "No cluster has the name of a class. Rename the values of the field "

@@ -59,10 +59,14 @@ def next_waiting(run: Run, after: str | None = None, number: int | None = None) 
     return None
 
 
-def has_prelabel(run: Run, sample_id: str) -> bool:
-    """Whether a sample has a pre-label, to be shown before it is labelled."""
-    wanted = {"_id": ObjectId(sample_id), f"{run.key}.prelabel.label": {"$nin": list(NO_LABEL)}}
-    return run.dataset._sample_collection.find_one(wanted, {"_id": 1}) is not None
+def prelabel_of(run: Run, sample_id: str) -> tuple[str, float | None] | None:
+    """(class, confidence) that is suggested for a sample, or None."""
+    if not ObjectId.is_valid(sample_id):
+        return None
+    path = f"{run.key}.prelabel"
+    found = run.dataset._sample_collection.find_one({"_id": ObjectId(sample_id)}, {path: 1}) or {}
+    known = (found.get(run.key) or {}).get("prelabel") or {}
+    return (known["label"], known.get("confidence")) if known.get("label") else None
 
 
 def counts(run: Run, number: int | None = None) -> Counts:

@@ -8,8 +8,9 @@ from typing import Any
 
 from ... import rounds
 from ...contracts import Sink
+from ...errors import InvalidInput
 from ...progress import part as share_of
-from .. import fields
+from .. import fields, record
 from ..arrays import read_pool
 from ..choose import READING, WRITING
 from ..fiftyone_types import Dataset
@@ -53,9 +54,9 @@ def take_back(
         InvalidInput: for a round that was not sent, or a tool that cannot be reached
     """
     with _Returning(dataset, key, round, dict(options or {}), sinks) as job:
-        job.reporter.stage(READING)
-        held = job.held()
         merged = job.take(job.reporter.stage(TAKING))
+        job.reporter.stage(READING)  # after what may take minutes, in which somebody labels images in the App
+        held = job.held()
         told = job.accept(merged, held, close)
         job.reporter.stage(MEASURING)
         told.update(job.tell(merged, held))
@@ -69,7 +70,7 @@ class _Returning(RunJob):
 
     def __init__(self, dataset, key, number, options, sinks):
         self._number, self._given = number, options
-        weights = {READING: 1, TAKING: 6, MEASURING: 3, WRITING: 1}
+        weights = {TAKING: 6, READING: 1, MEASURING: 3, WRITING: 1}
         super().__init__(dataset, key, "Taking labels back", weights, sinks, kind="take_back", needs="scores")
         self.begin()
         self._tool.check(self.dataset, self._options)
@@ -77,6 +78,7 @@ class _Returning(RunJob):
     def begin(self):
         self.round = state.round_of(self.record, self._number if self._number is not None else self._last_sent())
         self.labelling = state.labelling_of(self.record)
+        record.check_labels_field(self.dataset, self.key, self.labelling.labels_field)
         self.round.check_sent()
         self._tool = backend(self.round.sent["to"])
         self._options = complete(self._tool, self._given, self.round.sent.get("options"))
@@ -91,7 +93,7 @@ class _Returning(RunJob):
     def take(self, progress) -> Merged:
         """Asks the tool for all parts."""
         members, found = parts.members(self.run, self.round), []
-        sent = [part for part in self.round.parts if part.state != "planned"]
+        sent = [part for part in self.round.parts if part.state != "planned" and part.receipt]
         for at, part in enumerate(sent):
             share_of(progress, at / len(sent), (at + 1) / len(sent))(0.0, part.key)
             ids = members[part.key]
@@ -106,6 +108,7 @@ class _Returning(RunJob):
         open_ids = set(held.with_status(members, SELECTED, SENT, SKIPPED))
         back = {i: label for i, label in merged.labels.items() if i in open_ids and i in there}
         written = {i: label for i, label in back.items() if i not in held.labels}
+        self._late = len((merged.labels.keys() & there) - set(members))
         kept = [i for i, label in back.items() if held.labels.get(i, label) != label]
         new = self._new = {i: held.labels.get(i, label) for i, label in back.items()}
         skipped = {i for i in merged.skipped if i in open_ids and i not in new}
@@ -145,8 +148,9 @@ class _Returning(RunJob):
         if status:
             self.draft.add(fields.value_column(f"{key}.status", status))
         if given_up:
-            for name in ("round", "turn", "source"):
-                self.draft.add(fields.value_column(f"{key}.{name}", dict.fromkeys(given_up)))
+            free = [i for i in given_up if i not in held.golden]  # those are measured by, and never chosen
+            for name, ids in (("round", given_up), ("turn", given_up), ("source", free)):
+                self.draft.add(fields.value_column(f"{key}.{name}", dict.fromkeys(ids)))
         number = self.round.number
         annotated = [i for i in members if status.get(i, held.status.get(i)) == ANNOTATED]
         waiting = [i for i, own in {**held.status, **status}.items() if own in (SELECTED, SENT)]
@@ -154,8 +158,13 @@ class _Returning(RunJob):
         if annotated:
             self._tag(called.for_round(number)["annotated"], annotated)
         if given_up:
-            gone = set(given_up)
-            self._tag(called.for_round(number)["batch"], [i for i in members if i not in gone])
+            gone, batch = set(given_up), called.for_round(number)["batch"]
+            rest = [i for i in members if i not in gone]
+            self._tag(batch, rest)
+            self.record.saved.get(batch, {})["budget"] = len(rest)
+            for source in {held.source[i] for i in free}:
+                still = [i for i, own in held.source.items() if own == source and i not in gone]
+                self._tag(called.for_source(source), still)
 
     def _tag(self, tag, ids):
         self.draft.tag(tag, ids)
@@ -165,34 +174,44 @@ class _Returning(RunJob):
     def tell(self, merged: Merged, held: RoundSamples) -> dict[str, Any]:
         """What the labels say of suggestions, pseudo-labels, and of what a model has learnt; it goes into the round."""
         one, warnings = self.round, _warnings(merged, self.round.returned, self._tool.title)
+        if self._late:
+            warnings.append(
+                f"{self._late:,} labels are of images that were given back to the pool when the round was ended; they "
+                "were left."
+            )
         fresh = self._new
         told: dict[str, Any] = {"prelabels": merging.changed(self._suggested(), fresh)}
         known = {**held.known, **{i: label for i, label in fresh.items() if held.source.get(i) != GOLDEN}}
         golden = {**held.golden_labels, **{i: label for i, label in fresh.items() if i in held.golden}}
-        found = read_pool(self.run)
-        labelled = samples.labelled(found.ids, known)
-        judged = rounds.judged(found.labels, samples.labelled(found.ids, {**known, **golden}))
-        told["pseudo_labels"] = {
-            "right": judged.accuracy,
-            "images": judged.n,
-            "uncovered": [str(name) for name in judged.uncovered],
-        }
-        if golden:
-            tested = samples.labelled(found.ids, golden)
-            measured = rounds.measure(found.vectors, labelled, tested.rows, tested.labels)
-            one.measured = {
-                "labels": measured.labels,
-                "n": measured.n,
-                "accuracy": measured.accuracy,
-                "standard_error": measured.standard_error,
-                "reason": measured.reason,
-            }
+        try:
+            told["pseudo_labels"] = self._measure(known, golden)
+        except InvalidInput as error:  # the vectors are gone; the labels must come back all the same
+            told["pseudo_labels"] = {}
+            warnings.append(f"Nothing could be measured by the labels: {error}")
         told["measured"] = one.measured
         one.returned.update({name: told[name] for name in ("prelabels", "pseudo_labels")})
         state.keep(self.record, one)
         for warning in warnings:
             self.reporter.warn(warning)
         return {**told, "warnings": warnings, "advice": self._advice()}
+
+    def _measure(self, known, golden):
+        """Lets the golden set measure what the labels teach. Returns how right the pseudo-labels are."""
+        found = read_pool(self.run)
+        judged = rounds.judged(found.labels, samples.labelled(found.ids, {**known, **golden}))
+        if golden:
+            tested = samples.labelled(found.ids, golden)
+            learnt = samples.labelled(found.ids, known)
+            measured = rounds.measure(found.vectors, learnt, tested.rows, tested.labels)
+            self.round.measured = {
+                "labels": measured.labels,
+                "n": measured.n,
+                "accuracy": measured.accuracy,
+                "standard_error": measured.standard_error,
+                "reason": measured.reason,
+            }
+        uncovered = [str(name) for name in judged.uncovered]
+        return {"right": judged.accuracy, "images": judged.n, "uncovered": uncovered}
 
     def _suggested(self):
         if not self.round.sent.get("prelabels") or not self.dataset.has_sample_field(f"{self.key}.prelabel"):

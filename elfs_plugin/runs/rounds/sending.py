@@ -13,7 +13,7 @@ from ...contracts import Sink
 from ...errors import InvalidInput
 from ...progress import part as share_of
 from ...validation import validate_seed
-from .. import fields
+from .. import fields, record
 from ..choose import READING, WRITING
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
@@ -73,8 +73,7 @@ def send_batch(
 
 class _Sending(RunJob):
     def __init__(self, dataset, key, to, number, tool: Backend, options, sinks):
-        self._to, self._number, self._tool = to, number, tool
-        self._given = options
+        self._to, self._number, self._tool, self._given = to, number, tool, options
         stages = {READING: 1, SENDING: 10, WRITING: 1}
         super().__init__(dataset, key, "Sending a batch", stages, sinks, kind="send_batch", needs="scores")
         self.begin()
@@ -86,6 +85,7 @@ class _Sending(RunJob):
     def begin(self):
         self.round = state.round_of(self.record, self._number)
         self.labelling = state.labelling_of(self.record)
+        record.check_labels_field(self.dataset, self.key, self.labelling.labels_field)
         self.round.check_unsent(self._to)
         self._options = complete(self._tool, self._given, self.round.sent.get("options"))
 
@@ -136,6 +136,11 @@ class _Sending(RunJob):
         waiting = [part for part in self.round.parts if part.state == "planned"]
         for at, part in enumerate(waiting):
             ids = members[part.key]
+            status = self._status(ids)
+            if not status:  # all its samples have been deleted: there is nothing to send, nor to take back
+                part.state = "returned"
+                self._note(at == len(waiting) - 1)
+                continue
             sending = Sending(
                 self.dataset,
                 ids,
@@ -148,12 +153,9 @@ class _Sending(RunJob):
             self.reporter.verify()
             part.receipt = self._tool.send(sending, share_of(progress, at / len(waiting), (at + 1) / len(waiting)))
             part.state = "sent"
-            held = samples.read(self.dataset, self.key, self.labelling.labels_field)
-            still = held.with_status(ids, SELECTED)
+            still = [i for i, own in self._status(ids).items() if own == SELECTED]
             self.draft.add(fields.value_column(f"{self.key}.status", dict.fromkeys(still, SENT)))
-            if at == len(waiting) - 1:
-                self.round.state, self.round.when[SENT] = SENT, time.time()
-            self._keep()
+            self._note(at == len(waiting) - 1)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -172,6 +174,16 @@ class _Sending(RunJob):
         path = f"{self.key}.prelabel.label"
         ids, values = fields.writable(self.dataset).values(["id", path])
         return {i: value for i, value in zip(ids, values) if value is not None}
+
+    def _status(self, ids):
+        """{id: status or None} of those of the ids that are in the dataset."""
+        found = fields.writable(self.dataset).select(list(ids)).values(["id", f"{self.key}.status"])
+        return dict(zip(*found))
+
+    def _note(self, is_last):
+        if is_last:
+            self.round.state, self.round.when[SENT] = SENT, time.time()
+        self._keep()
 
     def _keep(self):
         """Writes where the round stands: what was sent is known, whatever happens next."""

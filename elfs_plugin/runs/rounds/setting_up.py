@@ -101,7 +101,7 @@ def check_names(dataset: Dataset, run: RunRecord, called: RoundNames, number: in
     numbered = called.for_round(number)
     sources = [called.for_source(source) for source in (COVERAGE, TARGETED)]
     try:
-        for tag in (called.waiting, called.golden, numbered["batch"], *sources):
+        for tag in (called.waiting, called.golden, numbered["batch"], numbered["annotated"], *sources):
             saving.check_names(dataset, run, tag, None)
         for view in (numbered["batch_view"], called.pool_view, called.golden):
             saving.check_names(dataset, run, None, view)

@@ -29,7 +29,7 @@ def standings(run: Run, number: int | None = None, options: Mapping[str, Any] | 
     tool, given = backend(one.sent["to"]), {**(one.sent.get("options") or {}), **(options or {})}
     found: list[Standing] = []
     for part in one.parts:
-        if part.state == "planned":
+        if part.state == "planned" or not part.receipt:
             found.append(Standing(part.annotator or part.key, 0, part.samples))
         else:
             found += tool.standing(run.dataset, part, _ids(run, one, part), given)

@@ -80,11 +80,13 @@ class Round:
         return self.state != ACCEPTED
 
     def check_unsent(self, to: str | None = None) -> None:
-        """Refuses a round that has been sent, or in part to another tool than ``to`` (None: any).
+        """Refuses a round that has ended or been sent, or in part to another tool than ``to`` (None: any).
 
         Raises:
             InvalidInput
         """
+        if not self.is_open:
+            raise InvalidInput(f"Round {self.number} has ended. Choose the next batch.", "round")
         sent = self.sent.get("to")
         unfinished = [part for part in self.parts if part.state == "planned"]
         if sent is None or (unfinished and to in (sent, None)):

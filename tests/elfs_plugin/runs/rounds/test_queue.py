@@ -76,10 +76,11 @@ class TestNext:
         assert after(None) is None
         assert after(11, 1) == after(None, None) == 0  # after a sample of no round
 
-    def test_which_of_them_has_a_prelabel(self, written):
+    def test_what_is_suggested_for_a_sample(self, written):
         dataset, ids = written
-        run = write_round(dataset, ids[:2], prelabels={ids[0]: ("one", 0.9)})
-        assert [queue.has_prelabel(run, i) for i in ids[:2]] == [True, False]
+        run = write_round(dataset, ids[:3], prelabels={ids[0]: ("one", 0.9), ids[1]: ("two", None)})
+        asked = (*ids[:3], "no id", "0" * 24)
+        assert [queue.prelabel_of(run, i) for i in asked] == [("one", 0.9), ("two", None), None, None, None]
 
     def test_ids_that_are_none_are_passed_over(self, batch):
         assert queue.next_waiting(Run(batch[0], "elfs"), "no id", 0) == batch[1][7]
