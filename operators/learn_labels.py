@@ -2,7 +2,12 @@ import fiftyone.operators.types as types
 
 from .base import ElfsOperator
 from .forms import run_input
-from .inputs import pick
+from .inputs import check, pick
+
+ABOUT = (
+    "Each cluster gets the class that most of its labels are of, or the classes of a model of the labels where that is "
+    "right more often. Scores, ranks and zones follow; tags stay as they were saved."
+)
 
 
 class LearnLabels(ElfsOperator):
@@ -13,13 +18,11 @@ class LearnLabels(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
+        from ..elfs_plugin.runs.rounds import state
+
         run = run_input(ctx, inputs, "scores", "learning from labels")
-        if run is not None:
-            text = (
-                "Each cluster gets the class that most of its labels are of, or the classes of a model of the labels "
-                "where that is right more often. Scores, ranks and zones follow; tags stay as they were saved."
-            )
-            inputs.view("what", types.Notice(label=text))
+        if run is not None and check(inputs.properties["key"], state.round_of, run.record):
+            inputs.view("what", types.Notice(label=ABOUT))
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs

@@ -1,13 +1,21 @@
 import fiftyone.operators.types as types
 
 from .base import ElfsOperator
-from .budget_forms import budget_of
+from .budget_forms import UNITS, budget_of
 from .forms import run_input
 from .inputs import check, choice_input, pick, seed_input, suggestions_input
-from .parameters import NAME
+from .parameters import NAME, without
+from .round_forms import problem_of, refuse_beside, texts_input
 
 BATCH = 100
-"""Images of a batch that nobody has said otherwise of."""
+"""Images of a batch that nobody has said otherwise of, where so many are left."""
+
+TARGETS = {
+    "uncertainty": "What a model of the labels so far is unsure of",
+    "failures": "What is near its failures, or those of your own model",
+    "rare": "Classes with the fewest labels",
+}
+FAILURES = "failures"
 
 
 class NextBatch(ElfsOperator):
@@ -38,19 +46,28 @@ class NextBatch(ElfsOperator):
         run = run_input(ctx, inputs, "scores", "choosing a batch")
         if run is None:
             return
-        labelling = state.labelling_of(run.record)
-        inputs.int("budget", default=BATCH, required=False, label="Images to label", description="Of this batch")
-        check(inputs.properties["budget"], budget_of, {"budget_unit": "images", "budget": BATCH, **ctx.params})
+        labelling, number = state.labelling_of(run.record), len(state.rounds_of(run.record))
+        self._budget(ctx, inputs, run, _free(ctx))
         if labelling is None:
-            self._set_up(ctx, inputs, run)
+            self._first(ctx, inputs, run)
         else:
-            self._mix(ctx, inputs, labelling, len(state.rounds_of(run.record)))
+            self._later(ctx, inputs, labelling, number)
+        problem = problem_of(_check, ctx, run.record, number)
+        refuse_beside(inputs, problem, "key" if labelling else "other_names")
         seed_input(inputs)
 
-    def _set_up(self, ctx, inputs, run):
+    def _budget(self, ctx, inputs, run, free):
+        from ..elfs_plugin.runs.rounds import free_images
+
+        choice_input(inputs, "budget_unit", UNITS, "images", "Budget in")
+        default = 10 if ctx.params.get("budget_unit") == "percent" else min(BATCH, free)
+        text = f"Of the {free:,} that are neither labelled nor in a batch"
+        prop = inputs.float("budget", default=default, required=False, label="Images to label", description=text)
+        check(prop, lambda: free_images.resolve(_budget_of(ctx.params, free), free))
+
+    def _first(self, ctx, inputs, run):
         from ..elfs_plugin.runs.rounds import setting_up
 
-        n = run.stages["scores"]["scored"]
         inputs.str(
             "labels_field",
             default=setting_up.DEFAULT_FIELD,
@@ -58,15 +75,11 @@ class NextBatch(ElfsOperator):
             label="Field of the labels",
             description="A field of classifications: labels that it has already are read. Or the name of a new one",
         )
-        inputs.str(
-            "classes",
-            required=False,
-            label="Classes",
-            description="What annotators choose from, with commas between. Empty: the classes in the field",
-        )
+        text = "What annotators choose from, with commas between. Empty: the classes in the field"
+        texts_input(ctx, inputs, "classes", "Classes", text)
         inputs.int(
             "golden",
-            default=setting_up.resolve_golden(None, n),
+            default=setting_up.resolve_golden(None, run.stages["scores"]["scored"]),
             required=False,
             label="Golden set",
             description="Images drawn at random once, labelled with the first batch, never chosen: they measure",
@@ -74,71 +87,98 @@ class NextBatch(ElfsOperator):
         inputs.bool("other_names", default=False, required=False, label="Other names for tags and views")
         if ctx.params.get("other_names"):
             _name_inputs(inputs)
-        problem = _problem(lambda: setting_up.check(ctx.dataset, run.record, *_asked(ctx.params)))
-        if problem is not None:
-            from .inputs import refuse
 
-            refuse(inputs.properties.get(problem.field, inputs.properties["classes"]), str(problem))
+    def _later(self, ctx, inputs, labelling, number):
+        from ..elfs_plugin.runs.rounds.setting_up import COVERAGE_SHARE
 
-    def _mix(self, ctx, inputs, labelling, number):
-        from ..elfs_plugin.rounds.targets import TARGETS
-        from ..elfs_plugin.runs.rounds.choosing import COVERAGE_SHARE
-
-        text = (
-            f"Round {number}. Labels come to '{labelling.labels_field}'; classes: {', '.join(labelling.classes[:12])}."
-        )
+        classes = ", ".join(labelling.classes[:12]) + (" …" if len(labelling.classes) > 12 else "")
+        text = f"Round {number}. Labels come to '{labelling.labels_field}'; classes: {classes}."
         inputs.view("what", types.Notice(label=text))
         inputs.float(
             "share",
             default=COVERAGE_SHARE,
+            min=0,
+            max=1,
             required=False,
             label="Share that covers",
             description="From 0 to 1, of the batch: images that stand for others. The rest is targeted",
         )
         choice_input(inputs, "target", TARGETS, next(iter(TARGETS)), "Targets")
-        if ctx.params.get("target") == "failures":
-            tags = ctx.dataset.distinct("tags")[:100]
-            suggestions_input(
-                inputs,
-                "failures_tag",
-                tags,
-                "Tag of failures",
-                description="Images that your own model got wrong. Empty: those of a model of the labels so far",
-            )
+        if ctx.params.get("target") == FAILURES:
+            self._failures(ctx, inputs)
+        texts_input(ctx, inputs, "classes", "More classes", "To be added, with commas between")
+
+    def _failures(self, ctx, inputs):
+        tags = ctx.dataset.distinct("tags")
+        text = "Images that your own model got wrong. Empty: those of a model of the labels so far"
+        prop = suggestions_input(inputs, "failures_tag", tags[:100], "Tag of failures", description=text)
+        check(prop, _check_tag, ctx.params.get("failures_tag"), tags)
 
     def check_together(self, ctx, params):
         from ..elfs_plugin.errors import InvalidInput
 
-        if params.get("names") and any(name.startswith(NAME) for name in params):
+        if params.get("names") and _single_names(params):
             raise InvalidInput("Give other names by names={…} or one by one, not both.", "names")
+        if params.get("target") != FAILURES:
+            without(params, ["failures_tag"], f"it is for target='{FAILURES}'.")
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin.runs.rounds.choosing import next_batch
 
-        params = {"budget": BATCH, **({} if "budget" in ctx.params else {"budget_unit": "images"}), **ctx.params}
-        if (
-            ctx.params.get("budget_unit") is None
-            and isinstance(params["budget"], (int, float))
-            and params["budget"] > 1
-        ):
-            params["budget_unit"] = "images"
+        failures = ("failures_tag",) if ctx.params.get("target") == FAILURES else ()
         return next_batch(
             ctx.dataset,
-            budget=budget_of(params),
+            budget=_budget_of(ctx.params, _free(ctx)),
             names=_names(ctx.params),
             **pick(ctx.params, "key", "labels_field", "classes", "golden", "share", "target", "class_budgets"),
-            **pick(ctx.params, "failures_tag", "seed", "device"),
+            **pick(ctx.params, *failures, "seed", "device"),
             sinks=sinks,
         )
 
 
+def _free(ctx):
+    """How many images can be chosen."""
+    from ..elfs_plugin.runs import Run
+    from ..elfs_plugin.runs.rounds import free_images, setting_up, state
+
+    key = ctx.params.get("key", "elfs")
+    labelling = state.labelling_of(Run(ctx.dataset, key).record)
+    field = labelling.labels_field if labelling else ctx.params.get("labels_field") or setting_up.DEFAULT_FIELD
+    return free_images.count(ctx.dataset, key, field)
+
+
+def _budget_of(params, free):
+    """The budget of the parameters; where there is none :data:`BATCH`."""
+    if "budget" in params or params.get("budget_unit") == "percent":
+        return budget_of(params)
+    return min(BATCH, free)
+
+
+def _check(ctx, record, number):
+    """Refuses what the rounds of a run cannot have."""
+    from ..elfs_plugin.runs.rounds import setting_up
+
+    asked = (ctx.params.get(name) for name in ("labels_field", "classes", "golden"))
+    labelling = setting_up.check(ctx.dataset, record, *asked, _names(ctx.params))
+    setting_up.check_names(ctx.dataset, record, labelling.called, number)
+
+
+def _check_tag(tag, tags):
+    from ..elfs_plugin.errors import InvalidInput
+
+    if tag and tag not in tags:
+        raise InvalidInput(f"No image has the tag '{tag}'.", "failures_tag")
+
+
 def _names(params):
-    own = {name.removeprefix(NAME): value for name, value in params.items() if name.startswith(NAME)}
-    return params.get("names") or own or None
+    """Names of tags and views that are not the usual ones, or None."""
+    if params.get("other_names") is False:  # a form sends what was typed before its box was cleared
+        return params.get("names") or None
+    return params.get("names") or _single_names(params) or None
 
 
-def _asked(params):
-    return params.get("labels_field"), params.get("classes"), params.get("golden"), _names(params)
+def _single_names(params):
+    return {name.removeprefix(NAME): value for name, value in params.items() if name.startswith(NAME)}
 
 
 def _name_inputs(inputs):
@@ -148,14 +188,3 @@ def _name_inputs(inputs):
     for name in NAMES:
         label = name.replace("_", " ").capitalize()
         inputs.str(f"{NAME}{name}", default=getattr(usual, name), required=False, label=label)
-
-
-def _problem(function):
-    """The error that a function raises on purpose, or None."""
-    from ..elfs_plugin.errors import ElfsError
-
-    try:
-        function()
-    except ElfsError as error:
-        return error
-    return None

@@ -158,6 +158,11 @@ def _texts(name, value):
     return value
 
 
+def _names(name, value):
+    """A text with commas, or a list of texts, whose commas stay."""
+    return value if isinstance(value, str) else _texts(name, value)
+
+
 def _whole(name, value):
     found = whole_number(value)
     if found is None:
@@ -287,9 +292,10 @@ _KINDS = {
     ),
     **dict.fromkeys(("seeds", "repeats", "golden", "round", "control", "chunk"), _whole),
     **dict.fromkeys(("veto_share", "share"), _number),
-    **dict.fromkeys(("overwrite", "close"), _flag),
+    **dict.fromkeys(("overwrite", "close", "other_names"), _flag),
     **dict.fromkeys(("names", "class_budgets", "options"), _mapping),
-    **dict.fromkeys(("methods", "classes", "annotators"), _texts),
+    **dict.fromkeys(("classes", "annotators"), _names),
+    "methods": _texts,
     "progress": _progress,
     "num_clusters": _clusters,
     "budget": _budget,

@@ -2,8 +2,8 @@ from .base import ElfsOperator
 from .forms import run_input
 from .inputs import pick
 from .parameters import TOOL
-from .round_forms import round_input
-from .tool_forms import option_inputs, options_of
+from .round_forms import chosen_round, round_input
+from .tool_forms import check_options, option_inputs, options_of
 
 
 class TakeBack(ElfsOperator):
@@ -15,14 +15,15 @@ class TakeBack(ElfsOperator):
 
     def form(self, ctx, inputs, collection):
         from ..elfs_plugin.runs.rounds.backends.registry import backends
+        from ..elfs_plugin.runs.rounds.state import Round
 
         run = run_input(ctx, inputs, "scores", "taking labels back")
-        one = run and round_input(ctx, inputs, run, lambda one: bool(one.sent))
-        if one is None or not one.sent:
+        one = run and round_input(ctx, inputs, run, Round.check_sent)
+        if one is None:
             return
         tool = backends().get(one.sent["to"])
         if tool is not None:
-            option_inputs(inputs, tool, one.sent.get("options"))
+            option_inputs(ctx, inputs, tool, one.sent.get("options"), "round")
         inputs.bool(
             "close",
             default=False,
@@ -31,17 +32,23 @@ class TakeBack(ElfsOperator):
             description="What is not labelled goes back to the pool, and can be chosen again",
         )
 
-    def run(self, ctx, collection, sinks):
-        from ..elfs_plugin.runs import Run
-        from ..elfs_plugin.runs.rounds import returning, state
-        from ..elfs_plugin.runs.rounds.backends.registry import backends
+    def check_together(self, ctx, params):
+        check_options(params, _tool_of(ctx))
 
-        record = Run(ctx.dataset, ctx.params.get("key", "elfs")).record
-        sent = [one for one in state.rounds_of(record) if one.sent and ctx.params.get("round") in (None, one.number)]
-        tool = backends().get(sent[-1].sent["to"]) if sent else None
-        return returning.take_back(
+    def run(self, ctx, collection, sinks):
+        from ..elfs_plugin.runs.rounds.returning import take_back
+
+        return take_back(
             ctx.dataset,
-            options=options_of(ctx.params, tool) if tool else None,
+            options=options_of(ctx.params, _tool_of(ctx)),
             **pick(ctx.params, "key", "round", "close"),
             sinks=sinks,
         )
+
+
+def _tool_of(ctx):
+    """The tool that the round was sent to; the form has looked whether it was."""
+    from ..elfs_plugin.runs.rounds.backends.registry import backend
+    from ..elfs_plugin.runs.rounds.state import Round
+
+    return backend(chosen_round(ctx, Round.check_sent).sent["to"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import Any
 
 from ..errors import InvalidInput
 from . import arguments as cli_arguments
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     choose = steps.add_parser("next", help="choose the next batch")
     choose.add_argument("--budget", type=cli_arguments.budget, required=True, help="images to label, or a share")
-    choose.add_argument("--classes", help="what annotators choose from, with commas between (the first time)")
+    choose.add_argument("--classes", help="what annotators choose from, with commas between; later: more of them")
     choose.add_argument("--labels-field", help="the field of the labels (ground_truth; the first time)")
     choose.add_argument("--golden", type=int, help="size of the golden set, which measures (the first time)")
     choose.add_argument("--share", type=float, help="of the batch that covers; the rest is targeted (0.3)")
@@ -66,13 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def options_of(given: list[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` as a dict; whole numbers, true and false as such.
+def options_of(given: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` as a dict of texts, of which the tool's options make what they are.
 
     Raises:
         InvalidInput
     """
-    found: dict[str, Any] = {}
+    found: dict[str, str] = {}
     for text in given:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
@@ -81,8 +80,7 @@ def options_of(given: list[str]) -> dict[str, Any]:
             if value[1:] not in os.environ:
                 raise InvalidInput(f"--option {name}: there is no environment variable {value[1:]}.")
             value = os.environ[value[1:]]
-        plain: Any = {"true": True, "false": False}.get(value.lower(), value)
-        found[name.strip().replace("-", "_")] = int(value) if value.isdecimal() else plain
+        found[name.strip().replace("-", "_")] = value
     return found
 
 

@@ -1,5 +1,6 @@
-import fiftyone as fo
-import fiftyone.operators as foo
+"""FiftyOne is imported by the fixtures: pytest reads this file before FiftyOne's database is there when it is given a
+path below this folder."""
+
 import pytest
 
 from tests.few_steps import few_steps
@@ -14,12 +15,16 @@ def _quick(quick_clustering):
 @pytest.fixture(scope="session")
 def operator(plugin):
     """An operator by its short name."""
+    import fiftyone.operators as foo
+
     return lambda name: foo.get_operator(f"@elfs/coreset/{name}")
 
 
 @pytest.fixture(scope="session")
 def execute(plugin):
     """Executes an operator by its short name with its form's validation, and returns FiftyOne's result."""
+    import fiftyone as fo
+    import fiftyone.operators as foo
 
     def run(name, collection, **params):
         target = "dataset" if isinstance(collection, fo.Dataset) else "view"
@@ -57,6 +62,7 @@ def errors_of(form):
 @pytest.fixture(scope="session")
 def delegate(plugin):
     """Queues an operator, executes the queue as a worker does, and returns the finished operation's document."""
+    import fiftyone.operators as foo
     from fiftyone.operators.delegated import DelegatedOperationService
 
     def run(name, dataset, **params):

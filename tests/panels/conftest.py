@@ -1,9 +1,11 @@
-"""The real App on a real MongoDB in a real Chromium: one server and one browser for all tests."""
+"""The real App on a real MongoDB in a real Chromium: one server and one browser for all tests.
+
+FiftyOne is imported by the fixtures, see tests/operators/conftest.py.
+"""
 
 import os
 from pathlib import Path
 
-import fiftyone as fo
 import pytest
 from playwright.sync_api import expect
 
@@ -32,6 +34,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def app(plugin, tmp_path_factory):
+    import fiftyone as fo
+
     empty = fo.Dataset("elfs-app-empty", persistent=True, overwrite=True)
     app = App(empty, tmp_path_factory.mktemp("app-server") / "log.txt", PREPARE)
     yield app
@@ -42,6 +46,8 @@ def app(plugin, tmp_path_factory):
 @pytest.fixture(scope="module")
 def app_dataset(request, digits):
     """A persistent dataset of 120 digits without any run."""
+    import fiftyone as fo
+
     dataset = fo.Dataset(f"elfs-app-{request.module.__name__.rpartition('.')[2]}", persistent=True, overwrite=True)
     dataset.add_samples((fo.Sample(str(path)) for path in digits[:120]), progress=False, num_samples=120)
     yield dataset

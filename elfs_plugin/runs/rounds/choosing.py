@@ -14,7 +14,6 @@ from ... import rounds
 from ...contracts import Budget, Sink
 from ...errors import InvalidInput
 from ...pipeline import CHOOSING
-from ...pruning.zones import resolve_budget
 from ...rounds.batch import Batch
 from ...validation import validate_seed
 from .. import fields, saving
@@ -22,15 +21,13 @@ from ..arrays import RunPool, read_pool
 from ..choose import READING, WRITING, as_pool
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
-from . import samples, setting_up, state
+from . import free_images, samples, setting_up, state
 from .samples import RoundSamples
+from .setting_up import COVERAGE_SHARE
 from .state import ANNOTATED, COVERAGE, GOLDEN, SELECTED, SENT, TARGETED, Labelling, Round
 
 if TYPE_CHECKING:
     from ...selectors import Pool
-
-COVERAGE_SHARE = 0.3
-"""Of a batch after the first, as in step 7 of FiftyOne's Annotation Guide."""
 
 
 def next_batch(
@@ -57,7 +54,7 @@ def next_batch(
             top of the first
         labels_field: where labels come to, and where those that there are already are read: a field of classifications,
             or the name of a new one
-        classes: what annotators choose from; default: the classes in the field
+        classes: what annotators choose from; default: the classes in the field. Later those that are to be added
         golden: size of the golden set, which is drawn once, at random, is labelled with the first batch, is never
             chosen or learnt from, and measures how far the rounds have come
         names: others than the usual :class:`~.names.RoundNames`
@@ -119,11 +116,7 @@ class _Choosing(RunJob):
     def begin(self):
         self.labelling = setting_up.check(self.dataset, self.record, *self._asked)
         self._number = len(state.rounds_of(self.record))
-        called, numbered = self.labelling.called, self.labelling.called.for_round(self._number)
-        sources = [called.for_source(source) for source in (COVERAGE, TARGETED)]
-        tags = [called.waiting, called.golden, numbered["batch"], numbered["annotated"], *sources]
-        views = [numbered["batch_view"], called.pool_view, called.golden]
-        setting_up.check_names(self.dataset, self.record, tags, views)
+        setting_up.check_names(self.dataset, self.record, self.labelling.called, self._number)
 
     def draw_golden(self, found: RunPool, held: RoundSamples, seed: int) -> list[str]:
         """The ids of the golden set that come with this round: it is drawn once, with the first; later ones take up
@@ -221,9 +214,7 @@ def _pool(pool: Pool, held: RoundSamples, drawn: Sequence[str]) -> Pool:
 
 def _count(pool, budget):
     free = int(pool.free.sum())
-    if not free:
-        raise InvalidInput("Every image of the run is labelled or in a batch already.", "budget")
-    return resolve_budget(budget, free)
+    return free_images.resolve(budget, free)
 
 
 def _failures(dataset, tag, found):

@@ -20,6 +20,7 @@ from .backends.registry import backend
 from .merging import Merged
 from .samples import RoundSamples
 from .state import ACCEPTED, ANNOTATED, GOLDEN, RETURNED, SELECTED, SENT, SKIPPED, Labelling, Round
+from .tool_options import complete
 
 TAKING = "Taking labels back"
 MEASURING = "Measuring"
@@ -78,17 +79,9 @@ class _Returning(RunJob):
         self.round = state.round_of(self.record, self._number if self._number is not None else self._last_sent())
         self.labelling = state.labelling_of(self.record)
         record.check_labels_field(self.dataset, self.key, self.labelling.labels_field)
-        if not self.round.sent:
-            raise InvalidInput(
-                f"Round {self.round.number} has not been sent to be labelled yet. Use send_batch first.", "round"
-            )
+        self.round.check_sent()
         self._tool = backend(self.round.sent["to"])
-        known = {option.name: option.default for option in self._tool.options}
-        unknown = [name for name in self._given if name not in known]
-        if unknown:
-            has = ", ".join(known) or "none"
-            raise InvalidInput(f"{self._tool.title} has no option '{unknown[0]}' (options: {has}).", "options")
-        self._options = {**known, **self.round.sent.get("options", {}), **self._given}
+        self._options = complete(self._tool, self._given, self.round.sent.get("options"))
 
     def _last_sent(self):
         sent = [one.number for one in state.rounds_of(self.record) if one.sent]

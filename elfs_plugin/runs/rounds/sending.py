@@ -12,15 +12,17 @@ from ... import rounds
 from ...contracts import Sink
 from ...errors import InvalidInput
 from ...progress import part as share_of
-from ...validation import shown, validate_seed, whole_number
+from ...validation import validate_seed
 from .. import fields, record
 from ..choose import READING, WRITING
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
 from . import parts, prelabels, samples, state
+from .annotators import annotator_list, check_people
 from .backends.base import Backend, Sending
 from .backends.registry import backend
 from .state import SELECTED, SENT, Labelling, Round, SentPart
+from .tool_options import complete
 
 SENDING = "Sending to the labelling tool"
 
@@ -59,7 +61,7 @@ def send_batch(
     """
     tool, seed = backend(to), validate_seed(seed)
     people = annotator_list(annotators)
-    _check_people(tool, people, control)
+    check_people(tool, people, control)
     with _Sending(dataset, key, to, round, tool, dict(options or {}), sinks) as job:
         job.reporter.stage(READING)
         if not job.round.parts:
@@ -84,20 +86,8 @@ class _Sending(RunJob):
         self.round = state.round_of(self.record, self._number)
         self.labelling = state.labelling_of(self.record)
         record.check_labels_field(self.dataset, self.key, self.labelling.labels_field)
-        sent = self.round.sent.get("to")
-        unfinished = [part for part in self.round.parts if part.state == "planned"]
-        if not self.round.is_open:
-            raise InvalidInput(f"Round {self.round.number} has ended. Choose the next batch.", "round")
-        earlier = self.round.sent.get("options", {}) if sent == self._to else {}
-        self._options = _complete(self._tool, {**earlier, **self._given})
-        if sent is None or (unfinished and sent == self._to):
-            return
-        if unfinished:
-            raise InvalidInput(f"Round {self.round.number} has been sent to {sent} in part; send the rest there.", "to")
-        raise InvalidInput(
-            f"Round {self.round.number} has been sent to {sent} already. Take it back, or choose the next batch.",
-            "round",
-        )
+        self.round.check_unsent(self._to)
+        self._options = complete(self._tool, self._given, self.round.sent.get("options"))
 
     def plan(
         self,
@@ -207,40 +197,3 @@ def _shared(shares):
     """Ids that are in several shares: the control set."""
     count = Counter(i for share in shares for i in share.ids)
     return [i for i, times in count.items() if times > 1]
-
-
-def annotator_list(given: Iterable[str] | str | None) -> list[str]:
-    """Names of a list, or of a text with commas between them."""
-    if isinstance(given, str):
-        given = given.split(",")
-    found = [name.strip() if isinstance(name, str) else name for name in given or ()]
-    for name in found:
-        if not isinstance(name, str) or not name:
-            raise InvalidInput(f"An annotator is named by a text, not {shown(name)}.", "annotators")
-    if len(set(found)) < len(found):
-        raise InvalidInput("Two annotators have the same name.", "annotators")
-    return found
-
-
-def _check_people(tool, people, control):
-    count = whole_number(control)
-    if count is None or count < 0:
-        raise InvalidInput(f"The control set has a whole number of images, not {shown(control)}.", "control")
-    if people and not tool.people:
-        raise InvalidInput(f"{tool.title} does not deal batches out among annotators. Leave them out.", "annotators")
-    if count and len(people) < 2:
-        raise InvalidInput("A control set tells annotators apart: name two at least.", "control")
-
-
-def _complete(tool, given):
-    """The options of a tool with their defaults."""
-    known = {option.name: option for option in tool.options}
-    for name in given:
-        if name not in known:
-            has = ", ".join(known) or "none"
-            raise InvalidInput(f"{tool.title} has no option {shown(name)} (options: {has}).", "options")
-    found = {name: given.get(name, option.default) for name, option in known.items()}
-    for name, option in known.items():
-        if option.required and found[name] in (None, ""):
-            raise InvalidInput(f"{tool.title} needs: {option.label}.", name)
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from ...validation import shown, whole_number
 from .. import record, saving
 from ..fiftyone_types import Dataset
 from .names import RoundNames
-from .state import Labelling, labelling_of
+from .state import COVERAGE, TARGETED, Labelling, labelling_of
 
 if TYPE_CHECKING:
     from ..record import RunRecord
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DEFAULT_FIELD = "ground_truth"
 GOLDEN_AT_MOST, GOLDEN_SHARE = 100, 0.05
 """The golden set that nobody has asked for: so many samples, and at most this share of the run's."""
+
+COVERAGE_SHARE = 0.3
+"""Of a batch after the first, as in step 7 of FiftyOne's Annotation Guide."""
 
 MAX_CLASSES = 10_000
 
@@ -45,13 +48,7 @@ def check(
         if called and asdict(RoundNames.of(called)) != asdict(found.called):
             raise InvalidInput("The names of this run's rounds are given already, and stay.", "names")
         record.check_labels_field(dataset, run.key, found.labels_field)
-        wanted = found.classes if classes is None else class_list(classes)
-        gone = [name for name in found.classes if name not in wanted]
-        if gone:
-            raise InvalidInput(
-                f"Classes can be added to the rounds of a run, not taken away: {', '.join(gone[:5])}.", "classes"
-            )
-        found.classes = wanted
+        found.classes = class_list([*found.classes, *class_list(classes)])
         return found
     field = labels_field or DEFAULT_FIELD
     record.check_labels_field(dataset, run.key, field)
@@ -95,16 +92,18 @@ def resolve_golden(asked: int | None, samples: int) -> int:
     return count
 
 
-def check_names(dataset: Dataset, run: RunRecord, tags: Sequence[str], views: Sequence[str]) -> None:
-    """Refuses tags and saved views that are somebody else's.
+def check_names(dataset: Dataset, run: RunRecord, called: RoundNames, number: int) -> None:
+    """Refuses tags and saved views of a round that are somebody else's.
 
     Raises:
         NameTaken, InvalidInput: with how rounds get other names
     """
+    numbered = called.for_round(number)
+    sources = [called.for_source(source) for source in (COVERAGE, TARGETED)]
     try:
-        for tag in tags:
+        for tag in (called.waiting, called.golden, numbered["batch"], numbered["annotated"], *sources):
             saving.check_names(dataset, run, tag, None)
-        for view in views:
+        for view in (numbered["batch_view"], called.pool_view, called.golden):
             saving.check_names(dataset, run, None, view)
     except (InvalidInput, NameTaken) as error:
         raise type(error)(f"{error} Rounds take other names by 'names'.", "names") from None

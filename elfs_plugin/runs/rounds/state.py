@@ -79,6 +79,35 @@ class Round:
     def is_open(self) -> bool:
         return self.state != ACCEPTED
 
+    def check_unsent(self, to: str | None = None) -> None:
+        """Refuses a round that has ended or been sent, or in part to another tool than ``to`` (None: any).
+
+        Raises:
+            InvalidInput
+        """
+        if not self.is_open:
+            raise InvalidInput(f"Round {self.number} has ended. Choose the next batch.", "round")
+        sent = self.sent.get("to")
+        unfinished = [part for part in self.parts if part.state == "planned"]
+        if sent is None or (unfinished and to in (sent, None)):
+            return
+        if unfinished:
+            raise InvalidInput(f"Round {self.number} has been sent to {sent} in part; send the rest there.", "to")
+        raise InvalidInput(
+            f"Round {self.number} has been sent to {sent} already. Take it back, or choose the next batch.", "round"
+        )
+
+    def check_sent(self) -> None:
+        """Refuses a round that has not been sent.
+
+        Raises:
+            InvalidInput
+        """
+        if not self.sent:
+            raise InvalidInput(
+                f"Round {self.number} has not been sent to be labelled yet. Use send_batch first.", "round"
+            )
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Round:
         """The round that :func:`keep` made plain values of; what a newer version adds is passed over."""
