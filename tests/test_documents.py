@@ -127,8 +127,7 @@ def test_targets_of_make_exist():
 def test_commands_of_the_command_line_and_their_options_exist(capsys):
     for name, rest in commands("python -m elfs_plugin "):
         words = rest.split()
-        # A command may have steps, as `rounds next`.
-        command = [word for word in words[:2] if word == words[0] or words[0] == "rounds"]
+        command = words[: 2 if words[0] == "rounds" else 1]  # whose steps are commands
         with pytest.raises(SystemExit) as stop:
             main([*command, "--help"])
         known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))

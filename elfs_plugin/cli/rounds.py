@@ -148,6 +148,8 @@ def _take_back(options):
     )
     counts = f"{told['labelled']:,} labelled now, {told['before']:,} before, {told['skipped']:,} skipped"
     print(f"Round {told['round']}: {counts}, {told['waiting']:,} not back yet")
+    if told["given_up"]:
+        print(f"  The round has ended: {told['given_up']:,} images without a label go back to the pool")
     judged, measured = told["pseudo_labels"], told["measured"]
     if judged.get("right") is not None:
         print(f"  Pseudo-labels were right for {judged['right']:.1%} of {judged['images']:,} labelled images")

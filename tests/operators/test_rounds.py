@@ -8,6 +8,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from elfs_plugin import runs
+from elfs_plugin.runs import jobs
 from elfs_plugin.runs.rounds import state
 
 ROUNDS = ("next_batch", "send_batch", "take_back", "learn_labels")
@@ -352,6 +353,21 @@ def test_targets_and_failures_by_a_tag(dataset, operator, form, plugin):
     dataset.untag_samples("wrong")
 
 
+@pytest.mark.parametrize("name", ROUNDS)
+def test_no_value_makes_a_form_of_rounds_fail(dataset, form, operator, plugin, caplog, name):
+    known = plugin("operators.parameters")._known(operator(name).takes)
+    operator("next_batch")(dataset, **FIRST)
+    if name == "take_back":
+        operator("send_batch")(dataset)
+    odd = ("banana", "a.b", "$x", "", "\ud800", -1, 2.5, True, [], ["a", "a"], [1], {}, {"a": 1}, {"path": []}, None)
+    for at, parameter in enumerate(known):
+        for value in odd[at % 5 :: 5]:
+            for mode in ({}, {"to": "files"}) if name == "send_batch" else ({},):
+                assert form(name, dataset, **{**mode, parameter: value})
+                raw = [found.exc_info[1] for found in caplog.records if found.exc_info]
+                assert not raw, (parameter, value, raw)
+
+
 # Tools and their options
 
 
@@ -469,5 +485,6 @@ def test_secrets_reach_the_tool_and_are_not_kept(dataset, operator, execute, plu
         execute("take_back", dataset, tool_api_key="s3cret")
     assert [options["api_key"] for options in seen] == ["s3cret"] * 3 + ["12345"] + ["s3cret"] * 2
     assert {options["url"] for options in seen} == {"http://here"}
-    kept = str([vars(record(dataset)), dataset._doc.to_dict(), runs.load_results(dataset, "elfs").keys()])
+    kept = str([vars(record(dataset)), dataset._doc.to_dict(), runs.load_results(dataset, "elfs")])
+    kept += str(jobs.read_job(dataset, "elfs"))
     assert "s3cret" not in kept and "12345" not in kept and "http://here" in kept

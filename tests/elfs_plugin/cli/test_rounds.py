@@ -108,7 +108,8 @@ def test_in_the_app_by_default_and_a_round_is_ended(rounds):
     said, told = rounds("send")
     assert told["to"] == "in_app" and "16 images sent to in_app" in said
     said, told = rounds("take-back", "--round", "0", "--close")
-    assert "0 labelled now" in said and told["given_up"] == 16 and told["state"] == "accepted"
+    assert "0 labelled now" in said and "16 images without a label go back to the pool" in said
+    assert told["given_up"] == 16 and told["state"] == "accepted"
 
 
 def test_annotators_and_warnings(rounds, tmp_path):

@@ -54,16 +54,16 @@ def labels(dataset):
 def test_three_rounds(label_studio, dataset):
     tool = {"to": "labelstudio", "options": label_studio.options}
     taken = {}
-    for number, budget in enumerate((30, 20)):
-        first = {"classes": CLASSES, "labels_field": "digit", "golden": 10} if number == 0 else {}
+    for number, budget in enumerate((18, 14)):
+        first = {"classes": CLASSES, "labels_field": "digit", "golden": 6} if number == 0 else {}
         assert runs.next_batch(dataset, budget=budget, seed=number, **first)["round"] == number
         sent = runs.send_batch(dataset, **tool, prelabels="model" if number else None)
-        assert sent["sent"] == (20 if number else 40)
+        assert sent["sent"] == (14 if number else 24)
         with pytest.raises(InvalidInput, match=f"Round {number} has been sent to labelstudio already"):
             runs.send_batch(dataset, **tool)
         tasks = label_studio.owner.tasks(last_round(dataset).parts[0].receipt["project"])
         assert len(tasks) == sent["sent"]
-        assert sum(bool(task["predictions"]) for task in tasks.values()) == (20 if number else 0)
+        assert sum(bool(task["predictions"]) for task in tasks.values()) == (14 if number else 0)
         assert runs.take_back(dataset, options=label_studio.options)["labelled"] == 0  # suggestions are no labels
         submitted = annotate(label_studio, dataset, number)
         told = runs.take_back(dataset, options=label_studio.options)
@@ -90,7 +90,7 @@ def test_three_rounds(label_studio, dataset):
 def _a_deleted_project(label_studio, dataset, taken):
     """It costs its round, which can be ended; the next one goes on."""
     tool = {"to": "labelstudio", "options": label_studio.options}
-    runs.next_batch(dataset, budget=10, seed=2)
+    runs.next_batch(dataset, budget=6, seed=2)
     runs.send_batch(dataset, **tool)
     project = last_round(dataset).parts[0].receipt["project"]
     label_studio.owner.call("DELETE", f"/api/projects/{project}")
@@ -98,9 +98,9 @@ def _a_deleted_project(label_studio, dataset, taken):
         runs.take_back(dataset, options=label_studio.options)
     assert last_round(dataset).state == "sent" and labels(dataset) == taken
     told = runs.take_back(dataset, options=label_studio.options, close=True)
-    assert (told["state"], told["given_up"]) == ("accepted", 10)
+    assert (told["state"], told["given_up"]) == ("accepted", 6)
     assert any("elfs_r2_0" in warning and "deleted" in warning for warning in told["warnings"])
-    assert runs.next_batch(dataset, budget=10, seed=3)["chosen"] == 10
+    assert runs.next_batch(dataset, budget=6, seed=3)["chosen"] == 6
     runs.send_batch(dataset, **tool)
     submitted = annotate(label_studio, dataset, 3)
     assert runs.take_back(dataset, options=label_studio.options)["labelled"] == len(submitted)
