@@ -135,6 +135,7 @@ class Label(Part):
     # Layout
 
     def render_label(self, panel, ctx, model):
+        from ..elfs_plugin.runs.rounds.state import labelling_of
         from ..elfs_plugin.runs.rounds.timeline import measurements, next_step, timeline
 
         entries = timeline(model.run, model.counted)
@@ -152,8 +153,9 @@ class Label(Part):
         table = types.TableView(componentsProps={"table": {"sx": {"minWidth": 0}}})
         for key, label in COLUMNS.items():
             table.add_column(key, label=label)
+        golden = labelling_of(model.record).golden
         # With every drawing: the App labels without an event that would load them anew.
-        ctx.panel.set_data(_table_name(entries), [_row(entry) for entry in entries])
+        ctx.panel.set_data(_table_name(entries), [_row(entry, golden) for entry in entries])
         panel.list(_table_name(entries), types.Object(), label="Rounds", view=table)
         measured = measurements(model.run)
         if measured:
@@ -257,12 +259,14 @@ def _table_name(entries):
     return f"rounds_{len(entries)}"
 
 
-def _row(entry):
+def _row(entry, golden):
+    """A row of the table; the ``golden`` set's images come on top of the first round's."""
     counts, measured = entry.counts, entry.measured
+    on_top = f" + {golden:,} golden" if golden and entry.number == 0 else ""
     return {
         "round": str(entry.number),
         "state": entry.state,
-        "chosen": f"{entry.chosen:,}",
+        "chosen": f"{entry.chosen:,}{on_top}",
         "to": _title(entry.to) if entry.to else "-",
         "labelled": f"{counts.labelled:,}" if counts else "-",
         "skipped": f"{counts.skipped:,}" if counts else "-",

@@ -126,9 +126,11 @@ def test_targets_of_make_exist():
 
 def test_commands_of_the_command_line_and_their_options_exist(capsys):
     for name, rest in commands("python -m elfs_plugin "):
-        command, *words = rest.split()
+        words = rest.split()
+        # A command may have steps, as `rounds next`.
+        command = [word for word in words[:2] if word == words[0] or words[0] == "rounds"]
         with pytest.raises(SystemExit) as stop:
-            main([command, "--help"])
+            main([*command, "--help"])
         known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
         assert stop.value.code == 0, (name, command)
         assert {word for word in words if word.startswith("--")} <= known, (name, rest)
@@ -313,3 +315,17 @@ def test_the_examples_in_python_run(name, quick_clustering, new_dataset, plugin)
     record = plugin("elfs_plugin.runs").load_record(dataset, "elfs")
     assert record.stages["selection"]["coreset"] == 6
     assert len(dataset.match_tags("to_label")) == (6 if "to_label" in example else 0)
+
+
+def test_the_example_of_rounds_runs(foo, quick_clustering, new_dataset, plugin, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "to_label").mkdir()
+    dataset = new_dataset(120)
+    foo.get_operator("@elfs/coreset/run_elfs")(dataset, num_clusters=10, budget=10, beta=0.1)
+    (example,) = code(text_of("docs/labelling.md"), "python")
+    exec(example, {"dataset": dataset})
+    assert capsys.readouterr().out.startswith("0 56 ")  # with the golden set, 5% of the images
+    rounds = plugin("elfs_plugin.runs").load_record(dataset, "elfs").rounds
+    assert [(one["number"], one["state"], one["chosen"]) for one in rounds] == [(0, "returned", 50), (1, "selected", 6)]
+    lists = [path.name for path in sorted((tmp_path / "to_label").glob("*.csv"))]
+    assert lists == [f"elfs_r0_{at}.csv" for at in range(len(rounds[0]["parts"]))]

@@ -33,7 +33,7 @@ for operator in OperatorRegistry().list_operators():
         form = asyncio.run(resolve_type(OperatorRegistry(), operator.uri, context))
         refused = form.type.properties.get("refused")
         note(f"{short} {params}", refused and refused.error_message)
-for tab in ("tune", "recommended", "clusters", "compare", "budget", "audit"):
+for tab in ("tune", "recommended", "label", "clusters", "compare", "budget", "audit"):
     params = {"__method__": "on_load", "panel_id": "panel", "panel_state": {"tab": tab}}
     context = {"dataset": fo.load_dataset(name), "params": params}
     drawn = foo.execute_operator("@elfs/coreset/coreset_panel", context)
@@ -51,10 +51,32 @@ CHOICES = {
 }
 
 
+IN_ROUNDS = {
+    "next_batch": [{}, {"target": "failures"}, {"budget": 3, "share": 0.5, "classes": "cat"}],
+    "send_batch": [{}, {"to": "files"}, {"to": "cvat"}, {"to": "labelstudio", "annotators": "ann, ben"}],
+    "take_back": [{}, {"round": 0}],
+}
+
+
+@pytest.fixture(scope="module")
+def in_rounds(new_dataset, operator):
+    """A dataset with a round that was sent, and one that was not."""
+    dataset = new_dataset(60)
+    operator("run_elfs")(dataset, num_clusters=5, budget=10, beta=0.1)
+    operator("next_batch")(dataset, budget=5, classes="cat, dog", golden=0)
+    operator("send_batch")(dataset)
+    operator("next_batch")(dataset, budget=5)
+    return dataset
+
+
 @pytest.fixture(scope="module")
 def opened(finished):
+    return opens(finished[0], CHOICES)
+
+
+def opens(dataset, choices):
     """What has been imported after each form, and each tab of the panel, in one fresh process."""
-    arguments = json.dumps([finished[0].name, HEAVY, CHOICES])
+    arguments = json.dumps([dataset.name, HEAVY, choices])
     done = subprocess.run([sys.executable, "-c", OPENS, arguments], capture_output=True, text=True, cwd="/")
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, done.stderr
@@ -70,3 +92,10 @@ def test_all_of_them_were_opened(opened, plugin):
     operators = {operator.operator for operator in plugin("operators").OPERATORS}
     assert names == operators | {"panel"}
     assert {what: error for what, (_, error) in opened.items() if error} == {}
+
+
+def test_nothing_heavy_is_imported_for_rounds(in_rounds):
+    found = opens(in_rounds, IN_ROUNDS)
+    assert {what: loaded for what, (loaded, _) in found.items() if loaded} == {}
+    asked = {f"{name} {params}" for name, cases in IN_ROUNDS.items() for params in cases}
+    assert {what: found[what][1] for what in asked} == dict.fromkeys(asked)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import rounds
 from ...contracts import Sink
-from ...errors import InvalidInput
+from ...errors import ElfsError, InvalidInput
 from ...progress import part as share_of
 from .. import fields, record
 from ..arrays import read_pool
@@ -43,7 +43,7 @@ def take_back(
     Args:
         round: its number; default: the last one that was sent
         options: of the tool it was sent to: those that are secret, or have changed since
-        close: end the round: what is not labelled goes back to the pool
+        close: end the round: what is not labelled goes back to the pool, and so does a part that is gone from the tool
 
     Returns:
         dict: ``labelled`` and ``skipped`` now and ``before``, ``waiting``; ``unknown`` {class: images}, ``doubled``,
@@ -54,7 +54,7 @@ def take_back(
         InvalidInput: for a round that was not sent, or a tool that cannot be reached
     """
     with _Returning(dataset, key, round, dict(options or {}), sinks) as job:
-        merged = job.take(job.reporter.stage(TAKING))
+        merged = job.take(job.reporter.stage(TAKING), close)
         job.reporter.stage(READING)  # after what may take minutes, in which somebody labels images in the App
         held = job.held()
         told = job.accept(merged, held, close)
@@ -90,14 +90,22 @@ class _Returning(RunJob):
     def held(self) -> RoundSamples:
         return samples.read(self.dataset, self.key, self.labelling.labels_field)
 
-    def take(self, progress) -> Merged:
-        """Asks the tool for all parts."""
+    def take(self, progress, close: bool) -> Merged:
+        """Asks the tool for all parts; of a round that is to ``close``, those that it still has."""
+        self._lost: list[str] = []
         members, found = parts.members(self.run, self.round), []
         sent = [part for part in self.round.parts if part.state != "planned" and part.receipt]
         for at, part in enumerate(sent):
             share_of(progress, at / len(sent), (at + 1) / len(sent))(0.0, part.key)
             ids = members[part.key]
-            found.append((part, merging.within(self._tool.take(self.dataset, part, ids, self._options), ids)))
+            try:
+                back = self._tool.take(self.dataset, part, ids, self._options)
+            except ElfsError as error:  # a project that was deleted, say: nothing else would ever end the round
+                if not close:
+                    raise
+                self._lost.append(f"The part {part.key} was given up: {error}")
+                continue
+            found.append((part, merging.within(back, ids)))
         return merging.merge(found, self.labelling.classes, self.round.sent.get("control", ()))
 
     def accept(self, merged: Merged, held: RoundSamples, close: bool) -> dict[str, Any]:
@@ -174,6 +182,7 @@ class _Returning(RunJob):
     def tell(self, merged: Merged, held: RoundSamples) -> dict[str, Any]:
         """What the labels say of suggestions, pseudo-labels, and of what a model has learnt; it goes into the round."""
         one, warnings = self.round, _warnings(merged, self.round.returned, self._tool.title)
+        warnings += self._lost
         if self._late:
             warnings.append(
                 f"{self._late:,} labels are of images that were given back to the pool when the round was ended; they "
