@@ -148,6 +148,8 @@ class Examiner:
 
     def _is_done(self, scene):
         """Whether the operator was carried out, or is when what it began is finished."""
+        if scene.operator == "next_batch" and self.ask(scene.names.key).get("job") != "completed":
+            return False  # asked again it must finish the batch that it had decided, and choose no other
         self.call("repair_run", {"key": scene.names.key})
         return self._scenes.look(scene.names)[0] == scene.new
 

@@ -21,7 +21,7 @@ from ..arrays import RunPool, read_pool
 from ..choose import READING, WRITING, as_pool
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
-from . import free_images, samples, setting_up, state
+from . import free_images, interrupted, samples, setting_up, state
 from .samples import RoundSamples
 from .setting_up import COVERAGE_SHARE
 from .state import ANNOTATED, COVERAGE, GOLDEN, SELECTED, SENT, TARGETED, Labelling, Round
@@ -71,6 +71,8 @@ def next_batch(
     asked = {"share": share, "target": target, "class_budgets": dict(class_budgets or {}), "seed": seed}
     with _Choosing(dataset, key, (labels_field, classes, golden, names), sinks) as job:
         job.reporter.stage(READING)
+        if job.made is not None:
+            return job.finished(job.made)
         found = read_pool(job.run)
         held = samples.read(job.dataset, key, job.labelling.labels_field)
         drawn = job.draw_golden(found, held, seed)
@@ -89,17 +91,7 @@ def next_batch(
             job.reporter.warn(warning)
         one = job.note(batch, found.ids[batch.indices].tolist(), drawn, held, {**asked, "budget": count})
         job.publish(job.reporter.stage(WRITING))
-        return {
-            "key": key,
-            "round": one.number,
-            "chosen": one.chosen,
-            "sources": one.sources,
-            "golden": len(drawn),
-            "method": batch.method,
-            "labelled": len(held.known),
-            "warnings": list(batch.warnings),
-            "tag": job.labelling.called.for_round(one.number)["batch"],
-        }
+        return job.summary(one, len(drawn), len(held.known), batch.warnings)
 
 
 class _Choosing(RunJob):
@@ -110,13 +102,35 @@ class _Choosing(RunJob):
     def __init__(self, dataset, key, asked, sinks):
         self._asked = asked
         weights = {READING: 2, CHOOSING: 8, WRITING: 2}
-        super().__init__(dataset, key, "Choosing the next batch", weights, sinks, kind="next_batch", needs="scores")
+        super().__init__(dataset, key, "Choosing the next batch", weights, sinks, kind=interrupted.KIND, needs="scores")
+        self._began = interrupted.began(self.dataset, key)
         self.begin()
 
     def begin(self):
         self.labelling = setting_up.check(self.dataset, self.record, *self._asked)
         self._number = len(state.rounds_of(self.record))
+        self.made = interrupted.chosen_since(self.record, self._began)
         setting_up.check_names(self.dataset, self.record, self.labelling.called, self._number)
+
+    def finished(self, one: Round) -> dict[str, Any]:
+        """What is told of a round that an interrupted job had chosen."""
+        self.reporter.warn(interrupted.FINISHED)
+        held = samples.read(self.dataset, self.key, self.labelling.labels_field)
+        golden = sum(held.source.get(i) == GOLDEN for i in held.of_round(one.number))
+        return self.summary(one, golden, len(held.known), [interrupted.FINISHED])
+
+    def summary(self, one: Round, golden: int, labelled: int, warnings: Iterable[str]) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "round": one.number,
+            "chosen": one.chosen,
+            "sources": one.sources,
+            "golden": golden,
+            "method": one.method,
+            "labelled": labelled,
+            "warnings": list(warnings),
+            "tag": self.labelling.called.for_round(one.number)["batch"],
+        }
 
     def draw_golden(self, found: RunPool, held: RoundSamples, seed: int) -> list[str]:
         """The ids of the golden set that come with this round: it is drawn once, with the first; later ones take up

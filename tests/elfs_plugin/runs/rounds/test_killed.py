@@ -176,6 +176,18 @@ def test_what_dies_after_the_commit_is_found_and_finished(dataset, monkeypatch, 
         assert [part.state for part in last(dataset).parts] == ["sent"] * 3
 
 
+@pytest.mark.parametrize("where", [(carry, "_merge"), (journal, "_sync")])
+def test_a_batch_that_an_interrupted_job_had_decided_is_not_chosen_twice(dataset, monkeypatch, where):
+    """Asked again at once, as after a lost database: with its steps open, and before any."""
+    dies(monkeypatch, *where, choose, dataset)
+    told = runs.next_batch(dataset, budget=20, classes=CLASSES, labels_field="digit", golden=5)
+    assert (told["round"], told["chosen"], told["golden"]) == (0, 20, 5)
+    committed = where[0] is carry
+    assert any("was finished; no other one was chosen" in text for text in told["warnings"]) == committed
+    assert len(runs.load_record(dataset, "elfs").rounds) == 1
+    assert choose(dataset)["round"] == 1
+
+
 def test_a_part_that_the_tool_has_and_the_record_does_not_is_sent_again_the_same(dataset, server):
     choose(dataset)
 
