@@ -19,6 +19,9 @@ _OPERATORS = (
     "export csv",
     "export fiftyone",
 )
+_DONE = ("already exists", "no ELFS run", "has been sent")
+"""In what a second try says when the first had done its work but could not say so."""
+
 LONGEST_DOWN = 3.0
 END_SECONDS = 150
 """How long an operator may take to end after MongoDB is back: FiftyOne's driver waits 30 s for a server."""
@@ -79,6 +82,6 @@ def _said(result, living):
     if "error" in first and "MongoDB" not in last_line(first["error"]):
         reasons.append(f"the message does not speak of MongoDB: {last_line(first['error'])}")
     for outcome in second if living else ():
-        if "error" in outcome and "already exists" not in outcome["error"] and "no ELFS run" not in outcome["error"]:
+        if "error" in outcome and not any(text in outcome["error"] for text in _DONE):
             reasons.append(f"the second try in the same process fails: {last_line(outcome['error'])}")
     return reasons
