@@ -71,8 +71,8 @@ def test_the_fields_of_a_run_and_their_kinds(finished):
     schema = dataset.get_field_schema(flat=True)
     written = {path: kind for path, kind in schema.items() if path.startswith("elfs")}
     own = {path for path in written if not path.startswith("elfs.pseudo_label.")}
-    written = [names for stage, names in fields.PATHS.items() if stage != "rounds"]
-    assert own == {"elfs", "elfs_embeddings", *(f"elfs.{name}" for stage in written for name in stage)}
+    by_a_run = [names for stage, names in fields.PATHS.items() if stage != "rounds"]
+    assert own == {"elfs", "elfs_embeddings", *(f"elfs.{name}" for names in by_a_run for name in names)}
     assert written["elfs.pseudo_label"].document_type is fo.Classification
     kinds = {
         "aum": fo.FloatField,
