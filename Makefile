@@ -13,7 +13,7 @@ demo: setup
 test: setup
 	@$(BIN)/python scripts/ensure_chromium.py
 	@$(BIN)/python scripts/ensure_label_studio.py
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 faults: setup
 	@$(BIN)/python -m faults $(ARGS)

@@ -61,14 +61,25 @@ def pytest_ignore_collect(collection_path, config):
     return True if _without_mongo(config) and _in_mongo(collection_path) else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         if _in_mongo(item.path) or {"plugin", "new_dataset"} & set(item.fixturenames):
             item.add_marker("mongo")
         if "app_url" in item.fixturenames:
             item.add_marker("app")
+        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
     # Last: Playwright leaves an event loop running in its process, in which FiftyOne's executor returns a task.
     items.sort(key=lambda item: item.get_closest_marker("app") is not None)
+
+
+def _group_of(item):
+    """The tests that run in one process: those of a module or class share its fixtures. Two browsers on two cores wait
+    for each other, and so would two servers of Label Studio."""
+    for fixture, name in (("app_url", "app"), ("label_studio", "label_studio")):
+        if fixture in item.fixturenames:
+            return name
+    return item.nodeid.rpartition("::")[0]
 
 
 def pytest_collection_finish():

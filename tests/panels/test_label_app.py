@@ -120,7 +120,10 @@ def test_images_are_labelled_and_skipped_in_the_order_of_choice(page, app_datase
     press(page, "Look again")
     grid_count(page, SIZE - 3)
     expect(page.get_by_text(f"2 of {SIZE}").first).to_be_visible()
-    page.locator("[data-cy=looker]").first.click(position={"x": 19, "y": 19})  # its checkbox
+    image = page.locator("[data-cy=looker]").first
+    image.hover()
+    image.locator("input[type=checkbox]").dispatch_event("click")
+    wait_until(page, image.locator("input[type=checkbox]").is_checked)
     press(page, "Skip")
     counted(page, app_dataset, queue.Counts(2, 2, SIZE - 4))
     grid_count(page, SIZE - 4)
