@@ -1,5 +1,7 @@
 """The tab *Label*: rounds of labelling, and the next step."""
 
+from datetime import datetime
+
 import fiftyone.operators.types as types
 
 from .base import choice, guarded, needs_run, plot, set_new, value, wrapping
@@ -70,7 +72,7 @@ class Label(Part):
             ctx.ops.notify(f"No other image of round {number} waits for a label.", variant="info")
             return
         if not ctx.current_sample:  # a new view closes an image that is open
-            ctx.ops.set_view(view=queue.waiting_view(run, number))
+            _show(ctx, queue.waiting_view(run, number))
             ctx.panel.state.shown = WAITING
         # What is opened in Annotate at once has its pre-label hidden there.
         mode = "explore" if queue.prelabel_of(run, found) else "annotate"
@@ -94,7 +96,7 @@ class Label(Part):
             self._open_next(ctx, ctx.params["round"])
         else:
             ctx.ops.clear_selected_samples()
-            ctx.ops.reload_samples()
+            self._follow(ctx, ctx.params["round"])
 
     @needs_run
     def on_look_again(self, ctx):
@@ -106,8 +108,14 @@ class Label(Part):
         rows = [{"who": one.who, "done": one.done, "total": one.total, "url": one.url} for one in found]
         set_new(ctx.panel.state, standing={"key": ctx.panel.state.key, "round": number, "rows": rows})
         self.refresh(ctx)
-        if ctx.panel.state.shown == WAITING:  # the grid still has what was labelled meanwhile
-            ctx.ops.reload_samples()
+        self._follow(ctx, number)
+
+    def _follow(self, ctx, number):
+        """The grid, where it has the images that wait, loses those that wait no more."""
+        from ..elfs_plugin.runs.rounds import queue
+
+        if ctx.panel.state.shown == WAITING and not ctx.current_sample:  # a new view closes an image that is open
+            _show(ctx, queue.waiting_view(self.model(ctx).run, number))
 
     # A round
 
@@ -125,7 +133,7 @@ class Label(Part):
         if not view.limit(1).count():
             ctx.ops.notify(f"Round {number} has no such images.", variant="info")
             return
-        ctx.ops.set_view(view=view)
+        _show(ctx, view)
         ctx.panel.state.shown = f"{part} {number}"
 
     def show_last_round(self, ctx):
@@ -252,6 +260,12 @@ class Label(Part):
 
     _followed = dict.fromkeys(("next_batch", "send_batch", "take_back", "learn_labels"), show_last_round)
     tab = Tab("label", "Label", render_label, after=_followed)
+
+
+def _show(ctx, view):
+    """Shows a view as it is now. Of a view equal to one that it has shown the App would show what was in it then,
+    also after it is told to load the samples again; so no two are equal."""
+    ctx.ops.set_view(view=view.match({"$comment": f"as of {datetime.now().isoformat(timespec='milliseconds')}"}))
 
 
 def _table_name(entries):

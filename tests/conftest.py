@@ -3,6 +3,7 @@
 ``pytest -m "not mongo"`` runs the arithmetic: neither FiftyOne nor MongoDB is started, and importing FiftyOne fails.
 """
 
+import asyncio
 import atexit
 import contextlib
 import gc
@@ -69,8 +70,15 @@ def pytest_collection_modifyitems(items):
         if "app_url" in item.fixturenames:
             item.add_marker("app")
         item.add_marker(pytest.mark.xdist_group(_group_of(item)))
-    # Last: Playwright leaves an event loop running in its process, in which FiftyOne's executor returns a task.
-    items.sort(key=lambda item: item.get_closest_marker("app") is not None)
+    items.sort(key=lambda item: _length_of(_group_of(item)))
+
+
+LONGEST = ("app", "label_studio")
+"""The groups that take longest begin first, so that at the end no process waits for another."""
+
+
+def _length_of(group):
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
 
 def _group_of(item):
@@ -80,6 +88,33 @@ def _group_of(item):
         if fixture in item.fixturenames:
             return name
     return item.nodeid.rpartition("::")[0]
+
+
+@contextlib.contextmanager
+def _no_event_loop(item):
+    """A browser that was opened in this process leaves its event loop running, in which FiftyOne's executor returns a
+    task. Who needs no browser sees none."""
+    if "app_url" in item.fixturenames:
+        yield
+        return
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    with _no_event_loop(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    with _no_event_loop(item):
+        return (yield)
 
 
 def pytest_collection_finish():

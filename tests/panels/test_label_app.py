@@ -120,10 +120,24 @@ def test_images_are_labelled_and_skipped_in_the_order_of_choice(page, app_datase
     press(page, "Look again")
     grid_count(page, SIZE - 3)
     expect(page.get_by_text(f"2 of {SIZE}").first).to_be_visible()
+    expect(pictures(page)).to_have_count(SIZE - 3)
     press(page, "Changed pre-labels")
     grid_count(page, 1)
     press(page, "Skipped")
     grid_count(page, 1)
+    press(page, "Label the next image")
+    opened(page, app_dataset[ids[3]])
+    close(page)
+    expect(pictures(page)).to_have_count(SIZE - 3)
+    pictures(page).first.hover()
+    pictures(page).first.get_by_title("Click to select").click()
+    expect(pictures(page).first.locator("input[type=checkbox]")).to_be_checked()
+    press(page, "Skip")
+    counted(page, app_dataset, queue.Counts(2, 2, SIZE - 4))
+    expect(pictures(page)).to_have_count(SIZE - 4)
+    press(page, "Skipped")
+    grid_count(page, 2)
+    expect(pictures(page)).to_have_count(2)
     press(page, "Batch")
     grid_count(page, SIZE)
     no_error_page(page)
@@ -132,6 +146,10 @@ def test_images_are_labelled_and_skipped_in_the_order_of_choice(page, app_datase
 def opened(page, sample):
     """Waits until the panel beside the image has the card of this one."""
     expect(modal(page).get_by_text(re.compile(rf"^{sample['elfs.rank']} \("))).to_be_visible()
+
+
+def pictures(page):
+    return page.locator("[data-cy=fo-grid] [data-cy=looker]")
 
 
 def annotate(page, name):
