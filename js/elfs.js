@@ -368,7 +368,7 @@
 
   // From here on the App is there.
 
-  const { React, __fop__: plugins, __foo__: operators, __mui__: mui } = window;
+  const { React, __fop__: plugins, __foo__: operators, __fos__: app, __mui__: mui } = window;
   // Without these the panel keeps its own sliders.
   if (!React || !plugins?.registerComponent || !operators?.useTriggerPanelEvent) return;
 
@@ -894,6 +894,31 @@
 .elfs-bar { display: block; height: 12px; min-width: 2px; border-radius: 2px; }
 .elfs-number { text-align: right; }
 `;
+
+  /**
+   * Opens an image with the fields that the grid has. The App's own operator opens it with those that the page had
+   * when it was loaded: a field that came later could not be seen there, nor labelled in Annotate.
+   */
+  function openSample() {
+    return class extends operators.Operator {
+      get config() {
+        return new operators.OperatorConfig({ name: "open_sample", label: "ELFS: Open an image", unlisted: true });
+      }
+
+      useHooks() {
+        return { takeFromGrid: app.useSetModalState() };
+      }
+
+      async execute({ hooks, params }) {
+        await hooks.takeFromGrid();
+        await operators.executeOperator("open_sample", params);
+      }
+    };
+  }
+
+  if (operators.registerOperator && operators.Operator && app?.useSetModalState) {
+    operators.registerOperator(openSample(), "@elfs/coreset");
+  }
 
   plugins.registerComponent({
     name: "ElfsCuts",

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import fiftyone.operators.types as types
 
-from .base import choice, guarded, needs_run, plot, set_new, value, wrapping
+from .base import PLUGIN, choice, guarded, needs_run, plot, set_new, value, wrapping
 from .figures import golden_figure, golden_layout
 from .part import Part, Tab
 from .told import telling
@@ -76,7 +76,9 @@ class Label(Part):
             ctx.panel.state.shown = WAITING
         # What is opened in Annotate at once has its pre-label hidden there.
         mode = "explore" if queue.prelabel_of(run, found) else "annotate"
-        ctx.trigger("open_sample", {"id": found, "mode": mode})
+        # Without the plugin's own script the App opens it, without fields that came after the page was loaded.
+        own = "" if ctx.panel.state.live is False else f"{PLUGIN}/"
+        ctx.trigger(f"{own}open_sample", {"id": found, "mode": mode})
 
     @needs_run
     def on_label_skip(self, ctx):

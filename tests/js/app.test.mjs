@@ -35,6 +35,32 @@ test("it registers the component by the name that the panel embeds, and leaves n
   assert.deepEqual(left, []);
 });
 
+test("an image is opened with the fields of the grid, and by the App's own operator", async () => {
+  const operators = [];
+  const done = [];
+  class Operator {}
+  class OperatorConfig {
+    constructor(options) {
+      Object.assign(this, options);
+    }
+  }
+  load({
+    __foo__: {
+      useTriggerPanelEvent() {},
+      Operator,
+      OperatorConfig,
+      registerOperator: (Class, plugin) => operators.push([plugin, new Class()]),
+      executeOperator: async (name, params) => done.push([name, { ...params }]),
+    },
+    __fos__: { useSetModalState: () => async () => done.push("fields") },
+  });
+  const [[plugin, operator]] = operators;
+  assert.equal(plugin, "@elfs/coreset");
+  assert.equal(operator.config.name, "open_sample");
+  await operator.execute({ hooks: operator.useHooks(), params: { id: "1", mode: "annotate" } });
+  assert.deepEqual(done, ["fields", ["open_sample", { id: "1", mode: "annotate" }]]);
+});
+
 test("it does nothing where a part of the App is missing, so that the panel keeps its sliders", () => {
   for (const parts of [{ React: undefined }, { __foo__: undefined }, { __foo__: {} }]) {
     assert.deepEqual(load(parts), { registered: [], left: [] });

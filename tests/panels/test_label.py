@@ -48,7 +48,7 @@ def prominent(panel):
 
 def opens(panel):
     """The id of the image that is opened."""
-    found = [sent["id"] for name, sent in panel.started if name == "open_sample"]
+    found = [sent["id"] for name, sent in panel.started if name == "@elfs/coreset/open_sample"]
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -129,7 +129,7 @@ class TestQueue:
         write_round(dataset, ids[:2], prelabels={ids[0]: ("one", 0.9)}, **IN_APP)
         panel, modes = opened(dataset), []
         for i in ids[:2]:
-            [sent] = [sent for name, sent in panel.press("label_next").started if name == "open_sample"]
+            [sent] = [sent for name, sent in panel.press("label_next").started if name == "@elfs/coreset/open_sample"]
             modes.append((sent["id"] == i, sent["mode"]))
             label(dataset, {i: "one"})
         assert modes == [(True, "explore"), (True, "annotate")]
