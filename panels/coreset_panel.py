@@ -87,6 +87,8 @@ class CoresetPanel(*PARTS, foo.Panel):
     @guarded
     def on_load(self, ctx):
         set_new(ctx.panel.state, live=None)  # unknown until the component says that it is there
+        if ctx.panel.state.tab is None and self.is_labelling(ctx):
+            set_new(ctx.panel.state, tab="label")
         self.refresh(ctx)
 
     @guarded

@@ -98,6 +98,7 @@ class Label(Part):
             self._open_next(ctx, ctx.params["round"])
         else:
             ctx.ops.clear_selected_samples()
+            ctx.ops.reload_samples()
             self._follow(ctx, ctx.params["round"])
 
     @needs_run
@@ -118,6 +119,15 @@ class Label(Part):
 
         if ctx.panel.state.shown == WAITING and not ctx.current_sample:  # a new view closes an image that is open
             _show(ctx, queue.waiting_view(self.model(ctx).run, number))
+
+    def is_labelling(self, ctx):
+        """Whether the panel is beside an image of a round that is being labelled in the App."""
+        from ..elfs_plugin.runs.rounds import queue
+
+        model = self.model(ctx)
+        return bool(ctx.current_sample and model.phase == "ready") and queue.is_labelled_here(
+            model.run, ctx.current_sample
+        )
 
     # A round
 

@@ -88,7 +88,6 @@ class Session:
         button.first.click()
         self.clicks += 1
 
-
     def fill(self, label, value):
         """A field of the form."""
         field = self.form.locator(f"xpath=.//*[text()='{label}']/following::input[1]")
@@ -129,18 +128,20 @@ class Session:
                 modal.locator("[data-cy=panel-tab-fo-sample-modal-plugin]").click()
                 self.clicks += 3
             self.page.wait_for_timeout(SETTLE)
+            digit = self.truth_of_next()
             modal.locator("[data-cy=create-classification]").click()
             modal.locator("[data-cy=annotate-field-select]").get_by_text(FIELD).wait_for()
-            modal.get_by_text(self.truth_of_open(), exact=True).last.click()
-            self.clicks += 2
+            modal.locator("[data-cy=root_label_container] [role=combobox]").click()
+            self.page.get_by_role("option", name=digit, exact=True).click()
+            self.clicks += 3
             self.wait_for_label(number, place + 1)
             self.picture(f"{number}-annotated-{place}")
         self.page.mouse.click(8, self.page.viewport_size["height"] - 20)
         modal.wait_for(state="detached")
         self.clicks += 1
 
-    def truth_of_open(self):
-        """The digit of the image whose turn it is: the first of the batch that has no label."""
+    def truth_of_next(self):
+        """The digit of the image whose turn it is, which is the one that is open."""
         from elfs_plugin import runs
         from elfs_plugin.runs.rounds import queue
 

@@ -16,11 +16,9 @@ N = 12
 class Panel:
     """Plays the browser: keeps the state, counts the messages, collects what is drawn and said."""
 
-    around = {}
-    """What the browser sends with every event: ``current_sample``, the image that is open; ``selected`` ones."""
-
-    def __init__(self, dataset):
-        self.dataset, self.state, self.data, self.drawn_last = dataset, {}, {}, {}
+    def __init__(self, dataset, **around):
+        """``around``: what comes with every event: ``current_sample``, the image that is open; ``selected`` ones."""
+        self.dataset, self.around, self.state, self.data, self.drawn_last = dataset, around, {}, {}, {}
         self.patched = set()  # names of the state that were ever sent
         self.fire("on_load")
 

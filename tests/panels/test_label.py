@@ -20,9 +20,7 @@ def panel(plugin, written):
 
 
 def opened(dataset, **around):
-    panel = Panel(dataset).fire("on_tab", value="label")
-    panel.around = around
-    return panel
+    return Panel(dataset, **around).fire("on_tab", value="label")
 
 
 @pytest.fixture
@@ -48,7 +46,7 @@ def prominent(panel):
 
 def opens(panel):
     """The id of the image that is opened."""
-    found = [sent["id"] for name, sent in panel.started if name == "@elfs/coreset/open_sample"]
+    found = [sent["id"] for name, sent in panel.started if name == "open_sample"]
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -61,6 +59,15 @@ class TestEmpty:
         sent = panel.press("label_choose").started[0][1]
         assert (sent["operator_uri"], sent["params"]) == ("@elfs/coreset/next_batch", {"key": "elfs"})
         assert panel.said == []
+
+
+class TestBesideAnImage:
+    def test_it_begins_where_an_image_is_labelled(self, batch):
+        dataset, ids = batch
+        for place, tab in ((7, "label"), (2, "tune")):
+            assert (Panel(dataset, current_sample=ids[place]).state.get("tab") or "tune") == tab
+        label(dataset, {ids[7]: CLASSES[0]})  # its label was the first thing to be made
+        assert Panel(dataset, current_sample=ids[7]).state["tab"] == "label"
 
 
 class TestSteps:
@@ -122,14 +129,15 @@ class TestQueue:
         label(dataset, {ids[7]: "one"})  # the grid and the page do not know
         panel.fire("on_change_current_sample")
         assert panel.find("label_left")["default"] == "3 of 4" and rows(panel)[0]["labelled"] == "1"
-        assert "reload_samples" in panel.press("look_again").sent
+        shown = panel.press("look_again").view
+        assert panel.ids == [ids[i] for i in (3, 5, 1)] and panel.press("look_again").view != shown
 
     def test_it_is_opened_to_be_annotated_but_a_prelabel_is_shown_first(self, plugin, written):
         dataset, ids = written
         write_round(dataset, ids[:2], prelabels={ids[0]: ("one", 0.9)}, **IN_APP)
         panel, modes = opened(dataset), []
         for i in ids[:2]:
-            [sent] = [sent for name, sent in panel.press("label_next").started if name == "@elfs/coreset/open_sample"]
+            [sent] = [sent for name, sent in panel.press("label_next").started if name == "open_sample"]
             modes.append((sent["id"] == i, sent["mode"]))
             label(dataset, {i: "one"})
         assert modes == [(True, "explore"), (True, "annotate")]
@@ -162,7 +170,12 @@ class TestQueue:
         dataset, ids = batch
         panel = opened(dataset, selected=[ids[7], ids[5], ids[0]]).press("label_skip")
         assert panel.said == ["2 images skipped"] and opens(panel) is None
-        assert {"clear_selected_samples", "reload_samples"} <= set(panel.sent)
+        assert "clear_selected_samples" in panel.sent and panel.view is None  # the grid shows something else
+        panel = opened(dataset).press("label_next")
+        assert panel.ids == [ids[3], ids[1]]
+        panel.around = {"selected": [ids[3]]}
+        panel.press("label_skip")
+        assert panel.ids == [ids[1]]
 
     def test_without_an_image_nothing_is_skipped(self, plugin, batch):
         panel = opened(batch[0]).press("label_skip")

@@ -13,7 +13,7 @@ from ...errors import InvalidInput
 from .. import fields
 from ..fiftyone_types import Dataset, Query, View
 from ..run_job import RunJob
-from .state import SELECTED, SENT, SKIPPED, labelling_of, round_of, rounds_of
+from .state import IN_APP, SELECTED, SENT, SKIPPED, labelling_of, round_of, rounds_of
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -57,6 +57,15 @@ def next_waiting(run: Run, after: str | None = None, number: int | None = None) 
         if found:
             return str(found["_id"])
     return None
+
+
+def is_labelled_here(run: Run, sample_id: str) -> bool:
+    """Whether a sample is in a round that is being labelled in the App, whether it has its label by now or not."""
+    sent = [one.number for one in rounds_of(run.record) if one.state == SENT and one.sent.get("to") == IN_APP]
+    if not sent or not ObjectId.is_valid(sample_id):
+        return False
+    wanted = {"_id": ObjectId(sample_id), f"{run.key}.round": {"$in": sent}}
+    return run.dataset._sample_collection.find_one(wanted, {"_id": 1}) is not None
 
 
 def prelabel_of(run: Run, sample_id: str) -> tuple[str, float | None] | None:

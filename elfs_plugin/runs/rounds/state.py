@@ -12,6 +12,9 @@ from .names import RoundNames
 if TYPE_CHECKING:
     from ..record import RunRecord
 
+IN_APP = "in_app"
+"""The back end that is FiftyOne's own annotation: what waits is labelled beside the panel."""
+
 SELECTED, SENT, ANNOTATED, SKIPPED = "selected", "sent", "annotated", "skipped"
 """Values of ``<key>.status``, and with :data:`RETURNED` and :data:`ACCEPTED` the states of a round."""
 RETURNED, ACCEPTED = "returned", "accepted"

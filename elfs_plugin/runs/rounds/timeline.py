@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .state import RETURNED, SELECTED, Round, SentPart, labelling_of, rounds_of
+from .state import IN_APP, RETURNED, SELECTED, Round, SentPart, labelling_of, rounds_of
 
 if TYPE_CHECKING:
     from ..run import Run
     from .queue import Counts
-
-IN_APP = "in_app"
 
 CHOOSE, SEND, LABEL, TAKE_BACK, LEARN = "choose", "send", "label", "take_back", "learn"
 """Names of steps."""
