@@ -97,6 +97,24 @@ class Label(Part):
             ctx.ops.reload_samples()
 
     @needs_run
+    def on_label_ask_again(self, ctx):
+        """Lets the image that is open, or those that are selected, or else all that are skipped in the round, wait for
+        a label again."""
+        from ..elfs_plugin.runs.rounds import queue
+
+        key, number = ctx.panel.state.key, ctx.params["round"]
+        ids = [ctx.current_sample] if ctx.current_sample else list(ctx.selected or []) or None
+        with telling(ctx.dataset, key):
+            waiting = queue.ask_again(ctx.dataset, key, ids, round=number)
+        self.refresh(ctx)
+        count = f"{waiting:,} image{'s wait' if waiting != 1 else ' waits'}"
+        ctx.ops.notify(f"{count} for a label again", variant="success")
+        if not ctx.current_sample:
+            ctx.ops.clear_selected_samples()
+            ctx.ops.set_view(view=queue.waiting_view(self.model(ctx).run, number))
+            ctx.panel.state.shown = WAITING
+
+    @needs_run
     def on_look_again(self, ctx):
         """Asks the back end how far annotators are."""
         from ..elfs_plugin.runs.rounds.standing import standings
@@ -227,6 +245,15 @@ class Label(Part):
                 variant="contained" if state.shown == f"{part} {entry.number}" else "outlined",
                 params={"part": part, "round": entry.number},
                 on_click=self.on_label_part,
+            )
+        if entry.counts and entry.counts.skipped:
+            row.btn(
+                "label_ask_again",
+                label="Ask again",
+                icon="undo",
+                variant="outlined",
+                params={"round": entry.number},
+                on_click=self.on_label_ask_again,
             )
         if entry.to:
             row.btn(
