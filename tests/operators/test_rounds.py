@@ -353,7 +353,7 @@ def test_a_chosen_round(dataset, errors_of, form, operator):
             "class_budgets",
             "11 images together, more than the budget of 10",
         ),
-        ({"class_budgets": [1]}, "refused", "must be a dict"),
+        ({"class_budgets": [1]}, "class_budgets", "must be a dict"),
     ],
 )
 def test_a_wrong_later_batch_is_refused(dataset, execute, errors_of, operator, params, where, words):
