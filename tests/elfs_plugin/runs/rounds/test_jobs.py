@@ -46,10 +46,10 @@ class Tool(Backend):
 @pytest.fixture
 def server(monkeypatch):
     memory = {}
+    for module in ("sending", "returning"):  # first: a module that is imported now must find the real one to go back to
+        monkeypatch.setattr(f"elfs_plugin.runs.rounds.{module}.backend", lambda name: Tool(memory))
     monkeypatch.setattr(registry, "backends", lambda: {"tool": lambda: Tool(memory)})
     monkeypatch.setattr(registry, "backend", lambda name: Tool(memory))
-    for module in ("sending", "returning"):
-        monkeypatch.setattr(f"elfs_plugin.runs.rounds.{module}.backend", lambda name: Tool(memory))
     return memory
 
 
