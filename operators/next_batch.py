@@ -125,7 +125,7 @@ class NextBatch(ElfsOperator):
         if not isinstance(ctx.params.get("class_budgets"), dict):  # of a call from Python
             text = "Of single classes, as far as a model can tell: cat=20, dog=10. Empty: as it comes"
             prop = inputs.str("class_budgets", required=False, label="Budgets of classes", description=text)
-            check(prop, _check_class_budgets, ctx.params, _free(ctx))
+            check(prop, _check_class_budgets, ctx)
 
     def _failures(self, ctx, inputs):
         tags = ctx.dataset.distinct("tags")
@@ -195,14 +195,17 @@ def _without_labels(found):
     return f"{have}, so all of this batch covers the images. Labels of two classes are needed for targets."
 
 
-def _check_class_budgets(params, free):
+def _check_class_budgets(ctx):
     from ..elfs_plugin.errors import ElfsError
     from ..elfs_plugin.pruning.zones import resolve_budget
     from ..elfs_plugin.rounds import class_budgets
 
-    wanted = class_budgets.as_mapping(params.get("class_budgets"))
+    wanted = class_budgets.as_mapping(ctx.params.get("class_budgets"))
+    if not wanted:
+        return
+    free = _free(ctx)
     try:
-        budget = resolve_budget(_budget_of(params, free), free)
+        budget = resolve_budget(_budget_of(ctx.params, free), free)
     except ElfsError:  # told beside the budget
         return
     class_budgets.checked(wanted, budget)
