@@ -84,16 +84,32 @@ class NextBatch(ElfsOperator):
             label="Golden set",
             description="Images drawn at random once, labelled with the first batch, never chosen: they measure",
         )
+        self._mix(ctx, inputs, ctx.params.get("labels_field") or setting_up.DEFAULT_FIELD)
         inputs.bool("other_names", default=False, required=False, label="Other names for tags and views")
         if ctx.params.get("other_names"):
             _name_inputs(inputs)
 
     def _later(self, ctx, inputs, labelling, number):
-        from ..elfs_plugin.runs.rounds.setting_up import COVERAGE_SHARE
-
         classes = ", ".join(labelling.classes[:12]) + (" …" if len(labelling.classes) > 12 else "")
         text = f"Round {number}. Labels come to '{labelling.labels_field}'; classes: {classes}."
-        inputs.view("what", types.Notice(label=text))
+        found = _known(ctx, labelling.labels_field)
+        inputs.view("what", types.Notice(label=text if len(found) > 1 else f"{text} {_without_labels(found)}"))
+        self._targets(ctx, inputs)
+        texts_input(ctx, inputs, "classes", "More classes", "To be added, with commas between")
+
+    def _mix(self, ctx, inputs, field):
+        """Of the first batch: where there are labels already, it need not be coverage alone."""
+        found = _known(ctx, field)
+        if len(found) < 2:
+            inputs.view("what", types.Notice(label=_without_labels(found)))
+            return
+        text = f"{sum(found.values()):,} images have a label in '{field}' already, of {len(found):,} classes."
+        inputs.view("what", types.Notice(label=f"{text} What they teach can decide on this batch."))
+        self._targets(ctx, inputs)
+
+    def _targets(self, ctx, inputs):
+        from ..elfs_plugin.runs.rounds.setting_up import COVERAGE_SHARE
+
         inputs.float(
             "share",
             default=COVERAGE_SHARE,
@@ -106,7 +122,10 @@ class NextBatch(ElfsOperator):
         choice_input(inputs, "target", TARGETS, next(iter(TARGETS)), "Targets")
         if ctx.params.get("target") == FAILURES:
             self._failures(ctx, inputs)
-        texts_input(ctx, inputs, "classes", "More classes", "To be added, with commas between")
+        if not isinstance(ctx.params.get("class_budgets"), dict):  # of a call from Python
+            text = "Of single classes, as far as a model can tell: cat=20, dog=10. Empty: as it comes"
+            prop = inputs.str("class_budgets", required=False, label="Budgets of classes", description=text)
+            check(prop, _check_class_budgets, ctx)
 
     def _failures(self, ctx, inputs):
         tags = ctx.dataset.distinct("tags")
@@ -161,6 +180,35 @@ def _check(ctx, record, number):
     asked = (ctx.params.get(name) for name in ("labels_field", "classes", "golden"))
     labelling = setting_up.check(ctx.dataset, record, *asked, _names(ctx.params))
     setting_up.check_names(ctx.dataset, record, labelling.called, number)
+
+
+def _known(ctx, field):
+    """{class: images} that this batch can learn from."""
+    from ..elfs_plugin.runs.rounds import known_labels
+
+    return known_labels.by_class(ctx.dataset, ctx.params.get("key", "elfs"), field)
+
+
+def _without_labels(found):
+    """Why all of a batch is coverage."""
+    have = f"All labels so far are of the class '{next(iter(found))}'" if found else "No image is labelled yet"
+    return f"{have}, so all of this batch covers the images. Labels of two classes are needed for targets."
+
+
+def _check_class_budgets(ctx):
+    from ..elfs_plugin.errors import ElfsError
+    from ..elfs_plugin.pruning.zones import resolve_budget
+    from ..elfs_plugin.rounds import class_budgets
+
+    wanted = class_budgets.as_mapping(ctx.params.get("class_budgets"))
+    if not wanted:
+        return
+    free = _free(ctx)
+    try:
+        budget = resolve_budget(_budget_of(ctx.params, free), free)
+    except ElfsError:  # told beside the budget
+        return
+    class_budgets.checked(wanted, budget)
 
 
 def _check_tag(tag, tags):

@@ -72,8 +72,7 @@ class Label(Part):
             ctx.ops.notify(f"No other image of round {number} waits for a label.", variant="info")
             return
         if not ctx.current_sample:  # a new view closes an image that is open
-            _show(ctx, queue.waiting_view(run, number))
-            ctx.panel.state.shown = WAITING
+            self._show_waiting(ctx, number)
         # What is opened in Annotate at once has its pre-label hidden there.
         mode = "explore" if queue.prelabel_of(run, found) else "annotate"
         # Without the plugin's own script the App opens it, without fields that came after the page was loaded.
@@ -102,6 +101,23 @@ class Label(Part):
             self._follow(ctx, ctx.params["round"])
 
     @needs_run
+    def on_label_ask_again(self, ctx):
+        """Lets the image that is open, or those that are selected, or else all that are skipped in the round, wait for
+        a label again."""
+        from ..elfs_plugin.runs.rounds import queue
+
+        key, number = ctx.panel.state.key, ctx.params["round"]
+        ids = [ctx.current_sample] if ctx.current_sample else list(ctx.selected or []) or None
+        with telling(ctx.dataset, key):
+            waiting = queue.ask_again(ctx.dataset, key, ids, round=number)
+        self.refresh(ctx)
+        count = f"{waiting:,} image{'s wait' if waiting != 1 else ' waits'}"
+        ctx.ops.notify(f"{count} for a label again", variant="success")
+        if not ctx.current_sample:
+            ctx.ops.clear_selected_samples()
+            self._show_waiting(ctx, number)
+
+    @needs_run
     def on_look_again(self, ctx):
         """Asks the back end how far annotators are."""
         from ..elfs_plugin.runs.rounds.standing import standings
@@ -115,10 +131,14 @@ class Label(Part):
 
     def _follow(self, ctx, number):
         """The grid, where it has the images that wait, loses those that wait no more."""
+        if ctx.panel.state.shown == WAITING and not ctx.current_sample:  # a new view closes an image that is open
+            self._show_waiting(ctx, number)
+
+    def _show_waiting(self, ctx, number):
         from ..elfs_plugin.runs.rounds import queue
 
-        if ctx.panel.state.shown == WAITING and not ctx.current_sample:  # a new view closes an image that is open
-            _show(ctx, queue.waiting_view(self.model(ctx).run, number))
+        _show(ctx, queue.waiting_view(self.model(ctx).run, number))
+        ctx.panel.state.shown = WAITING
 
     def is_labelling(self, ctx):
         """Whether the panel is beside an image of a round that is being labelled in the App."""
@@ -247,6 +267,15 @@ class Label(Part):
                 variant="contained" if state.shown == f"{part} {entry.number}" else "outlined",
                 params={"part": part, "round": entry.number},
                 on_click=self.on_label_part,
+            )
+        if entry.counts and entry.counts.skipped:
+            row.btn(
+                "label_ask_again",
+                label="Ask again",
+                icon="undo",
+                variant="outlined",
+                params={"round": entry.number},
+                on_click=self.on_label_ask_again,
             )
         if entry.to:
             row.btn(

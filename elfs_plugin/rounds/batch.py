@@ -67,7 +67,7 @@ def next_batch(
     share: float = 0.3,
     target: str = "uncertainty",
     failures: ArrayLike | None = None,
-    class_budgets: Mapping[Any, int] | None = None,
+    class_budgets: Mapping[Any, int] | str | None = None,
     method: str = AUTO,
     seed: int = 0,
     progress: Progress = silent,
@@ -84,8 +84,8 @@ def next_batch(
         target: of the rest, one of :data:`~.targets.TARGETS`
         failures: for the target ``"failures"``: rows of the pool on which a model of the caller's own failed (default:
             the labels that a model got wrong which had not learnt them)
-        class_budgets: {class: how many} of the batch, by the model's predictions. Best effort; ``warnings`` say where
-            there were too few
+        class_budgets: {class: how many} of the batch, or such a text as :func:`~.class_budgets.as_mapping` takes, by
+            the model's predictions. Best effort; ``warnings`` say where there were too few
         method: of the coverage, as :func:`~..choice.choose` takes it
 
     Raises:

@@ -22,14 +22,38 @@ class Group:
     count: int
 
 
-def checked(class_budgets: Mapping[Any, int] | None, budget: int) -> dict[Any, int]:
-    """Budgets by class as whole numbers.
+def as_mapping(given: Mapping[Any, int] | str | None) -> dict[Any, Any]:
+    """{class: budget}, also of a text: ``cat=20, dog=10``, with commas or line breaks between. The budgets are as they
+    come, see :func:`checked`.
+
+    Raises:
+        InvalidInput: for a text of another form, and a class that it names twice
+    """
+    if not isinstance(given, str):
+        return dict(given or {})
+    found: dict[Any, Any] = {}
+    for piece in given.replace("\n", ",").split(","):
+        name, sign, number = (part.strip() for part in piece.rpartition("="))
+        if not (name or sign or number):
+            continue
+        if not name or not number.isdecimal():
+            raise InvalidInput(
+                f"Budgets of classes are given as cat=20, dog=10; {shown(piece.strip())} is none.", "class_budgets"
+            )
+        if name in found:
+            raise InvalidInput(f"The class {shown(name)} has two budgets.", "class_budgets")
+        found[name] = int(number)
+    return found
+
+
+def checked(class_budgets: Mapping[Any, int] | str | None, budget: int) -> dict[Any, int]:
+    """Budgets by class as whole numbers, see :func:`as_mapping`.
 
     Raises:
         InvalidInput: for other numbers, and for more than the whole budget
     """
     found = {}
-    for name, wanted in (class_budgets or {}).items():
+    for name, wanted in as_mapping(class_budgets).items():
         count = whole_number(wanted)
         if count is None or count < 0:
             raise InvalidInput(

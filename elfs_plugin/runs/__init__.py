@@ -59,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "rounds.choosing": ["next_batch"],
         "rounds.forgetting": ["forget_rounds"],
         "rounds.learning": ["learn_labels"],
+        "rounds.queue": ["ask_again"],
         "rounds.returning": ["take_back"],
         "rounds.sending": ["send_batch"],
         "run": ["Run"],

@@ -70,8 +70,13 @@ def free_view_name(dataset: Dataset, tag: str, key: str, mine: Container[str] = 
     raise NameTaken(f"There is no free name for the saved view of '{tag}'. Choose another tag.", "tag")
 
 
-def check_tag(dataset: Dataset, tag: str, mine: Container[str] = (), field: str = "tag") -> None:
+def check_tag(
+    dataset: Dataset, tag: str, mine: Container[str] = (), field: str = "tag", used: Container[str] | None = None
+) -> None:
     """Refuses a tag that samples carry already, unless it is one of ``mine``, and what can be no tag.
+
+    Args:
+        used: all tags of the samples, for who has read them
 
     Raises:
         InvalidInput, NameTaken
@@ -82,7 +87,7 @@ def check_tag(dataset: Dataset, tag: str, mine: Container[str] = (), field: str 
         raise InvalidInput("A tag needs at least one character that can be seen. Choose another tag.", field)
     if len(tag) > MAX_TAG:
         raise InvalidInput(f"The tag has {len(tag):,} characters; at most {MAX_TAG:,} are possible.", field)
-    if tag not in mine and tag in fields.writable(dataset).distinct("tags"):
+    if tag not in mine and tag in (fields.writable(dataset).distinct("tags") if used is None else used):
         raise NameTaken(f"The tag '{tag}' is already in use on this dataset. Choose another tag.", field)
 
 

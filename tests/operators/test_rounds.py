@@ -1,6 +1,7 @@
 """The four operators of the labelling rounds, as forms, through FiftyOne's executor, from Python and delegated."""
 
 import csv
+import inspect
 import re
 
 import fiftyone as fo
@@ -213,6 +214,38 @@ def test_the_classes_of_a_field_need_not_be_named(dataset, errors_of, form):
     assert "it is 51" in errors_of("next_batch", dataset, labels_field="digit", budget=51)["budget"]
 
 
+def test_where_there_are_labels_the_first_batch_is_a_mix(dataset, errors_of, form, operator):
+    shown = form("next_batch", dataset, labels_field="digit", classes=CLASSES)
+    assert shown["what"].view.label.startswith("No image is labelled yet, so all of this batch covers")
+    assert not {"share", "target", "class_budgets"} & shown.keys()
+    known, ids = truth(dataset), dataset.values("id")
+    dataset.add_sample_field("digit", fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    one = next(iter(known))
+    dataset.set_values("digit", {one: fo.Classification(label=known[one])}, key_field="id")
+    shown = form("next_batch", dataset, labels_field="digit", classes=CLASSES)
+    assert f"All labels so far are of the class '{known[one]}'" in shown["what"].view.label and "share" not in shown
+    dataset.set_values("digit", {i: fo.Classification(label=known[i]) for i in ids[:60]}, key_field="id")
+    shown = form("next_batch", dataset, labels_field="digit")
+    assert "60 images have a label in 'digit' already, of 10 classes" in shown["what"].view.label
+    assert (shown["share"].default, shown["target"].default) == (0.3, "uncertainty")
+    assert "failures_tag" in form("next_batch", dataset, labels_field="digit", target="failures")
+    asked = {"share": 0.5, "target": "rare", "class_budgets": "1=4"}
+    assert errors_of("next_batch", dataset, labels_field="digit", **asked) == {}
+    told = operator("next_batch")(dataset, **{**FIRST, "golden": 0}, **asked)
+    assert told["sources"] == {"coverage": 10, "targeted": 10} and told["labelled"] == 60
+    assert last_round(dataset).asked["class_budgets"] == {"1": 4}
+
+
+def test_what_is_out_or_golden_teaches_nothing_yet(dataset, form, operator):
+    operator("next_batch")(dataset, **FIRST)
+    assert "No image is labelled yet" in form("next_batch", dataset)["what"].view.label
+    operator("send_batch")(dataset)
+    label_in_app(dataset, 0)
+    assert "No image is labelled yet" in form("next_batch", dataset)["what"].view.label
+    operator("take_back")(dataset)
+    assert "covers" not in form("next_batch", dataset)["what"].view.label
+
+
 @pytest.mark.parametrize(
     ("params", "where", "words"),
     [
@@ -314,7 +347,13 @@ def test_a_chosen_round(dataset, errors_of, form, operator):
         ({"names": {"waiting": "todo"}}, "key", "names of this run's rounds are given already"),
         ({"classes": [5]}, "classes", "must be a list of texts"),
         ({"class_budgets": {"1": -2}}, None, "class"),
-        ({"class_budgets": [1]}, "refused", "must be a dict"),
+        ({"class_budgets": "1"}, "class_budgets", "given as cat=20, dog=10; '1' is none"),
+        (
+            {"class_budgets": "1=5, 2=6", "budget": 10},
+            "class_budgets",
+            "11 images together, more than the budget of 10",
+        ),
+        ({"class_budgets": [1]}, "class_budgets", "must be a dict"),
     ],
 )
 def test_a_wrong_later_batch_is_refused(dataset, execute, errors_of, operator, params, where, words):
@@ -351,6 +390,14 @@ def test_targets_and_failures_by_a_tag(dataset, operator, form, plugin):
         told = operator("next_batch")(dataset, budget=10, **params)
         assert told["chosen"] == 10 and told["round"] == number
     dataset.untag_samples("wrong")
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_an_operator_takes_what_its_job_does(operator, name):
+    """A form asks for some of it in another way: a budget with its unit, names and options one by one."""
+    own = {"budget_unit", "tool_", "name_", "other_names"}
+    job = inspect.signature(getattr(runs, name)).parameters.keys() - {"dataset", "key", "sinks"}
+    assert set(operator(name).takes) - own == job
 
 
 @pytest.mark.parametrize("name", ROUNDS)

@@ -190,6 +190,37 @@ class TestQueue:
         assert prominent(panel.fire("on_load")) == ["label_take_back"] and panel.find("label_next") is None
 
 
+class TestAskingAgain:
+    def test_all_that_are_skipped_wait_again(self, plugin, batch):
+        dataset, ids = batch
+        assert opened(dataset).find("label_ask_again") is None  # nothing is skipped
+        queue.skip(dataset, "elfs", [ids[3], ids[5]])
+        panel = opened(dataset).press("label_ask_again")
+        assert panel.said == ["2 images wait for a label again"]
+        assert panel.ids == [ids[i] for i in (7, 3, 5, 1)] and panel.state["shown"] == "waiting"
+        assert panel.find("label_ask_again") is None and panel.find("label_left")["default"] == "4 of 4"
+
+    def test_of_selected_ones_those_that_are_skipped(self, plugin, batch):
+        dataset, ids = batch
+        queue.skip(dataset, "elfs", [ids[3], ids[5]])
+        panel = opened(dataset, selected=[ids[5], ids[7]]).press("label_ask_again")
+        assert panel.said == ["1 image waits for a label again"] and "clear_selected_samples" in panel.sent
+        assert panel.find("label_left")["default"] == "3 of 4"
+
+    def test_the_open_image_alone_and_it_stays_open(self, plugin, batch):
+        dataset, ids = batch
+        queue.skip(dataset, "elfs", [ids[3], ids[5]])
+        panel = opened(dataset, current_sample=ids[3]).press("label_ask_again")
+        assert panel.said == ["1 image waits for a label again"] and panel.view is None
+
+    def test_selected_ones_that_are_not_skipped_change_nothing(self, plugin, batch):
+        dataset, ids = batch
+        queue.skip(dataset, "elfs", [ids[3]])
+        panel = opened(dataset, selected=[ids[7]]).press("label_ask_again")
+        assert "None of these images is skipped" in panel.said[0]
+        assert queue.counts(Run(dataset, "elfs")).skipped == 1
+
+
 class TestRounds:
     def test_the_table_has_a_row_for_each(self, plugin, batch):
         dataset, ids = batch

@@ -15,6 +15,7 @@ from ...contracts import Budget, Sink
 from ...errors import InvalidInput
 from ...pipeline import CHOOSING
 from ...rounds.batch import Batch
+from ...rounds.class_budgets import as_mapping
 from ...validation import validate_seed
 from .. import fields, saving
 from ..arrays import RunPool, read_pool
@@ -41,7 +42,7 @@ def next_batch(
     names: Mapping[str, str] | None = None,
     share: float = COVERAGE_SHARE,
     target: str = "uncertainty",
-    class_budgets: Mapping[str, int] | None = None,
+    class_budgets: Mapping[str, int] | str | None = None,
     failures_tag: str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -60,7 +61,7 @@ def next_batch(
         names: others than the usual :class:`~.names.RoundNames`
         share: of the batch that covers the images; the rest goes to the ``target``
         target: one of :data:`~...rounds.batch.TARGETS`
-        class_budgets: {class: images of it that are wanted}, as far as a model can tell
+        class_budgets: {class: images of it that are wanted}, as far as a model can tell; or a text: ``cat=20, dog=10``
         failures_tag: images that the user's own model got wrong, for ``target="failures"``
 
     Raises:
@@ -68,7 +69,7 @@ def next_batch(
     """
     seed = validate_seed(seed)
     rounds.check_mix(share, target)
-    asked = {"share": share, "target": target, "class_budgets": dict(class_budgets or {}), "seed": seed}
+    asked = {"share": share, "target": target, "class_budgets": as_mapping(class_budgets), "seed": seed}
     with _Choosing(dataset, key, (labels_field, classes, golden, names), sinks) as job:
         job.reporter.stage(READING)
         if job.made is not None:

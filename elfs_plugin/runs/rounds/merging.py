@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,8 +16,9 @@ class Merged:
     """``labels`` {id: class} that can be taken, ``skipped`` ids, and counts.
 
     ``unknown`` {class: images}: classes that the rounds do not have; ``doubled`` ids with labels that contradict each
-    other; ``strangers`` labels of no sample that was sent. ``control``: {"images", "agreed"} of those that several
-    annotators have labelled.
+    other; ``strangers`` labels of no sample that was sent. ``control``: {"images", "agreed", "waiting"}: on how many of
+    the control set two or more annotators have given a label, on how many of these they agree, and how many wait for
+    somebody's answer. ``disagreed``: ids of those on which they do not agree.
     """
 
     labels: dict[str, str] = field(default_factory=dict)
@@ -44,28 +46,48 @@ def within(returned: Returned, ids: Sequence[str]) -> Returned:
     )
 
 
-def merge(returned: Iterable[tuple[SentPart, Returned]], classes: Sequence[str], control: Sequence[str] = ()) -> Merged:
-    """Joins the parts. Where annotators disagree on a control image the majority counts; a tie gives no label."""
+def merge(
+    returned: Iterable[tuple[SentPart, Returned]],
+    classes: Sequence[str],
+    control: Mapping[str, int] | None = None,
+    closing: bool = False,
+) -> Merged:
+    """Joins the parts.
+
+    Args:
+        returned: what came back of each part
+        classes: that a label can be
+        control: {id: how many annotators were asked}. Such a sample counts when all of them have answered, by a label
+            of these classes or by skipping it. The majority of the labels counts; a tie gives none
+        closing: nobody will answer any more, so the answers that there are count
+    """
     votes: dict[str, list[str]] = {}
     found, known = Merged(), set(classes)
+    answers: Counter[str] = Counter()
     for part, back in returned:
         found.strangers += back.strangers
         found.skipped |= back.skipped
         found.doubled += back.doubled
+        answers.update(back.skipped)
         for i, label in back.labels.items():
             if label not in known:
                 found.unknown[label] = found.unknown.get(label, 0) + 1
                 continue
             votes.setdefault(i, []).append(label)
+            answers[i] += 1
             found.by[i] = back.by.get(i) or part.annotator or ""
-    decided = rounds.majority(votes)
+    control = control or {}
+    waiting = {i for i, asked in control.items() if answers[i] < asked}
+    later = set() if closing else waiting
+    decided = rounds.majority({i: given for i, given in votes.items() if i not in later})
     found.labels = decided.labels
     found.doubled = list(dict.fromkeys([*found.doubled, *decided.ties]))
-    found.skipped -= set(votes)
+    found.skipped -= votes.keys() | later
     judged = {i: votes[i] for i in control if len(votes.get(i, ())) > 1}
     found.disagreed = [i for i, labels in judged.items() if len(set(labels)) > 1]
-    if judged:
-        found.control = {"images": len(judged), "agreed": len(judged) - len(found.disagreed)}
+    if control:
+        agreed = len(judged) - len(found.disagreed)
+        found.control = {"images": len(judged), "agreed": agreed, "waiting": len(waiting)}
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bson import ObjectId
 
@@ -12,11 +12,9 @@ from ...contracts import Sink
 from ...errors import InvalidInput
 from .. import fields
 from ..fiftyone_types import Dataset, Query, View
+from ..run import Run
 from ..run_job import RunJob
-from .state import IN_APP, SELECTED, SENT, SKIPPED, labelling_of, round_of, rounds_of
-
-if TYPE_CHECKING:
-    from ..run import Run
+from .state import IN_APP, RETURNED, SELECTED, SENT, SKIPPED, keep, labelling_of, round_of, rounds_of
 
 NO_LABEL = (None, "")
 """What the class of a sample without a label is; the App keeps "" until one is chosen."""
@@ -125,8 +123,19 @@ def skip(dataset: Dataset, key: str, ids: Iterable[str], sinks: Iterable[Sink] =
     return _set_status(dataset, key, ids, SKIPPED, sinks)
 
 
-def ask_again(dataset: Dataset, key: str, ids: Iterable[str], sinks: Iterable[Sink] = ()) -> int:
-    """Takes :func:`skip` back.
+def ask_again(
+    dataset: Dataset,
+    key: str = "elfs",
+    ids: Iterable[str] | None = None,
+    *,
+    round: int | None = None,
+    sinks: Iterable[Sink] = (),
+) -> int:
+    """Takes :func:`skip` back. A round that had ended, and has images that wait again, is open again.
+
+    Args:
+        ids: those of them that are skipped; None: all skipped ones of the round
+        round: its number, where there are no ids; default: the last one
 
     Returns:
         how many wait again
@@ -134,7 +143,19 @@ def ask_again(dataset: Dataset, key: str, ids: Iterable[str], sinks: Iterable[Si
     Raises:
         InvalidInput: when none of the samples is skipped
     """
+    if ids is None:
+        ids = _skipped(Run(dataset._dataset, key), round)
     return _set_status(dataset, key, ids, SENT, sinks)
+
+
+def _skipped(run, number):
+    """The ids of what is skipped in a round."""
+    one, path = round_of(run.record, number), _label_path(run)
+    wanted = {f"{run.key}.round": one.number, f"{run.key}.status": SKIPPED, path: {"$in": list(NO_LABEL)}}
+    found = _ids(run, wanted)
+    if not found:
+        raise InvalidInput(f"No image of round {one.number} is skipped.", "round")
+    return found
 
 
 def _set_status(dataset, key, ids, status, sinks):
@@ -154,8 +175,25 @@ def _set_status(dataset, key, ids, status, sinks):
 
         if known:
             job.draft.add(fields.Column(f"{key}.status", known, encode))
+            if status == SENT:
+                _open_again(job, found)
         job.publish()
     return len(known)
+
+
+def _open_again(job, found):
+    """Rounds of samples, {id: number}, that wait again: they are open, and the samples have the tag of what waits."""
+    for one in rounds_of(job.record):
+        if one.number in found.values() and not one.is_open:
+            one.state, one.when[RETURNED] = RETURNED, time.time()
+            keep(job.record, one)
+    tag = labelling_of(job.record).called.waiting
+    if tag in job.record.tags:
+        job.draft.tag(tag, [*_ids(job.run, {f"{job.key}.status": {"$in": [SELECTED, SENT]}}), *found])
+
+
+def _ids(run, wanted: Query):
+    return [str(each["_id"]) for each in run.dataset._sample_collection.find(wanted, {"_id": 1})]
 
 
 def _of_status(run, ids, *, skipped):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,7 +39,8 @@ def take_back(
     """Takes the labels of a round back that annotators have finished; the rest stays sent and can be taken later.
 
     A suggestion that nobody has looked at is no label. A label that was taken before, or that somebody has changed in
-    the dataset since, stays as it is there.
+    the dataset since, stays as it is there. An image of the control set counts by the majority of its labels, once all
+    annotators have answered.
 
     Args:
         round: its number; default: the last one that was sent
@@ -106,7 +108,9 @@ class _Returning(RunJob):
                 self._lost.append(f"The part {part.key} was given up: {error}")
                 continue
             found.append((part, merging.within(back, ids)))
-        return merging.merge(found, self.labelling.classes, self.round.sent.get("control", ()))
+        asked = Counter(i for ids in members.values() for i in ids)
+        control = {i: asked[i] for i in self.round.sent.get("control", ())}
+        return merging.merge(found, self.labelling.classes, control, close)
 
     def accept(self, merged: Merged, held: RoundSamples, close: bool) -> dict[str, Any]:
         """Lets the draft write what came back. Returns the counts."""
@@ -244,6 +248,11 @@ def _warnings(merged, counts, title):
         found.append(
             f"{title} returned classes that these rounds do not have: {names}. Those images stay sent; add the classes "
             "with the next batch, or mend the labels there, and take them back again."
+        )
+    if merged.disagreed:
+        found.append(
+            f"Annotators differ on {len(merged.disagreed):,} of the {merged.control['images']:,} images of the control "
+            "set that several have labelled. The majority counts, once all have answered."
         )
     if merged.doubled:
         found.append(f"{len(merged.doubled):,} images have labels that contradict each other and stay sent.")

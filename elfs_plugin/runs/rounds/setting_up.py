@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InvalidInput, NameTaken
 from ...text import is_text
 from ...validation import shown, whole_number
-from .. import record, saving
+from .. import claims, fields, names, record
 from ..fiftyone_types import Dataset
 from .names import RoundNames
 from .state import COVERAGE, TARGETED, Labelling, labelling_of
@@ -52,11 +52,11 @@ def check(
         return found
     field = labels_field or DEFAULT_FIELD
     record.check_labels_field(dataset, run.key, field)
-    names = class_list(_there(dataset, field) if classes is None else classes)
-    if len(names) < 2:
+    wanted = class_list(_there(dataset, field) if classes is None else classes)
+    if len(wanted) < 2:
         raise InvalidInput("Name the classes that annotators choose from, two at least.", "classes")
     size = resolve_golden(golden, run.stages["scores"]["scored"])
-    return Labelling(field, names, asdict(RoundNames.of(called)), size)
+    return Labelling(field, wanted, asdict(RoundNames.of(called)), size)
 
 
 def _there(dataset, field):
@@ -100,10 +100,14 @@ def check_names(dataset: Dataset, run: RunRecord, called: RoundNames, number: in
     """
     numbered = called.for_round(number)
     sources = [called.for_source(source) for source in (COVERAGE, TARGETED)]
+    tags = [called.waiting, called.golden, numbered["batch"], numbered["annotated"], *sources]
+    views = [numbered["batch_view"], called.pool_view, called.golden]
+    used = set(fields.writable(dataset).distinct("tags"))  # once: it reads every sample
     try:
-        for tag in (called.waiting, called.golden, numbered["batch"], numbered["annotated"], *sources):
-            saving.check_names(dataset, run, tag, None)
-        for view in (numbered["batch_view"], called.pool_view, called.golden):
-            saving.check_names(dataset, run, None, view)
+        for tag in tags:
+            names.check_tag(dataset, tag, run.own_tags, used=used)
+        for view in views:
+            names.check_view_name(dataset, view, run.own_views(dataset))
+        claims.check_others(dataset, run, tags, views)
     except (InvalidInput, NameTaken) as error:
         raise type(error)(f"{error} Rounds take other names by 'names'.", "names") from None

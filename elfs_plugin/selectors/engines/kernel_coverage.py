@@ -29,7 +29,7 @@ _TARGETS = 4096
 _ASKED = 256
 """Samples at which the number of pairs is estimated."""
 _EVERY = 4
-_ROWS = 512
+_ROWS, _COLUMNS = 512, 2048
 _ROUNDING = np.float32(1e-6)
 
 
@@ -41,6 +41,18 @@ class Covered:
         self._vectors = vectors
         self.products = np.full(len(vectors), -2.0, dtype=np.float32)
         self.by = np.full(len(vectors), -1, dtype=np.int64)
+
+    def add_all(self, chosen: Integers, threads: ThreadPoolExecutor) -> None:
+        """Takes several as chosen, as :meth:`add` would one after the other: each by itself would read all vectors."""
+        given = self._vectors[chosen]
+
+        def of(start):
+            some = slice(start, start + _COLUMNS)
+            for first in range(0, len(chosen), _ROWS):
+                products = given[first : first + _ROWS] @ self._vectors[some].T
+                _nearest(products, chosen[first : first + _ROWS], self.products[some], self.by[some])
+
+        list(threads.map(of, range(0, len(self._vectors), _COLUMNS)))
 
     def add(self, j: int) -> None:
         """Takes j as chosen."""
@@ -88,8 +100,7 @@ def kernel_greedy(
         return count_close(vectors, np.flatnonzero(candidates.open[rows]), covered.products, asked) <= most_pairs
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        for j in chosen:
-            covered.add(j)
+        covered.add_all(chosen, threads)
         while len(found) < budget and not (len(found) % _EVERY == 0 and fits()):
             early = early or _Sampled(vectors, targets, weights, kernel, covered, threads)
             j = early.best(candidates.open[rows])
@@ -104,7 +115,9 @@ def kernel_greedy(
     if len(found) == budget:
         return first, gains, covered
     open_rows = np.flatnonzero(candidates.open[rows])
-    pairs = close_pairs(vectors, open_rows, covered.products + _ROUNDING, part(progress, 0.3, 0.8))
+    floors = covered.products + _ROUNDING
+    floors[chosen] = floors[first] = np.inf  # nothing is nearer to them than they are
+    pairs = close_pairs(vectors, open_rows, floors, part(progress, 0.3, 0.8))
     objective = _Paired(pairs, open_rows, weights, kernel, covered)
     rest, open_gains = heap_greedy(
         objective, budget - len(found), candidates, rows=rows[open_rows], progress=part(progress, 0.8, 1.0)
@@ -183,6 +196,16 @@ class _Paired:
 
 
 _CACHED = __package__.split(".")[0] == "elfs_plugin"
+
+
+@numba.njit(nogil=True, cache=_CACHED)
+def _nearest(products, chosen, best, by):
+    """Of (b, c) products with chosen samples the largest of each column, the first of equal ones, where it is above
+    ``best`` (c,)."""
+    for r in range(len(chosen)):
+        for n in range(len(best)):
+            if products[r, n] > best[n]:
+                best[n], by[n] = products[r, n], chosen[r]
 
 
 @numba.njit(nogil=True, cache=_CACHED)

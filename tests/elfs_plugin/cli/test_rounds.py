@@ -1,6 +1,7 @@
 """``python -m elfs_plugin rounds`` in this process."""
 
 import csv
+import inspect
 import json
 import re
 
@@ -126,6 +127,75 @@ def test_annotators_and_warnings(rounds, tmp_path):
     assert told["unknown"]["seven"] >= 16 and told["labelled"] == 0
 
 
+def test_an_upload_has_as_many_images_as_are_asked_for(rounds, tmp_path):
+    rounds("next", *FIRST)
+    said, told = rounds("send", "--to", "files", "--option", f"path={tmp_path}", "--chunk", "7")
+    assert [part["samples"] for part in told["parts"]] == [7, 7, 2] and told["sent"] == 16
+    assert len(list(tmp_path.glob("*.csv"))) == 3
+
+
+def test_agreement_on_the_control_set_is_told(rounds, tmp_path):
+    rounds("next", *FIRST)
+    rounds("send", "--to", "files", "--option", f"path={tmp_path}", "--annotators", "ann,bob", "--control", "3")
+    fill(tmp_path)
+    first = min(tmp_path.glob("*.csv"))
+    text = first.read_text(encoding="utf-8")
+    fill_nothing = re.sub(r",\d\s*$", ",", text, flags=re.MULTILINE)
+    first.write_text(fill_nothing, encoding="utf-8")
+    said, told = rounds("take-back")
+    assert "Control set: annotators agree on 0 of 0 images, 3 wait for somebody's answer" in said
+    first.write_text(text, encoding="utf-8")
+    said, told = rounds("take-back")
+    assert "Control set: annotators agree on 3 of 3 images, 0 wait for" in said and told["state"] == "accepted"
+
+
+def test_other_names_and_budgets_of_classes(rounds, dataset):
+    import fiftyone as fo
+
+    names = [path.rsplit("_", 1)[1][0] for path in dataset.values("filepath")]
+    known = [fo.Classification(label=name) if at % 2 else None for at, name in enumerate(names)]
+    dataset.set_values("digit", known)
+    given = ["--class-budgets", f"{names[1]}=2, {names[3]}=1", "--name", "batch=lot {round}", "--name", "waiting=todo"]
+    said, told = rounds("next", *FIRST, "--golden", "0", *given)
+    assert told["tag"] == "lot 0" and told["sources"] == {"coverage": 3, "targeted": 7}
+    _, told = rounds("status")
+    assert told["rounds"][0]["asked"]["class_budgets"] == {names[1]: 2, names[3]: 1}
+    dataset.reload()
+    assert len(dataset.match_tags("todo")) == 10
+
+
+def test_what_was_skipped_is_asked_for_again(rounds, dataset):
+    from elfs_plugin.runs.rounds import queue
+
+    rounds("next", *FIRST)
+    rounds("send")
+    ids = dataset.load_saved_view("batch_v0").values("id")
+    queue.skip(dataset, "elfs", ids[:3])
+    said, told = rounds("ask-again", "--ids", f"{ids[0]}, {ids[7]}")
+    assert "1 skipped images wait for a label again" in said and told["waiting"] == 1
+    said, told = rounds("ask-again", "--round", "0")
+    assert told == {"key": "elfs", "waiting": 2}
+
+
+@pytest.mark.parametrize("step", ["next", "send", "take-back", "learn", "ask-again", "forget"])
+def test_a_step_takes_all_that_its_job_does(step):
+    from elfs_plugin import runs
+    from elfs_plugin.cli.commands import _parser
+
+    functions = {
+        "next": runs.next_batch,
+        "send": runs.send_batch,
+        "take-back": runs.take_back,
+        "learn": runs.learn_labels,
+        "ask-again": runs.ask_again,
+        "forget": runs.forget_rounds,
+    }
+    required = ["--budget", "5"] if step == "next" else []
+    given = vars(_parser().parse_args(["rounds", step, "x", *required])).keys() - {"function", "json", "command"}
+    known = {"options" if name == "option" else name for name in given}
+    assert known == inspect.signature(functions[step]).parameters.keys() - {"sinks"}
+
+
 def test_options_are_texts_and_secrets_come_from_the_environment(monkeypatch):
     from elfs_plugin.cli.rounds import options_of
 
@@ -167,6 +237,11 @@ def test_a_secret_reaches_the_tool_and_is_not_kept(rounds, dataset, monkeypatch)
         (["next", "{dataset}", *FIRST, "--share", "nan"], "share of coverage must be from 0 to 1"),
         (["next", "{dataset}", *FIRST, "--target", "rear"], "Unknown target 'rear'.*Did you mean 'rare'"),
         (["next", "{dataset}", *FIRST, "--target", "failures", "--failures-tag", "x"], "the tag 'x'"),
+        (["next", "{dataset}", *FIRST, "--class-budgets", "1"], "given as cat=20, dog=10; '1' is none"),
+        (["next", "{dataset}", *FIRST, "--class-budgets", "1=11"], "11 images together, more than the budget of 10"),
+        (["next", "{dataset}", *FIRST, "--name", "batch"], "--name takes NAME=VALUE, not 'batch'"),
+        (["next", "{dataset}", *FIRST, "--name", "bach=x"], "Rounds have no name 'bach'.*Did you mean 'batch'"),
+        (["next", "{dataset}", *FIRST, "--device", "abacus"], "abacus"),
         (["next", "{dataset}", *FIRST, "--key", "other"], "There is no ELFS run 'other'"),
         (["send", "{dataset}"], "has no rounds yet"),
         (["send", "{dataset}", "--to", "label_studio"], "Unknown labelling tool 'label_studio'.*'labelstudio'"),
@@ -175,6 +250,8 @@ def test_a_secret_reaches_the_tool_and_is_not_kept(rounds, dataset, monkeypatch)
         (["take-back", "{dataset}"], "has no rounds yet"),
         (["take-back", "{dataset}", "--round", "3"], "has no rounds yet"),
         (["learn", "{dataset}"], "has no rounds yet"),
+        (["ask-again", "{dataset}"], "has no rounds yet"),
+        (["ask-again", "{dataset}", "--ids", "x"], "has no rounds yet"),
         (["forget", "{dataset}"], "has no rounds"),
         (["status", "{bare}"], "There is no ELFS run 'elfs'"),
         (["next", "{bare}", *FIRST], "There is no ELFS run 'elfs'"),
@@ -208,6 +285,7 @@ def test_wrong_arguments_cost_one_line_and_change_nothing(dataset, new_dataset, 
         (["next", "x", "--budget", "5", "--share", "half"], "invalid float value: 'half'"),
         (["send"], "required: DATASET"),
         (["send", "x", "--control", "some"], "invalid int value: 'some'"),
+        (["send", "x", "--chunk", "some"], "invalid int value: 'some'"),
         (["take-back", "x", "--round", "last"], "invalid int value: 'last'"),
     ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.rounds.class_budgets import checked, grouped
+from elfs_plugin.rounds.class_budgets import as_mapping, checked, grouped
 
 CLASSES = np.array(["ant", "bee", "cat"])
 PREDICTED = np.array([0] * 5 + [1] * 3 + [2] * 2)
@@ -53,3 +53,16 @@ def test_budgets_that_cannot_be(wanted):
 
 def test_budgets_are_whole_numbers():
     assert checked({"ant": np.int64(2), "bee": 3.0}, 5) == {"ant": 2, "bee": 3} and checked(None, 5) == {}
+
+
+def test_budgets_as_a_text():
+    assert as_mapping("ant=2, red bee = 3\n a=b=1,") == {"ant": 2, "red bee": 3, "a=b": 1}
+    assert as_mapping("") == as_mapping(None) == {} and as_mapping({"ant": 2}) == {"ant": 2}
+    assert checked("ant=2,bee=3", 5) == {"ant": 2, "bee": 3}
+
+
+@pytest.mark.parametrize("text", ["ant", "ant=", "=2", "ant=few", "ant=-1", "ant=1.5", "ant=1, ant=2", "ant=3, bee=3"])
+def test_a_text_of_another_form_is_refused(text):
+    with pytest.raises(InvalidInput) as error:
+        checked(text, 5)
+    assert error.value.field == "class_budgets"

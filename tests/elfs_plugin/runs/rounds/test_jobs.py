@@ -46,10 +46,10 @@ class Tool(Backend):
 @pytest.fixture
 def server(monkeypatch):
     memory = {}
+    for module in ("sending", "returning"):  # first: a module that is imported now must find the real one to go back to
+        monkeypatch.setattr(f"elfs_plugin.runs.rounds.{module}.backend", lambda name: Tool(memory))
     monkeypatch.setattr(registry, "backends", lambda: {"tool": lambda: Tool(memory)})
     monkeypatch.setattr(registry, "backend", lambda name: Tool(memory))
-    for module in ("sending", "returning"):
-        monkeypatch.setattr(f"elfs_plugin.runs.rounds.{module}.backend", lambda name: Tool(memory))
     return memory
 
 
@@ -213,9 +213,58 @@ def test_annotators_share_a_control_set_and_their_disagreement_is_told(dataset, 
 
     server["back"] = back
     told = runs.take_back(dataset)
-    assert told["control"] == {"images": 4, "agreed": 3} and told["disagreed"] == [odd]
+    assert told["control"] == {"images": 4, "agreed": 3, "waiting": 0} and told["disagreed"] == [odd]
     assert told["labelled"] == 19 and told["waiting"] == 1  # two against each other: no label
     assert any("contradict each other" in text for text in told["warnings"])
+    assert any("differ on 1 of the 4 images of the control set" in text for text in told["warnings"])
+
+
+def test_a_control_image_counts_when_all_annotators_have_answered(dataset, server):
+    first(dataset, golden=0)
+    runs.send_batch(dataset, to="tool", annotators=["ann", "bob", "eve"], control=4)
+    parts = state.round_of(record(dataset)).parts
+    control = state.round_of(record(dataset)).sent["control"]
+    known = truth(dataset)
+    odd = control[0]
+    wrong = "1" if known[odd] == "0" else "0"
+    answered = {"ann"}
+
+    def back(part, ids):
+        labels = {i: known[i] for i in ids} if part.annotator in answered else {}
+        if part.annotator == "bob" and odd in labels:
+            labels[odd] = wrong
+        skipped = {control[1]} & labels.keys() if part.annotator == "eve" else set()
+        return Returned(labels={i: label for i, label in labels.items() if i not in skipped}, skipped=skipped)
+
+    server["back"] = back
+    own = {p.annotator: set() for p in parts}
+    for part in parts:
+        own[part.annotator] |= set(server["sent"][part.key]) - set(control)
+    told = runs.take_back(dataset)
+    assert told["labelled"] == len(own["ann"]) and told["waiting"] == 20 - len(own["ann"])
+    assert told["control"] == {"images": 0, "agreed": 0, "waiting": 4}
+    assert set(dataset.select(control).values("elfs.status")) == {"sent"} and not dataset.select(control).count("digit")
+    answered.add("bob")  # two against each other, and the third may decide
+    told = runs.take_back(dataset)
+    assert told["labelled"] == len(own["bob"]) and told["doubled"] == 0
+    assert told["control"] == {"images": 4, "agreed": 3, "waiting": 4} and told["disagreed"] == [odd]
+    assert set(dataset.select(control).values("elfs.status")) == {"sent"}
+    answered.add("eve")
+    told = runs.take_back(dataset)
+    assert (told["waiting"], told["state"]) == (0, "accepted")
+    assert told["control"] == {"images": 4, "agreed": 3, "waiting": 0} and told["disagreed"] == [odd]
+    assert dataset.select(control).values("digit.label") == [known[i] for i in dataset.select(control).values("id")]
+
+
+def test_of_a_round_that_is_ended_a_control_image_counts_by_the_answers_there_are(dataset, server):
+    first(dataset, golden=0)
+    runs.send_batch(dataset, to="tool", annotators=["ann", "bob"], control=4)
+    control = state.round_of(record(dataset)).sent["control"]
+    known = truth(dataset)
+    server["back"] = lambda part, ids: Returned({i: known[i] for i in ids} if part.annotator == "ann" else {})
+    told = runs.take_back(dataset, close=True)
+    assert (told["labelled"], told["given_up"]) == (12, 8)
+    assert dataset.select(control).count("digit") == 4
 
 
 def test_suggestions_are_sent_counted_and_never_taken_for_labels(dataset, server):

@@ -6,8 +6,8 @@ import fiftyone as fo
 import pytest
 
 from elfs_plugin.errors import Busy, InvalidInput
-from elfs_plugin.runs import jobs
-from elfs_plugin.runs.rounds import queue, views
+from elfs_plugin.runs import jobs, journal
+from elfs_plugin.runs.rounds import queue, state, views
 from elfs_plugin.runs.run import Run
 from tests.rounds import LABELS, label, write_round
 
@@ -97,6 +97,31 @@ class TestSkipping:
         assert views.round_view(Run(dataset, "elfs"), "skipped", 0).values("id") == [ids[3]]
         assert queue.ask_again(dataset, "elfs", [ids[3]]) == 1
         assert waiting(dataset, ids) == [7, 3, 1]
+
+    def test_all_that_are_skipped_in_a_round_can_be_asked_again(self, batch):
+        dataset, ids = batch
+        queue.skip(dataset, "elfs", [ids[3], ids[5], ids[0]])
+        assert queue.ask_again(dataset, "elfs", round=0) == 2
+        assert waiting(dataset, ids) == [7, 3, 5, 1] and waiting(dataset, ids, 1) == [2]
+        with pytest.raises(InvalidInput, match="No image of round 0 is skipped"):
+            queue.ask_again(dataset, "elfs", round=0)
+        assert queue.ask_again(dataset, "elfs") == 1 and waiting(dataset, ids, 1) == [0, 2]
+        with pytest.raises(InvalidInput, match="no round 7"):
+            queue.ask_again(dataset, "elfs", round=7)
+
+    def test_a_round_that_had_ended_is_open_again_and_its_images_are_tagged(self, written):
+        dataset, ids = written
+        run = write_round(dataset, ids[:3], state="accepted", status="sent")
+        run.record.tags.append("to_annotate")
+        journal.publish(dataset, run.record, journal.Draft(tagged={"to_annotate": [ids[5]]}))
+        queue.skip(dataset, "elfs", [ids[1]])
+        label(dataset, {ids[0]: "one", ids[2]: "two"})
+        dataset.set_values("elfs.status", {ids[0]: "annotated", ids[2]: "annotated"}, key_field="id")
+        assert not state.round_of(Run(dataset, "elfs").record).is_open
+        assert queue.ask_again(dataset, "elfs") == 1
+        one = state.round_of(Run(dataset, "elfs").record)
+        assert one.state == "returned" and one.when["returned"] > 0
+        assert dataset.match_tags("to_annotate").values("id") == [ids[1]]
 
     def test_a_label_counts_more_than_an_earlier_skip(self, batch):
         dataset, ids = batch

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from elfs_plugin.selectors import Pool, select
 from elfs_plugin.selectors.bounded import bounded_rows
 from elfs_plugin.selectors.candidates import Candidates
 from elfs_plugin.selectors.engines.close_pairs import close_pairs, count_close
-from elfs_plugin.selectors.engines.kernel_coverage import kernel_greedy
+from elfs_plugin.selectors.engines.kernel_coverage import Covered, kernel_greedy
 from tests.helpers import blobs, make_pool
 
 
@@ -108,6 +109,43 @@ def test_close_pairs_by_hand():
     assert pairs.of(1)[0].tolist() == [0]
     floors = np.full(3, 0.5, dtype=np.float32)
     assert count_close(vectors, np.arange(3), floors, np.arange(3)) == pytest.approx(7)
+
+
+def test_close_pairs_over_many_blocks():
+    rng = np.random.default_rng(0)
+    vectors = normalize(rng.normal(size=(700, 6))).astype(np.float32)
+    rows = rng.permutation(700)[:500]
+    floors = rng.uniform(0.2, 0.9, 700).astype(np.float32)
+    floors[rows[:50]] = np.inf  # has a row, and is no end
+    floors[np.setdiff1d(np.arange(700), rows)[:50]] = np.inf
+    pairs = close_pairs(vectors, rows, floors)
+    expected = vectors[rows] @ vectors.T
+    assert pairs.starts[-1] == (expected > floors).sum() > 1000
+    for r in range(500):
+        ends, values = pairs.of(r)
+        assert ends.tolist() == np.flatnonzero(expected[r] > floors).tolist()
+        assert values == pytest.approx(expected[r, ends], abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [[], [3]])
+def test_close_pairs_of_few(rows):
+    vectors = np.eye(5, dtype=np.float32)
+    pairs = close_pairs(vectors, np.array(rows, dtype=np.int64), np.full(5, 0.5, dtype=np.float32))
+    assert pairs.starts.tolist() == [0, 1][: len(rows) + 1] and pairs.ends.tolist() == rows
+
+
+def test_many_are_taken_as_chosen_at_once_as_one_by_one():
+    vectors = normalize(np.random.default_rng(0).normal(size=(3000, 8))).astype(np.float32)
+    vectors[7] = vectors[3]
+    chosen = np.array([900, 3, 7, *range(1000, 1700)])
+    single, together = Covered(vectors), Covered(vectors)
+    for j in chosen:
+        single.add(j)
+    with ThreadPoolExecutor(2) as threads:
+        together.add_all(chosen, threads)
+    assert together.products == pytest.approx(single.products, abs=1e-6)
+    assert (together.by == single.by).all() and together.by[7] == 3
+    assert Covered(vectors).products.max() == -2
 
 
 def test_a_part_of_a_large_pool_allows_the_whole_budget():
