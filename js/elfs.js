@@ -896,28 +896,28 @@
 `;
 
   /**
-   * Opens an image with the fields that the grid has. The App's own operator opens it with those that the page had
-   * when it was loaded: a field that came later could not be seen there, nor labelled in Annotate.
+   * Gives the opened image the fields that the grid has. Opened by the App's own operator it has those that the page
+   * had when it was loaded: a field that came later could not be seen there, nor labelled in Annotate.
    */
-  function openSample() {
+  function takeFields() {
     return class extends operators.Operator {
       get config() {
-        return new operators.OperatorConfig({ name: "open_sample", label: "ELFS: Open an image", unlisted: true });
+        return new operators.OperatorConfig({
+          name: "take_fields", label: "ELFS: Show the fields of the grid beside the opened image", unlisted: true });
       }
 
       useHooks() {
         return { takeFromGrid: app.useSetModalState() };
       }
 
-      async execute({ hooks, params }) {
+      async execute({ hooks }) {
         await hooks.takeFromGrid();
-        await operators.executeOperator("open_sample", params);
       }
     };
   }
 
   if (operators.registerOperator && operators.Operator && app?.useSetModalState) {
-    operators.registerOperator(openSample(), "@elfs/coreset");
+    operators.registerOperator(takeFields(), "@elfs/coreset");
   }
 
   plugins.registerComponent({

@@ -75,9 +75,9 @@ class Label(Part):
             self._show_waiting(ctx, number)
         # What is opened in Annotate at once has its pre-label hidden there.
         mode = "explore" if queue.prelabel_of(run, found) else "annotate"
-        # Without the plugin's own script the App opens it, without fields that came after the page was loaded.
-        own = "" if ctx.panel.state.live is False else f"{PLUGIN}/"
-        ctx.trigger(f"{own}open_sample", {"id": found, "mode": mode})
+        ctx.trigger("open_sample", {"id": found, "mode": mode})
+        if not ctx.current_sample:
+            ctx.trigger(f"{PLUGIN}/take_fields")
 
     @needs_run
     def on_label_skip(self, ctx):

@@ -35,7 +35,7 @@ test("it registers the component by the name that the panel embeds, and leaves n
   assert.deepEqual(left, []);
 });
 
-test("an image is opened with the fields of the grid, and by the App's own operator", async () => {
+test("the opened image is given the fields of the grid", async () => {
   const operators = [];
   const done = [];
   class Operator {}
@@ -50,15 +50,14 @@ test("an image is opened with the fields of the grid, and by the App's own opera
       Operator,
       OperatorConfig,
       registerOperator: (Class, plugin) => operators.push([plugin, new Class()]),
-      executeOperator: async (name, params) => done.push([name, { ...params }]),
     },
     __fos__: { useSetModalState: () => async () => done.push("fields") },
   });
   const [[plugin, operator]] = operators;
   assert.equal(plugin, "@elfs/coreset");
-  assert.equal(operator.config.name, "open_sample");
-  await operator.execute({ hooks: operator.useHooks(), params: { id: "1", mode: "annotate" } });
-  assert.deepEqual(done, ["fields", ["open_sample", { id: "1", mode: "annotate" }]]);
+  assert.equal(operator.config.name, "take_fields");
+  await operator.execute({ hooks: operator.useHooks() });
+  assert.deepEqual(done, ["fields"]);
 });
 
 test("it does nothing where a part of the App is missing, so that the panel keeps its sliders", () => {
