@@ -7,6 +7,8 @@ import re
 import shutil
 import tempfile
 
+from .text import first_line
+
 
 class ElfsError(Exception):
     """Something the user can mend; ``str(error)`` says how."""
@@ -71,6 +73,16 @@ _GPU = re.compile("cuda|cublas|cudnn|hip|mps|xpu", re.IGNORECASE)
 _NOT_ABOUT_MEMORY = (LookupError, ValueError, TypeError, AttributeError, NameError)
 """What these say may hold any text of the user's."""
 
+_GPU_LOST = re.compile(
+    "(cuda|cuda driver|hip) error|cudnn_status_(execution_failed|internal_error)|cublas_status_execution_failed|"
+    "gpu is lost|fallen off the bus|driver shutting down",
+    re.IGNORECASE,
+)
+"""How PyTorch says that a GPU or its driver has failed; a lack of memory is asked about first."""
+
+_CAPTURE = re.compile("captur", re.IGNORECASE)
+"""A step that cannot be captured as a CUDA graph says so in an error of the same kind, and the GPU is well."""
+
 _NO_FIELD = re.compile(
     r"non-existent (?:sample|frame) field '([^']*)'|field '([^']*)' does not exist|has no (?:sample )?field '([^']*)'"
 )
@@ -112,6 +124,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (ElfsError, *_NOT_ABOUT_MEMORY)) or type(error).__module__.startswith("pymongo"):
         return False
     return _MEMORY.search(str(error)) is not None
+
+
+def is_gpu_lost(error: BaseException) -> bool:
+    """Whether an exception says that a GPU or its driver has failed, so that this process can use it no more. A lack of
+    memory is none of that."""
+    if isinstance(error, ElfsError) or is_out_of_memory(error) or _CAPTURE.search(str(error)):
+        return False
+    if type(error).__name__ == "AcceleratorError":
+        return True
+    return isinstance(error, RuntimeError) and _GPU_LOST.search(str(error)) is not None
 
 
 def explain(error: BaseException, resumes: bool = True) -> str:
@@ -159,6 +181,11 @@ def _shortage(error):
                 "device to 'cpu'."
             )
         return "Out of memory. Close other programs, or choose a smaller view, encoder or proxy."
+    if is_gpu_lost(error):
+        return (
+            f"The GPU failed or its driver is gone ({first_line(error)[:200]}). A program that this has happened to "
+            "cannot use it any more: start it again, or set the device to 'cpu'. What was finished is kept."
+        )
     if type(error).__module__.startswith(("pymongo", "mongoengine")):
         if "No space" in text or "OutOfDiskSpace" in text:
             return "MongoDB's disk is full. Free some space."

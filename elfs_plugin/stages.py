@@ -137,11 +137,13 @@ class Stages:
         validate_num_clusters(num_clusters, len(vectors))
         k = k or suggest_k(len(vectors), num_clusters)
         # An exact search has nothing random about it.
-        base = fingerprint(vectors, k, None if exact_is_quick(*vectors.shape) else identity(self.seed))
+        n, dimensions = vectors.shape
+        exact = exact_is_quick(n, dimensions, resolve_device(self.device))
+        base = fingerprint(vectors, k, None if exact else identity(self.seed))
         graph = self._run(
             "neighbors",
             base,
-            lambda progress: knn_graph(vectors, k, seed=self.seed, progress=progress),
+            lambda progress: knn_graph(vectors, k, seed=self.seed, device=self.device, progress=progress),
             lambda g: vars(g),
             lambda a: NeighborGraph(a["indices"], a["similarities"], str(a["method"]), float(a["recall"])),
         )

@@ -149,5 +149,10 @@ def cosine_rate(config: ProxyConfig, step: int, total: int) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate. One that is a tensor keeps its place in memory, where a captured step reads it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        held = group["lr"]
+        if isinstance(held, torch.Tensor) and held.device == group["params"][0].device:
+            held.fill_(rate)
+        else:
+            group["lr"] = rate

@@ -16,19 +16,24 @@ import torch
 from numpy.typing import ArrayLike
 
 from ..contracts import AnyPath, Floats, Images, Integers, Progress
+from ..cuda_streams import own_stream
 from ..devices import cpu_threads, one_thread
+from ..gpu_memory import free_bytes, or_on_cpu
 from ..order import Order
 from ..progress import part
 from ..proxy.config import ProxyConfig
 from ..proxy.image_source import ImageRows
 from ..proxy.mlp import Standardised, fit_subsets
 from ..proxy.train import fit
+from ..proxy.training import kernels
 from ..seeds import Stream, derived, identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
 from .side_by_side import in_threads
 
 BYTES_PER_PIXEL = 200
 """About what training a small ResNet keeps of each pixel of a batch."""
+GPU_WORKERS = 4
+"""Small networks at once on a GPU: a single one leaves most of it idle."""
 MEMORY_BYTES = 4 << 30
 """What small ResNets side by side may take of it."""
 
@@ -53,14 +58,19 @@ def at_once(
     progress: Progress,
 ) -> Floats:
     """(B, repeats) accuracies of MLPs on embeddings, all trained as one batched model."""
-    data = Standardised(inputs, device, order.rows)
     subsets = np.concatenate([split.coresets for split in splits])
     seeds = np.repeat([derived(seed, Stream.BETA_PROXY, repeat) for repeat in range(len(splits))], len(betas)).tolist()
-    trained = fit_subsets(data, labels, subsets, int(labels.max()) + 1, config, seeds, part(progress, 0.0, 0.99))
-    accuracies = np.zeros((len(betas), len(splits)))
-    for repeat, split in enumerate(splits):
-        predicted = trained.predict(split.held_out, range(repeat * len(betas), (repeat + 1) * len(betas)))
-        accuracies[:, repeat] = (predicted == labels[split.held_out]).mean(axis=1)
+
+    def on(device):
+        data = Standardised(inputs, device, order.rows)
+        trained = fit_subsets(data, labels, subsets, int(labels.max()) + 1, config, seeds, part(progress, 0.0, 0.99))
+        accuracies = np.zeros((len(betas), len(splits)))
+        for repeat, split in enumerate(splits):
+            predicted = trained.predict(split.held_out, range(repeat * len(betas), (repeat + 1) * len(betas)))
+            accuracies[:, repeat] = (predicted == labels[split.held_out]).mean(axis=1)
+        return accuracies
+
+    accuracies = or_on_cpu(device, on, "The β search on embeddings")
     progress(1.0, f"{len(betas)} values of β, {len(splits)} repeat(s)")
     return accuracies
 
@@ -77,10 +87,9 @@ def on_images(
     checkpoint: AnyPath | None,
     progress: Progress,
 ) -> Floats:
-    """(B, repeats) accuracies of networks on images: on a CPU small ones side by side, each on a thread of its own;
-    others one after another."""
-    small = config.row.small and device.type == "cpu"
-    workers = min(cpu_threads(), _fit_in_memory(config, inputs.shape)) if small else 1
+    """(B, repeats) accuracies of networks on images: small ones side by side, each on a thread of its own, and on a GPU
+    on a stream of its own; others one after another."""
+    workers = min(_workers(device), _fit_in_memory(config, inputs.shape, device)) if config.row.small else 1
     accuracies, kept = np.full((len(betas), len(splits)), np.nan), TrainingCheckpoint(None, None)
     if checkpoint is not None:
         coresets = np.stack([split.coresets for split in splits])
@@ -106,16 +115,19 @@ def on_images(
         return np.mean(model.predict(ImageRows(inputs, split.held_out)) == labels[split.held_out])
 
     def alone(row, repeat, report):
-        with one_thread(device):
+        with one_thread(device), own_stream(device):
             return accuracy(row, repeat, report)
 
     missing = [
         (row, repeat) for repeat in range(len(splits)) for row in range(len(betas)) if np.isnan(accuracies[row, repeat])
     ]
     rest = part(progress, 1 - len(missing) / accuracies.size, 1.0)
-    for index, result in in_threads([partial(alone if small else accuracy, *at) for at in missing], workers, rest):
-        accuracies[missing[index]] = result
-        kept.save({"accuracies": torch.from_numpy(accuracies)})
+    calls = [partial(alone if config.row.small else accuracy, *at) for at in missing]
+    # Around all of them: threads that set what holds for the whole process one by one would put each other's back.
+    with kernels(device, config.deterministic):
+        for index, result in in_threads(calls, workers, rest):
+            accuracies[missing[index]] = result
+            kept.save({"accuracies": torch.from_numpy(accuracies)})
     if checkpoint is not None:
         kept.remove()
         for left in Path(checkpoint).parent.glob(f"{Path(checkpoint).name}.*"):  # of a search that never went on
@@ -124,6 +136,11 @@ def on_images(
     return accuracies
 
 
-def _fit_in_memory(config, shape):
+def _workers(device):
+    return cpu_threads() if device.type == "cpu" else GPU_WORKERS
+
+
+def _fit_in_memory(config, shape, device):
     """How many small networks may train at once on images (N, 3, H, W)."""
-    return max(1, MEMORY_BYTES // (config.batch_size * shape[2] * shape[3] * BYTES_PER_PIXEL))
+    memory = min(MEMORY_BYTES, free_bytes(device, 2 * MEMORY_BYTES) // 2)
+    return max(1, memory // (config.batch_size * shape[2] * shape[3] * BYTES_PER_PIXEL))

@@ -43,8 +43,11 @@ class Heads(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         heads, dtype = len(self.first), self.dtype
-        # Contiguous operands: oneDNN copies strided ones in every product, the backward ones included.
-        h = torch.bmm(x.to(dtype).expand(heads, -1, -1).contiguous(), self.first.to(dtype))
+        same = x.to(dtype).expand(heads, -1, -1)
+        if x.device.type == "cpu":
+            # oneDNN copies strided operands in every product, the backward ones included.
+            same = same.contiguous()
+        h = torch.bmm(same, self.first.to(dtype))
         h = F.gelu(h + self.first_bias.to(dtype))
         h = torch.bmm(h, self.second.to(dtype)) + self.second_bias.to(dtype)
         # The direction of each prototype is learnt, its length is not: logits are cosines. Dividing the C logits by

@@ -10,13 +10,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..captured_step import CapturedStep
+from ..compiling import keep_on_disk, pays, remember
 from ..contracts import Floats, Progress
 from ..devices import generator
+from ..errors import is_gpu_lost
+from ..gpu_memory import CPU, or_on_cpu
 from ..progress import part
 from ..seeds import Stream, derived
 from ..training_checkpoint import TrainingCheckpoint
 from ..training_loop import EpochDraws, TrainingLoop, set_rate
 from . import spectral
+from .k_means_on_device import spherical_k_means
 from .temi import Heads, Teacher, temi_loss
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 WARM_START_RATE = 1e-3
 LABEL_SMOOTHING = 0.1
+KMEANS_ITERATIONS = 25
 KMEANS_POINTS = 2048
 """Points per cluster that k-means is fitted to at most."""
 
@@ -37,33 +43,64 @@ other classes more often."""
 STEPS_BETWEEN_LOOKS = 25
 """Steps between two looks at the loss (whether it is finite, whether it still falls), which make a GPU wait."""
 
+SAVED_BY_COMPILING = 5e-4
+"""Seconds a step, of a captured one: an estimate. Compiling takes as long as the whole training of most sets."""
+
 PLATEAU_STEPS = 200
 """Steps whose mean loss is compared with that of as many before them."""
 
 
 def kmeans_targets(
-    data: torch.Tensor, num_clusters: int, heads: int, seed: int, progress: Progress, first: int = 0
+    data: torch.Tensor,
+    num_clusters: int,
+    heads: int,
+    seed: int,
+    progress: Progress,
+    first: int = 0,
+    device: torch.device = CPU,
 ) -> torch.Tensor:
     """Labels (H, N) int64 of H spherical k-means of (N, D) ``data``, each from another seed; ``first`` is the number of
-    the first head."""
-    import faiss
+    the first head. On a GPU, ``device``, by :func:`~.k_means_on_device.spherical_k_means`, else by faiss."""
+    unit = F.normalize(data, dim=1)
+    seeds = [derived(seed, Stream.KMEANS, first + head, bits=31) for head in range(heads)]
 
-    unit = F.normalize(data, dim=1).cpu().numpy()
-    targets = np.empty((heads, len(unit)), dtype=np.int64)
-    for head in range(heads):
+    def on(device):
+        kmeans = _KMeans(unit, num_clusters) if device.type == "cpu" else _KMeansOnDevice(unit.to(device), num_clusters)
+        targets = torch.empty(heads, len(unit), dtype=torch.int64)
+        for head, its_seed in enumerate(seeds):
+            targets[head] = kmeans.labels(its_seed)
+            progress((head + 1) / heads, f"k-means {head + 1} of {heads}")
+        return targets
+
+    return or_on_cpu(device, on, "k-means")
+
+
+class _KMeans:
+    def __init__(self, unit, num_clusters):
+        self._unit, self._clusters = unit.cpu().numpy(), num_clusters
+
+    def labels(self, seed):
+        import faiss
+
         kmeans = faiss.Kmeans(
-            unit.shape[1],
-            num_clusters,
-            niter=25,
+            self._unit.shape[1],
+            self._clusters,
+            niter=KMEANS_ITERATIONS,
             spherical=True,
-            seed=derived(seed, Stream.KMEANS, first + head, bits=31),
+            seed=seed,
             min_points_per_centroid=1,
             max_points_per_centroid=KMEANS_POINTS,
         )
-        kmeans.train(unit)
-        targets[head] = kmeans.index.search(unit, 1)[1][:, 0]
-        progress((head + 1) / heads, f"k-means {head + 1} of {heads}")
-    return torch.from_numpy(targets)
+        kmeans.train(self._unit)
+        return torch.from_numpy(kmeans.index.search(self._unit, 1)[1][:, 0])
+
+
+class _KMeansOnDevice:
+    def __init__(self, unit, num_clusters):
+        self._unit, self._clusters = unit, num_clusters
+
+    def labels(self, seed):
+        return spherical_k_means(self._unit, self._clusters, seed, KMEANS_ITERATIONS, KMEANS_POINTS).cpu()
 
 
 def starts(
@@ -78,12 +115,13 @@ def starts(
     possible, for the second half of them k-means of the spectral embedding of the nearest neighbours."""
     few = config.heads // 2 if config.spectral and spectral.possible(len(data), num_clusters) else 0
     first = config.heads - few
-    targets = kmeans_targets(data, num_clusters, first, seed, part(progress, 0.0, 0.5 if few else 1.0))
+    share = 0.5 if few else 1.0
+    targets = kmeans_targets(data, num_clusters, first, seed, part(progress, 0.0, share), device=data.device)
     if not few:
         return targets
     near = neighbors[:, :NEAREST].cpu().numpy()
     embedded = torch.from_numpy(spectral.embedding(near, num_clusters, seed, part(progress, 0.5, 0.8)))
-    more = kmeans_targets(embedded, num_clusters, few, seed, part(progress, 0.8, 1.0), first)
+    more = kmeans_targets(embedded, num_clusters, few, seed, part(progress, 0.8, 1.0), first, data.device)
     return torch.cat([targets, more])
 
 
@@ -153,7 +191,9 @@ class Training(TrainingLoop):
             generator(derived(seed, Stream.PAIRS)), lambda rng: torch.randperm(len(data), generator=rng)
         )
         self.curve = np.empty((0, heads))
-        self._pair_losses = fused_on_gpu(self._losses_of_pairs, data.device)
+        compiled = pays(total, SAVED_BY_COMPILING, "TEMI")
+        self._pair_losses = fused_on_gpu(self._losses_of_pairs, data.device) if compiled else self._losses_of_pairs
+        self._captured = CapturedStep(self._step_on, data.device, self._optimizer, total)
 
     @property
     def every(self) -> int:
@@ -178,12 +218,15 @@ class Training(TrainingLoop):
         at = self.step % self._per_epoch
         x = self._epoch.take(at)[at * self._batch : (at + 1) * self._batch]
         which = torch.randint(self._neighbors.shape[1], (len(x),), generator=self._epoch.rng)
-        x, which = x.to(self._data.device), which.to(self._data.device)
+        set_rate(self._optimizer, self._rate * min(1.0, (self.step + 1) / self._warmup))
+        return self._captured(x, which)
+
+    def _step_on(self, x, which):
+        """One step on the samples ``x`` and as many of their neighbours."""
         partner = self._neighbors[x, which].long()
         pairs = torch.cat([self._data[x], self._data[partner]])
-        set_rate(self._optimizer, self._rate * min(1.0, (self.step + 1) / self._warmup))
-        losses = self._pair_losses(pairs)
         self._optimizer.zero_grad(set_to_none=True)
+        losses = self._pair_losses(pairs)
         losses.sum().backward()
         self._optimizer.step()
         self.teacher.update()
@@ -233,6 +276,7 @@ class Training(TrainingLoop):
         self.teacher.heads.load_state_dict(state["teacher"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._marginal.copy_(state["marginal"])
+        self._captured.forget()
         self.curve = state["curve"].cpu().numpy()
         self._epoch.restore(state)
 
@@ -242,6 +286,7 @@ def fused_on_gpu(function: Callable[..., torch.Tensor], device: torch.device) ->
     the compiler does not work there."""
     if device.type != "cuda":
         return function
+    keep_on_disk()
     quick = torch.compile(function, dynamic=False)
     works = None
 
@@ -250,12 +295,14 @@ def fused_on_gpu(function: Callable[..., torch.Tensor], device: torch.device) ->
         if works is not False:
             try:
                 result = quick(*arguments)
+                if not works:
+                    remember("TEMI")
                 works = True
                 return result
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # a missing C compiler, an unsupported GPU: anything the compiler raises
-                if works:
+                if works or is_gpu_lost(error):
                     raise
                 logger.info("torch.compile does not work here (%s); going on without it.", error)
                 works = False

@@ -14,6 +14,7 @@ from ..beta_search.splits import MIN_SAMPLES, split
 from ..contracts import Array, Floats, Integers, Progress
 from ..devices import resolve_device
 from ..errors import InvalidInput
+from ..gpu_memory import or_on_cpu
 from ..order import Order
 from ..progress import part, silent
 from ..proxy import kinds
@@ -148,9 +149,16 @@ def accuracies(
         labels: (N,) int
         order: the :class:`~..order.Order` of the samples
     """
+
+    def on(device):
+        data = Standardised(inputs, device, None if order is None else order.rows)
+        return _accuracies(data, np.asarray(labels), tasks, config or probe_config(), progress)
+
+    return or_on_cpu(resolve_device(device), on, "Training the probes")
+
+
+def _accuracies(data, labels, tasks, config, progress):
     reached = np.full(len(tasks), np.nan)
-    data = Standardised(inputs, resolve_device(device), None if order is None else order.rows)
-    labels = np.asarray(labels)
     num_classes = int(labels.max()) + 1
     sizes = np.array([len(task.rows) for task in tasks])
     work = np.minimum(sizes, 256) + 16
@@ -164,7 +172,7 @@ def accuracies(
             labels,
             rows,
             num_classes,
-            config or probe_config(),
+            config,
             [tasks[t].seed for t in some.tolist()],
             part(progress, before / total, (before + own) / total),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,14 +11,19 @@ from numpy.typing import ArrayLike
 
 from ..arrays import as_matrix
 from ..contracts import Progress
-from ..devices import generator
+from ..devices import generator, resolve_device
 from ..errors import InvalidInput
+from ..gpu_memory import OUT_OF_MEMORY, empty_cache
 from ..progress import part, silent
 from ..seeds import Stream, derived
+from ..text import first_line
 from ..validation import derived_seed, validate_neighbors
+from . import on_device
 from .cells import partition
 from .neighbor_graph import NeighborGraph
 from .vectors import normalize
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_K = 50
 """The neighbourhood TEMI was published with."""
@@ -30,6 +36,7 @@ _CELL_ROWS = 256
 _CELLS_PER_TASK = 8
 _RECALL_QUERIES = 512
 _EXACT_COST = 7.5e12
+_EXACT_COST_PER_MULTIPROCESSOR = 5e12
 _TIE = 1e-6
 
 
@@ -38,12 +45,22 @@ def suggest_k(n: int, num_clusters: int) -> int:
     return int(min(DEFAULT_K, max(5, n // (10 * num_clusters)), max(n - 1, 1)))
 
 
-def exact_is_quick(n: int, dimensions: int) -> bool:
-    """Whether comparing all pairs takes about a minute or less on two cores (113,000 points of 512 dimensions).
+def exact_is_quick(n: int, dimensions: int, device: str | torch.device = "cpu") -> bool:
+    """Whether comparing all pairs takes about a minute or less on two cores (113,000 points of 512 dimensions), or on
+    a GPU.
 
-    Measured: a similarity costs 1.2 ns and 0.016 ns per dimension on one core (AVX2 kernels, 2.6 GHz).
+    Measured on a CPU: a similarity costs 1.2 ns and 0.016 ns per dimension on one core (AVX2 kernels, 2.6 GHz). Of a
+    GPU each multiprocessor is taken to do two thirds of what two cores do, an estimate from its arithmetic: the limit
+    must be the same every time, so it is no measurement. What a GPU's memory does not hold goes by the CPU's limit.
     """
-    return n * n * (75 + dimensions) <= _EXACT_COST
+    cost, device = n * n * (75 + dimensions), torch.device(device)
+    if cost <= _EXACT_COST:
+        return True
+    if device.type != "cuda":
+        return False
+    properties = torch.cuda.get_device_properties(device)
+    fits = 4 * n * dimensions <= properties.total_memory / 2
+    return fits and cost <= _EXACT_COST_PER_MULTIPROCESSOR * properties.multi_processor_count
 
 
 def knn_graph(
@@ -54,6 +71,7 @@ def knn_graph(
     method: str = "auto",
     recall: float = 0.95,
     seed: int = 0,
+    device: str | torch.device = "auto",
     progress: Progress = silent,
 ) -> NeighborGraph:
     """The k nearest neighbours of every row.
@@ -73,6 +91,8 @@ def knn_graph(
         recall: in (0, 1], the share of true neighbours an approximate search has to find; the share it did find is
             in the result
         seed: of the cells and of the sampled points
+        device: a GPU does the exact search (:func:`~.on_device.nearest`), also of more points than a CPU; the
+            approximate one is always done by the CPU. Both find the same neighbours but where rounding decides
 
     Returns:
         :class:`NeighborGraph`. A point is never its own neighbour, exact duplicates included: two equal rows are each
@@ -89,19 +109,44 @@ def knn_graph(
     if not 0 < recall <= 1:
         raise InvalidInput(f"recall must be above 0 and at most 1, not {recall}.", "recall")
     vectors = as_matrix(vectors)
-    if len(vectors) < 2:
+    n, dimensions = vectors.shape
+    if n < 2:
         raise InvalidInput("At least two vectors are needed to find neighbours.")
-    k, seed = validate_neighbors(DEFAULT_K if k is None else k, len(vectors)), derived_seed(seed)
-    if method == "exact" or (method == "auto" and (recall == 1 or exact_is_quick(*vectors.shape))):
-        return _exact(vectors, k, progress)
+    k, seed = validate_neighbors(DEFAULT_K if k is None else k, n), derived_seed(seed)
+    device = resolve_device(device)
+    wanted = method == "exact" or (method == "auto" and recall == 1)
+    if wanted or (method == "auto" and exact_is_quick(n, dimensions, device)):
+        return _exact(vectors, k, device, progress)
     return _approximate(vectors, k, recall, seed, progress)
 
 
-def _exact(vectors, k, progress):
+def _exact(vectors, k, device, progress):
     n = len(vectors)
     order = np.arange(n)
     unit = _unit_rows(vectors, order, part(progress, 0.0, 0.02))
     result = _Result(order, k)
+    rest = part(progress, 0.02, 1.0)
+    if device.type == "cpu" or not _exact_on(device, unit, k, result, rest):
+        _exact_in_threads(unit, k, result, rest)
+    return result.graph("exact", 1.0)
+
+
+def _exact_on(device, unit, k, result, progress):
+    """Whether the device had the memory for it."""
+    try:
+        for rows, similarities, found in on_device.nearest(unit, k + 1, device):
+            result.put(rows, similarities, found)
+            progress((rows[-1] + 1) / len(unit), f"{rows[-1] + 1:,} of {len(unit):,} points")
+        return True
+    except OUT_OF_MEMORY as error:
+        problem = first_line(error)
+    empty_cache(device)
+    logger.warning("Neighbours do not fit into the memory of %s (%s): the CPU finds them.", device, problem)
+    return False
+
+
+def _exact_in_threads(unit, k, result, progress):
+    n = len(unit)
 
     def search(start):
         stop = min(start + _QUERY_ROWS, n)
@@ -109,8 +154,7 @@ def _exact(vectors, k, progress):
         return stop
 
     for done in _in_threads(search, range(0, n, _QUERY_ROWS)):
-        progress(0.02 + 0.98 * done / n, f"{done:,} of {n:,} points")
-    return result.graph("exact", 1.0)
+        progress(done / n, f"{done:,} of {n:,} points")
 
 
 def _approximate(vectors, k, recall, seed, progress):

@@ -16,15 +16,13 @@ import torch
 from ..contracts import Array, Integers
 from ..contracts import Images as ImageArray
 from ..errors import InvalidInput
+from ..gpu_memory import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from .config import ProxyConfig
 
 
 logger = logging.getLogger(__name__)
-
-OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
-"""What PyTorch raises when a GPU's memory is full (the same class as the newer ``torch.OutOfMemoryError``)."""
 
 MIN_SIZE = 8
 """Below 8 pixels nothing is left after the three halvings of a small-image ResNet."""

@@ -6,6 +6,7 @@ Two uses share it. :func:`train` watches an ensemble learn the pseudo-labels, wh
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 
@@ -15,9 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
+from ..captured_step import CapturedStep
 from ..contracts import Integers, Progress
 from ..devices import autocast, generator, matmul_dtype, one_thread, resolve_device
 from ..errors import InvalidInput
+from ..gpu_memory import OUT_OF_MEMORY, empty_cache, or_on_cpu
 from ..progress import part, silent
 from ..seeds import Stream, derived
 from ..training_checkpoint import TrainingCheckpoint
@@ -25,11 +28,16 @@ from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
 from .config import ProxyConfig
 from .dynamics import Dynamics, Recorder
 
+logger = logging.getLogger(__name__)
+
 GROUP_BYTES = 1 << 30
 """Networks trained at once by :func:`fit_subsets` take about this much memory at most, in groups one after another."""
 
 SCORED_ROWS = 2048
 """Samples that pass through all networks at once when nothing is learnt."""
+
+GPU_STEPS_BETWEEN_LOOKS = 16
+"""Steps a GPU computes before the host waits for it to see whether the loss is finite."""
 
 READY_BYTES = 256 << 20
 """Inputs up to this size are standardised once and kept; larger ones each time they are taken."""
@@ -159,7 +167,14 @@ def train(
         ElfsError: when the loss is no longer finite
     """
     config = config or ProxyConfig.mlp()
-    device = resolve_device(device)
+
+    def on(device):
+        return _train_on(device, inputs, labels, num_classes, config, seed, progress)
+
+    return or_on_cpu(resolve_device(device), on, "The proxy on embeddings")
+
+
+def _train_on(device, inputs, labels, num_classes, config, seed, progress):
     data = Standardised(inputs, device)
     n = len(data)
     targets = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=device)
@@ -182,22 +197,24 @@ def train(
     epochs = math.ceil(total / per_epoch)
     epoch = EpochDraws(rng, lambda rng: torch.randperm(n, generator=rng).tensor_split(per_epoch))
 
-    def batch(step):
-        rows = epoch.take(step % per_epoch)[step % per_epoch].to(device)
+    def rows(step):
+        return epoch.take(step % per_epoch)[step % per_epoch]
+
+    def batch(rows):
         return data.take(rows), targets[rows].expand(config.members, -1), learns[rows].T
 
     def after(step):
         if (step + 1) % per_epoch == 0 or step + 1 == total:
-            for rows in torch.arange(n, device=device).split(SCORED_ROWS):
+            for some in torch.arange(n, device=device).split(SCORED_ROWS):
                 with torch.no_grad():
-                    logits = networks(data.take(rows))
-                recorder.update(rows, logits, targets[rows], scores[rows].T)
+                    logits = networks(data.take(some))
+                recorder.update(some, logits, targets[some], scores[some].T)
 
     def detail(step):
         return f"epoch {(step - 1) // per_epoch + 1:,} of {epochs:,}"
 
     with one_thread(device):
-        _Descent(networks, data, batch, total, config, detail, after).run(NOT_KEPT, progress)
+        _Descent(networks, data, rows, batch, total, config, detail, after).run(NOT_KEPT, progress)
         return recorder.finalize()
 
 
@@ -275,19 +292,32 @@ def fit_subsets(
     targets = torch.as_tensor(np.asarray(targets, dtype=np.int64), device=data.device)
     count, size = subsets.shape
     needed = _bytes(data.dimensions, config.hidden, num_classes, min(config.batch_size, size))
-    groups = []
-    for members in torch.arange(count).split(max(1, GROUP_BYTES // needed)):
-        members = members.tolist()
-        networks = _fit_group(
-            data,
-            targets,
-            subsets[members],
-            num_classes,
-            config,
-            [seeds[k] for k in members],
-            part(progress, members[0] / count, (members[-1] + 1) / count),
-        )
+    groups: list[tuple[list[int], Networks]] = []
+    first, most = 0, max(1, GROUP_BYTES // needed)
+    while first < count:
+        members = list(range(first, min(first + most, count)))
+        try:
+            networks = _fit_group(
+                data,
+                targets,
+                subsets[members],
+                num_classes,
+                config,
+                [seeds[k] for k in members],
+                part(progress, first / count, (members[-1] + 1) / count),
+            )
+        except OUT_OF_MEMORY:
+            if len(members) == 1:
+                raise
+            networks = None
+        if networks is None:  # outside the handler, which holds on to the tensors of the failed attempt
+            empty_cache(data.device)
+            if most > len(members) // 2:
+                logger.warning("Out of memory on %s: fewer proxies are trained at once.", data.device)
+            most = max(1, len(members) // 2)
+            continue
         groups.append((members, networks))
+        first += len(members)
     return Subsets(groups, data)
 
 
@@ -302,19 +332,21 @@ def _fit_group(data, targets, subsets, num_classes, config, seeds, progress):
     )
     blocks: list[torch.Tensor] = []
 
-    def batch(step):
+    def rows(step):
         if step % per_epoch == 0:
             drawn = {seed: torch.randperm(size, generator=rng) for seed, rng in rngs.items()}
             order = torch.stack([drawn[seed] for seed in seeds])
             blocks[:] = subsets.gather(1, order).tensor_split(per_epoch, dim=1)
-        rows = blocks[step % per_epoch].to(data.device)
+        return blocks[step % per_epoch]
+
+    def batch(rows):
         return data.take(rows), targets[rows], None
 
     def detail(step):
         return f"step {step:,} of {total:,}, {len(seeds):,} proxies at once"
 
     with one_thread(data.device):
-        _Descent(networks, data, batch, total, config, detail).run(NOT_KEPT, progress)
+        _Descent(networks, data, rows, batch, total, config, detail).run(NOT_KEPT, progress)
     return networks
 
 
@@ -332,15 +364,17 @@ class _Descent(TrainingLoop):
 
     Args:
         data: :class:`Standardised`
-        batch: ``batch(step)`` gives x, the (M, B) labels, and (M, B) bool of the samples that count or None
+        rows: ``rows(step)`` gives the rows of a batch, (B,) or (M, B)
+        batch: ``batch(rows)``, of rows on the device, gives x, the (M, B) labels, and (M, B) bool of the samples that
+            count or None; it draws nothing
         detail: ``detail(step)`` says where the training is, after so many steps
         after: called as ``after(step)`` when a step, counted from 0, is done
     """
 
-    def __init__(self, networks, data, batch, total, config, detail, after=None):
+    def __init__(self, networks, data, rows, batch, total, config, detail, after=None):
         self.device, self.total = data.device, total
         self._networks, self._data, self._config = networks, data, config
-        self._batch, self._detail, self._after = batch, detail, after
+        self._rows, self._batch, self._detail, self._after = rows, batch, detail, after
         self._optimizer = torch.optim.SGD(
             networks.parameters(),
             lr=config.learning_rate,
@@ -349,10 +383,21 @@ class _Descent(TrainingLoop):
             weight_decay=config.weight_decay,
             fused=True,
         )
+        self._captured = CapturedStep(self._step_on, data.device, self._optimizer, total)
+
+    @property
+    def every(self):
+        return 1 if self.device.type == "cpu" else GPU_STEPS_BETWEEN_LOOKS
 
     def advance(self):
         set_rate(self._optimizer, cosine_rate(self._config, self.step, self.total))
-        x, labels, learns = self._batch(self.step)
+        loss = self._captured(self._rows(self.step))
+        if self._after is not None:
+            self._after(self.step)
+        return loss
+
+    def _step_on(self, rows):
+        x, labels, learns = self._batch(rows)
         logits = self._networks(x)
         losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
         if learns is None:
@@ -362,8 +407,6 @@ class _Descent(TrainingLoop):
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
-        if self._after is not None:
-            self._after(self.step)
         return loss.detach()
 
     def detail(self):

@@ -17,6 +17,7 @@ from ..arrays import as_array
 from ..contracts import AnyPath, Array, Integers, OnBatch, Progress
 from ..devices import autocast, resolve_device
 from ..errors import InvalidInput
+from ..gpu_memory import OUT_OF_MEMORY
 from ..progress import silent
 from ..seeds import identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
@@ -25,7 +26,7 @@ from . import kinds
 from . import mlp as mlp_ensemble
 from .config import ProxyConfig
 from .dynamics import Dynamics, Recorder
-from .image_source import OUT_OF_MEMORY, ImageRows, Images
+from .image_source import ImageRows, Images
 from .training import Training
 
 

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from ..captured_step import CapturedStep
 from ..contracts import BatchSource, OnBatch, Progress
 from ..devices import autocast, generator
+from ..errors import is_gpu_lost
+from ..gpu_memory import OUT_OF_MEMORY, empty_cache
 from ..seeds import Stream, derived
 from ..text import first_line
 from ..training_checkpoint import TrainingCheckpoint, moved, recorder_state, restore_recorder
 from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
-from .image_source import OUT_OF_MEMORY
 from .networks import through_torch_compile
 
 if TYPE_CHECKING:
@@ -44,13 +46,16 @@ class Training(TrainingLoop):
         source: the inputs, :class:`~.image_source.Images` of two or more
         labels: (N,) int64 tensor on the CPU
         config: :class:`~.config.ProxyConfig`
-        recorder: what gathers the dynamics; it is kept in the checkpoint and follows the training from device to device
+        recorder: what gathers the dynamics; it is kept in the checkpoint and follows the training from device to
+            device. With one, ``on_batch`` hands each batch to it and does nothing else
         on_batch: called as ``on_batch(indices, logits, labels)`` with every batch before the network is changed by it:
             (B,), (B, C), or (B, M, C) of networks side by side, and (B,)
     """
 
     _optimizer: torch.optim.Optimizer
     _fast: Any
+    _captured: CapturedStep
+    _passed = False
 
     def __init__(
         self,
@@ -107,18 +112,41 @@ class Training(TrainingLoop):
         last = min(first + self.batch, len(self._order))
         set_rate(self._optimizer, cosine_rate(self.config, self.step, self.total))
         while True:
+            self._passed = False
             try:
-                logits, labels, loss = self._passes(first, last)
-                break
+                return self._take(first, last)
             except OUT_OF_MEMORY as error:
-                if self.rows <= LEAST_ROWS and self.device == torch.device("cpu"):
+                # What has been recorded must not be recorded twice.
+                if self._passed or (self.rows <= LEAST_ROWS and self.device == torch.device("cpu")):
                     raise
                 problem = first_line(error)
             # Outside the except block, whose exception holds on to the tensors of the failed pass.
             self._make_room(problem)
+
+    def _take(self, first, last):
+        """One step on the epoch's samples [first, last)."""
+        fresh = min(last, self.n) - first
+        if self._captured.active and fresh == self.batch == self.rows:
+            rows, draws = self._order_there[first:last], self._draws_there[first:last]
+            given = draws if self.source.resident else self.source.batch(self._order[first:last], draws)
+            return self._captured(rows, given)
+        logits, labels, loss = self._passes(first, last)
+        self._passed = True
         if self._on_batch is not None:
-            fresh = min(last, self.n) - first
             self._on_batch(self._order_there[first : first + fresh], logits[:fresh], labels[:fresh])
+        self._optimizer.step()
+        return loss
+
+    def _whole_step(self, rows, given):
+        """The same for a full batch, from tensors on the device alone; ``given`` are the augmentations, or the batch
+        where the images are not on the device."""
+        self._optimizer.zero_grad(set_to_none=True)
+        x = self.source.batch(rows, given) if self.source.resident else given
+        labels = self._labels_there[rows]
+        logits, loss = self._forward_backward(x, labels, len(rows))
+        self._passed = True
+        if self._on_batch is not None:
+            self._on_batch(rows, logits, labels)
         self._optimizer.step()
         return loss
 
@@ -150,7 +178,7 @@ class Training(TrainingLoop):
         except OUT_OF_MEMORY:
             raise
         except Exception as error:  # a compiler for GPUs fails in many ways, and none of them is the user's
-            if network is self.model:
+            if network is self.model or is_gpu_lost(error):
                 raise
             logger.warning("The network runs uncompiled: %s", first_line(error))
             self._fast = self.model
@@ -186,19 +214,26 @@ class Training(TrainingLoop):
         self.model = self.model.to(device).train()
         self._labels_there = self._labels.to(device)
         mode = "off" if self.config.deterministic else self.config.compile
-        self._fast = through_torch_compile(self.model, device, mode, self.total)
+        self._fast = through_torch_compile(self.model, device, mode, self.total, self.batch)
         self._optimizer = _sgd(list(self.model.parameters()), self.config)
+        self._captured = CapturedStep(self._whole_step, device, self._optimizer, self.total, self._can_be_captured())
         if self._recorder is not None:
             for name, value in vars(self._recorder).items():
                 setattr(self._recorder, name, moved(value, device))
         if self._order is not None:
             self._copy_epoch()
 
+    def _can_be_captured(self):
+        """A recorder is arithmetic on the device; what else is called with every batch may read it back. A mode of
+        ``torch.compile`` that is asked for may capture by itself."""
+        watched = self._on_batch is not None and self._recorder is None
+        return not watched and self.config.compile in ("auto", "off")
+
     def _make_room(self, problem):
         """After an out-of-memory error: half as many samples at once, and at the end the CPU. Each is said once."""
         self._optimizer.zero_grad(set_to_none=True)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._captured.forget()
+        empty_cache(self.device)
         if self.rows <= LEAST_ROWS:
             momentum = self._optimizer.state_dict()
             self._retreat(self.device)
@@ -236,6 +271,7 @@ class Training(TrainingLoop):
         self._optimizer.load_state_dict(state["optimizer"])
         if self._recorder is not None:
             restore_recorder(self._recorder, state["recorder"])
+        self._captured.forget()
 
     def position(self) -> str:
         return self._where(self.step + 1)

@@ -18,6 +18,7 @@ from ..arrays import as_array, as_matrix
 from ..contracts import Array, Floats, Progress, Vectors
 from ..devices import one_thread, resolve_device
 from ..errors import InvalidInput
+from ..gpu_memory import or_on_cpu
 from ..order import Order
 from ..progress import part, silent
 from ..seeds import Stream, derived, rng
@@ -84,23 +85,21 @@ def train_outputs(
     num_classes = num_classes or int(labels.max()) + 1
     if num_classes < 2 or labels.max() >= num_classes:
         raise InvalidInput(f"Labels must be from 0 to {num_classes - 1}, of two classes at least.")
-    device = resolve_device(device)
     order = Order(n, ids).rows
-    data = Standardised(embeddings, device, order)
     numbers = rng(seed, Stream.WARM_UP_HALVES)
     mixed = [order[numbers.permutation(n)] for _ in range(PAIRS)]
     halves = np.stack([half for rows in mixed for half in (rows[: n // 2], rows[n - n // 2 :])])
-    trained = fit_subsets(
-        data,
-        labels,
-        halves,
-        num_classes,
-        config or ProxyConfig.mlp(),
-        [derived(seed, Stream.WARM_UP, member) for member in range(len(halves))],
-        part(progress, 0, 0.9),
-    )
-    with one_thread(device):
-        return _look(trained, data, halves, labels, num_classes, part(progress, 0.9, 1.0))
+    seeds = [derived(seed, Stream.WARM_UP, member) for member in range(len(halves))]
+
+    def on(device):
+        data = Standardised(embeddings, device, order)
+        trained = fit_subsets(
+            data, labels, halves, num_classes, config or ProxyConfig.mlp(), seeds, part(progress, 0, 0.9)
+        )
+        with one_thread(device):
+            return _look(trained, data, halves, labels, num_classes, part(progress, 0.9, 1.0))
+
+    return or_on_cpu(resolve_device(device), on, "The warm-up")
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from elfs_plugin.beta_search import candidates as beta_candidates
 from elfs_plugin.beta_search import search
@@ -306,7 +307,7 @@ def test_candidates_are_lighter_than_the_proxy_of_all_samples():
 
 def test_small_networks_at_once_fit_in_memory():
     config = ProxyConfig.resnet8()
-    at = [beta_candidates._fit_in_memory(config, (9, 3, size, size)) for size in (32, 224, 2048)]
+    at = [beta_candidates._fit_in_memory(config, (9, 3, size, size), torch.device("cpu")) for size in (32, 224, 2048)]
     assert at == [81, 1, 1]
 
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from elfs_plugin import compiling
 from elfs_plugin.errors import MissingModel
 from elfs_plugin.proxy.config import ProxyConfig
 from elfs_plugin.proxy.networks import ResNet8, resnet18, through_torch_compile
@@ -96,17 +97,35 @@ def test_timm_weights_from_a_file(tmp_path):
         make_network(ProxyConfig.timm("test_resnet", weights=tmp_path / "absent.pt"), 3, (32, 32), 0)
 
 
-def test_nothing_is_compiled_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda model, **options: ("compiled", options["mode"]))
-    model, gpu = torch.nn.Linear(1, 1), torch.device("cuda")
+@pytest.fixture
+def compiler(monkeypatch, tmp_path):
+    """``torch.compile`` that tells what it was asked for; nothing has been compiled before."""
+    monkeypatch.setenv(compiling.FOLDER, str(tmp_path))
+    monkeypatch.setattr(compiling, "_known", set())
+    monkeypatch.setattr(torch, "compile", lambda model, **options: lambda x: ("compiled", options["mode"]))
+
+
+def test_nothing_is_compiled_on_a_cpu(compiler):
+    model = torch.nn.Linear(1, 1)
     for mode in ("auto", "off", "reduce-overhead"):
         assert through_torch_compile(model, CPU, mode, 10**6) is model
-    assert (
-        through_torch_compile(model, gpu, "off", 10**6) is model
-        and through_torch_compile(model, gpu, "auto", 10) is model
-    )
-    assert through_torch_compile(model, gpu, "auto", 10**6) == ("compiled", None)
-    assert through_torch_compile(model, gpu, "reduce-overhead", 10) == ("compiled", "reduce-overhead")
+
+
+def test_on_a_gpu_a_long_training_is_compiled(compiler):
+    model, gpu = torch.nn.Linear(1, 1), torch.device("cuda")
+    for mode, steps in (("off", 10**6), ("auto", 5000)):
+        assert through_torch_compile(model, gpu, mode, steps) is model
+    assert through_torch_compile(model, gpu, "reduce-overhead", 10)(None) == ("compiled", "reduce-overhead")
+    assert through_torch_compile(model, gpu, "auto", 10**6)(None) == ("compiled", None)
+
+
+def test_what_is_compiled_already_is_compiled_for_a_shorter_training(compiler):
+    model, gpu = torch.nn.Linear(1, 1), torch.device("cuda")
+    assert through_torch_compile(model, gpu, "auto", 5000, 256) is model
+    through_torch_compile(model, gpu, "auto", 10**6, 256)(None)
+    assert through_torch_compile(model, gpu, "auto", 5000, 256)(None) == ("compiled", None)
+    assert through_torch_compile(model, gpu, "auto", 5000, 128) is model  # another shape
+    assert through_torch_compile(model, gpu, "auto", 50, 256) is model
 
 
 # Small ResNets side by side
