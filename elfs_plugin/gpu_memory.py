@@ -40,7 +40,7 @@ def or_on_cpu(device: torch.device, work: Callable[[torch.device], T], what: str
     try:
         return work(device)
     except OUT_OF_MEMORY as error:
-        if device.type == "cpu":
+        if device == CPU:
             raise
         problem = first_line(error)
     # Outside the handler: the exception holds on to the tensors of the failed attempt.

@@ -36,7 +36,7 @@ def spherical_k_means(unit: torch.Tensor, clusters: int, seed: int, iterations: 
         rows = unit if sample is None else unit[sample.to(unit.device)]
         if len(rows) == clusters:
             return _nearest(unit, rows)
-        first = _permutation(len(rows), seed + 1)[:clusters]
+        first = _first_centroids(len(rows), clusters, seed)
         centroids = F.normalize(rows[first.to(unit.device)], dim=1)
         for _ in range(iterations):
             centroids = F.normalize(_means(rows, _nearest(rows, centroids), clusters), dim=1)
@@ -46,6 +46,11 @@ def spherical_k_means(unit: torch.Tensor, clusters: int, seed: int, iterations: 
 def _sample(n, most, seed):
     """The rows (most,) that are fitted to, or None for all."""
     return None if n <= most else _permutation(n, seed)[:most]
+
+
+def _first_centroids(n, clusters, of_faiss):
+    """The rows that faiss begins with: the permutation of the number after the one that it draws its sample by."""
+    return _permutation(n, of_faiss + 1)[:clusters]
 
 
 def _permutation(n, seed):

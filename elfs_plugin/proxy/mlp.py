@@ -293,7 +293,7 @@ def fit_subsets(
     count, size = subsets.shape
     needed = _bytes(data.dimensions, config.hidden, num_classes, min(config.batch_size, size))
     groups: list[tuple[list[int], Networks]] = []
-    first, most = 0, max(1, GROUP_BYTES // needed)
+    first, most, said = 0, max(1, GROUP_BYTES // needed), False
     while first < count:
         members = list(range(first, min(first + most, count)))
         try:
@@ -312,8 +312,9 @@ def fit_subsets(
             networks = None
         if networks is None:  # outside the handler, which holds on to the tensors of the failed attempt
             empty_cache(data.device)
-            if most > len(members) // 2:
+            if not said:
                 logger.warning("Out of memory on %s: fewer proxies are trained at once.", data.device)
+            said = True
             most = max(1, len(members) // 2)
             continue
         groups.append((members, networks))

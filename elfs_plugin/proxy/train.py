@@ -8,6 +8,7 @@ small ResNets side by side (minutes on a CPU).
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ..arrays import as_array
 from ..contracts import AnyPath, Array, Integers, OnBatch, Progress
 from ..devices import autocast, resolve_device
 from ..errors import InvalidInput
-from ..gpu_memory import OUT_OF_MEMORY
+from ..gpu_memory import CPU, OUT_OF_MEMORY
 from ..progress import silent
 from ..seeds import identity
 from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
@@ -28,6 +29,8 @@ from .config import ProxyConfig
 from .dynamics import Dynamics, Recorder
 from .image_source import ImageRows, Images
 from .training import Training
+
+logger = logging.getLogger(__name__)
 
 
 def train_proxy(
@@ -176,15 +179,25 @@ class Classifier:
         while start < len(inputs):
             block = torch.arange(start, min(start + rows, len(inputs)))
             try:
-                with autocast(source.device) if self._autocast else contextlib.nullcontext():
-                    logits = self._model(source.batch(block))
-                if logits.ndim == 3:  # networks side by side answer together
-                    logits = logits.float().softmax(dim=2).mean(dim=1)
-                classes.append(logits.argmax(dim=1))
-            except OUT_OF_MEMORY:
-                if rows == 1:
-                    raise
-                rows = max(1, rows // 2)
+                classes.append(self._classes(source.batch(block)).cpu())
+                start += len(block)
                 continue
-            start += len(block)
-        return torch.cat(classes).cpu().numpy() if classes else np.empty(0, dtype=np.int64)
+            except OUT_OF_MEMORY:
+                if rows == 1 and source.device == CPU:
+                    raise
+            # Outside the handler, which holds on to the tensors of the failed pass.
+            source, rows = (source, rows // 2) if rows > 1 else self._leave_gpu(inputs)
+        return torch.cat(classes).numpy() if classes else np.empty(0, dtype=np.int64)
+
+    def _classes(self, x):
+        with autocast(x.device) if self._autocast else contextlib.nullcontext():
+            logits = self._model(x)
+        if logits.ndim == 3:  # networks side by side answer together
+            logits = logits.float().softmax(dim=2).mean(dim=1)
+        return logits.argmax(dim=1)
+
+    def _leave_gpu(self, inputs):
+        logger.warning("Not even one image fits into the memory of %s: the CPU predicts.", self._source.device)
+        self._model, self._source = self._model.to(CPU), self._source.to(CPU)
+        source = self._source.like(inputs)
+        return source, source.predict_rows

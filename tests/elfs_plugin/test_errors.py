@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elfs_plugin import errors
-from elfs_plugin.errors import RESUME, explain, is_out_of_memory
+from elfs_plugin.errors import RESUME, explain, is_gpu_lost, is_out_of_memory
 
 
 def foreign(module, name, message="gone"):
@@ -89,6 +89,38 @@ def test_out_of_memory_on_a_gpu(error):
 def test_other_errors_are_no_shortage_of_memory(error):
     assert not is_out_of_memory(error)
     assert not explain(error).startswith("Out of memory.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: device-side assert triggered\nmore"),
+        RuntimeError("CUDA error: unspecified launch failure"),
+        RuntimeError("CUDA driver error: device unavailable"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ],
+    ids=str,
+)
+def test_a_gpu_or_a_driver_that_fails(error):
+    assert is_gpu_lost(error)
+    assert explain(error).startswith("The GPU failed or its driver is gone (") and RESUME in explain(error)
+    assert "\nmore" not in explain(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        torch.AcceleratorError("CUDA error: operation not permitted when stream is capturing"),
+        errors.InvalidInput("The device 'cuda' cannot be used (CUDA error: no device)."),
+        ValueError("CUDA error"),
+        RuntimeError("shapes do not fit"),
+    ],
+    ids=str,
+)
+def test_other_errors_are_no_lost_gpu(error):
+    assert not is_gpu_lost(error) and "driver" not in explain(error)
 
 
 def test_what_is_behind_an_error_is_found():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from elfs_plugin.errors import InvalidInput
+from elfs_plugin.errors import InvalidInput, explain
 from elfs_plugin.proxy.config import ProxyConfig
-from elfs_plugin.proxy.dynamics import HARD_WHEN
+from elfs_plugin.proxy.dynamics import HARD_WHEN, Recorder
 from elfs_plugin.proxy.networks import SideBySide
 from elfs_plugin.proxy.train import default_config, fit, train_proxy
 
@@ -248,3 +248,42 @@ def test_prediction_halves_its_blocks_when_memory_is_full(classifier, monkeypatc
     monkeypatch.setattr(SideBySide, "forward", limited)
     assert (model.predict(images, rows=50) == expected).all()
     assert sizes == [50, 25, 12, 12, 12, 12, 2]
+
+
+def test_the_cpu_predicts_where_not_one_image_fits_on_the_gpu(monkeypatch, caplog):
+    # "cpu:0" plays the GPU.
+    images, labels = tinted_images(np.arange(12) % 2, 8), np.arange(12) % 2
+    config = ProxyConfig.resnet8(members=1, steps=2, batch_size=6)
+    model = fit(images, labels, config=config, device="cpu:0")
+    expected, classes = model.predict(images), type(model)._classes
+
+    def full(self, x):
+        if self._source.device == torch.device("cpu:0"):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return classes(self, x)
+
+    monkeypatch.setattr(type(model), "_classes", full)
+    assert (model.predict(images) == expected).all() and (model.predict(images) == expected).all()
+    assert caplog.text.count("the CPU predicts") == 1
+
+
+def test_a_gpu_that_is_lost_leaves_the_last_checkpoint_and_is_named(tmp_path, monkeypatch):
+    images, labels = tinted_images(np.arange(24) % 2, 8), np.arange(24) % 2
+    config, path, steps = ProxyConfig.resnet8(members=1, epochs=3, batch_size=8), tmp_path / "training", []
+    whole = train_proxy(images, labels, config=config, device="cpu")
+    update = Recorder.update
+
+    def lost(self, *batch):
+        steps.append(1)
+        if len(steps) == 5:
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be …")
+        update(self, *batch)
+
+    monkeypatch.setattr(Recorder, "update", lost)
+    with pytest.raises(torch.AcceleratorError) as caught:
+        train_proxy(images, labels, config=config, device="cpu", checkpoint=path, checkpoint_seconds=0)
+    said = explain(caught.value)
+    assert said.startswith("The GPU failed or its driver is gone (CUDA error: unspecified launch failure).")
+    assert "start it again" in said and "resumes from the last finished stage" in said
+    resumed = train_proxy(images, labels, config=config, device="cpu", checkpoint=path)
+    assert np.array_equal(resumed.aum, whole.aum) and len(steps) == 5 + 5
