@@ -3,6 +3,7 @@
     python -m benchmarks.paper --images FOLDER --folder RESULTS [--minutes M]
     python -m benchmarks.paper --small --images FOLDER --embeddings FILE --folder RESULTS [--minutes M]
     python -m benchmarks.paper --tiny --folder RESULTS
+    python -m benchmarks.paper … --keep-small PIECES
 
 FOLDER holds ``train/<class>/<image>`` and, if there is one, ``test/<class>/<image>``; or ``<class>/<image>``, of which
 the last fifth of each class is then the test set. A self-supervised encoder is trained on the training images (or the
@@ -16,6 +17,9 @@ on the embeddings and with small ResNets on the images, and small ResNets on the
 Everything finished is kept in RESULTS and every training resumes in the middle, so the same command can be given again
 until it is done: ``--minutes`` ends it cleanly before a machine has to be given back. ``results.json`` and
 ``results.md`` are written there each time; ``--save DATA`` keeps the tables in benchmarks/results as well.
+
+``--keep-small`` also keeps all but trainings in progress in the folder PIECES, in at most 60 MB, in pieces of 15 MB. On
+another machine the same command, with that folder and the same images, goes on from there.
 """
 
 import argparse
@@ -41,12 +45,15 @@ from elfs_plugin.proxy.train import fit
 from elfs_plugin.seeds import identity
 from elfs_plugin.stages import STAGES, Stages, stage_weights
 
+from . import keep_small
 from .common import machine
 from .contrastive import ContrastiveConfig, embed, train_encoder
 from .results import Column, Table, mean_sd, percent, started
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 HELD_OUT = 0.2
+SECONDS_TO_KEEP = 20
+"""What ``--keep-small`` takes at the end of the time that is given."""
 SEARCHED = {"auto": "as the scores", "mlp": "on embeddings", "resnet8": "on images", "resnet18": "on images, ResNet-18"}
 """What a β search can train -> its name in the table."""
 
@@ -372,11 +379,21 @@ def write_results(folder, results):
         os.replace(partial, folder / name)
 
 
+def keep(options):
+    """Packs the folder into small pieces, and says so."""
+    pieces, left_out = keep_small.pack(options.folder, options.keep_small, apart=[options.images, options.keep_small])
+    size = sum(path.stat().st_size for path in pieces) / 1e6
+    print(f"Kept in {options.keep_small}: {len(pieces)} pieces, {size:.1f} MB.", file=sys.stderr)
+    if left_out:
+        print(f"Too large to be kept, and made again elsewhere: {', '.join(left_out)}.", file=sys.stderr)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="image folder, one folder per class (see above)")
     parser.add_argument("--folder", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--minutes", type=float, help="stop cleanly after so many minutes")
+    parser.add_argument("--keep-small", type=Path, metavar="PIECES", help="also keep it in small pieces (see above)")
     parser.add_argument("--small", action="store_true", help="the same way for a CPU (see above)")
     parser.add_argument(
         "--embeddings",
@@ -418,6 +435,12 @@ def main(arguments=None):
         if not options.tiny:
             parser.error("--images is needed (or --tiny)")
         options.images = write_digits(options.folder / "images")
+    if options.keep_small is not None:
+        found = keep_small.unpack(options.keep_small, options.folder)
+        if found:
+            print(f"{len(found)} files were kept in {options.keep_small}; it goes on from there.", file=sys.stderr)
+        if options.minutes is not None:
+            options.minutes = max(0.0, options.minutes - SECONDS_TO_KEEP / 60)
     paper = Paper(
         settings,
         options.images,
@@ -435,6 +458,8 @@ def main(arguments=None):
         print("Out of time: give the same command again and it goes on from here.", file=sys.stderr)
     finally:
         write_results(paper.folder, paper.results)
+        if options.keep_small is not None:
+            keep(options)
     if not paper.results["finished"]:
         print("Not finished: give the same command again.")
     recording.finish(tables(paper.results))

@@ -57,6 +57,26 @@ def test_a_second_run_computes_nothing(tiny, monkeypatch):
     assert again["rates"] == results["rates"] and again["audit"] == results["audit"]
 
 
+def test_what_is_kept_small_goes_on_on_another_machine(tiny, tmp_path, monkeypatch, capsys):
+    folder, results = tiny
+    pieces, other = tmp_path / "pieces", tmp_path / "other"
+    main(["--tiny", "--folder", str(folder), "--device", "cpu", "--keep-small", str(pieces)])
+    assert "Kept in" in capsys.readouterr().err
+
+    def fail(*arguments, **options):
+        raise AssertionError("computed again")
+
+    for name in ("train_encoder", "fit", "embed"):
+        monkeypatch.setattr(paper, name, fail)
+    again = main(
+        ["--tiny", "--folder", str(other), "--device", "cpu", "--images", str(folder / "images")]
+        + ["--keep-small", str(pieces)]
+    )
+    assert again["finished"] and again["rates"] == results["rates"] and again["audit"] == results["audit"]
+    assert not (other / "images").exists()
+    assert {"pseudo_labels.npz", "dynamics.npz"} <= {path.name for path in (other / "pipeline").iterdir()}
+
+
 def test_no_time_left_stops_cleanly_and_says_so(tmp_path):
     results = main(["--tiny", "--folder", str(tmp_path), "--minutes", "0", "--device", "cpu"])
     assert not results["finished"] and results["rates"] == {}
