@@ -48,7 +48,7 @@ def pack(folder, to, apart=()):
     """
     folder, to = Path(folder), Path(to)
     to.mkdir(parents=True, exist_ok=True)
-    packed = [(name, lzma.compress((folder / name).read_bytes(), preset=1)) for name in worth_keeping(folder, apart)]
+    packed = [(name, lzma.compress((folder / name).read_bytes(), preset=0)) for name in worth_keeping(folder, apart)]
     content, left_out, total = io.BytesIO(), [], 2 * _HEADER
     with tarfile.open(fileobj=content, mode="w", bufsize=512) as tar:
         for name, data in sorted(packed, key=lambda pair: (len(pair[1]), str(pair[0]))):
