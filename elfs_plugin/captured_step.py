@@ -101,8 +101,9 @@ def rates_as_tensors(optimizer: torch.optim.Optimizer) -> None:
     """Learning rates that a captured step reads anew each time."""
     for group in optimizer.param_groups:
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device).clone()
-        if "capturable" in group:  # Adam's kind
+        if "capturable" in group:  # Adam's kind, which would wonder at steps that are not captured
             group["capturable"] = True
+            optimizer._warned_capturable_if_run_uncaptured = True
 
 
 def backend_for(device: torch.device) -> Any:
