@@ -130,13 +130,16 @@ class Session:
                 modal.locator("[data-cy=panel-tab-fo-sample-modal-plugin]").click()
                 self.clicks += 3
             self.page.wait_for_timeout(SETTLE)
-            digit = self.next_one()["digit"]
-            modal.locator("[data-cy=create-classification]").click()
+            one = self.next_one()
+            create = modal.locator("[data-cy=create-classification]")
+            if create.is_visible():  # the App stays with the label that was edited last
+                create.click()
+                self.clicks += 1
             modal.locator("[data-cy=annotate-field-select]").get_by_text(FIELD).wait_for()
             modal.locator("[data-cy=root_label_container] [role=combobox]").click()
-            self.page.get_by_role("option", name=digit, exact=True).click()
-            self.clicks += 3
-            self.wait_for_label(number, place + 1)
+            self.page.get_by_role("option", name=one["digit"], exact=True).click()
+            self.clicks += 2
+            self.wait_for_label(one)
             self.picture(f"{number}-annotated-{place}")
         self.page.mouse.click(8, self.page.viewport_size["height"] - 20)
         modal.wait_for(state="detached")
@@ -150,14 +153,15 @@ class Session:
         self.dataset.reload()
         return self.dataset[queue.next_waiting(runs.Run(self.dataset, "elfs"))]
 
-    def wait_for_label(self, number, count):
-        """Until the App has kept so many labels."""
+    def wait_for_label(self, sample):
+        """Until the App has kept the label of an image."""
         for _ in range(150):
             self.dataset.reload()
-            if self.dataset.match_tags(f"batch:v{number}").count(f"{FIELD}.label") >= count:
+            kept = self.dataset[sample.id][FIELD]
+            if kept is not None and kept.label == sample["digit"]:
                 return
             self.page.wait_for_timeout(200)
-        raise SystemExit(f"The App has not kept label {count} of round {number}.")
+        raise SystemExit(f"The App has not kept the label {sample['digit']} of {sample.id}, but {kept}.")
 
     def picture(self, name):
         if self.folder:
