@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 
 from elfs_plugin import runs
 from elfs_plugin.errors import TakenOver
-from elfs_plugin.runs import carry, fields, jobs, journal, record, roster
+from elfs_plugin.runs import carry, fields, jobs, journal, record, roster, staging
 from elfs_plugin.runs import saving as selection
 
 VALUES = ("filepath", "tags", "elfs.pseudo_label.label", "elfs.aum", "elfs.rank", "elfs.zone")
@@ -250,14 +250,14 @@ def test_staged_values_that_are_gone_are_not_taken_for_written(earlier, monkeypa
 def test_a_job_that_was_taken_over_commits_nothing(earlier, monkeypatch):
     dataset = earlier()
     before = saved(dataset)
-    save = journal._insert
+    save = staging.insert
 
     def lose(*args):
         held = jobs.store(dataset).get("lock_elfs")
         jobs.store(dataset).set("lock_elfs", {**held, "owner": "another"})
         return save(*args)
 
-    monkeypatch.setattr(journal, "_insert", lose)
+    monkeypatch.setattr(staging, "insert", lose)
     with pytest.raises(TakenOver):
         choose(dataset)
     assert saved(dataset) == before
