@@ -90,11 +90,8 @@ def _values(dataset, run, step):
 
 
 def _tag_staged(dataset, run, step):
-    tag, tags = {"$literal": step["tag"]}, {"$ifNull": ["$tags", []]}
-    others = {"$filter": {"input": tags, "cond": {"$ne": ["$$this", tag]}}}
-    with_it = {"$cond": [{"$in": [tag, tags]}, tags, {"$concatArrays": [tags, [tag]]}]}
-    changed = {"tags": {"$cond": ["$$new.on", with_it, others]}, "last_modified_at": "$$NOW"}
-    _merge(dataset, run, step, [{"$set": changed}])
+    changes = {"tags": _tagged_if("$$new.on", step["tag"]), "last_modified_at": "$$NOW"}
+    _merge(dataset, run, step, [{"$set": changes}])
 
 
 def _merge(dataset, run, step, change):
@@ -137,10 +134,24 @@ def _at_once(commands):
             given.result()
 
 
-def _change_all(dataset, run, changes):
-    """Changes all samples that match a filter, for pairs of filters and changes that have no sample in common."""
-    comment = staged_prefix(dataset, run.key)
-    _at_once([partial(fields.change_all, dataset, wanted, change, comment) for wanted, change in changes])
+def _change_all(dataset, run, wanted, changes):
+    """Changes all samples that match a filter in one pass, in the order of the samples, which is that of the disk: in
+    the order of the ranks most of a large dataset would be read and written many times."""
+    pipeline = [{"$set": {**changes, "last_modified_at": "$$NOW"}}]
+    options = {"hint": "_id_", "comment": staged_prefix(dataset, run.key)}
+    update = dataset._sample_collection.update_many
+    _at_once(partial(update, {**half, **wanted}, pipeline, **options) for half in _halves(dataset._sample_collection))
+
+
+def _change_few(dataset, run, wanted, change):
+    fields.change_all(dataset, wanted, change, comment=staged_prefix(dataset, run.key))
+
+
+def _halves(collection):
+    """Filters of two halves of many samples, or one of all of a few."""
+    n = collection.estimated_document_count()
+    middle = next(collection.find({}, {"_id": 1}).sort("_id", 1).skip(n // 2).limit(1), None) if n >= LARGE else None
+    return [{"_id": {"$lt": middle["_id"]}}, {"_id": {"$gte": middle["_id"]}}] if middle else [{}]
 
 
 def _indexes(dataset, run, step):
@@ -148,30 +159,46 @@ def _indexes(dataset, run, step):
 
 
 def _zones(dataset, run, step):
-    """Three intervals of the indexed ranks, and the samples that have none."""
+    """Three intervals of the ranks; with ``tag`` the samples of the second, and no others, have it."""
     with jobs.changing(dataset):
         dataset._reload(hard=True)
         fields.declare_group(dataset, run.key, ["zone"], run.owns_field)
-    rank, zone = f"{run.key}.rank", f"{run.key}.zone"
+    rank, zone, tag = f"{run.key}.rank", f"{run.key}.zone", step.get("tag")
     low, high = step["hard"], step["hard"] + step["coreset"]
-    intervals = {"hard": (0, low), "coreset": (low, high), "easy": (high, None)}
-    found = [(name, part) for name, ends in intervals.items() for part in _parts(run, *ends)]
-    changes = [({rank: part, zone: {"$ne": name}}, {"$set": {zone: name}}) for name, part in found]
-    _change_all(dataset, run, [*changes, ({rank: None, zone: {"$ne": None}}, {"$set": {zone: None}})])
+    intervals = {"hard": {"$gte": 0, "$lt": low}, "coreset": {"$gte": low, "$lt": high}, "easy": {"$gte": high}}
+    wrong = [{rank: interval, zone: {"$ne": name}} for name, interval in intervals.items()]
+    cases = [{"case": {"$lt": [f"${rank}", end]}, "then": name} for name, end in (("hard", low), ("coreset", high))]
+    changes = {zone: {"$switch": {"branches": cases, "default": "easy"}}}
+    if tag:
+        wrong += _wrongly_tagged(rank, tag, low, high)
+        changes["tags"] = _tags(rank, tag, low, high)
+        _change_few(dataset, run, {rank: None, "tags": tag}, {"$pull": {"tags": tag}})
+    _change_all(dataset, run, {rank: {"$gte": 0}, "$or": wrong}, changes)
+    _change_few(dataset, run, {rank: None, zone: {"$ne": None}}, {"$set": {zone: None}})
 
 
 def _tag_interval(dataset, run, step):
-    rank, tag, low, high = f"{run.key}.rank", step["tag"], step["low"], step["high"]
-    inside = [({rank: part, "tags": {"$ne": tag}}, {"$addToSet": {"tags": tag}}) for part in _parts(run, low, high)]
-    outside = {"tags": tag, "$nor": [{rank: {"$gte": low, "$lt": high}}]}
-    _change_all(dataset, run, [*inside, (outside, {"$pull": {"tags": tag}})])
+    of_tag = f"{run.key}.rank", step["tag"], step["low"], step["high"]
+    _change_all(dataset, run, {"$or": _wrongly_tagged(*of_tag)}, {"tags": _tags(*of_tag)})
 
 
-def _parts(run, low, high):
-    """An interval of ranks (``high`` None: to the end) as filters, a large one in parts."""
-    last = run.stages.get("scores", {}).get("scored", 0) if high is None else high
-    cuts = [low, *range(low + LARGE, last, LARGE), high]
-    return [{"$gte": cut} | ({} if end is None else {"$lt": end}) for cut, end in zip(cuts, cuts[1:])]
+def _wrongly_tagged(rank, tag, low, high):
+    """Filters of the samples with low <= rank < high that lack a tag, and of the others that have it."""
+    inside = {rank: {"$gte": low, "$lt": high}}
+    return [{**inside, "tags": {"$ne": tag}}, {"tags": tag, "$nor": [inside]}]
+
+
+def _tags(rank, tag, low, high):
+    """A sample's tags with a tag if low <= rank < high, and else without it. A rank that is missing is below all."""
+    inside = {"$and": [{"$gte": [f"${rank}", low]}, {"$lt": [f"${rank}", high]}]}
+    return _tagged_if(inside, tag)
+
+
+def _tagged_if(condition, tag):
+    tags, literal = {"$ifNull": ["$tags", []]}, {"$literal": tag}
+    others = {"$filter": {"input": tags, "cond": {"$ne": ["$$this", literal]}}}
+    with_it = {"$cond": [{"$in": [literal, tags]}, tags, {"$concatArrays": [tags, [literal]]}]}
+    return {"$cond": [condition, with_it, others]}
 
 
 def _labels(dataset, run, step):

@@ -168,7 +168,7 @@ def test_names_of_an_interrupted_job_are_the_runs_own(earlier, monkeypatch):
         runs.select_coreset(dataset, budget=4, beta=0, tag="other", view_name="Other")
 
     dataset = earlier()
-    assert killed_before(monkeypatch, 2, under_new_names, dataset)
+    assert killed_before(monkeypatch, 1, under_new_names, dataset)
     run = runs.load_record(dataset, "elfs")
     assert run.tags == ["kept"] and run.own_tags == ["kept", "other"]
     selection.check_names(dataset, run, "other", "Other")
@@ -192,7 +192,7 @@ def test_what_was_begun_can_be_deleted(earlier, monkeypatch):
     def under_new_names(dataset):
         runs.select_coreset(dataset, budget=4, beta=0, tag="other", view_name="Other")
 
-    for at in (0, 2):
+    for at in (0, 1):
         dataset = earlier()
         assert killed_before(monkeypatch, at, under_new_names, dataset)
         runs.delete_run(dataset)
