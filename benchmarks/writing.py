@@ -28,6 +28,8 @@ CLUSTERS = 100
 CUTS = ((0.2, 0.1), (0.25, 0.1), (0.25, 0.15))
 """Budget and β of the cuts that are saved one after another."""
 TAGGED = 10_000
+CACHE = 4
+"""GB that MongoDB keeps in memory; by itself it would take half of the machine's."""
 
 MEASURES = {
     "first": "all results of a new run, and its tag: pseudo-labels, scores, cut, one after another",
@@ -85,7 +87,7 @@ def main(arguments=None):
 def own_mongod():
     """A MongoDB that FiftyOne uses in the processes that are started meanwhile, and that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="elfs-bench-writing-") as home:
-        server = Mongod(Path(home, "mongo"))
+        server = Mongod(Path(home, "mongo"), CACHE)
         chosen = {
             "FIFTYONE_DATABASE_URI": server.uri,
             "FIFTYONE_DATABASE_NAME": "elfs_bench_writing",
@@ -246,10 +248,10 @@ def _results(dataset, values, clock, name, labels, cut):
     from elfs_plugin.runs.session import Session
 
     with Session(dataset, KEY, "Writing", ["dynamics"], ()) as job:
-        working, record = job.working, job.record
+        working = job.working
         working.ids, working.scores, working.labels = values.ids, values.scores["aum"], values.labels
         job.names = [f"cluster {label}" for label in range(CLUSTERS)]
-        record.owns_field = True
+        job.record.owns_field = True
         with clock(name):
             if labels:
                 job.clear("scores", "selection")
@@ -262,7 +264,7 @@ def _results(dataset, values, clock, name, labels, cut):
             job.finish("scores", score="aum", scored=len(values.ids))
             if cut:
                 job.apply(*CUTS[0])
-                saving.save(job.draft, record, "coreset", None)
+                saving.save(job.draft, job.record, "coreset", None)
             job.publish()
 
 
