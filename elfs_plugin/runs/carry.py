@@ -67,7 +67,7 @@ def _write_rows(dataset, run, step):
     if not labels and not (step["names"] and _holds_something(dataset, key)):
         # Nothing is there that would have to be kept: the database need not work out what to write for each sample.
         return _merge(dataset, run, step, "merge")
-    changes = {path: f"$$new.{path}" for path in others}
+    changes: dict[str, Any] = {path: f"$$new.{path}" for path in others}
     if step["names"]:  # whatever else is in the field stays
         changes[key] = {"$mergeObjects": [f"${key}", f"$$new.{key}"]}
     for path in labels:  # between commit and now somebody may have labelled a sample: that label stays

@@ -262,11 +262,16 @@ def _stage_values(dataset, key, name, columns, whole, verify, progress):
             "names": nested,
             "vectors": vectors,
             "labels": labels,
-            "indexes": fields.indexes_on(dataset, key, nested) if len(ids) >= carry.LARGE else [],
+            "indexes": fields.indexes_on(dataset, key, nested) if _are_most(dataset, ids) else [],
             "rows": count,
             "samples": len(ids),
         },
     ]
+
+
+def _are_most(dataset, ids):
+    """Whether so many samples of a large dataset change that its indexes are made anew in less time."""
+    return len(ids) >= carry.LARGE and 2 * len(ids) >= dataset._sample_collection.estimated_document_count()
 
 
 def _stage_tag(dataset, name, tag, ids, verify):

@@ -169,6 +169,13 @@ def test_indexes_that_were_taken_away_for_a_write_come_back(results, in_parts, m
     assert sorted(dataset.get_index_information()) == before
 
 
+@pytest.mark.parametrize(("count", "anew"), [(3, False), (5, False), (6, True), (12, True)])
+def test_indexes_are_made_anew_where_most_samples_change(results, in_parts, count, anew):
+    """Of the twelve there are, and of four at least."""
+    dataset, ids = results()
+    assert journal._are_most(dataset, ids[:count]) is anew
+
+
 def test_an_index_of_somebody_else_s_on_the_ranks_stays(results, in_parts):
     """One with conditions of its own is not what the run would make again."""
     dataset, _ = results()
