@@ -531,7 +531,7 @@ def test_a_run_that_failed_resumes(dataset, finished, monkeypatch, target, name,
 
 def test_a_run_that_failed_can_be_deleted(dataset, monkeypatch, state_of):
     before = state_of(dataset)
-    monkeypatch.setitem(carry.STEPS, "tag_interval", crash(ServerSelectionTimeoutError("localhost")))
+    monkeypatch.setitem(carry.STEPS, "zones", crash(ServerSelectionTimeoutError("localhost")))
     with pytest.raises(ElfsError):
         run(dataset, tag="kept", view_name="Kept")
     assert dataset.has_sample_field("elfs.rank")
