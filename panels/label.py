@@ -257,7 +257,9 @@ class Label(Part):
         entry = next(entry for entry in entries if str(entry.number) == chosen)
         panel.md("---", name="label_line")
         if len(entries) > 1:
-            choice(panel, "label_round", numbers, default=chosen, label="Round", on_change=self.on_label_round)
+            # With the next round another list: of the same name the App would keep what was chosen in the old one.
+            name = f"label_round_{len(entries)}"
+            choice(panel, name, numbers, default=chosen, label="Round", on_change=self.on_label_round)
         panel.md("\n\n".join(_sentences(entry)), name="label_round_text")
         row = wrapping(panel, "label_parts")
         for part, label in PARTS.items():
@@ -353,14 +355,17 @@ def _sentences(entry):
     if entry.to:
         parts = [f"\n* {part.annotator or part.key}: {part.samples:,} images, {part.state}" for part in entry.parts]
         found.append(f"Sent to {_title(entry.to)}{':' + ''.join(parts) if len(parts) > 1 else '.'}")
-    said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in entry.returned.items() if _is(count)]
+    told = ((name, count) for name, count in entry.returned.items() if _is_told(name, count))
+    said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in told]
     if said:
         found.append(f"Last taken back: {', '.join(said)}.")
     return found
 
 
-def _is(count):
-    return isinstance(count, (int, float)) and not isinstance(count, bool)
+def _is_told(name, count):
+    """Whether it is a number that says something."""
+    is_number = isinstance(count, (int, float)) and not isinstance(count, bool)
+    return is_number and (count > 0 or name == "labelled")
 
 
 def _number(count):

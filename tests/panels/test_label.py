@@ -106,7 +106,7 @@ class TestSteps:
         with jobs.job(dataset, "elfs", "Some words", {"only": 1}, kind=kind):
             panel.fire("on_tick")
         panel.fire("on_tick")
-        assert panel.find("label_round")["default"] == "1" and panel.state["standing"] is None
+        assert panel.find("label_round_2")["default"] == "1" and panel.state["standing"] is None
 
     def test_a_run_that_is_gone_is_told(self, plugin, batch):
         from elfs_plugin import runs
