@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .base import PLUGIN, choice, guarded, needs_run, plot, set_new, value, wrapping
@@ -19,6 +20,9 @@ IN_APP_HELP = (
     "class that was used last, and keeps it at once: look at it before you go on. From an image that is opened in the "
     "grid the arrow keys lead through the batch; this panel is also a tab beside the open image."
 )
+REQUEST = "@voxel51/annotation/request_annotations"
+"""Where it is installed: FiftyOne's own forms for annotation back ends. Its labels come into the field as well."""
+
 STEPS = {
     "choose": ("Choose the next batch", "auto_awesome", "next_batch"),
     "send": ("Send", "send", "send_batch"),
@@ -116,6 +120,12 @@ class Label(Part):
         if not ctx.current_sample:
             ctx.ops.clear_selected_samples()
             self._show_waiting(ctx, number)
+
+    @needs_run
+    def on_request_annotations(self, ctx):
+        """Opens the form of another plugin for the images that wait."""
+        self._show_waiting(ctx, ctx.params["round"])
+        ctx.prompt(REQUEST)
 
     @needs_run
     def on_look_again(self, ctx):
@@ -242,6 +252,15 @@ class Label(Part):
             params=params,
             on_click=self.on_label_skip,
         )
+        if foo.operator_exists(REQUEST):
+            row.btn(
+                "label_request",
+                label="Request annotations …",
+                icon="assignment",
+                variant="outlined",
+                params=params,
+                on_click=self.on_request_annotations,
+            )
         if entry.counts:
             value(row, "label_left", "left", f"{entry.counts.waiting:,} of {entry.counts.all:,}")
         suggested = prelabel_of(model.run, ctx.current_sample) if ctx.current_sample else None
