@@ -183,7 +183,7 @@ def embed_images(
 WORTHWHILE = 512
 """From this many images on it is worth finding out which precision they need; fewer are embedded in float32."""
 
-_SETTLED_BY = 32
+_SETTLED_BY = 16
 
 
 def _store(kept, paths, encoder):

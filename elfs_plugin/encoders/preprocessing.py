@@ -21,8 +21,12 @@ FINER = 2
 """JPEGs are decoded with a shorter side at least this many times the one that is asked for: the remaining resizing then
 decides what the pixels are. With 1 the vectors of a pretrained network differ by more than their neighbours allow."""
 
-_AS_RGB = ("_convert_to_rgb", "_convert_image_to_rgb")
-_SAME = 1.01 / 255
+_AS_RGB = {"_convert_to_rgb", "_convert_image_to_rgb", "MaybeConvertMode"}
+"""Steps that leave an RGB image as it is."""
+_SAME = 2.01 / 255
+"""Two roundings, of which each may go the other way."""
+_REACH = 4
+"""Pixels beside its own that one of the result is made of, at most, with any of Pillow's filters."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,17 @@ class Preprocessing:
         rows, columns = self.crop
         # As torchvision rounds them.
         left, top = round((width - columns) / 2), round((height - rows) / 2)
-        box = (left, top, left + columns, top + rows)
         if (width, height) == image.size:
-            return np.asarray(image.crop(box))
+            return np.asarray(image.crop((left, top, left + columns, top + rows)))
         across, down = image.width / width, image.height / height
-        part = (box[0] * across, box[1] * down, min(box[2] * across, image.width), min(box[3] * down, image.height))
-        return np.asarray(image.resize((columns, rows), self.resample, box=part))
+        first, last = top * down, (top + rows) * down
+        # One side after the other, as Pillow does it with whole images: what is rounded in between is then the same.
+        reach = _REACH * max(1.0, down)
+        above, below = max(0, int(first - reach)), min(image.height, int(last + reach) + 1)
+        part = (left * across, above, min((left + columns) * across, image.width), below)
+        narrow = image.resize((columns, below - above), self.resample, box=part)
+        part = (0, first - above, columns, min(last - above, narrow.height))
+        return np.asarray(narrow.resize((columns, rows), self.resample, box=part))
 
     def _resized(self, size):
         width, height = size
@@ -75,7 +84,7 @@ def recognised(transform: Callable[[Image.Image], Any] | None) -> Preprocessing 
 def _steps(transform):
     from torchvision import transforms
 
-    steps = [s for s in getattr(transform, "transforms", ()) if getattr(s, "__name__", "") not in _AS_RGB]
+    steps = [step for step in getattr(transform, "transforms", ()) if _name(step) not in _AS_RGB]
     if len(steps) != 4:
         return None
     resize, crop, _, normalize = steps
@@ -88,6 +97,10 @@ def _steps(transform):
     if side is None or resample is None or max(cut) > side:
         return None
     return Preprocessing(side, cut, resample, _floats(normalize.mean), _floats(normalize.std))
+
+
+def _name(step):
+    return getattr(step, "__name__", type(step).__name__)
 
 
 def _one(size):
@@ -110,7 +123,7 @@ def _probes(found):
 
 
 def _agree(found, transform, image):
-    """Whether both give the same within one of 255 grey levels, which is how far roundings may be apart."""
+    """Whether both give the same but for roundings."""
     try:
         expected = transform(image)
     except Exception:  # a transform of one's own may want anything; it is then left alone
