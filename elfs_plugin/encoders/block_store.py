@@ -97,6 +97,7 @@ class BlockStore:
             self._report(error)
 
     def _file(self, block):
+        assert self._folder is not None
         return self._folder / f"{block.start:09d}{_END}"
 
     def _key(self, block):

@@ -202,7 +202,8 @@ def _settle(encoder, paths):
     settle = getattr(encoder, "settle", None)
     if settle is None:
         return
-    rows = np.linspace(0, len(paths) - 1, _SETTLED_BY).astype(int) if len(paths) >= WORTHWHILE else []
+    few = _SETTLED_BY if len(paths) >= WORTHWHILE else 0
+    rows = np.linspace(0, len(paths) - 1, few).astype(int)
     least_side = getattr(encoder, "least_side", None)
     values = [read_image(paths[row], encoder.transform, least_side=least_side) for row in rows]
     settle([value for value in values if not isinstance(value, ImageError)])

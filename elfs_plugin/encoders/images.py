@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -318,7 +318,7 @@ def decode(
     *,
     threads: int | None = None,
     least_side: int | None = None,
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Yields ``(index, value)`` in order, ``value`` being ``transform(image)`` or the :class:`ImageError`.
 
     Files are read and transformed in ``threads`` threads (Pillow releases the GIL); at most a few hundred results are

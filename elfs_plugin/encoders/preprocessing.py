@@ -50,7 +50,8 @@ class Preprocessing:
         rows, columns = self.crop
         # As torchvision rounds them.
         left, top = round((width - columns) / 2), round((height - rows) / 2)
-        if (width, height) == image.size:
+        if width >= image.width:  # to enlarge it takes little time, and is then the same to the bit
+            image = image.resize((width, height), self.resample)
             return np.asarray(image.crop((left, top, left + columns, top + rows)))
         across, down = image.width / width, image.height / height
         first, last = top * down, (top + rows) * down

@@ -66,7 +66,8 @@ class Rows:
         self._waiting = []
 
     def array(self) -> Vectors:
-        """(count, D) float32 of all of them; memory-mapped where they are in a file."""
+        """(count, D) float32 of all of them, one at least; memory-mapped where they are in a file."""
+        assert self._length is not None
         if self._array is not None:
             return self._array[: self.count]
         self._write()

@@ -43,7 +43,9 @@ class Encoder(Protocol):
     ``on_problem``, which is called with sentences for the user.
     """
 
-    batch_size: int
+    @property
+    def batch_size(self) -> int:
+        """Images at a time."""
 
     def transform(self, image: Image.Image) -> Any:
         """An image as :meth:`encode` takes it; called in several threads."""

@@ -14,6 +14,9 @@ from elfs_plugin.checkpoints import KeptFile
 from elfs_plugin.encoders import block_store, embed
 from elfs_plugin.encoders.block_store import BlockStore, remove_blocks
 from elfs_plugin.encoders.embed import embed_images
+from elfs_plugin.errors import Cancelled
+from elfs_plugin.progress import Reporter
+from elfs_plugin.stages import Stages, stage_weights
 
 FOUND = [(4, np.array([1, 2], np.float32)), (5, "file not found"), (6, np.array([3, 4], np.float32))]
 SIZE = 16
@@ -160,3 +163,23 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path, paths, monkeypatch):
     expected = embed_images(paths, Counting())
     assert np.array_equal(result.vectors, expected.vectors) and result.failures == expected.failures
     assert reports[-1] == "70 of 70 images, 2 failed"
+
+
+def test_a_cancelled_stage_keeps_its_blocks_until_all_is_finished(tmp_path, paths, monkeypatch):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    folder = tmp_path / "stages"
+
+    def stages(is_cancelled=lambda: False):
+        return Stages(folder=folder, reporter=Reporter(stage_weights("embeddings"), [], is_cancelled, interval=0))
+
+    with pytest.raises(Cancelled):
+        stages(lambda: len(list(folder.glob("*/*.block.npz"))) > 1).embed(paths, "pixels")
+    whole = len(list(folder.glob("*/*.block.npz")))
+    assert 1 < whole < 5
+    saved = []
+    save = BlockStore.save
+    monkeypatch.setattr(BlockStore, "save", lambda self, block, found: saved.append(block) or save(self, block, found))
+    result = stages().embed(paths, "pixels")
+    assert len(saved) == 5 - whole
+    assert np.array_equal(result.vectors, embed_images(paths, "pixels").vectors)
+    assert [path.name for path in folder.iterdir()] == ["embeddings.npz"]
