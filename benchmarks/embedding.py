@@ -107,7 +107,7 @@ class Here:
 
         self._encoder = TorchEncoder("random", model, transform, torch.device("cpu"))
         if not self.reduced:
-            self._encoder.settle = lambda values: None
+            self._encoder.settle = lambda *values: None
         self._paths, self._folder = paths, tempfile.TemporaryDirectory()
 
     def __enter__(self):
