@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from ..contracts import Array
+from ..seeds import Stream, rng
 
 FINER = 2
 """A JPEG may be decoded with a shorter side this many times the one that is asked for, where the vectors are then the
@@ -117,10 +118,10 @@ def _floats(values):
 
 def _probes(found):
     """Images wider, higher, larger and smaller than what is made of them."""
-    rng = np.random.default_rng(0)
+    draws = rng(0, Stream.PROBE_IMAGES)
     side = found.side
     for height, width in ((side * 2 + 7, side + 30), (side - side // 3, side), (side, side + 9)):
-        yield Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        yield Image.fromarray(draws.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def _agree(found, transform, image):
