@@ -60,6 +60,7 @@ class Stream(IntEnum):
     GOLDEN = 44  # the golden set of rounds of labelling
     HELD_OUT_FOLDS = 45  # folds on which a model of the labels so far is tested
     FAILURES = 46  # which of its failures have their turn first
+    PROBE_IMAGES = 47  # images on which two ways of preparing images are compared
 
 
 def _sequence(seed, stream, indices):

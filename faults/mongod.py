@@ -15,9 +15,10 @@ START_SECONDS = 60
 
 
 class Mongod:
-    """A ``mongod`` (FiftyOne's own binary) on a free port, its data in ``folder``."""
+    """A ``mongod`` (FiftyOne's own binary) on a free port, its data in ``folder``; ``cache`` in GB."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, cache=0.5):
+        self._cache = cache
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self.port = _free_port()
@@ -44,7 +45,7 @@ class Mongod:
             "127.0.0.1",
             "--nounixsocket",
             "--wiredTigerCacheSizeGB",
-            "0.5",
+            str(self._cache),
             "--logappend",
             "--logpath",
             str(self._folder.with_name("mongod.log")),

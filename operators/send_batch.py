@@ -1,6 +1,6 @@
 from .base import ElfsOperator
 from .forms import run_input
-from .inputs import check, checked, choice_input, pick, suggestions_input, whole_number_input
+from .inputs import check, checked, choice_input, pick, seed_input, suggestions_input, whole_number_input
 from .parameters import TOOL
 from .round_forms import chosen_round, round_input, texts_input
 from .tool_forms import check_options, option_inputs, options_of
@@ -33,6 +33,9 @@ class SendBatch(ElfsOperator):
             return
         if tools[to].people:
             self._people(ctx, inputs)
+        if tools[to].chunk:
+            text = "A part that fails is sent again alone. Fewer, where the server limits what comes at once"
+            whole_number_input(ctx, inputs, "chunk", tools[to].chunk, 1, 1_000_000, "Images in one request", text)
         self._suggestions(ctx, inputs)
 
     def _people(self, ctx, inputs):
@@ -43,6 +46,7 @@ class SendBatch(ElfsOperator):
         if len(found or ()) > 1:
             text = "Images that all of them get, to measure their agreement"
             whole_number_input(ctx, inputs, "control", 0, 0, 1_000_000, "Control set", text)
+            seed_input(inputs)
 
     def _suggestions(self, ctx, inputs):
         from ..elfs_plugin.runs.rounds.prelabels import CLIP, SOURCES

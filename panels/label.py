@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from .base import PLUGIN, choice, guarded, needs_run, plot, set_new, value, wrapping
@@ -19,6 +20,9 @@ IN_APP_HELP = (
     "class that was used last, and keeps it at once: look at it before you go on. From an image that is opened in the "
     "grid the arrow keys lead through the batch; this panel is also a tab beside the open image."
 )
+REQUEST = "@voxel51/annotation/request_annotations"
+"""Where it is installed: FiftyOne's own forms for annotation back ends. Its labels come into the field as well."""
+
 STEPS = {
     "choose": ("Choose the next batch", "auto_awesome", "next_batch"),
     "send": ("Send", "send", "send_batch"),
@@ -116,6 +120,12 @@ class Label(Part):
         if not ctx.current_sample:
             ctx.ops.clear_selected_samples()
             self._show_waiting(ctx, number)
+
+    @needs_run
+    def on_request_annotations(self, ctx):
+        """Opens the form of another plugin for the images that wait."""
+        self._show_waiting(ctx, ctx.params["round"])
+        ctx.prompt(REQUEST)
 
     @needs_run
     def on_look_again(self, ctx):
@@ -242,6 +252,15 @@ class Label(Part):
             params=params,
             on_click=self.on_label_skip,
         )
+        if foo.operator_exists(REQUEST):
+            row.btn(
+                "label_request",
+                label="Request annotations …",
+                icon="assignment",
+                variant="outlined",
+                params=params,
+                on_click=self.on_request_annotations,
+            )
         if entry.counts:
             value(row, "label_left", "left", f"{entry.counts.waiting:,} of {entry.counts.all:,}")
         suggested = prelabel_of(model.run, ctx.current_sample) if ctx.current_sample else None
@@ -257,7 +276,9 @@ class Label(Part):
         entry = next(entry for entry in entries if str(entry.number) == chosen)
         panel.md("---", name="label_line")
         if len(entries) > 1:
-            choice(panel, "label_round", numbers, default=chosen, label="Round", on_change=self.on_label_round)
+            # With the next round another list: of the same name the App would keep what was chosen in the old one.
+            name = f"label_round_{len(entries)}"
+            choice(panel, name, numbers, default=chosen, label="Round", on_change=self.on_label_round)
         panel.md("\n\n".join(_sentences(entry)), name="label_round_text")
         row = wrapping(panel, "label_parts")
         for part, label in PARTS.items():
@@ -353,14 +374,17 @@ def _sentences(entry):
     if entry.to:
         parts = [f"\n* {part.annotator or part.key}: {part.samples:,} images, {part.state}" for part in entry.parts]
         found.append(f"Sent to {_title(entry.to)}{':' + ''.join(parts) if len(parts) > 1 else '.'}")
-    said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in entry.returned.items() if _is(count)]
+    told = ((name, count) for name, count in entry.returned.items() if _is_told(name, count))
+    said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in told]
     if said:
         found.append(f"Last taken back: {', '.join(said)}.")
     return found
 
 
-def _is(count):
-    return isinstance(count, (int, float)) and not isinstance(count, bool)
+def _is_told(name, count):
+    """Whether it is a number that says something."""
+    is_number = isinstance(count, (int, float)) and not isinstance(count, bool)
+    return is_number and (count > 0 or name == "labelled")
 
 
 def _number(count):

@@ -125,37 +125,43 @@ class Session:
             if place:
                 modal.locator("[data-cy=panel-tab-coreset_panel]").click()
                 modal.get_by_role("button").filter(has_text="Label the next image").click()
+                rank = self.next_one()["elfs.rank"]
+                modal.get_by_text(re.compile(rf"^{rank} \(")).wait_for()  # the card of the image that is opened
                 modal.locator("[data-cy=panel-tab-fo-sample-modal-plugin]").click()
                 self.clicks += 3
             self.page.wait_for_timeout(SETTLE)
-            digit = self.truth_of_next()
-            modal.locator("[data-cy=create-classification]").click()
+            one = self.next_one()
+            create = modal.locator("[data-cy=create-classification]")
+            if create.is_visible():  # the App stays with the label that was edited last
+                create.click()
+                self.clicks += 1
             modal.locator("[data-cy=annotate-field-select]").get_by_text(FIELD).wait_for()
             modal.locator("[data-cy=root_label_container] [role=combobox]").click()
-            self.page.get_by_role("option", name=digit, exact=True).click()
-            self.clicks += 3
-            self.wait_for_label(number, place + 1)
+            self.page.get_by_role("option", name=one["digit"], exact=True).click()
+            self.clicks += 2
+            self.wait_for_label(one)
             self.picture(f"{number}-annotated-{place}")
         self.page.mouse.click(8, self.page.viewport_size["height"] - 20)
         modal.wait_for(state="detached")
         self.clicks += 1
 
-    def truth_of_next(self):
-        """The digit of the image whose turn it is, which is the one that is open."""
+    def next_one(self):
+        """The sample whose turn it is."""
         from elfs_plugin import runs
         from elfs_plugin.runs.rounds import queue
 
         self.dataset.reload()
-        return self.dataset[queue.next_waiting(runs.Run(self.dataset, "elfs"))]["digit"]
+        return self.dataset[queue.next_waiting(runs.Run(self.dataset, "elfs"))]
 
-    def wait_for_label(self, number, count):
-        """Until the App has kept so many labels."""
+    def wait_for_label(self, sample):
+        """Until the App has kept the label of an image."""
         for _ in range(150):
             self.dataset.reload()
-            if self.dataset.match_tags(f"batch:v{number}").count(f"{FIELD}.label") >= count:
+            kept = self.dataset[sample.id][FIELD]
+            if kept is not None and kept.label == sample["digit"]:
                 return
             self.page.wait_for_timeout(200)
-        raise SystemExit(f"The App has not kept label {count} of round {number}.")
+        raise SystemExit(f"The App has not kept the label {sample['digit']} of {sample.id}, but {kept}.")
 
     def picture(self, name):
         if self.folder:
@@ -193,11 +199,11 @@ def told(dataset, number):
 
     dataset.reload()
     one = state.round_of(runs.Run(dataset, "elfs").record, number)
-    right = np_mean(dataset.exists(FIELD))
+    right = share_right(dataset.exists(FIELD))
     return f"{one.state}, {one.returned}, golden set {one.measured}, labels that are right {right:.1%}"
 
 
-def np_mean(view):
+def share_right(view):
     pairs = list(zip(view.values(f"{FIELD}.label"), view.values("digit")))
     return sum(one == other for one, other in pairs) / len(pairs)
 

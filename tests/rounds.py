@@ -21,20 +21,21 @@ def write_round(dataset, ids, number=0, *, key="elfs", prelabels=None, status="s
     state.keep(run, state.Round(number, **given))
     draft = journal.Draft()
     values = {
-        "status": lambda row: status,
-        "round": lambda row: number,
-        "source": lambda row: "coverage",
-        "turn": lambda row: row,
+        "status": lambda rows: [status] * len(rows),
+        "round": lambda rows: [number] * len(rows),
+        "source": lambda rows: ["coverage"] * len(rows),
+        "turn": lambda rows: rows.tolist(),
     }
     draft.add(*(fields.Column(f"{key}.{name}", ids, value) for name, value in values.items()))
     if prelabels:
         known = list(prelabels)
 
-        def classification(row):
-            label, confidence = prelabels[known[row]]
-            return {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": label, "confidence": confidence}
+        def classifications(rows):
+            base = {"_cls": "Classification", "tags": []}
+            found = (prelabels[known[row]] for row in rows.tolist())
+            return [{"_id": ObjectId(), **base, "label": label, "confidence": share} for label, share in found]
 
-        draft.add(fields.Column(f"{key}.prelabel", known, classification))
+        draft.add(fields.Column(f"{key}.prelabel", known, classifications))
     draft.results[parts.entry(number)] = {
         part.key: list(part.receipt.get("ids", ids)) for part in given.get("parts", ())
     }

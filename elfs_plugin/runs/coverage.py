@@ -35,12 +35,13 @@ def check(dataset: Dataset, run: RunRecord) -> tuple[int, list[str]]:
 def clusters_without(dataset: Dataset, run: RunRecord, inside: Query) -> dict[str, int]:
     """{name: size} of the clusters of which no image matches the MongoDB filter ``inside``, largest first."""
     path = f"{run.key}.pseudo_label.label"
-    covered = set(dataset._sample_collection.distinct(path, inside))
-    scored = {f"{run.key}.rank": {"$gte": 0}}
+    named = {path: {"$gte": ""}}  # all texts: with it the index of labels and ranks answers, without reading samples
+    covered = set(dataset._sample_collection.distinct(path, {**named, **inside}))
+    scored = {**named, f"{run.key}.rank": {"$gte": 0}}
     counted = dataset._sample_collection.aggregate(
         [{"$match": scored}, {"$group": {"_id": f"${path}", "n": {"$sum": 1}}}]
     )
-    sizes = {group["_id"]: group["n"] for group in counted if group["_id"] is not None}
+    sizes = {group["_id"]: group["n"] for group in counted}
     missing = fields.natural(name for name in sizes if name not in covered)
     return {name: sizes[name] for name in sorted(missing, key=lambda name: -sizes[name])}
 

@@ -17,6 +17,7 @@ from bson import ObjectId
 from ..contracts import Floats, Integers, Vectors
 from ..errors import InvalidInput, NameTaken
 from ..pruning.scores import STORED
+from ..pruning.zones import ZONES
 from .fiftyone_types import Collection, Dataset, Query
 
 if TYPE_CHECKING:
@@ -48,14 +49,21 @@ _MARK = {"written_by": "@elfs/coreset"}
 """In the ``info`` of a field that ELFS declares. It goes with the field to clones, merges and imports."""
 
 
+Index = list[list[Any]]
+"""Pairs of a path and a direction, as a record can hold them."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """Values of one path of the samples ``ids``. ``encode(row)`` gives the value of ``ids[row]`` as MongoDB keeps it,
-    None for no value. ``field_of_user`` says that the path is a field that the user has named for labels."""
+    """Values of one path of the samples ``ids``.
+
+    ``encode(rows)``, of an (M,) int array, gives those of ``ids[rows]`` as MongoDB keeps them, a list with None for no
+    value. ``field_of_user`` says that the path is a field that the user has named for labels.
+    """
 
     path: str
     ids: Sequence[str]
-    encode: Callable[[int], Any]
+    encode: Callable[[Integers], list[Any]]
     field_of_user: bool = False
 
 
@@ -184,17 +192,14 @@ def label_columns(
 
     ``names[l]`` is the name of the label l, "cluster l" by default.
     """
-    labels, confidence = np.asarray(labels).tolist(), np.asarray(confidence, dtype=np.float64).tolist()
+    labels, confidence = np.asarray(labels), np.asarray(confidence, dtype=np.float64)
+    called = names or [f"cluster {label}" for label in range(int(labels.max(initial=-1)) + 1)]
 
-    def encode(row):
-        label = labels[row]
-        return {
-            "_id": ObjectId(),
-            "_cls": "Classification",
-            "tags": [],
-            "label": names[label] if names else f"cluster {label}",
-            "confidence": confidence[row],
-        }
+    def encode(rows):
+        return [
+            {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": called[label], "confidence": share}
+            for label, share in zip(labels[rows].tolist(), confidence[rows].tolist())
+        ]
 
     found = [Column(f"{key}.pseudo_label", ids, encode)]
     return found if agreement is None else [*found, _floats(f"{key}.agreement", ids, agreement)]
@@ -204,9 +209,9 @@ def class_column(path: str, labels: Mapping[str, str | None], field_of_user: boo
     """One class for each sample, ``labels`` {id: class}, None: no value."""
     ids, values = list(labels), list(labels.values())
 
-    def encode(row):
-        label = values[row]
-        return label and {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": label}
+    def encode(rows):
+        wanted = (values[row] for row in rows.tolist())
+        return [label and {"_id": ObjectId(), "_cls": "Classification", "tags": [], "label": label} for label in wanted]
 
     return Column(path, ids, encode, field_of_user)
 
@@ -214,12 +219,13 @@ def class_column(path: str, labels: Mapping[str, str | None], field_of_user: boo
 def value_column(path: str, values: Mapping[str, str | int | None]) -> Column:
     """Texts or whole numbers, ``values`` {id: value}, None: no value."""
     found = list(values.values())
-    return Column(path, list(values), found.__getitem__)
+    return Column(path, list(values), lambda rows: [found[row] for row in rows.tolist()])
 
 
 def _floats(path, ids, values):
-    values = np.asarray(values, dtype=np.float64).tolist()
-    return Column(path, ids, lambda row: values[row] if values[row] == values[row] else None)  # NaN: no value
+    values = np.asarray(values, dtype=np.float64)
+    # NaN, which alone differs from itself: no value
+    return Column(path, ids, lambda rows: [value if value == value else None for value in values[rows].tolist()])
 
 
 def score_columns(key: str, ids: Sequence[str], dynamics: Dynamics, rank: Integers) -> list[Column]:
@@ -228,22 +234,51 @@ def score_columns(key: str, ids: Sequence[str], dynamics: Dynamics, rank: Intege
 
 
 def rank_column(key: str, ids: Sequence[str], rank: Integers) -> Column:
-    ranks = np.asarray(rank).tolist()
-    return Column(f"{key}.rank", ids, ranks.__getitem__)
+    ranks = np.asarray(rank)
+    return Column(f"{key}.rank", ids, lambda rows: ranks[rows].tolist())
+
+
+def zone_column(key: str, ranked: Column, hard: int, coreset: int) -> Column:
+    """``<key>.zone`` of the samples of a :func:`rank_column`, of whose N ranks the first ``hard`` are too hard and the
+    next ``coreset`` are the coreset."""
+    cuts = [hard, hard + coreset]
+
+    def encode(rows):
+        return [ZONES[zone] for zone in np.searchsorted(cuts, ranked.encode(rows), side="right").tolist()]
+
+    return Column(f"{key}.zone", ranked.ids, encode)
 
 
 def vector_column(field: str, ids: Sequence[str], vectors: Vectors) -> Column:
     """The (M, D) vectors of M samples, as a vector field keeps them."""
     kind = fo.VectorField()
-    return Column(field, ids, lambda row: kind.to_mongo(np.asarray(vectors[row])))
+    return Column(field, ids, lambda rows: [kind.to_mongo(np.asarray(vectors[row])) for row in rows.tolist()])
 
 
 def ensure_indexes(dataset: Dataset, key: str) -> None:
-    dataset.create_index(f"{key}.rank")
+    rank, label, turn = _indexes(key)
+    dataset.create_index(rank)
     if dataset.has_sample_field(f"{key}.pseudo_label"):
-        dataset.create_index([(f"{key}.pseudo_label.label", 1), (f"{key}.rank", 1)])
+        dataset.create_index(label)
     if dataset.has_sample_field(f"{key}.turn"):
-        dataset.create_index([(f"{key}.round", 1), (f"{key}.turn", 1)])
+        dataset.create_index(turn)
+
+
+def indexes_on(dataset: Dataset, key: str, names: Iterable[str]) -> list[Index]:
+    """Those of the run's indexes that are there as it makes them, and hold one of the sub-fields ``names``."""
+    paths = tuple(f"{key}.{name}" for name in names)
+    found = [dict(details) for details in dataset._sample_collection.index_information().values()]
+    there = [[list(part) for part in details.pop("key")] for details in found if set(details) == {"v", "key"}]
+    return [index for index in _indexes(key) if index in there and any(path.startswith(paths) for path, _ in index)]
+
+
+def _indexes(key):
+    """Of ranks; of the ranks in a cluster; of the turns in a round."""
+    return (
+        [[f"{key}.rank", 1]],
+        [[f"{key}.pseudo_label.label", 1], [f"{key}.rank", 1]],
+        [[f"{key}.round", 1], [f"{key}.turn", 1]],
+    )
 
 
 def drop_indexes(dataset: Dataset, key: str) -> None:

@@ -3,8 +3,9 @@
 1. The new values are *staged*: collections of their own in FiftyOne's database take them, the dataset stays as it is.
 2. One write to the run's record *commits* them: its ``pending`` says which steps are to be taken, and holds the record
    as it is to be. What is killed before has changed nothing.
-3. The steps are *carried out* (:mod:`.carry`) by the database, in one command for all samples. Each can be repeated
-   without harm; so what is killed now is finished by whoever comes next: the next job on the run, or :func:`finish`.
+3. The steps are *carried out* (:mod:`.carry`) by the database, in a few commands whatever the number of samples. Each
+   can be repeated without harm; so what is killed now is finished by whoever comes next: the next job on the run, or
+   :func:`finish`.
 4. The record takes its new form, and the staged values go.
 """
 
@@ -25,13 +26,12 @@ from pymongo.errors import OperationFailure
 
 from ..contracts import Verify
 from ..errors import ElfsError
-from . import carry, claims, jobs, record
+from . import carry, claims, fields, jobs, record, staging
 from .fiftyone_types import Dataset
 
 if TYPE_CHECKING:
     from .fields import Column
 
-_CHUNK = 2000
 _STOP_SECONDS = 30
 _FORGOTTEN = (
     "MongoDB was restarted while the results were written. The earlier results are unharmed; check that the database "
@@ -216,87 +216,86 @@ def sweep(dataset: Dataset, key: str) -> None:
 
 def _stage(dataset, run, draft, token, verify, progress):
     """Writes the values to collections of their own. Returns all steps, in order."""
-    key = run.key
     steps: list[dict[str, Any]] = []
-    groups = [({**draft.columns, **dict.fromkeys(draft.cleared)}, True)] if draft.columns or draft.cleared else []
-    groups += [({path: column}, False) for path, column in draft.added.items()]
-    for at, (columns, whole) in enumerate(groups):
-        name = carry.staged_name(dataset, key, token, f"values{at}")
-        paths = [path for path, column in columns.items() if column is not None or dataset.has_sample_field(path)]
-        found = [columns[path] for path in paths]
-        ids = _ids(dataset, found, paths if whole else ())
-        rows = _rows(ids, found)
-        count = _insert(name, rows, len(ids), verify, progress if at == 0 else lambda fraction: None)
-        nested = [path.removeprefix(f"{key}.") for path in paths if path.startswith(f"{key}.")]
-        others = [path for path in paths if not path.startswith(f"{key}.")]
-        labels = [path for path in others if columns[path] is not None and columns[path].field_of_user]
-        vectors = [path for path in others if path not in labels]
-        if paths:
-            steps.append({"do": "declare", "names": nested, "vectors": vectors, "labels": labels})
-            steps.append({"do": "values", "collection": name, "paths": paths, "rows": count, "labels": labels})
+    for at, (columns, whole) in enumerate(_together(draft)):
+        name = carry.staged_name(dataset, run.key, token, f"values{at}")
+        told = progress if at == 0 else lambda fraction: None
+        steps += _stage_values(dataset, run.key, name, columns, whole, verify, told)
     for at, (tag, ids) in enumerate(draft.tagged.items()):
-        name = carry.staged_name(dataset, key, token, f"tags{at}")
-        wanted = set(ids)
-        tagged = dataset._sample_collection.find({"tags": tag}, {"_id": 1})
-        others = [i for i in (str(found["_id"]) for found in tagged) if i not in wanted]
-        rows = ({"_id": ObjectId(i), "on": on} for ids, on in ((ids, True), (others, False)) for i in ids)
-        count = _insert(name, rows, len(ids) + len(others), verify)
-        steps.append({"do": "tag_staged", "collection": name, "tag": tag, "rows": count})
+        name = carry.staged_name(dataset, run.key, token, f"tags{at}")
+        steps.append(_stage_tag(dataset, name, tag, ids, verify))
     steps += draft.steps
     if draft.results:
-        text = json_util.dumps(record.merged_results(dataset, key, draft.results))
-        name = carry.staged_name(dataset, key, token, "results")
-        parts = [text[start : start + _TEXT_BYTES] for start in range(0, len(text), _TEXT_BYTES)]
-        count = _insert(name, ({"_id": at, "text": part} for at, part in enumerate(parts)), len(parts), verify)
-        steps.append(
-            {
-                "do": "results",
-                "collection": name,
-                "rows": count,
-                "file": ObjectId(),
-                "older": record.results_file(dataset, key),
-            }
-        )
+        name = carry.staged_name(dataset, run.key, token, "results")
+        steps.append(_stage_results(dataset, run.key, name, draft.results, verify))
     return steps
 
 
-def _ids(dataset, columns, emptied):
-    """Ids of all samples in the columns, and of those that have a value in a path of ``emptied`` to lose."""
-    known = dict.fromkeys(i for column in columns if column is not None for i in column.ids)
-    paths = [path for path in emptied if dataset.has_sample_field(path)]
-    if paths:
-        wanted = {"$or": [{path: {"$ne": None}} for path in paths]}
-        for found in dataset._sample_collection.find(wanted, {"_id": 1}):
-            known.setdefault(str(found["_id"]))
-    return list(known)
+def _together(draft):
+    """What is written in one pass each: ({path: column or None}, whether other samples lose their values)."""
+    groups = [({**draft.columns, **dict.fromkeys(draft.cleared)}, True)] if draft.columns or draft.cleared else []
+    added: list[dict[str, Column]] = []
+    for path, column in draft.added.items():
+        same = next((group for group in added if list(next(iter(group.values())).ids) == list(column.ids)), None)
+        if same is None:
+            added.append({path: column})
+        else:
+            same[path] = column
+    return [*groups, *((group, False) for group in added)]
 
 
-def _rows(ids, columns):
-    places = {}
-    for column in columns:
-        if column is not None and id(column.ids) not in places:
-            places[id(column.ids)] = {i: row for row, i in enumerate(column.ids)}
-    for i in ids:
-        rows = [None if column is None else places[id(column.ids)].get(i) for column in columns]
-        values = [None if row is None else column.encode(row) for row, column in zip(rows, columns)]
-        yield {"_id": ObjectId(i), "v": values}
+def _stage_values(dataset, key, name, columns, whole, verify, progress):
+    columns = {path: column for path, column in columns.items() if column is not None or dataset.has_sample_field(path)}
+    if not columns:
+        return []
+    ids = staging.ids_of(dataset, columns.values(), columns if whole else ())
+    count = staging.insert_rows(name, staging.of_columns(key, ids, columns), len(ids), verify, progress)
+    nested = [path.removeprefix(f"{key}.") for path in columns if path.startswith(f"{key}.")]
+    others = {path: column for path, column in columns.items() if not path.startswith(f"{key}.")}
+    labels = [path for path, column in others.items() if column is not None and column.field_of_user]
+    vectors = [path for path in others if path not in labels]
+    return [
+        {"do": "declare", "names": nested, "vectors": vectors, "labels": labels},
+        {
+            "do": "write",
+            "collection": name,
+            "names": nested,
+            "vectors": vectors,
+            "labels": labels,
+            "indexes": fields.indexes_on(dataset, key, nested) if _are_most(dataset, ids) else [],
+            "rows": count,
+            "samples": len(ids),
+        },
+    ]
 
 
-def _insert(name, rows, total, verify, progress=lambda fraction: None):
-    collection = odm.get_db_conn()[name]
-    written, chunk = 0, []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            collection.insert_many(chunk, ordered=False)
-            written += len(chunk)
-            chunk = []
-            verify()
-            progress(written / max(total, 1))
-    if chunk:
-        collection.insert_many(chunk, ordered=False)
-        written += len(chunk)
-    return written
+def _are_most(dataset, ids):
+    """Whether so many samples of a large dataset change that its indexes are made anew in less time."""
+    return len(ids) >= carry.LARGE and 2 * len(ids) >= dataset._sample_collection.estimated_document_count()
+
+
+def _stage_tag(dataset, name, tag, ids, verify):
+    wanted = set(ids)
+    tagged = dataset._sample_collection.find({"tags": tag}, {"_id": 1})
+    others = [i for i in (str(found["_id"]) for found in tagged) if i not in wanted]
+    total = len(ids) + len(others)
+    count = staging.insert_rows(name, staging.of_flags(ids, others), total, verify)
+    return {"do": "tag_staged", "collection": name, "tag": tag, "rows": count, "samples": total}
+
+
+def _stage_results(dataset, key, name, results, verify):
+    text = json_util.dumps(record.merged_results(dataset, key, results))
+    parts = [text[start : start + _TEXT_BYTES] for start in range(0, len(text), _TEXT_BYTES)]
+    for at, part in enumerate(parts):
+        staging.insert(name, [{"_id": at, "text": part}])
+        verify()
+    return {
+        "do": "results",
+        "collection": name,
+        "rows": len(parts),
+        "file": ObjectId(),
+        "older": record.results_file(dataset, key),
+    }
 
 
 def _is_whole(steps):

@@ -69,7 +69,9 @@ def save(draft: Draft, run: RunRecord, tag: str | None, view_name: str | None) -
     applied = run.stages["selection"]
     low, high = applied["hard"], applied["hard"] + applied["coreset"]
     own(run, tag, view_name, {"beta": applied["beta"], "hard": low, "budget": applied["coreset"]})
-    if tag:
+    if tag and any(step["do"] == "zones" for step in draft.steps):  # both in one pass over the samples
+        draft.step("zones", hard=low, coreset=high - low, tag=tag)
+    elif tag:
         draft.step("tag_interval", tag=tag, low=low, high=high)
     if view_name:
         text = f"ELFS coreset of run {run.key}: {applied['coreset']:,} images, β = {applied['beta']:.3g}"

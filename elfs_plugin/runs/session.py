@@ -215,8 +215,12 @@ class Session(RunJob):
         n = self.record.stages["scores"]["scored"]
         count = resolve_budget(budget, n)
         hard_count = resolve_beta(beta, count, n)
-        self.draft.step("zones", hard=hard_count, coreset=count)
-        self.draft.cleared.discard(f"{self.key}.zone")  # the step writes all of them, and only where they change
+        ranked = self.draft.columns.get(f"{self.key}.rank")
+        if ranked is None:
+            self.draft.step("zones", hard=hard_count, coreset=count)
+            self.draft.cleared.discard(f"{self.key}.zone")  # the step writes all of them, and only where they change
+        else:  # each sample is written anyway: once is enough
+            self.draft.put(fields.zone_column(self.key, ranked, hard_count, count))
         self.record.drop_after("selection")
         self.record.stages["selection"] = {
             "beta": beta,

@@ -428,6 +428,8 @@ def test_the_options_are_those_of_the_chosen_tool(dataset, form, errors_of, oper
     studio = form("send_batch", dataset, to="labelstudio")
     assert {name for name in studio if name.startswith("tool_")} == {"tool_url", "tool_api_key"}
     assert studio["tool_api_key"].view.componentsProps == {"field": {"type": "password"}}
+    assert studio["chunk"].default == 500 and "chunk" not in files
+    assert "from 1 to" in errors_of("send_batch", dataset, to="labelstudio", chunk=0)["chunk"]
     assert "Not kept" in studio["tool_api_key"].view.description and studio["tool_api_key"].default is None
     # What was typed for another tool before is passed over in a form, and told in a call.
     typed = {"to": "files", "tool_path": str(tmp_path), "tool_url": "http://nowhere"}

@@ -12,6 +12,7 @@ PANEL = "[data-cy=panel-content-coreset_panel]"
 SIGN = {
     "Tune": "Save as tag and view",
     "Recommended": "The labels are for",
+    "Label": "No rounds of labelling yet",
     "Clusters": "Mean confidence",
     "Compare": "Side by side",
     "Budget": "Click a point",
@@ -115,6 +116,7 @@ def test_every_button_with_its_defaults(page, app_dataset, finished_run):
         "Only ELFS",
         "Both",
         "Neither",
+        "Choose the first batch …",
         "Other clusters …",
         "Compare",
         "Coreset by another method …",

@@ -1,6 +1,7 @@
 """The tab *Label*, without a browser."""
 
 import fiftyone as fo
+import fiftyone.operators as foo
 import pytest
 
 from elfs_plugin.runs import jobs
@@ -10,6 +11,7 @@ from elfs_plugin.runs.run import Run
 from tests.panels.test_events import Panel
 from tests.rounds import CLASSES, LABELS, label, write_round
 
+REQUEST = "@voxel51/annotation/request_annotations"
 STEPS = ("choose", "send", "take_back", "learn")
 IN_APP = {"sent": {"to": "in_app"}, "parts": [state.SentPart("elfs_r0", 4, state="sent", receipt={"field": LABELS})]}
 
@@ -106,7 +108,7 @@ class TestSteps:
         with jobs.job(dataset, "elfs", "Some words", {"only": 1}, kind=kind):
             panel.fire("on_tick")
         panel.fire("on_tick")
-        assert panel.find("label_round")["default"] == "1" and panel.state["standing"] is None
+        assert panel.find("label_round_2")["default"] == "1" and panel.state["standing"] is None
 
     def test_a_run_that_is_gone_is_told(self, plugin, batch):
         from elfs_plugin import runs
@@ -176,6 +178,15 @@ class TestQueue:
         panel.around = {"selected": [ids[3]]}
         panel.press("label_skip")
         assert panel.ids == [ids[1]]
+
+    def test_the_form_of_another_plugin_is_offered_where_it_is_installed(self, plugin, batch, monkeypatch):
+        dataset, ids = batch
+        panel = opened(dataset)
+        assert panel.find("label_request") is None
+        monkeypatch.setattr(foo, "operator_exists", lambda uri: uri == REQUEST)
+        panel = opened(dataset).press("label_request")
+        assert panel.ids == [ids[i] for i in (7, 3, 5, 1)]
+        assert panel.started[-1][1]["operator_uri"] == REQUEST
 
     def test_without_an_image_nothing_is_skipped(self, plugin, batch):
         panel = opened(batch[0]).press("label_skip")

@@ -178,5 +178,6 @@ def test_rounds_with_their_curve(page, app_dataset, finished_run, theme):
     expect(page.get_by_text("Round 3 is chosen: 10 images.")).to_be_visible()
     expect(page.get_by_text("golden set ± standard error")).to_be_visible()
     expect(page.get_by_text("74.0 ± 3.0")).to_be_visible()
+    expect(page.locator(PANEL).get_by_role("combobox").filter(has_text="Round 3")).to_be_visible()
     picture(page, f"label-{theme}")
     no_error_page(page)

@@ -170,8 +170,9 @@ def _set_status(dataset, key, ids, status, sinks):
         unsent = {one.number for one in rounds_of(job.record) if one.state == SELECTED}
         known = list(found)
 
-        def encode(row):
-            return SELECTED if status == SENT and found[known[row]] in unsent else status
+        def encode(rows):
+            ids = (known[row] for row in rows.tolist())
+            return [SELECTED if status == SENT and found[i] in unsent else status for i in ids]
 
         if known:
             job.draft.add(fields.Column(f"{key}.status", known, encode))

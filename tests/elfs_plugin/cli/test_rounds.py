@@ -178,7 +178,7 @@ def test_what_was_skipped_is_asked_for_again(rounds, dataset):
 
 
 @pytest.mark.parametrize("step", ["next", "send", "take-back", "learn", "ask-again", "forget"])
-def test_a_step_takes_all_that_its_job_does(step):
+def test_a_step_takes_all_that_its_job_does(plugin, step):
     from elfs_plugin import runs
     from elfs_plugin.cli.commands import _parser
 

@@ -13,7 +13,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 from elfs_plugin import runs, stages
 from elfs_plugin.encoders import decoded
 from elfs_plugin.errors import Busy, Cancelled, ElfsError, InvalidInput, NameTaken
-from elfs_plugin.runs import carry, export, fields, jobs, journal, record, session, views
+from elfs_plugin.runs import carry, export, fields, jobs, record, session, staging, views
 from elfs_plugin.runs import vectors as vectors_of_runs
 from tests.few_steps import candidate_steps
 
@@ -507,7 +507,7 @@ def test_the_same_run_again_resumes_everything(dataset):
         (stages, "cluster", MemoryError(), "Out of memory.*resumes from the last finished stage", 2),
         (stages.StageStore, "save", OSError(errno.ENOSPC, "No space left"), "The disk is full.*Free some space", 0),
         (fields, "score_columns", ServerSelectionTimeoutError("localhost"), "The connection to MongoDB was lost", 4),
-        (journal, "_insert", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
+        (staging, "insert", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
         (carry, "_merge", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
         (record, "replace_results", ServerSelectionTimeoutError("localhost"), "MongoDB was lost.*resumes", 1),
     ],
