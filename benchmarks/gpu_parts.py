@@ -204,9 +204,9 @@ def published_clustering(data, size, device, seconds):
             training.step, taken = training.step + 1, taken + 1
             if taken % 25 == 0 or device.type == "cpu":
                 loss.sum().item()  # waits for the device
-        training.curve = np.stack(losses)
         rate = taken / (time.perf_counter() - start)
-    return {"steps_per_second": rate, "seconds": total / rate, "steps": taken}, {"losses": np.stack(losses)}
+    numbers = {"steps_per_second": rate, "seconds": total / rate, "steps": taken, "captured": training.captured}
+    return numbers, {"losses": np.stack(losses)}
 
 
 def _pace_of_proxy(data, config, device, seconds):

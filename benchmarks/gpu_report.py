@@ -123,7 +123,8 @@ def _more(numbers):
     if "error" in numbers:
         return numbers["error"]
     rates = {name: value for name, value in numbers.items() if "per_second" in name}
-    return ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in rates.items()) or None
+    words = [f"{name.replace('_', ' ')} {value:,.0f}" for name, value in rates.items()]
+    return ", ".join(words + ["as a CUDA graph"] * numbers.get("captured", False)) or None
 
 
 def markdown(results):

@@ -200,6 +200,11 @@ class Training(TrainingLoop):
         return STEPS_BETWEEN_LOOKS
 
     @property
+    def captured(self) -> bool:
+        """Whether steps are replayed as a CUDA graph, or will be."""
+        return self._captured.active
+
+    @property
     def finished(self) -> bool:
         return self.stopped_early or super().finished
 
