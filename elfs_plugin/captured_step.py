@@ -67,6 +67,12 @@ class CapturedStep:
         self._graphs: dict[Any, Callable[..., torch.Tensor]] = {}
         self._ready = False
 
+    def close(self) -> None:
+        """Frees the graphs, for good: later steps run as they are. To be called when the training ends, for a step and
+        what it belongs to know each other, and would wait for the garbage collector."""
+        self.forget()
+        self._backend = None
+
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Takes one step. The result is a tensor of its own, which later steps leave alone."""
         if self._backend is None:
@@ -87,8 +93,7 @@ class CapturedStep:
             if is_gpu_lost(error):
                 raise
             logger.warning("Steps are not captured as a CUDA graph (%s); the training goes on without.", _why(error))
-            self._backend = None
-            self.forget()
+            self.close()
             return self._step(*there)
         return self._graphs[key](*inputs)
 
@@ -133,12 +138,16 @@ class _Cuda:
 
     def capture(self, step, inputs):
         held, graph = [x.clone() for x in inputs], torch.cuda.CUDAGraph()
-        # "thread_local": other threads may train on the same GPU meanwhile.
-        with (
-            _capturing,
-            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
-        ):
-            result = step(*held)
+        here = torch.cuda.current_stream(self._device)
+        try:
+            # "thread_local": other threads may train on the same GPU meanwhile.
+            with (
+                _capturing,
+                torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+            ):
+                result = step(*held)
+        finally:
+            torch.cuda.set_stream(here)  # which a capture that fails does not do
 
         def replay(*inputs):
             for place, x in zip(held, inputs):

@@ -75,6 +75,15 @@ class TrainingLoop:
             ElfsError: when a loss is not finite; the last checkpoint before it is kept
             Cancelled: when ``progress`` does, after the state is saved
         """
+        try:
+            return self._run(checkpoint, progress)
+        finally:
+            self.ended()
+
+    def ended(self) -> None:
+        """Frees what only steps need, after the last one or an error."""
+
+    def _run(self, checkpoint, progress):
         saved = checkpoint.load(self.device)
         if saved is not None:
             self.step = saved["step"]

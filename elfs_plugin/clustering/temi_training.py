@@ -215,6 +215,9 @@ class Training(TrainingLoop):
         self.save(checkpoint)
         return self
 
+    def ended(self) -> None:
+        self._captured.close()
+
     def mean_losses(self, steps: int = PLATEAU_STEPS) -> Floats:
         """(H,) mean loss of every head over the last steps."""
         return self.curve[-steps:].mean(axis=0)

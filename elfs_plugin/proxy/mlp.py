@@ -410,6 +410,9 @@ class _Descent(TrainingLoop):
         self._optimizer.step()
         return loss.detach()
 
+    def ended(self):
+        self._captured.close()
+
     def detail(self):
         return self._detail(self.step)
 

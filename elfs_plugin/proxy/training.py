@@ -99,6 +99,9 @@ class Training(TrainingLoop):
         checkpoint.remove()
         return self.model.eval()
 
+    def ended(self) -> None:
+        self._captured.close()
+
     # One step
 
     def advance(self) -> torch.Tensor:

@@ -1,10 +1,14 @@
 """Captured steps, with a backend that records and replays on the CPU; and CUDA graphs where there is a GPU."""
 
+import contextlib
+import gc
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from elfs_plugin import captured_step
+from elfs_plugin import captured_step, cuda_streams
 from elfs_plugin.captured_step import CapturedStep
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.neighbors.graph import knn_graph
@@ -118,11 +122,106 @@ def test_a_step_that_cannot_be_captured_runs_as_it_is_and_that_is_said_once(monk
         assert caplog.text.count("not captured as a CUDA graph") == 1
 
 
+def test_graphs_are_freed_when_the_training_ends(played):
+    weight, optimizer, step = line()
+    captured = CapturedStep(step, CPU, optimizer, 1000)
+    for _ in range(6):
+        captured(torch.ones(2), torch.ones(2))
+    assert played.replayed == 3 and captured.active
+    captured.close()
+    captured(torch.ones(2), torch.ones(2))
+    assert played.replayed == 3 and not captured.active and not captured._graphs
+
+
 def test_a_gpu_that_fails_is_no_reason_to_go_on_without(monkeypatch):
     error = RuntimeError("CUDA error: unspecified launch failure")
     monkeypatch.setattr(captured_step, "backend_for", lambda device: Played(error))
     with pytest.raises(RuntimeError, match="launch failure"):
         fitted()
+
+
+# The backend for CUDA, beside a PyTorch that only notes what it is told
+
+
+class Noted:
+    """Takes the place of ``torch.cuda``: what would be captured is kept, and replayed on the CPU."""
+
+    def __init__(self, monkeypatch, fails=None):
+        self.said, self.current, self.fails = [], "the caller's", fails
+        monkeypatch.setattr(cuda_streams, "_free", {})
+        for name in ("Stream", "CUDAGraph", "graph", "graph_pool_handle", "current_stream", "set_stream", "stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(
+            torch.Tensor, "record_stream", lambda tensor, stream: self.said.append(f"kept for {stream}")
+        )
+
+    def Stream(self, device):
+        return Noted.OfStream(self)
+
+    class OfStream:
+        def __init__(self, noted):
+            self.noted = noted
+
+        def wait_stream(self, other):
+            self.noted.said.append("the side stream waits")
+
+        def __str__(self):
+            return "the side stream"
+
+    def CUDAGraph(self):
+        return SimpleNamespace(replay=lambda: self.said.append("replay"))
+
+    @contextlib.contextmanager
+    def graph(self, graph, *, pool, stream, capture_error_mode):
+        assert (pool, str(stream), capture_error_mode) == ("a pool", "the side stream", "thread_local")
+        self.current = stream
+        if self.fails is not None:
+            raise self.fails
+        yield
+        self.current = "the caller's"
+
+    def graph_pool_handle(self):
+        return "a pool"
+
+    def current_stream(self, device):
+        return SimpleNamespace(wait_stream=lambda other: self.said.append("the caller waits"), name=self.current)
+
+    def set_stream(self, stream):
+        self.current = stream.name
+
+    def stream(self, stream):
+        return contextlib.nullcontext()
+
+
+def test_cuda_warms_up_on_a_stream_of_its_own_captures_and_replays(monkeypatch):
+    noted = Noted(monkeypatch)
+    backend = captured_step._Cuda(torch.device("cuda"))
+    given = torch.arange(3.0)
+    assert backend.warm_up(lambda x: x + 1, [given]).tolist() == [1, 2, 3]
+    assert noted.said[:2] == ["the side stream waits", "the caller waits"] and "kept for the side stream" in noted.said
+    taken = []
+    replay = backend.capture(lambda x: taken.append(x) or x + 1, [given])
+    assert taken[0] is not given and torch.equal(taken[0], given) and noted.current == "the caller's"
+    first, second = replay(torch.full((3,), 7.0)), replay(torch.full((3,), 8.0))
+    assert taken[0].tolist() == [8, 8, 8] and noted.said.count("replay") == 2 and len(taken) == 1
+    assert first is not second
+
+
+def test_a_capture_that_fails_leaves_the_callers_stream(monkeypatch):
+    noted = Noted(monkeypatch, fails=RuntimeError("capturing is not permitted"))
+    backend = captured_step._Cuda(torch.device("cuda"))
+    with pytest.raises(RuntimeError, match="capturing"):
+        backend.capture(lambda x: x, [torch.ones(1)])
+    assert noted.current == "the caller's"
+
+
+def test_the_stream_is_given_back_with_the_backend(monkeypatch):
+    Noted(monkeypatch)
+    backend = captured_step._Cuda(torch.device("cuda"))
+    stream = backend._stream
+    del backend
+    gc.collect()
+    assert cuda_streams._free[torch.device("cuda")] == [stream]
 
 
 # The trainings that use it
