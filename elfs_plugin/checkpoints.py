@@ -12,7 +12,9 @@ import hashlib
 import json
 import logging
 import os
+import struct
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,13 @@ from .files import disk_error, whole_file
 from .text import first_line
 
 logger = logging.getLogger(__name__)
+
+MAPPED_BYTES = 256 << 20
+"""Stored arrays of this size or more are mapped into memory, which the system can use for others meanwhile."""
+
+_AT_ONCE = 16 << 20
+_ZIP_LENGTHS = 26
+"""Where in the head of a member of an archive its lengths stand."""
 
 
 def fingerprint(*parts: Any) -> str:
@@ -70,7 +79,7 @@ class StageStore:
             with np.load(path, allow_pickle=False) as file:
                 if str(file["fingerprint"]) != key:
                     return None
-                return {name: file[name] for name in file.files if name != "fingerprint"}
+                return {name: _array(path, file, name) for name in file.files if name != "fingerprint"}
         except MemoryError:
             raise
         except (FileNotFoundError, NotADirectoryError):
@@ -111,6 +120,22 @@ class StageStore:
         logger.warning("%s", self.problems[0])
         if self._on_problem is not None:
             self._on_problem(self.problems[0])
+
+
+def _array(path, archive, name):
+    """An array of an archive, read, or mapped copy-on-write when it is large; its checksum is compared either way."""
+    member = archive.zip.getinfo(f"{name}.npy")
+    if member.file_size < MAPPED_BYTES or member.compress_type != zipfile.ZIP_STORED:
+        return archive[name]
+    with archive.zip.open(member) as whole:
+        while whole.read(_AT_ONCE):
+            pass
+    with open(path, "rb") as file:
+        file.seek(member.header_offset + _ZIP_LENGTHS)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)  # the lengths of two fields in between
+        read_head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, columns_first, dtype = read_head[np.lib.format.read_magic(file)](file)
+        return np.memmap(path, dtype, "c", file.tell(), shape, "F" if columns_first else "C")
 
 
 class KeptFile(os.PathLike):

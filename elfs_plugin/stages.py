@@ -1,7 +1,6 @@
 """Single stages: each looks first for its own finished result, and resumes in the middle where it takes long."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from .clustering.limits import validate_num_clusters
 from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels, cluster
 from .contracts import AnyPath, Budget, Floats, Images, Integers, Progress, Vectors
 from .devices import resolve_device
+from .encoders.block_store import remove_blocks, stamps
 from .encoders.embed import Embeddings, embed_images
 from .neighbors.graph import exact_is_quick, knn_graph, suggest_k
 from .neighbors.neighbor_graph import NeighborGraph
@@ -110,14 +110,29 @@ class Stages:
         weights: str | None = None,
         compute: Callable[[Progress], Embeddings] | None = None,
     ) -> Embeddings:
-        """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models."""
+        """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models.
+
+        What is finished of them is kept block by block in the folder, until all of it is.
+        """
         files = [*paths, *([] if weights is None else [weights])]
-        key = fingerprint("embeddings", [str(p) for p in paths], str(encoder), str(weights), _modified(files))
+        key = fingerprint("embeddings", [str(p) for p in paths], str(encoder), str(weights), stamps(files))
 
         def default(progress):
-            return embed_images(paths, encoder, weights=weights, device=self.device, progress=progress)
+            return embed_images(
+                paths,
+                encoder,
+                weights=weights,
+                device=self.device,
+                kept=blocks,
+                on_problem=self.reporter.warn,
+                progress=progress,
+            )
 
-        return self._run("embeddings", key, compute or default, _pack_embeddings, _unpack_embeddings)
+        blocks = self.store.file("embeddings.blocks")
+        result = self._run("embeddings", key, compute or default, _pack_embeddings, _unpack_embeddings)
+        if blocks is not None and not self.store.problems:  # else they may be all that is kept
+            remove_blocks(blocks)
+        return result
 
     def count_clusters(self, vectors: Vectors) -> ClusterCount:
         """How many clusters (M, D) vectors seem to have, with the evidence."""
@@ -258,19 +273,6 @@ class Stages:
             _fields,
             lambda a: Zones(a["rank"], int(a["hard_count"]), int(a["budget"])),
         )
-
-
-def _modified(paths):
-    """Sizes and modification times, so that a changed file is embedded anew."""
-
-    stamps = []
-    for path in paths:
-        try:
-            stat = os.stat(path)
-            stamps.append((stat.st_size, stat.st_mtime_ns))
-        except OSError:
-            stamps.append((-1, -1))
-    return np.array(stamps, dtype=np.int64)
 
 
 def _fields(result):

@@ -9,27 +9,28 @@ An encoder is named by a string:
 The last two take ``weights``, the path of a local checkpoint, and then need no network.
 """
 
+from __future__ import annotations
+
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 from ..contracts import AnyPath, Array, Floats, Mask, Progress, Vectors
-from ..devices import autocast, resolve_device
+from ..devices import resolve_device
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..progress import part, silent
-from ..text import first_line
-from .images import ImageError, decode
+from .block_store import BLOCK, BlockStore
+from .images import ImageError, read_image
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
+from .rows import Rows
+from .streaming import Encoder, stream
 from .timm_models import check_timm_model, load_timm_checkpoint, weights_unavailable
-
-THINNEST = 100
-"""Of an image more than this many times as long as wide the middle is embedded. Models' own preprocessing scales the
-shorter side up first and then cuts the middle out; a strip of 60,000 x 1 pixels would take 10 GB for that."""
+from .torch_encoder import TorchEncoder
 
 PIXELS_SIZE = 8
 """Side of the thumbnail of the ``pixels`` encoder: 8 x 8 x 3 = 192 dimensions."""
@@ -48,22 +49,10 @@ class Embeddings:
     failures: dict[int, str] = field(default_factory=dict)
 
 
-class Encoder(Protocol):
-    """What turns images into vectors; ``batch_size`` images at a time suit it."""
-
-    batch_size: int
-
-    def transform(self, image: Image.Image) -> Any:
-        """An image as :meth:`encode` takes it; called in several threads."""
-
-    def encode(self, batch: list[Any]) -> Vectors:
-        """(B, D) of B transformed images."""
-
-
 class PixelsEncoder:
     """Thumbnails of ``PIXELS_SIZE`` pixels, flattened, in [0, 1]. Grey images give three equal channels."""
 
-    name = "pixels"
+    name = identity = "pixels"
     batch_size = 1024
 
     def transform(self, image: Image.Image) -> Floats:
@@ -72,54 +61,6 @@ class PixelsEncoder:
 
     def encode(self, batch: list[Floats]) -> Vectors:
         return np.stack(batch)
-
-
-class TorchEncoder:
-    """A network with its own preprocessing, run on ``device`` under autocast when that is a GPU."""
-
-    batch_size = 64
-
-    def __init__(
-        self, name: str, model: torch.nn.Module, transform: Callable[[Image.Image], torch.Tensor], device: torch.device
-    ) -> None:
-        self.name = name
-        self._transform = transform
-        self._device = device
-        self._model = model.eval().requires_grad_(False).to(device)
-
-    def transform(self, image: Image.Image) -> torch.Tensor:
-        return self._transform(_middle(image))
-
-    def encode(self, batch: list[torch.Tensor]) -> Vectors:
-        return self._in_parts(torch.stack(batch))
-
-    @torch.inference_mode()
-    def _in_parts(self, tensor):
-        """The whole batch at once, or halves of it where memory does not suffice."""
-        try:
-            return self._forward(tensor)
-        except Exception as error:  # a shortage of memory has many names; anything else is raised again
-            if len(tensor) == 1 or not is_out_of_memory(error):
-                raise
-        # Outside the handler: the exception holds on to the tensors of the failed attempt.
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        half = len(tensor) // 2
-        return np.concatenate([self._in_parts(tensor[:half]), self._in_parts(tensor[half:])])
-
-    def _forward(self, tensor):
-        tensor = tensor.to(self._device, non_blocking=True)
-        if self._device.type == "cuda":
-            with autocast(self._device):
-                return self._model(tensor).float().cpu().numpy()
-        return self._model(tensor).float().numpy()
-
-
-def _middle(image):
-    """The image, or of a thin one as much around its middle as :data:`THINNEST` allows."""
-    width, height = (min(side, THINNEST * min(image.size)) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
 def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "auto") -> Encoder:
@@ -189,18 +130,25 @@ def embed_images(
     device: str = "auto",
     batch_size: int | None = None,
     threads: int | None = None,
+    kept: AnyPath | None = None,
+    on_problem: Callable[[str], None] | None = None,
     progress: Progress = silent,
 ) -> Embeddings:
-    """Embeds image files.
+    """Embeds image files. The vectors do not depend on how many threads there are.
 
     Args:
         paths: N file paths
-        encoder: an encoder name (see the module) or an object with ``transform``, ``encode`` and ``batch_size``
+        encoder: an encoder name (see the module) or an :class:`~.streaming.Encoder`
         weights: a local checkpoint for a named encoder
         batch_size: images per forward pass (default: the encoder's)
+        threads: see :func:`~.streaming.stream`
+        kept: a folder, made when there is none, for finished blocks of the vectors: the same call made again takes what
+            is whole in it, and computes the rest (for named encoders, and those that have an ``identity``)
+        on_problem: is told, in a sentence, when a GPU cannot do all of it
 
     Returns:
         :class:`Embeddings`. Files that cannot be read, and images whose vector is not finite, are excluded and listed.
+        Of more than :data:`~.rows.IN_MEMORY` images the vectors are memory-mapped.
 
     Raises:
         MissingModel: see :func:`load_encoder`
@@ -213,74 +161,95 @@ def embed_images(
     if isinstance(encoder, str):
         progress(0.0, f"loading {encoder}")
         encoder = load_encoder(encoder, weights=weights, device=device)
-    batch_size = batch_size or encoder.batch_size
-    report = part(progress, 0.0, 1.0)
-    ok = np.zeros(n, dtype=bool)
-    failures = {}
-    vectors = None
-    filled = 0
-    batch: list[Any] = []
-    indices: list[int] = []
-
-    def flush():
-        nonlocal vectors, filled
-        if not batch:
-            return
-        for index, vector in zip(indices, _encoded(encoder, batch, worked=vectors is not None)):
-            if isinstance(vector, ImageError):
-                failures[index] = str(vector)
-                continue
-            if vectors is None:
-                vectors = np.empty((n, len(vector)), dtype=np.float32)
-            if len(vector) != vectors.shape[1]:
-                failures[index] = f"the encoder gave a vector of length {len(vector)}, not {vectors.shape[1]}"
-            elif np.isfinite(vector).all():
-                vectors[filled] = vector
-                filled += 1
-                ok[index] = True
-            else:
-                failures[index] = "the encoder gave a vector that is not finite"
-        batch.clear()
-        indices.clear()
-
-    for index, value in decode(paths, encoder.transform, threads=threads):
-        if isinstance(value, ImageError):
-            failures[index] = str(value)
+    if on_problem is not None and hasattr(encoder, "on_problem"):
+        encoder.on_problem = on_problem
+    store = _store(kept, paths, encoder)
+    blocks = [range(at, min(at + BLOCK, n)) for at in range(0, n, BLOCK)]
+    ready = {block for block in blocks if store.has(block)}
+    todo = [block for block in blocks if block not in ready]
+    if todo:
+        _settle(encoder, paths)
+    gathered = _Gathered(n, _folder_of(kept), part(progress, 0.0, 1.0))
+    found = stream(paths, encoder, todo, batch_size=batch_size, threads=threads, done=gathered.report)
+    for block in blocks:
+        if block in ready:
+            gathered.report(gathered.take(store.load(block) or []))
         else:
-            batch.append(value)
-            indices.append(index)
-            if len(batch) == batch_size:
-                flush()
-        report((index + 1) / n, f"{index + 1:,} of {n:,} images" + (f", {len(failures):,} failed" if failures else ""))
-    flush()
-    if vectors is None or filled == 0:
-        first = failures[min(failures)].rstrip(".")
-        raise InvalidInput(f"None of the {n:,} images could be embedded. The first failed because: {first}.")
-    return Embeddings(vectors[:filled], ok, failures)
+            store.save(block, gathered.take(next(found)))
+    next(found, None)  # where nothing could be encoded, it says why
+    return gathered.embeddings()
 
 
-def _encoded(encoder, batch, worked):
-    """A vector, or an :class:`ImageError`, for each of a batch; one image that the encoder fails on costs no other.
+WORTHWHILE = 512
+"""From this many images on it is worth finding out which precision they need; fewer are embedded in float32."""
 
-    Where it fails on every one, and has not ``worked`` before, it is not the images: its error is raised.
-    """
-    try:
-        return list(np.asarray(encoder.encode(batch), dtype=np.float32))
-    except Exception as error:  # models raise nearly anything on an odd image
-        if is_out_of_memory(error):
-            raise
-        whole = error
-    found = []
-    for item in batch:
-        try:
-            found += list(np.asarray(encoder.encode([item]), dtype=np.float32))
-        except Exception as error:  # of this image; when it is of all, the first is raised below
-            if is_out_of_memory(error):
-                raise
-            found.append(ImageError(f"the encoder failed on it: {first_line(error)}"))
-    if not worked and all(isinstance(item, ImageError) for item in found):
-        raise whole
-    return found
+_SETTLED_BY = 16
+
+
+def _store(kept, paths, encoder):
+    identity = getattr(encoder, "identity", None) if kept is not None else None
+    return BlockStore(None if identity is None else kept, paths, identity or "")
+
+
+def _folder_of(kept):
+    """The folder that ``kept`` is in, where files can be made in it."""
+    parent = None if kept is None else Path(kept).parent
+    return parent if parent is not None and os.access(parent, os.W_OK) else None
+
+
+def _settle(encoder, paths):
+    """Lets the encoder choose its precision by some of the images, evenly spaced."""
+    settle = getattr(encoder, "settle", None)
+    if settle is None:
+        return
+    few = _SETTLED_BY if len(paths) >= WORTHWHILE else 0
+    rows = np.linspace(0, len(paths) - 1, few).astype(int)
+    least_side = getattr(encoder, "least_side", None)
+    values = [read_image(paths[row], encoder.transform, least_side=least_side) for row in rows]
+    settle([value for value in values if not isinstance(value, ImageError)])
+
+
+class _Gathered:
+    """What has been found of N images so far."""
+
+    def __init__(self, n, folder, progress):
+        self._n, self._done, self._failed, self._progress = n, 0, 0, progress
+        self._rows = Rows(n, folder)
+        self._ok = np.zeros(n, dtype=bool)
+        self._failures = {}
+
+    def take(self, found):
+        """Takes (index, vector or error or reason) in order. Returns (index, vector or reason)."""
+        return [(index, self._taken(index, value)) for index, value in found]
+
+    def _taken(self, index, value):
+        reason = self._reason(value)
+        if reason is None:
+            self._rows.append(value)
+            self._ok[index] = True
+            return value
+        self._failures[index] = reason
+        return reason
+
+    def _reason(self, value):
+        if isinstance(value, (ImageError, str)):
+            return str(value)
+        if self._rows.length not in (None, len(value)):
+            return f"the encoder gave a vector of length {len(value)}, not {self._rows.length}"
+        return None if np.isfinite(value).all() else "the encoder gave a vector that is not finite"
+
+    def report(self, found):
+        """Shows that these (index, vector or error or reason) are finished, taken or not."""
+        self._done += len(found)
+        self._failed += sum(isinstance(value, (ImageError, str)) for _, value in found)
+        failed = f", {self._failed:,} failed" if self._failed else ""
+        self._progress(self._done / self._n, f"{self._done:,} of {self._n:,} images{failed}")
+
+    def embeddings(self):
+        if not self._rows.count:
+            first = self._failures[min(self._failures)].rstrip(".")
+            raise InvalidInput(f"None of the {self._n:,} images could be embedded. The first failed because: {first}.")
+        return Embeddings(self._rows.array(), self._ok, self._failures)
 
 
 def _flat(value):

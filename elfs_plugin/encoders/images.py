@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,13 +77,13 @@ def image_header(path: AnyPath) -> tuple[str, int, int]:
             return image.format or "", image.width, image.height
 
 
-def _load(path, then, alone=False):
+def _load(path, then, alone=False, least_side=None):
     """``then(image)`` of an image file, while the memory for its pixels is accounted for; ``alone``: all of it."""
     with contextlib.ExitStack() as stack:
         with _reasons():
             _check_file(path)
             try:
-                image = _read(path, alone, stack)
+                image = _read(path, alone, stack, least_side)
             except (ElfsError, MemoryError, FileNotFoundError, PermissionError):
                 raise
             except Exception:  # decoders raise nearly anything, of metadata too; raised again where that is not all
@@ -91,7 +91,7 @@ def _load(path, then, alone=False):
                 if plain is None:
                     raise
                 stack.close()
-                image = _read(plain, alone, stack)
+                image = _read(plain, alone, stack, least_side)
         return then(image)
 
 
@@ -126,7 +126,7 @@ def _reasons():
         raise ImageError(f"corrupt or truncated: {error}") from None
 
 
-def _read(source, alone, stack):
+def _read(source, alone, stack, least_side):
     image = stack.enter_context(_open(source))
     pixels = image.width * image.height
     limit = pixel_limit()
@@ -136,8 +136,9 @@ def _read(source, alone, stack):
             f"variable {MOST_PIXELS_VARIABLE}"
         )
     large = pixels > LARGE_PIXELS
-    if large and image.format in ("JPEG", "MPO"):
-        scale = REDUCED_SIDE / min(image.size)
+    least_side = min(least_side or REDUCED_SIDE, REDUCED_SIDE) if large else least_side
+    if least_side and image.format in ("JPEG", "MPO"):
+        scale = least_side / min(image.size)
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
     raw = deep_images.deep_colour(image)
     weight = 3 if raw or deep_images.is_deep_grey(image) else 1
@@ -271,20 +272,16 @@ def default_threads() -> int:
     return min(16, (os.cpu_count() or 1) * 2)
 
 
-def decode(
-    paths: Iterable[AnyPath], transform: Callable[[Image.Image], Any], *, threads: int | None = None
-) -> Iterator[tuple[int, Any]]:
-    """Yields ``(index, value)`` in order, ``value`` being ``transform(image)`` or the :class:`ImageError`.
+def read_image(path: AnyPath, transform: Callable[[Image.Image], Any], *, least_side: int | None = None) -> Any:
+    """``transform(image)`` of one file, or the :class:`ImageError` that says why there is none.
 
-    Files are read and transformed in ``threads`` threads (Pillow releases the GIL); at most a few hundred results are
-    held at a time. An image that ``transform`` fails on, or that needs more memory than there is, gives an
-    :class:`ImageError` too.
+    Args:
+        least_side: a JPEG may be decoded at a half, a quarter or an eighth of its size, its shorter side this many
+            pixels or more, which is quicker (None: as large as it is)
 
     Raises:
         MemoryError: (or what PyTorch raises for it) when there is not enough memory for an ordinary image
     """
-    threads = threads or default_threads()
-    pixel_limit()  # a variable that makes no sense concerns all images
 
     def transformed(image):
         try:
@@ -298,22 +295,44 @@ def decode(
                 f"cannot be prepared ({image.width:,} x {image.height:,} pixels): {first_line(error)}"
             ) from None
 
+    try:
+        return _load(path, transformed, least_side=least_side)
+    except ImageError as error:
+        return error
+    except Exception as error:  # a shortage of memory has many names; anything else is raised again
+        if not is_out_of_memory(error):
+            raise
+    try:  # perhaps it was only all threads together
+        return _load(path, transformed, alone=True, least_side=least_side)
+    except ImageError as error:
+        return error
+    except Exception as error:  # as above
+        if not is_out_of_memory(error) or not _enough_for_others():
+            raise
+        return ImageError("it needs more memory than there is")
+
+
+def decode(
+    paths: Iterable[AnyPath],
+    transform: Callable[[Image.Image], Any],
+    *,
+    threads: int | None = None,
+    least_side: int | None = None,
+) -> Generator[tuple[int, Any], None, None]:
+    """Yields ``(index, value)`` in order, ``value`` being ``transform(image)`` or the :class:`ImageError`.
+
+    Files are read and transformed in ``threads`` threads (Pillow releases the GIL); at most a few hundred results are
+    held at a time. An image that ``transform`` fails on, or that needs more memory than there is, gives an
+    :class:`ImageError` too. ``least_side`` is that of :func:`read_image`.
+
+    Raises:
+        MemoryError: (or what PyTorch raises for it) when there is not enough memory for an ordinary image
+    """
+    threads = threads or default_threads()
+    pixel_limit()  # a variable that makes no sense concerns all images
+
     def work(path):
-        try:
-            return _load(path, transformed)
-        except ImageError as error:
-            return error
-        except Exception as error:  # a shortage of memory has many names; anything else is raised again
-            if not is_out_of_memory(error):
-                raise
-        try:  # perhaps it was only all threads together
-            return _load(path, transformed, alone=True)
-        except ImageError as error:
-            return error
-        except Exception as error:  # as above
-            if not is_out_of_memory(error) or not _enough_for_others():
-                raise
-            return ImageError("it needs more memory than there is")
+        return read_image(path, transform, least_side=least_side)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         window: deque[tuple[int, Future[Any]]] = deque()

@@ -18,6 +18,10 @@ CASES = {
     "beta --synthetic": (["--samples", 50, "--seeds", 1, "--repeats", 1, "--budgets", 0.3], {"rules"}),
     "cluster_count": (["--no-synthetic"], {"suggestions"}),
     "clustering": (["--seeds", 2, "--steps", 1, "--published-heads", 1], {"quality", "speed"}),
+    "embedding": (
+        ["--images", 16, "--models", "resnet10t", "--rounds", 1, "--workers", 0, "--ways", "here", "dataloader"],
+        {"speed", "agreement"},
+    ),
     "growth": (["--samples", 60, 90, "--dimensions", 4], {"stages_4", "data_4"}),
     "health": (["--rows", 300], {"separation"}),
     "methods": (["--methods", "el2n", "forgetting", "zcore", "--seeds", 2], {"accuracy", "agreement"}),
@@ -34,7 +38,7 @@ CASES = {
     "zcore --synthetic": (["50:4:1", "60:4:0.5", "--plain-draws", 2], {"speed"}),
     "zcore --converge": (["--draws-per-sample", 20], {"convergence"}),
 }
-WITHOUT_FILE = {"beta --synthetic", "growth", "health", "shapes", "zcore --synthetic"}
+WITHOUT_FILE = {"beta --synthetic", "embedding", "growth", "health", "shapes", "zcore --synthetic"}
 
 
 def in_this_process(module, *arguments):
@@ -56,7 +60,7 @@ def tiny(tmp_path, monkeypatch):
     for preset in ("quick", "default", "published"):
         monkeypatch.setattr(ClusteringConfig, preset, staticmethod(lambda: few))
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
-    for name in ("growth", "methods", "zcore"):
+    for name in ("embedding", "growth", "methods", "zcore"):
         monkeypatch.setattr(f"benchmarks.{name}.in_own_process", in_this_process)
     return ["--embeddings", tmp_path / "vectors.npy", "--labels", "per-class:3"]
 

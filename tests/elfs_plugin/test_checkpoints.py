@@ -222,3 +222,19 @@ def test_an_error_that_is_not_the_disk_s_is_raised(store):
     with pytest.raises(ValueError, match="odd"), store.optional():
         raise ValueError("odd")
     assert store.problems == []
+
+
+def test_a_large_array_is_mapped_and_its_damage_seen(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MAPPED_BYTES", 1000)
+    arrays = {"large": np.arange(600, dtype=np.float32).reshape(200, 3), "small": np.arange(3)}
+    store.save("stage", "key", arrays)
+    loaded = store.load("stage", "key")
+    assert isinstance(loaded["large"], np.memmap) and not isinstance(loaded["small"], np.memmap)
+    assert all(np.array_equal(loaded[name], arrays[name]) for name in arrays)
+    loaded["large"][0] = 9  # is of the reader alone
+    assert np.array_equal(store.load("stage", "key")["large"], arrays["large"])
+    path = tmp_path / "run" / "stage.npz"
+    data = bytearray(path.read_bytes())
+    data[data.index(np.float32(300).tobytes())] ^= 255
+    path.write_bytes(data)
+    assert store.load("stage", "key") is None

@@ -1,0 +1,236 @@
+"""A network with its own preprocessing as an encoder: precision, batches, and what to do when a GPU cannot go on."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import logging
+import platform
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..checkpoints import fingerprint
+from ..contracts import Vectors
+from ..devices import matmul_dtype
+from ..errors import is_out_of_memory
+from ..text import first_line
+from .preprocessing import recognised
+
+logger = logging.getLogger(__name__)
+
+THINNEST = 100
+"""Of an image more than this many times as long as wide the middle is embedded. Models' own preprocessing scales the
+shorter side up first and then cuts the middle out; a strip of 60,000 x 1 pixels would take 10 GB for that."""
+
+LEAST_COSINE = 0.999
+"""Fewer bits are used when the vectors of a sample of the images are at least so similar to those of float32, each."""
+
+MOST_NOISE = 0.015
+"""And when they are off, on average, by at most this share of their distance from the mean vector: where all vectors
+are similar, as those of an untrained network, the cosine says nothing. 99% of ten neighbours stay the same then."""
+
+CPU_BATCH, GPU_BATCH = 8, 64
+"""Images at a time. On a CPU, where each thread has a batch of its own, more would not fit into its cache."""
+
+
+class TorchEncoder:
+    """A network with its own preprocessing, run on ``device``.
+
+    It computes in float32 until :meth:`settle` has seen that bfloat16 (on a GPU also float16) gives the same. A GPU
+    that has not enough memory gets smaller batches; one that cannot go on at all is replaced by the CPU. ``on_problem``
+    is told so, once each, in a sentence.
+
+    Attributes:
+        parallel: whether :meth:`encode` is to be called in several threads at a time, each using one processor
+        least_side: see :func:`~.images.read_image`
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        transform: Callable[[Image.Image], Any] | None,
+        device: torch.device,
+        on_problem: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.on_problem = on_problem
+        self._transform = transform
+        self._preprocessing = recognised(transform)
+        self._device = device
+        self._exact = model.eval().requires_grad_(False).to("cpu").to(memory_format=torch.channels_last)
+        self._use(torch.float32, self._exact)
+        self._most: int | None = None
+        self._told: set[str] = set()
+        self._alone = threading.RLock()
+
+    @property
+    def batch_size(self) -> int:
+        return CPU_BATCH if self.parallel else GPU_BATCH
+
+    @property
+    def parallel(self) -> bool:
+        return self._device.type == "cpu"
+
+    @property
+    def least_side(self) -> int | None:
+        return None if self._preprocessing is None else self._preprocessing.least_side
+
+    @property
+    def identity(self) -> str:
+        """A digest of the name, the weights and the preprocessing."""
+        digest = hashlib.sha256()
+        for name, value in self._exact.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().contiguous().flatten().view(torch.uint8).numpy().data)
+        return fingerprint(self.name, digest.hexdigest(), repr(self._preprocessing or self._transform))
+
+    def transform(self, image: Image.Image) -> Any:
+        image = _middle(image)
+        if self._preprocessing is not None:
+            return self._preprocessing.pixels(image)
+        assert self._transform is not None
+        return self._transform(image)
+
+    def settle(self, values: list[Any]) -> None:
+        """Chooses the precision by transformed images (a few dozen): the quickest that gives their vectors of float32,
+        see :data:`LEAST_COSINE`."""
+        self._use(torch.float32, self._exact)
+        kinds = quick_kinds(self._device) if len(values) > 1 else []
+        if not kinds:
+            return
+        exact = self.encode(values)
+        for kind in kinds:
+            try:
+                self._use(kind, with_weights_in(self._exact, kind))
+                if agree(exact, self.encode(values)):
+                    return
+            except Exception as error:  # a layer that does not know this kind of number raises nearly anything
+                if is_out_of_memory(error):
+                    raise
+                logger.info("%s cannot be computed in %s (%s)", self.name, kind, first_line(error))
+        self._use(torch.float32, self._exact)
+
+    def _use(self, dtype, model):
+        self._dtype = dtype
+        self._model = model if self._device.type == "cpu" else copy.deepcopy(model).to(self._device)
+
+    def encode(self, batch: list[Any]) -> Vectors:
+        with torch.inference_mode():
+            tensor = self._stacked(batch)
+            most = self._most or len(tensor)
+            parts = [self._in_parts(tensor[at : at + most]) for at in range(0, len(tensor), most)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _stacked(self, batch):
+        tensor = torch.from_numpy(np.stack(batch)) if isinstance(batch[0], np.ndarray) else torch.stack(batch)
+        return tensor.pin_memory() if self._device.type == "cuda" else tensor
+
+    def _in_parts(self, tensor):
+        """The whole batch at once, or halves of it where memory does not suffice, or at last on the CPU."""
+        device = self._device
+        try:
+            return self._forward(tensor)
+        except Exception as error:  # a shortage of memory has many names; anything else is raised again
+            short = is_out_of_memory(error)
+            splits = short and len(tensor) > 1
+            if not splits and (device.type == "cpu" or not (short or lost(error))):
+                raise
+            reason = first_line(error)
+        # Outside the handler: the exception holds on to the tensors of the failed attempt.
+        if not splits:
+            self._leave(device, reason)
+            return self._in_parts(tensor)
+        half = len(tensor) // 2
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            self._most = half
+            self._say(f"The GPU has not enough memory for {len(tensor)} images at a time, so there are fewer.")
+        with self._alone:  # threads that are short of memory wait for each other
+            return np.concatenate([self._in_parts(tensor[:half]), self._in_parts(tensor[half:])])
+
+    def _forward(self, tensor):
+        found = self._computed(tensor, self._model, self._dtype)
+        off = ~np.isfinite(found).all(axis=1)
+        if self._dtype != torch.float32 and off.any():
+            # Fewer bits may be too few for the values inside of one network.
+            found[off] = self._computed(tensor.cpu()[off], self._exact, torch.float32, torch.device("cpu"))
+        return found
+
+    def _computed(self, tensor, model, dtype, device=None):
+        device = device or self._device
+        tensor = tensor.to(device, non_blocking=True)
+        if self._preprocessing is not None and tensor.dtype == torch.uint8:
+            tensor = self._preprocessing.numbers(tensor)
+        if tensor.ndim == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        reduced = torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
+        with reduced:
+            return model(tensor).float().cpu().numpy()
+
+    def _leave(self, device, reason):
+        """Goes on with the CPU."""
+        self._device, self._most = torch.device("cpu"), None
+        self._use(torch.float32, self._exact)
+        self._say(f"The device '{device}' could not go on ({reason}); the other images are embedded on the CPU.")
+
+    def _say(self, sentence):
+        kind = sentence[:12]
+        if kind in self._told:
+            return
+        self._told.add(kind)
+        logger.warning("%s", sentence)
+        if self.on_problem is not None:
+            self.on_problem(sentence)
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an exception says that the GPU does not answer as it should: its driver, not the network."""
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+
+
+def quick_kinds(device: torch.device) -> list[torch.dtype]:
+    """Kinds of numbers that ``device`` computes with faster than with float32, the best first."""
+    bfloat16 = [torch.bfloat16] if matmul_dtype(device) == torch.bfloat16 else []
+    if device.type == "cuda":
+        return [*bfloat16, torch.float16]
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # There PyTorch computes with it wherever there is AVX-512, which on older processors is slower than float32.
+        known = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return bfloat16 if any(ask is not None and ask() for ask in known) else []
+    return bfloat16
+
+
+def with_weights_in(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """A copy whose products have their weights in ``dtype``, so that autocast need not convert them for each batch."""
+    found = copy.deepcopy(model)
+    for module in found.modules():
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
+            module.to(dtype)
+    return found
+
+
+def agree(exact: Vectors, other: Vectors) -> bool:
+    """Whether vectors (B, D) can stand for the ``exact`` ones: by cosine, and by distances from their mean."""
+    unit, other = _unit(exact), _unit(other)
+    if not np.isfinite(other).all() or (unit * other).sum(axis=1).min() < LEAST_COSINE:
+        return False
+    spread = np.linalg.norm(unit - unit.mean(axis=0), axis=1)
+    return bool(np.linalg.norm(other - unit, axis=1).mean() <= MOST_NOISE * spread.mean())
+
+
+def _unit(vectors):
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _middle(image):
+    """The image, or of a thin one as much around its middle as :data:`THINNEST` allows."""
+    width, height = (min(side, THINNEST * min(image.size)) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))

@@ -1,0 +1,185 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from elfs_plugin.checkpoints import KeptFile
+from elfs_plugin.encoders import block_store, embed
+from elfs_plugin.encoders.block_store import BlockStore, remove_blocks
+from elfs_plugin.encoders.embed import embed_images
+from elfs_plugin.errors import Cancelled
+from elfs_plugin.progress import Reporter
+from elfs_plugin.stages import Stages, stage_weights
+
+FOUND = [(4, np.array([1, 2], np.float32)), (5, "file not found"), (6, np.array([3, 4], np.float32))]
+SIZE = 16
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """70 images of one colour each; two files are none."""
+    found = []
+    for index in range(70):
+        found.append(tmp_path / f"{index:02d}.png")
+        Image.new("RGB", (8, 8), (index, 2 * index, 250 - index)).save(found[-1])
+    for index in (3, 40):
+        found[index].write_text("no image")
+    return found
+
+
+class Counting:
+    """The mean colour; counts what it is given."""
+
+    batch_size = 5
+    identity = "mean colour"
+
+    def __init__(self):
+        self.count = 0
+
+    def transform(self, image):
+        return np.asarray(image, dtype=np.float32).mean(axis=(0, 1))
+
+    def encode(self, batch):
+        self.count += len(batch)
+        return np.stack(batch)
+
+
+def same(one, other):
+    return len(one) == len(other) and all(
+        a == c and (b == d if isinstance(b, str) else np.array_equal(b, d)) for (a, b), (c, d) in zip(one, other)
+    )
+
+
+def test_a_block_comes_back(tmp_path, paths):
+    store = BlockStore(tmp_path / "kept", paths, "encoder")
+    assert not store.has(range(4, 7)) and store.load(range(4, 7)) is None
+    store.save(range(4, 7), FOUND)
+    again = BlockStore(tmp_path / "kept", paths, "encoder")
+    assert again.has(range(4, 7)) and same(again.load(range(4, 7)), FOUND)
+    assert not again.has(range(8, 11))
+    only_failures = [(8, "no"), (9, "no")]
+    store.save(range(8, 10), only_failures)
+    assert store.load(range(8, 10)) == only_failures
+
+
+def test_a_block_of_other_images_or_of_another_encoder_is_not_taken(tmp_path, paths):
+    BlockStore(tmp_path / "kept", paths, "encoder").save(range(4, 7), FOUND)
+    assert not BlockStore(tmp_path / "kept", paths, "another").has(range(4, 7))
+    assert not BlockStore(tmp_path / "kept", paths[::-1], "encoder").has(range(4, 7))
+    assert not BlockStore(tmp_path / "kept", paths, "encoder").has(range(4, 6))
+    Image.new("RGB", (9, 9)).save(paths[6])
+    assert not BlockStore(tmp_path / "kept", paths, "encoder").has(range(4, 7))
+
+
+@pytest.mark.parametrize("damage", ["half", "flipped", "empty", "foreign"])
+def test_a_damaged_block_is_computed_again(tmp_path, paths, monkeypatch, damage):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    kept, first = tmp_path / "kept", Counting()
+    expected = embed_images(paths, first, kept=kept)
+    files = sorted(kept.iterdir())
+    assert len(files) == 5 and first.count == 68
+    data = bytearray(files[1].read_bytes())
+    if damage == "flipped":
+        data[data.index(b"vectors.npy") + 200] ^= 255
+    files[1].write_bytes({"half": data[: len(data) // 2], "empty": b"", "foreign": b"no archive"}.get(damage, data))
+    second = Counting()
+    result = embed_images(paths, second, kept=kept)
+    assert second.count == SIZE
+    assert np.array_equal(result.vectors, expected.vectors) and result.failures == expected.failures
+
+
+def test_a_full_disk_is_told_once_and_costs_nothing_else(tmp_path, paths, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    monkeypatch.setattr(block_store, "whole_file", full)
+    told = []
+    result = embed_images(paths, Counting(), kept=KeptFile(tmp_path / "kept", told.append))
+    assert result.ok.sum() == 68 and [error.errno for error in told] == [errno.ENOSPC]
+
+
+def test_an_encoder_that_cannot_be_told_from_others_keeps_nothing(tmp_path, paths):
+    encoder = Counting()
+    encoder.identity = None
+    embed_images(paths, encoder, kept=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_blocks_are_removed_and_nothing_else(tmp_path, paths):
+    embed_images(paths, Counting(), kept=tmp_path / "kept")
+    (tmp_path / "kept" / "mine.txt").touch()
+    remove_blocks(tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["mine.txt"]
+    (tmp_path / "kept" / "mine.txt").unlink()
+    remove_blocks(tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+    remove_blocks(tmp_path / "kept")
+
+
+KILLED = """
+import json, sys, time
+from elfs_plugin.encoders import embed
+from tests.elfs_plugin.encoders.test_block_store import Counting, SIZE
+
+class Slow(Counting):
+    def encode(self, batch):
+        time.sleep(0.05)
+        return super().encode(batch)
+
+embed.BLOCK = SIZE
+embed.embed_images(json.loads(sys.argv[1]), Slow(), kept=sys.argv[2])
+"""
+
+
+def test_a_killed_job_goes_on_where_it_was(tmp_path, paths, monkeypatch):
+    kept = tmp_path / "kept"
+    listed = json.dumps([str(path) for path in paths])
+    process = subprocess.Popen([sys.executable, "-c", KILLED, listed, str(kept)], cwd=os.getcwd())
+    deadline = time.monotonic() + 120
+    while len(list(kept.glob("*.block.npz"))) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (kept / "000000032.block.npz.of-a-dead-process.partial").write_bytes(b"half")
+    whole = {path.name for path in kept.glob("*.block.npz")}
+    assert {"000000000.block.npz", "000000016.block.npz"} <= whole and len(whole) < 5
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    rest, reports = Counting(), []
+    # The other process was given the paths as text.
+    result = embed_images(
+        [str(path) for path in paths], rest, kept=kept, progress=lambda fraction, text="": reports.append(text)
+    )
+    usable = [sum(index not in (3, 40) for index in range(at, min(at + SIZE, 70))) for at in range(0, 70, SIZE)]
+    assert rest.count == sum(n for at, n in enumerate(usable) if f"{at * SIZE:09d}.block.npz" not in whole)
+    expected = embed_images(paths, Counting())
+    assert np.array_equal(result.vectors, expected.vectors) and result.failures == expected.failures
+    assert reports[-1] == "70 of 70 images, 2 failed"
+
+
+def test_a_cancelled_stage_keeps_its_blocks_until_all_is_finished(tmp_path, paths, monkeypatch):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    folder = tmp_path / "stages"
+
+    def stages(is_cancelled=lambda: False):
+        return Stages(folder=folder, reporter=Reporter(stage_weights("embeddings"), [], is_cancelled, interval=0))
+
+    with pytest.raises(Cancelled):
+        stages(lambda: len(list(folder.glob("*/*.block.npz"))) > 1).embed(paths, "pixels")
+    whole = len(list(folder.glob("*/*.block.npz")))
+    assert 1 < whole < 5
+    saved = []
+    save = BlockStore.save
+    monkeypatch.setattr(BlockStore, "save", lambda self, block, found: saved.append(block) or save(self, block, found))
+    result = stages().embed(paths, "pixels")
+    assert len(saved) == 5 - whole
+    assert np.array_equal(result.vectors, embed_images(paths, "pixels").vectors)
+    assert [path.name for path in folder.iterdir()] == ["embeddings.npz"]

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.embedding import same_neighbors, unit
+from benchmarks.photographs import photographs
+from elfs_plugin.encoders import torch_encoder
+from elfs_plugin.encoders.embed import WORTHWHILE, embed_images
+from elfs_plugin.encoders.images import load_rgb
+from elfs_plugin.encoders.torch_encoder import LEAST_COSINE, TorchEncoder, agree, lost, quick_kinds
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def in_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch_encoder, "quick_kinds", lambda device: [torch.bfloat16])
+
+
+def linear(bias=0.0, scale=1.0):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(64, 32)
+    with torch.no_grad():
+        layer.weight.mul_(scale)
+        layer.bias.fill_(bias)
+    return layer
+
+
+def values(count=16):
+    return list(torch.randn((count, 64), generator=torch.Generator().manual_seed(1)))
+
+
+def test_fewer_bits_are_used_where_the_vectors_are_the_same(in_bfloat16):
+    encoder = TorchEncoder("linear", linear(), None, CPU)
+    exact = encoder.encode(values())
+    encoder.settle(values())
+    given = encoder.encode(values())
+    assert given.dtype == np.float32 and not np.array_equal(given, exact) and agree(exact, given)
+    encoder.settle([])
+    assert np.array_equal(encoder.encode(values()), exact)
+
+
+def test_float32_stays_where_the_differences_between_vectors_would_be_lost(in_bfloat16):
+    encoder = TorchEncoder("far from zero", linear(bias=50.0, scale=0.3), None, CPU)
+    exact = encoder.encode(values())
+    encoder.settle(values())
+    assert np.array_equal(encoder.encode(values()), exact)
+
+
+def test_float32_stays_where_a_layer_knows_nothing_else(in_bfloat16):
+    class Stubborn(torch.nn.Module):
+        def forward(self, x):
+            if torch.is_autocast_enabled("cpu"):
+                raise TypeError("float32 only")
+            return x * 2
+
+    encoder = TorchEncoder("stubborn", Stubborn(), None, CPU)
+    encoder.settle(values())
+    assert np.array_equal(encoder.encode(values())[0], values()[0] * 2)
+
+
+def test_an_image_that_overflows_with_fewer_bits_is_computed_in_float32(monkeypatch):
+    monkeypatch.setattr(torch_encoder, "quick_kinds", lambda device: [torch.float16])
+    encoder = TorchEncoder("linear", linear(), None, CPU)
+    encoder.settle(values())
+    odd = torch.full((64,), 1e6)
+    found = encoder.encode([values()[0], odd])
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[1], TorchEncoder("linear", linear(), None, CPU).encode([odd])[0])
+
+
+def test_an_old_processor_stays_with_float32(monkeypatch):
+    monkeypatch.setattr(torch_encoder, "matmul_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(torch_encoder.platform, "machine", lambda: "x86_64")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert quick_kinds(CPU) == []
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert quick_kinds(CPU) == [torch.bfloat16]
+
+
+def test_a_random_network_gives_the_vectors_and_neighbours_of_the_plain_way(tmp_path, in_bfloat16):
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model("resnet18", pretrained=False, num_classes=0).eval()
+    transform = timm.data.create_transform(input_size=(3, 112, 112), is_training=False)
+    paths = photographs(tmp_path, WORTHWHILE, sides=(60, 400))
+    with torch.inference_mode():
+        batches = [torch.stack([transform(load_rgb(path)) for path in paths[at : at + 64]]) for at in range(0, 512, 64)]
+        expected = unit(torch.cat([model(batch) for batch in batches]).numpy())
+    encoder = TorchEncoder("random", model, transform, CPU)
+    found = unit(embed_images(paths, encoder).vectors)
+    assert encoder._dtype == torch.bfloat16
+    assert (expected * found).sum(axis=1).min() >= LEAST_COSINE
+    assert same_neighbors(expected, found) >= 0.99
+
+
+def test_identity_is_of_name_weights_and_preprocessing():
+    import timm
+
+    def identity(name="a", bias=0.0, **options):
+        transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False, **options)
+        return TorchEncoder(name, linear(bias), transform, CPU).identity
+
+    assert identity() == identity()
+    assert len({identity(), identity("b"), identity(bias=1.0), identity(mean=(0.1, 0.1, 0.1))}) == 4
+
+
+# A GPU that fails
+
+
+class Fake(TorchEncoder):
+    """Thinks that it is on a GPU, which ``fails(tensor)``."""
+
+    def __init__(self, fails, told):
+        super().__init__("fake", linear(), None, CPU, told.append)
+        self._device, self._fails = torch.device("cuda"), fails
+
+    def _stacked(self, batch):
+        return torch.stack(batch)
+
+    def _computed(self, tensor, model, dtype, device=None):
+        if self._device.type == "cuda":
+            self._fails(tensor)
+        return super()._computed(tensor, model, dtype, CPU)
+
+
+def no_memory(tensor):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_a_gpu_with_little_memory_gets_smaller_batches():
+    sizes, told = [], []
+
+    def fails(tensor):
+        sizes.append(len(tensor))
+        if len(tensor) > 4:
+            no_memory(tensor)
+
+    encoder = Fake(fails, told)
+    expected = TorchEncoder("linear", linear(), None, CPU).encode(values())
+    np.testing.assert_allclose(encoder.encode(values()), expected, rtol=1e-5, atol=1e-6)
+    assert max(sizes) == 16
+    sizes.clear()
+    np.testing.assert_allclose(encoder.encode(values()), expected, rtol=1e-5, atol=1e-6)
+    assert sizes == [4] * 4  # what did not fit is not tried again
+    assert len(told) == 1 and "fewer" in told[0]
+
+
+@pytest.mark.parametrize("error", [no_memory, "CUDA error: unspecified launch failure"])
+def test_a_gpu_that_cannot_go_on_is_replaced_by_the_cpu(error):
+    def fails(tensor):
+        if callable(error):
+            error(tensor)
+        raise RuntimeError(error)
+
+    told = []
+    encoder = Fake(fails, told)
+    expected = TorchEncoder("linear", linear(), None, CPU).encode(values())
+    for _ in range(2):
+        np.testing.assert_allclose(encoder.encode(values()), expected, rtol=1e-5, atol=1e-6)
+    assert [text for text in told if "on the CPU" in text] == told[-1:] and len(told) <= 2
+
+
+def test_an_error_of_the_network_is_not_blamed_on_the_gpu():
+    def fails(tensor):
+        raise ValueError("an odd image")
+
+    with pytest.raises(ValueError, match="odd"):
+        Fake(fails, []).encode(values())
+    assert not lost(ValueError("an odd image")) and lost(RuntimeError("CUDA error: driver shutting down"))
