@@ -74,8 +74,9 @@ def load_open_clip(spec: str, weights: AnyPath | None) -> tuple[Any, Callable[[I
 def _misfit(model_name, weights):
     """Why a checkpoint does not fit the model, in words; empty where it is not that."""
     import open_clip
+    from open_clip.factory import load_state_dict
 
-    return misfit(open_clip.load_state_dict(weights), open_clip.create_model(model_name).state_dict())
+    return misfit(load_state_dict(weights), open_clip.create_model(model_name).state_dict())
 
 
 class ImageTower(torch.nn.Module):

@@ -218,7 +218,7 @@ def test_a_hard_end_of_wrong_labels_is_found_on_images():
     scores = np.random.default_rng(1).permutation(100).astype(float)
     labels = np.where(scores < 30, 1 - truth, truth)
     config = ProxyConfig.resnet8(members=1, steps=30, batch_size=16)
-    result = search_beta(images, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=config)
+    result = search_beta(images, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=config, device="cpu")
     assert result.mean[0] < 0.5 < result.mean[1] and result.chosen == 0.5
 
 
