@@ -1,8 +1,9 @@
 """All benchmarks one after another: python -m benchmarks [--embeddings FILE --labels FILE|per-class:C] [--growth].
 
 Without a file they measure on scikit-learn's digits and on synthetic embeddings; each is also a command of its own.
-Those on images and on the App, ``embedding``, ``image_proxy``, ``paper`` and ``panel``, are commands only. Each keeps its result with
-``--save`` (see results.py), from which ``python -m benchmarks.tables`` makes the tables of the documents.
+Those on images and on the App, ``embedding``, ``image_proxy``, ``paper`` and ``panel``, are commands only. Each keeps
+its result with ``--save`` (see results.py), from which ``python -m benchmarks.tables`` makes the tables of the
+documents.
 """
 
 import argparse

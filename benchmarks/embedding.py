@@ -107,7 +107,7 @@ class Here:
 
         self._encoder = TorchEncoder("random", model, transform, torch.device("cpu"))
         if not self.reduced:
-            self._encoder.settle = lambda values: None
+            self._encoder.settle = lambda *values: None
         self._paths, self._folder = paths, tempfile.TemporaryDirectory()
 
     def __enter__(self):
@@ -205,15 +205,21 @@ PREPARED = {"here": Here, "float32": Exactly, "fiftyone": FiftyOne, "dataloader"
 
 
 def speed_table(took, options):
-    table = Table(["network", "way", "images/s", Column("CPU, ms an image"), Column("times faster than the faster", 2)])
+    head = ["network", "way", "images/s", "CPU, ms an image", Column("times as fast", 2), Column("by CPU", 2)]
+    table = Table(head)
     for model in options.models:
         best = {way: min(took[model, way, r]["seconds"] for r in range(options.rounds)) for way in options.ways}
         worked = {way: min(took[model, way, r]["processors"] for r in range(options.rounds)) for way in options.ways}
-        faster = min((best[way] for way in OTHERS if way in best), default=None)
         for way in options.ways:
-            ratio = None if faster is None or way in OTHERS else faster / best[way]
-            table.add(model, WAYS[way], options.images / best[way], 1000 * worked[way] / options.images, ratio)
+            ratios = [None if way in OTHERS else of_faster(times, way) for times in (best, worked)]
+            table.add(model, WAYS[way], options.images / best[way], 1000 * worked[way] / options.images, *ratios)
     return table
+
+
+def of_faster(times, way):
+    """How many times as fast ``way`` is as the faster of the others; None without any."""
+    others = [times[other] for other in OTHERS if other in times]
+    return min(others) / times[way] if others else None
 
 
 def agreement_table(folder, options):

@@ -197,15 +197,16 @@ def _folder_of(kept):
 
 
 def _settle(encoder, paths):
-    """Lets the encoder choose its precision by some of the images, evenly spaced."""
+    """Lets the encoder choose the quickest way by some of the images, evenly spaced."""
     settle = getattr(encoder, "settle", None)
     if settle is None:
         return
     few = _SETTLED_BY if len(paths) >= WORTHWHILE else 0
     rows = np.linspace(0, len(paths) - 1, few).astype(int)
-    least_side = getattr(encoder, "least_side", None)
-    values = [read_image(paths[row], encoder.transform, least_side=least_side) for row in rows]
-    settle([value for value in values if not isinstance(value, ImageError)])
+    ways = (None, getattr(encoder, "smaller_side", None))
+    pairs = [[read_image(paths[row], encoder.transform, least_side=way) for way in ways] for row in rows]
+    usable = [pair for pair in pairs if not any(isinstance(value, ImageError) for value in pair)]
+    settle([whole for whole, _ in usable], [smaller for _, smaller in usable])
 
 
 class _Gathered:

@@ -18,8 +18,8 @@ from PIL import Image
 from ..contracts import Array
 
 FINER = 2
-"""JPEGs are decoded with a shorter side at least this many times the one that is asked for: the remaining resizing then
-decides what the pixels are. With 1 the vectors of a pretrained network differ by more than their neighbours allow."""
+"""A JPEG may be decoded with a shorter side this many times the one that is asked for, where the vectors are then the
+same; those of EfficientNet-lite0 are not."""
 
 _AS_RGB = {"_convert_to_rgb", "_convert_image_to_rgb", "MaybeConvertMode"}
 """Steps that leave an RGB image as it is."""

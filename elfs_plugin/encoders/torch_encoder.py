@@ -69,6 +69,7 @@ class TorchEncoder:
         self._use(torch.float32, self._exact)
         self._most: int | None = None
         self._told: set[str] = set()
+        self._decodes_smaller = False
         self._alone = threading.RLock()
 
     @property
@@ -80,8 +81,13 @@ class TorchEncoder:
         return self._device.type == "cpu"
 
     @property
-    def least_side(self) -> int | None:
+    def smaller_side(self) -> int | None:
+        """The ``least_side`` that :meth:`settle` is to try."""
         return None if self._preprocessing is None else self._preprocessing.least_side
+
+    @property
+    def least_side(self) -> int | None:
+        return self.smaller_side if self._decodes_smaller else None
 
     @property
     def identity(self) -> str:
@@ -109,15 +115,20 @@ class TorchEncoder:
         assert self._transform is not None
         return self._transform(image)
 
-    def settle(self, values: list[Any]) -> None:
-        """Chooses the precision by transformed images (a few dozen): the quickest that gives their vectors of float32,
-        see :data:`LEAST_COSINE`."""
+    def settle(self, values: list[Any], smaller: list[Any] | None = None) -> None:
+        """Chooses the quickest way that gives the vectors of float32 and whole files, see :data:`LEAST_COSINE`.
+
+        Args:
+            values: transformed images, a dozen or two; with fewer than two nothing is tried
+            smaller: the same decoded with :attr:`smaller_side`, if that is to be tried
+        """
         self._use(torch.float32, self._exact)
-        kinds = quick_kinds(self._device) if len(values) > 1 else []
-        if not kinds:
+        self._decodes_smaller = False
+        if len(values) < 2:
             return
         exact = self.encode(values)
-        for kind in kinds:
+        self._decodes_smaller = self._agree_smaller(values, smaller or values, exact)
+        for kind in quick_kinds(self._device):
             try:
                 self._use(kind, with_weights_in(self._exact, kind))
                 if agree(exact, self.encode(values)):
@@ -127,6 +138,13 @@ class TorchEncoder:
                     raise
                 logger.info("%s cannot be computed in %s (%s)", self.name, kind, first_line(error))
         self._use(torch.float32, self._exact)
+
+    def _agree_smaller(self, values, smaller, exact):
+        """Judged by the images that are decoded smaller; where these are few there is nothing to gain."""
+        rows = [row for row, (a, b) in enumerate(zip(values, smaller)) if not np.array_equal(a, b)]
+        if len(rows) < max(2, len(values) // 4):
+            return False
+        return agree(exact[rows], self.encode([smaller[row] for row in rows]))
 
     def _use(self, dtype, model):
         self._dtype = dtype

@@ -47,6 +47,21 @@ def test_float32_stays_where_the_differences_between_vectors_would_be_lost(in_bf
     assert np.array_equal(encoder.encode(values()), exact)
 
 
+@pytest.mark.parametrize(("steps", "taken"), [(1, True), (60, False)])
+def test_files_are_decoded_smaller_where_the_vectors_are_the_same(monkeypatch, steps, taken):
+    import timm
+
+    monkeypatch.setattr(torch_encoder, "quick_kinds", lambda device: [])
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    encoder = TorchEncoder("linear", torch.nn.Flatten(), transform, CPU)
+    whole = list(np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
+    smaller = [np.where(value < 128, value + steps, value - steps).astype(np.uint8) for value in whole]
+    encoder.settle(whole, [*whole[:4], *smaller[4:]])
+    assert (encoder.least_side == encoder.smaller_side) is taken
+    encoder.settle(whole, [*whole[:15], smaller[15]])  # too few to judge by, and to gain from
+    assert encoder.least_side is None
+
+
 def test_float32_stays_where_a_layer_knows_nothing_else(in_bfloat16):
     class Stubborn(torch.nn.Module):
         def forward(self, x):
