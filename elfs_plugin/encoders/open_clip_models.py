@@ -11,7 +11,7 @@ from PIL import Image
 from ..contracts import AnyPath
 from ..errors import MissingModel, is_out_of_memory
 from .checkpoint_fit import misfit
-from .timm_models import weights_unavailable
+from .timm_models import HUB, weights_unavailable
 
 
 def check_open_clip(spec: str, weights: AnyPath | None) -> tuple[str, str, list[str]]:
@@ -67,7 +67,7 @@ def load_open_clip(spec: str, weights: AnyPath | None) -> tuple[Any, Callable[[I
             raise MissingModel(
                 f"{weights} is not a checkpoint of open_clip:{spec}: {unfit}. Name the model the file was trained as."
             ) from error
-        raise weights_unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
+        raise weights_unavailable(f"open_clip:{spec}", weights or HUB, error) from error
     return model, transform
 
 

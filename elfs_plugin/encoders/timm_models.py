@@ -53,7 +53,7 @@ def load_timm(name: str, weights: AnyPath | None, *, rename: bool = False) -> tu
     except Exception as error:  # hub clients raise many kinds
         if is_out_of_memory(error):
             raise
-        raise weights_unavailable(f"timm:{name}", "the model hub", error) from error
+        raise weights_unavailable(f"timm:{name}", HUB, error) from error
     if weights is not None:
         load_timm_checkpoint(model, name, weights, rename=rename)
     config = timm.data.resolve_model_data_config(model)
@@ -130,10 +130,18 @@ def convert_checkpoint(name: str, source: AnyPath, target: AnyPath) -> int:
     return len(state)
 
 
+HUB = "the model hub"
+
+
 def weights_unavailable(name: str, source: AnyPath, error: Exception) -> MissingModel:
-    """The :class:`MissingModel` to raise when the weights of a model cannot be had."""
+    """The :class:`MissingModel` to raise when the weights of a model cannot be had from a file or :data:`HUB`."""
+    what_then = (
+        "Without network access, download the checkpoint elsewhere and give its path as the local weights file, or use "
+        "the encoder 'lite0', which needs no hub."
+        if source == HUB
+        else "Give a checkpoint of that model."
+    )
     return MissingModel(
         f"The weights of {name} could not be loaded from {source} ({type(error).__name__}: {first_line(error)}). "
-        "Without network access, download the checkpoint elsewhere and give its path as the local weights file, or use "
-        "the encoder 'lite0', which needs none."
+        f"{what_then}"
     )
