@@ -1,5 +1,6 @@
 import logging
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
         "images": {"inputs": random_images(seed=1)},
         "labels": {"labels": LABELS[::-1].copy()},
         "seed": {"seed": 1},
-        "config": {"config": ProxyConfig.timm("test_vit", image_size=16, epochs=3, batch_size=6)},
+        "config": {"config": ProxyConfig.timm("test_vit", image_size=16, epochs=3, batch_size=6, precision="float32")},
     }[change]
     steps = CancelAt(0)
     fresh = train_proxy(**arguments, device="cpu", checkpoint=path, progress=steps)
@@ -116,7 +117,7 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
 
 
 def test_small_resnets_resume_to_the_same_scores(tmp_path):
-    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6)
+    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6, precision="float32")
     with pytest.raises(Cancelled):
         train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(4))
     assert (tmp_path / "t").exists()
@@ -125,7 +126,7 @@ def test_small_resnets_resume_to_the_same_scores(tmp_path):
 
 
 def test_a_resumed_classifier_predicts_the_same(tmp_path):
-    images, config = random_images(size=32), ProxyConfig.timm("test_resnet", image_size=32, steps=4, batch_size=6)
+    images, config = random_images(size=32), replace(SMALL, image_size=32, steps=4)
     whole = fit(images, LABELS, config=config, device="cpu")
     with pytest.raises(Cancelled):
         fit(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "training", progress=CancelAt(3))
