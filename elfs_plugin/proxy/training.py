@@ -21,6 +21,7 @@ from ..text import first_line
 from ..training_checkpoint import TrainingCheckpoint, moved, recorder_state, restore_recorder
 from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
 from .image_source import OUT_OF_MEMORY
+from .narrow_maps import has_narrow_maps
 from .networks import through_torch_compile
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ class Training(TrainingLoop):
         """As :meth:`_passes`; on a CPU what bfloat16 has made no numbers of is computed again in float32, and from then
         on everything.
 
-        On processors with AMX oneDNN's products read past the end of a matrix whose inner side is no multiple of 32
-        (oneDNN issue 5717). What lies there counts for nothing unless it happens to be a NaN. A GPU would have to wait
-        for such a look at every step.
+        :mod:`.narrow_maps` knows what went wrong before. Beside it oneDNN's products for AMX read past the end of a
+        matrix whose inner side is no multiple of 32 (its issue 5717): that counts for nothing unless a NaN lies there.
+        A GPU would have to wait for such a look at every step.
         """
         if not self._reduced or self.device.type != "cpu":
             return self._passes(first, last)
@@ -221,6 +222,8 @@ class Training(TrainingLoop):
         self.source = self.source.to(device)
         self.model = self.model.to(device).train()
         self._labels_there = self._labels.to(device)
+        if device.type == "cpu" and self._reduced:
+            self._exact = has_narrow_maps(self.model, self.source.batch(torch.arange(LEAST_ROWS)))
         mode = "off" if self.config.deterministic else self.config.compile
         self._fast = through_torch_compile(self.model, device, mode, self.total)
         self._optimizer = _sgd(list(self.model.parameters()), self.config)
