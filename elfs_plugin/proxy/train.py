@@ -175,8 +175,7 @@ class Classifier:
         while start < len(inputs):
             block = torch.arange(start, min(start + rows, len(inputs)))
             try:
-                with autocast(source.device) if self._autocast else contextlib.nullcontext():
-                    logits = self._model(source.batch(block))
+                logits = self._logits(source.batch(block))
                 if logits.ndim == 3:  # networks side by side answer together
                     logits = logits.float().softmax(dim=2).mean(dim=1)
                 classes.append(logits.argmax(dim=1))
@@ -187,3 +186,10 @@ class Classifier:
                 continue
             start += len(block)
         return torch.cat(classes).cpu().numpy() if classes else np.empty(0, dtype=np.int64)
+
+    def _logits(self, x):
+        with autocast(x.device) if self._autocast else contextlib.nullcontext():
+            logits = self._model(x)
+        if self._autocast and x.device.type == "cpu" and not logits.isfinite().all():
+            return self._model(x)  # see Training._sound_passes
+        return logits
