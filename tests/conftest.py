@@ -87,7 +87,7 @@ def _group_of(item):
     for fixture, name in (("app_url", "app"), ("label_studio", "label_studio")):
         if fixture in item.fixturenames:
             return name
-    return item.nodeid.rpartition("::")[0]
+    return item.parent.nodeid
 
 
 @contextlib.contextmanager
