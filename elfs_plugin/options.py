@@ -15,6 +15,7 @@ from .clustering.limits import validate_num_clusters
 from .clustering.pseudo_labels import ClusteringConfig
 from .contracts import Budget
 from .encoders.images import DEFAULT_IMAGE_SIZE
+from .encoders.known import AUTO
 from .errors import InvalidInput
 from .proxy.config import resolve_proxy
 from .pruning.scores import HARD_WHEN
@@ -141,7 +142,8 @@ class ElfsOptions:
 
     Args:
         budget: images to keep, a count or a fraction in (0, 1] of those that can be used
-        encoder: see :func:`~.encoders.embed.embed_images`; None: the vectors are there
+        encoder: see :func:`~.encoders.embed.embed_images`; ``"auto"``: by the images and the machine, see
+            :mod:`~.encoders.default`; None: the vectors are there
         weights: a local checkpoint of the encoder
         beta: ``"auto"`` (a search) or a number
         clustering, scoring, search: the options of the stages
@@ -153,7 +155,7 @@ class ElfsOptions:
     """
 
     budget: int | float
-    encoder: str | None = "pixels"
+    encoder: str | None = AUTO
     weights: str | None = None
     beta: str | float = "auto"
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)

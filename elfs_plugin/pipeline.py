@@ -18,6 +18,7 @@ from .clustering.count import ClusterCount
 from .clustering.pseudo_labels import ClusteringConfig, PseudoLabels
 from .contracts import AnyPath, Budget, Floats, Integers, Mask, Progress, Vectors
 from .encoders.decoded import DecodedImages
+from .encoders.default import resolve_encoder
 from .encoders.embed import Embeddings, validate_vectors
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
@@ -329,7 +330,7 @@ def run_elfs(
 
     working = WorkingSet(stages, lambda: dict(zip(names, images)))
     if paths is not None:
-        embeddings = working.embed(names, paths, asked.encoder, asked.weights)
+        embeddings = working.embed(names, paths, resolve_encoder(asked.encoder, paths), asked.weights)
     else:
         embeddings = validate_vectors(source)
         working.take(names, embeddings)

@@ -16,6 +16,7 @@ from .contracts import AnyPath, Budget, Floats, Images, Integers, Progress, Vect
 from .devices import resolve_device
 from .encoders.block_store import remove_blocks, stamps
 from .encoders.embed import Embeddings, embed_images
+from .encoders.provenance import Provenance
 from .neighbors.graph import exact_is_quick, knn_graph, suggest_k
 from .neighbors.neighbor_graph import NeighborGraph
 from .progress import Reporter
@@ -286,12 +287,14 @@ def _pack_embeddings(result):
         "vectors": result.vectors,
         "ok": result.ok,
         "failures": np.array(json.dumps({str(k): v for k, v in result.failures.items()})),
+        "provenance": np.array(json.dumps(result.provenance and result.provenance.to_dict())),
     }
 
 
 def _unpack_embeddings(arrays):
     failures = {int(k): v for k, v in json.loads(str(arrays["failures"])).items()}
-    return Embeddings(arrays["vectors"], arrays["ok"], failures)
+    said = json.loads(str(arrays.get("provenance", "null")))  # earlier versions kept none
+    return Embeddings(arrays["vectors"], arrays["ok"], failures, said and Provenance.from_dict(said))
 
 
 def _unpack_pseudo_labels(arrays):

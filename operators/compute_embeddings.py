@@ -12,7 +12,7 @@ class ComputeEmbeddings(ElfsOperator):
 
     def form(self, ctx, inputs, collection):
         key = key_input(ctx, inputs)
-        encoder_inputs(ctx, inputs)
+        encoder_inputs(ctx, inputs, collection)
         embeddings_output_input(ctx, inputs, key)
         seed_input(inputs)
 

@@ -4,30 +4,29 @@ import os
 
 import fiftyone.operators.types as types
 
+from ..elfs_plugin.encoders.known import AUTO, DINOV2, ENCODERS, LITE0, PIXELS
 from .inputs import check, choices, suggestions_input
 
-ENCODERS = {
-    "pixels": "Thumbnails (no model, no download)",
-    "timm:vit_base_patch16_224.dino": "DINO ViT-B/16 (the paper's encoder)",
-    "timm:vit_small_patch14_dinov2.lvd142m": "DINOv2 ViT-S/14",
-    "open_clip:ViT-B-32/openai": "CLIP ViT-B/32",
-    "open_clip:ViT-L-14/openai": "CLIP ViT-L/14",
-    "zoo:clip-vit-base32-torch": "FiftyOne zoo: CLIP",
-    "zoo:dinov2-vits14-torch": "FiftyOne zoo: DINOv2",
-}
+WITH_HUB = "Recommended for photographs where a model hub can be reached, as here. Without class labels."
+WITHOUT_HUB = (
+    "No model hub can be reached from here, so this one, which is installed. It has seen ImageNet's class labels."
+)
+FOR_TINY = "These images are tiny and grey, as digits are. For photographs take another one."
 
 
-def encoder_inputs(ctx, inputs):
+def encoder_inputs(ctx, inputs, collection):
+    recommended = recommended_encoder(collection)
+    notes = {PIXELS: FOR_TINY, LITE0: WITHOUT_HUB, DINOV2: WITH_HUB}
     prop = suggestions_input(
         inputs,
         "encoder",
         ENCODERS,
         "Encoder",
-        default="pixels",
+        default=recommended,
         described=True,
-        description="pixels, timm:<model>, open_clip:<model>/<tag> or zoo:<zoo model>",
+        description=f"pixels, lite0, timm:<model>, open_clip:<model>/<tag> or zoo:<zoo model>. {notes[recommended]}",
     )
-    encoder = ctx.params.get("encoder") or "pixels"
+    encoder = ctx.params.get("encoder") or recommended
     check(prop, check_encoder, encoder)
     if takes_weights(encoder) or "weights" in ctx.params:
         prop = inputs.str(
@@ -54,6 +53,13 @@ def embeddings_output_input(ctx, inputs, key):
         check(prop, check_embeddings_field, ctx.dataset, record, field)
 
 
+def recommended_encoder(collection):
+    """What is taken for the images of a dataset or view where no encoder is named."""
+    from ..elfs_plugin.encoders.default import LOOKED_AT, default_encoder
+
+    return default_encoder(collection.sort_by("id").limit(LOOKED_AT).values("filepath"))
+
+
 def takes_weights(encoder):
     """Whether a local checkpoint can go with the encoder."""
     return encoder.startswith(("timm:", "open_clip:"))
@@ -61,13 +67,16 @@ def takes_weights(encoder):
 
 def check_encoder(encoder):
     """Refuses what names no encoder of any family; whether there is such a model, its family knows."""
+    from ..elfs_plugin.encoders import lite0
     from ..elfs_plugin.errors import MissingModel
     from ..elfs_plugin.suggestions import did_you_mean
 
     family, _, model = encoder.partition(":")
-    if encoder != "pixels" and not (family in ("timm", "open_clip", "zoo") and model):
+    if encoder == LITE0:
+        lite0.checkpoint()
+    elif encoder not in (PIXELS, AUTO) and not (family in ("timm", "open_clip", "zoo") and model):
         raise MissingModel(
-            f"Unknown encoder '{encoder[:60]}'. Use pixels, timm:<model>, open_clip:<model>/<tag> or "
+            f"Unknown encoder '{encoder[:60]}'. Use pixels, lite0, timm:<model>, open_clip:<model>/<tag> or "
             f"zoo:<FiftyOne zoo model>.{did_you_mean(encoder, ENCODERS)}"
         )
 

@@ -63,7 +63,7 @@ class RunElfs(ElfsOperator):
         if ctx.params.get("source") == "field":
             vector_field_input(ctx, inputs, collection)
         else:
-            encoder_inputs(ctx, inputs)
+            encoder_inputs(ctx, inputs, collection)
             embeddings_output_input(ctx, inputs, key)
         clusters_input(ctx, inputs, collection)
         n = collection.count()
@@ -131,7 +131,7 @@ class RunElfs(ElfsOperator):
             collection,
             budget=budget_of(params),
             beta=beta_of(params),
-            encoder=None if use_field else params.get("encoder") or "pixels",
+            encoder=None if use_field else params.get("encoder") or "auto",
             **options,
             sinks=sinks,
         )

@@ -36,6 +36,7 @@ class Clusters(Cuts):
         health = model.results.get("clusters", {})
         if health:
             panel.md(_summary(health), name="health")
+            panel.md(_embedded(model.record), name="encoder")
         for index, text in enumerate(health.get("warnings", [])):
             panel.view(f"health_warning_{index}", types.AlertView(severity="warning", label=text))
         fine = None if health.get("warnings") else reassurance(health)
@@ -85,6 +86,14 @@ class Clusters(Cuts):
             cell.md(f"{row['size']:,}, {row['confidence']:.0%} sure", name=f"sample_text_{index}")
 
     tab = Tab("clusters", "Clusters", render_clusters)
+
+
+def _embedded(record):
+    """What the clusters are clusters of."""
+    from ..elfs_plugin.encoders.known import labels_in_words
+
+    made = record.stages.get("embeddings", {}) if record.owns_embeddings else {}
+    return f"Embeddings: {labels_in_words(made.get('encoder'), made.get('seen_labels'))}."
 
 
 def _summary(health):

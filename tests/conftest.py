@@ -87,7 +87,7 @@ def _group_of(item):
     for fixture, name in (("app_url", "app"), ("label_studio", "label_studio")):
         if fixture in item.fixturenames:
             return name
-    return item.nodeid.rpartition("::")[0]
+    return item.parent.nodeid
 
 
 @contextlib.contextmanager
@@ -117,8 +117,10 @@ def pytest_runtest_call(item):
         return (yield)
 
 
-def pytest_collection_finish():
+def pytest_collection_finish(session):
     """What the imports have made lives to the end: the garbage collector need not look at all of it again and again."""
+    if hasattr(session.config, "workerinput") and session.items and "@" not in session.items[0].nodeid:
+        raise pytest.UsageError("This pytest and this pytest-xdist together do not keep the tests of a group together.")
     gc.enable()
     gc.freeze()
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from ..encoders.known import labels_in_words
 from ..runs.fiftyone_types import Dataset
 from ..selectors.recommend import Recommendation
 
@@ -23,6 +24,7 @@ def print_summary(
     counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
     print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
     print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}{_by(summary)}")
+    print(f"  Embeddings: {labels_in_words(summary['encoder'], summary['seen_labels'])}")
     if summary["estimate"]:
         print(f"  {summary['estimate']}")
     if summary["reason"]:

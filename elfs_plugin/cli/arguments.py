@@ -78,7 +78,7 @@ def check_vectors(options: argparse.Namespace) -> None:
     if options.embeddings is not None and options.encoder is not None:
         raise InvalidInput("Give --encoder or --embeddings, not both.")
     if options.weights is not None:
-        if (options.encoder or "pixels") == "pixels" or options.encoder.startswith("zoo:"):
+        if not (options.encoder or "").startswith(("timm:", "open_clip:")):
             raise InvalidInput("--weights goes with --encoder timm:<model> or open_clip:<model>/<tag>.")
         try:
             place = os.path.expanduser(options.weights)

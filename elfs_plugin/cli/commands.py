@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
+from ..encoders.known import AUTO
 from ..errors import ElfsError, InvalidInput, explain
+from ..text import printable
 from . import arguments as cli_arguments
 from . import compare as cli_compare
 from . import rounds as cli_rounds
@@ -112,8 +114,8 @@ def _parser():
     run.add_argument(
         "--encoder",
         default=None,
-        help="what turns images into vectors: pixels (default; a baseline, "
-        "good for digits and icons), timm:…, open_clip:…, zoo:…",
+        help="what turns images into vectors: auto (default: pixels for tiny grey images, DINOv2 ViT-S where a model "
+        "hub answers, else lite0), pixels, lite0, timm:…, open_clip:…, zoo:…",
     )
     run.add_argument("--weights", help="a local checkpoint for a timm: or open_clip: encoder")
     run.add_argument("--embeddings", metavar="FIELD", help="use this vector field of the dataset instead of an encoder")
@@ -154,6 +156,17 @@ def _parser():
     rounds = commands.add_parser("rounds", help="the labelling: choose a batch, send it, take labels back, again")
     cli_rounds.add_arguments(rounds)
 
+    convert = commands.add_parser(
+        "convert-checkpoint",
+        help="a checkpoint whose weights have other names than timm's model: written anew with these",
+    )
+    convert.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a file of the same network, its weights in the same order"
+    )
+    convert.add_argument("target", metavar="NEW_FILE", help="the file to write, which must not exist")
+    convert.add_argument("--encoder", required=True, metavar="timm:MODEL", help="the model whose names are to be used")
+    convert.set_defaults(function=_convert)
+
     for command in (run, compare):
         command.add_argument(
             "--seed", type=cli_arguments.seed, default=0, help="a whole number: the same seed gives the same result (0)"
@@ -178,6 +191,23 @@ def _demo(options):
     return run_demo(app=not options.no_app, port=options.port)
 
 
+def _convert(options):
+    from ..encoders.timm_models import convert_checkpoint
+
+    family, _, model = options.encoder.partition(":")
+    if family != "timm" or not model:
+        raise InvalidInput(f"Name timm's model, as --encoder timm:resnet18, not '{printable(options.encoder)}'.")
+    target = os.path.expanduser(options.target)
+    if os.path.lexists(target):
+        raise InvalidInput(f"{printable(options.target)} exists already. Give the name of a new file.")
+    try:
+        count = convert_checkpoint(model, os.path.expanduser(options.checkpoint), target)
+    except OSError as error:
+        raise InvalidInput(f"{printable(options.target)} cannot be written ({error.strerror}).") from None
+    print(f"Written to {printable(options.target)}: {count:,} tensors under the names of {options.encoder}")
+    return 0
+
+
 def _run(options):
     cli_arguments.check_vectors(options)
     cli_arguments.check_device(options.device)
@@ -195,7 +225,7 @@ def _run(options):
             options.key,
             num_clusters=options.clusters,
             budget=options.budget,
-            encoder=None if options.embeddings else options.encoder or "pixels",
+            encoder=None if options.embeddings else options.encoder or AUTO,
             weights=options.weights,
             embeddings_field=options.embeddings,
             beta=options.beta,

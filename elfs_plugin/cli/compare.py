@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..encoders.known import AUTO
 from ..errors import ElfsError, InvalidInput
 from ..evaluation import tables as comparison_table
 from ..progress import Reporter, TerminalBar
@@ -47,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--clusters", type=cli_arguments.clusters, default=10, help="when a run is made: the classes, or auto (10)"
     )
-    parser.add_argument("--encoder", default=None, help="when a run is made: pixels (default), timm:…, open_clip:…")
+    parser.add_argument("--encoder", default=None, help="when a run is made: auto (default), pixels, lite0, timm:…, …")
     parser.add_argument("--weights", help="when a run is made: a local checkpoint for the encoder")
     parser.add_argument("--embeddings", metavar="FIELD", help="when a run is made: use this vector field instead")
     parser.add_argument("--truth", metavar="FIELD|FILE", help="audit: a field of true labels, or an (N,) .npy file")
@@ -115,7 +116,7 @@ def _compare_dataset(options, budgets, methods):
                 options.key,
                 num_clusters=options.clusters,
                 budget=max(budgets),
-                encoder=None if options.embeddings else options.encoder or "pixels",
+                encoder=None if options.embeddings else options.encoder or AUTO,
                 weights=options.weights,
                 embeddings_field=options.embeddings,
                 seed=options.seed,

@@ -3,17 +3,19 @@
 An encoder is named by a string:
 
 * ``pixels``: the image itself as a small thumbnail. No weights, no download; a baseline, and enough for digits.
+* ``lite0``: EfficientNet-lite0 trained on ImageNet, from an installed package.
 * ``timm:<model>``: pooled features of any timm model.
 * ``open_clip:<model>/<tag>``: the image tower of any OpenCLIP model.
 
-The last two take ``weights``, the path of a local checkpoint, and then need no network.
+The last two take ``weights``, the path of a local checkpoint, and then need no network. ``auto`` chooses by the images,
+see :mod:`.default`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,18 @@ from PIL import Image, ImageOps
 
 from ..contracts import AnyPath, Array, Floats, Mask, Progress, Vectors
 from ..devices import resolve_device
-from ..errors import InvalidInput, MissingModel, is_out_of_memory
+from ..errors import InvalidInput, MissingModel
 from ..progress import part, silent
+from . import lite0
 from .block_store import BLOCK, BlockStore
+from .default import resolve_encoder
 from .images import ImageError, read_image
+from .known import AUTO
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
+from .provenance import Provenance, provenance_of
 from .rows import Rows
 from .streaming import Encoder, stream
-from .timm_models import check_timm_model, load_timm_checkpoint, weights_unavailable
+from .timm_models import check_timm_model, load_timm
 from .torch_encoder import TorchEncoder
 
 PIXELS_SIZE = 8
@@ -41,18 +47,20 @@ class Embeddings:
     """Vectors of the images that could be embedded.
 
     ``vectors`` (M, D) float32 in input order, ``ok`` (N,) bool with M true entries, ``failures`` maps the index of each
-    excluded image to the reason.
+    excluded image to the reason. ``provenance`` says what made them, where that is known.
     """
 
     vectors: Vectors
     ok: Mask
     failures: dict[int, str] = field(default_factory=dict)
+    provenance: Provenance | None = None
 
 
 class PixelsEncoder:
     """Thumbnails of ``PIXELS_SIZE`` pixels, flattened, in [0, 1]. Grey images give three equal channels."""
 
     name = identity = "pixels"
+    preprocessing = f"the middle, {PIXELS_SIZE} x {PIXELS_SIZE} pixels"
     batch_size = 1024
 
     def transform(self, image: Image.Image) -> Floats:
@@ -67,7 +75,7 @@ def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "au
     """Loads the encoder of that name.
 
     Args:
-        name: ``pixels``, ``timm:<model>`` or ``open_clip:<model>/<tag>``
+        name: ``pixels``, ``lite0``, ``timm:<model>`` or ``open_clip:<model>/<tag>``
         weights: a local checkpoint; without it timm and OpenCLIP fetch the weights that belong to the name
 
     Raises:
@@ -78,16 +86,20 @@ def load_encoder(name: str, *, weights: AnyPath | None = None, device: str = "au
     weights = str(Path(weights).expanduser()) if weights is not None else None
     if name == "pixels":
         return PixelsEncoder()
+    if name == lite0.NAME:
+        network, transform = load_timm(lite0.ARCHITECTURE, lite0.checkpoint(), rename=True)
+        return TorchEncoder(name, network, transform, resolve_device(device))
     family, _, model = name.partition(":")
     if family == "timm" and model:
-        network, transform = _load_timm(model, weights)
+        network, transform = load_timm(model, weights)
         return TorchEncoder(name, network, transform, resolve_device(device))
     if family == "open_clip" and model:
         clip, transform = load_open_clip(model, weights)
         return TorchEncoder(name, ImageTower(clip), transform, resolve_device(device))
     raise MissingModel(
-        f"Unknown encoder {name!r}. Use 'pixels', 'timm:<model>' (for example timm:vit_base_patch16_224.dino), "
-        "'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai) or, on a FiftyOne dataset, 'zoo:<model>'."
+        f"Unknown encoder {name!r}. Use 'pixels', 'lite0', 'timm:<model>' (for example "
+        "timm:vit_base_patch16_224.dino), 'open_clip:<model>/<tag>' (for example open_clip:ViT-B-32/openai) or, on a "
+        "FiftyOne dataset, 'zoo:<model>'."
     )
 
 
@@ -102,24 +114,10 @@ def check_encoder(name: str, *, weights: AnyPath | None = None) -> None:
         check_timm_model(model)
     elif family == "open_clip" and model:
         check_open_clip(model, weights)
-    elif name != "pixels":
+    elif name == lite0.NAME:
+        lite0.checkpoint()
+    elif name not in ("pixels", AUTO):
         load_encoder(name)  # which says what there is
-
-
-def _load_timm(model_name, weights):
-    import timm
-
-    check_timm_model(model_name)
-    try:
-        model = timm.create_model(model_name, pretrained=weights is None, num_classes=0)
-    except Exception as error:  # hub clients raise many kinds
-        if is_out_of_memory(error):
-            raise
-        raise weights_unavailable(f"timm:{model_name}", "the model hub", error) from error
-    if weights is not None:
-        load_timm_checkpoint(model, model_name, weights)
-    config = timm.data.resolve_model_data_config(model)
-    return model, timm.data.create_transform(**config, is_training=False)
 
 
 def embed_images(
@@ -158,6 +156,7 @@ def embed_images(
     n = len(paths)
     if n == 0:
         raise InvalidInput("There are no images to embed. Choose a view that has some.")
+    encoder = resolve_encoder(encoder, paths)
     if isinstance(encoder, str):
         progress(0.0, f"loading {encoder}")
         encoder = load_encoder(encoder, weights=weights, device=device)
@@ -177,7 +176,7 @@ def embed_images(
         else:
             store.save(block, gathered.take(next(found)))
     next(found, None)  # where nothing could be encoded, it says why
-    return gathered.embeddings()
+    return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights))
 
 
 WORTHWHILE = 512

@@ -10,7 +10,8 @@ from PIL import Image
 
 from ..contracts import AnyPath
 from ..errors import MissingModel, is_out_of_memory
-from .timm_models import weights_unavailable
+from .checkpoint_fit import misfit
+from .timm_models import HUB, weights_unavailable
 
 
 def check_open_clip(spec: str, weights: AnyPath | None) -> tuple[str, str, list[str]]:
@@ -61,8 +62,21 @@ def load_open_clip(spec: str, weights: AnyPath | None) -> tuple[Any, Callable[[I
     except Exception as error:  # hub clients and checkpoint loaders raise many kinds
         if is_out_of_memory(error):
             raise
-        raise weights_unavailable(f"open_clip:{spec}", weights or "the model hub", error) from error
+        unfit = _misfit(model_name, weights) if weights is not None and isinstance(error, RuntimeError) else ""
+        if unfit:
+            raise MissingModel(
+                f"{weights} is not a checkpoint of open_clip:{spec}: {unfit}. Name the model the file was trained as."
+            ) from error
+        raise weights_unavailable(f"open_clip:{spec}", weights or HUB, error) from error
     return model, transform
+
+
+def _misfit(model_name, weights):
+    """Why a checkpoint does not fit the model, in words; empty where it is not that."""
+    import open_clip
+    from open_clip.factory import load_state_dict
+
+    return misfit(load_state_dict(weights), open_clip.create_model(model_name).state_dict())
 
 
 class ImageTower(torch.nn.Module):

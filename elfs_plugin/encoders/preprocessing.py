@@ -40,6 +40,14 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __str__(self) -> str:
+        height, width = self.crop
+        mean, std = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return (
+            f"shorter side {self.side} pixels ({self.resample.name.lower()}), middle {height} x {width}, mean {mean}, "
+            f"standard deviation {std}"
+        )
+
     @property
     def least_side(self) -> int:
         """The shorter side in pixels from which on a larger image adds nothing."""

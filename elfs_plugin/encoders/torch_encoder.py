@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import logging
 import platform
@@ -91,11 +92,21 @@ class TorchEncoder:
     @property
     def identity(self) -> str:
         """A digest of the name, the weights and the preprocessing."""
+        return fingerprint(self.name, self.checksum, repr(self._preprocessing or self._transform))
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the names and values of all weights."""
         digest = hashlib.sha256()
         for name, value in self._exact.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().contiguous().flatten().view(torch.uint8).numpy().data)
-        return fingerprint(self.name, digest.hexdigest(), repr(self._preprocessing or self._transform))
+        return digest.hexdigest()
+
+    @property
+    def preprocessing(self) -> str:
+        """What is done to an image, in words, or as the transform shows itself."""
+        return str(self._preprocessing or self._transform)
 
     def transform(self, image: Image.Image) -> Any:
         image = _middle(image)

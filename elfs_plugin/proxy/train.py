@@ -190,8 +190,7 @@ class Classifier:
         return torch.cat(classes).numpy() if classes else np.empty(0, dtype=np.int64)
 
     def _classes(self, x):
-        with autocast(x.device) if self._autocast else contextlib.nullcontext():
-            logits = self._model(x)
+        logits = self._logits(x)
         if logits.ndim == 3:  # networks side by side answer together
             logits = logits.float().softmax(dim=2).mean(dim=1)
         return logits.argmax(dim=1)
@@ -201,3 +200,10 @@ class Classifier:
         self._model, self._source = self._model.to(CPU), self._source.to(CPU)
         source = self._source.like(inputs)
         return source, source.predict_rows
+
+    def _logits(self, x):
+        with autocast(x.device) if self._autocast else contextlib.nullcontext():
+            logits = self._model(x)
+        if self._autocast and x.device.type == "cpu" and not logits.isfinite().all():
+            return self._model(x)  # see Training._sound_passes
+        return logits

@@ -16,13 +16,14 @@ import torch.nn.functional as F
 
 from ..captured_step import CapturedStep
 from ..contracts import BatchSource, OnBatch, Progress
-from ..devices import autocast, generator
+from ..devices import autocast, generator, matmul_dtype
 from ..errors import is_gpu_lost
 from ..gpu_memory import OUT_OF_MEMORY, empty_cache
 from ..seeds import Stream, derived
 from ..text import first_line
 from ..training_checkpoint import TrainingCheckpoint, moved, recorder_state, restore_recorder
 from ..training_loop import EpochDraws, TrainingLoop, cosine_rate, set_rate
+from .narrow_maps import has_narrow_maps
 from .networks import through_torch_compile
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Training(TrainingLoop):
         self._order: Any = None
         self._draws: Any = None
         self._left_gpu = False
+        self._exact = config.precision == "float32"
+        self._bfloat16_failed = False
         self.model = source.network(num_classes, config, derived(seed, Stream.NETWORK))
         try:
             self._place(source.device)
@@ -133,7 +136,7 @@ class Training(TrainingLoop):
             rows, draws = self._order_there[first:last], self._draws_there[first:last]
             given = draws if self.source.resident else self.source.batch(self._order[first:last], draws)
             return self._captured(rows, given)
-        logits, labels, loss = self._passes(first, last)
+        logits, labels, loss = self._sound_passes(first, last)
         self._passed = True
         if self._on_batch is not None:
             self._on_batch(self._order_there[first : first + fresh], logits[:fresh], labels[:fresh])
@@ -152,6 +155,34 @@ class Training(TrainingLoop):
             self._on_batch(rows, logits, labels)
         self._optimizer.step()
         return loss
+
+    def _sound_passes(self, first, last):
+        """As :meth:`_passes`; on a CPU what bfloat16 has made no numbers of is computed again in float32, and from then
+        on everything.
+
+        :mod:`.narrow_maps` knows what went wrong before. Beside it oneDNN's products for AMX read past the end of a
+        matrix whose inner side is no multiple of 32 (its issue 5717): that counts for nothing unless a NaN lies there.
+        A GPU would have to wait for such a look at every step.
+        """
+        if not self._reduced or self.device.type != "cpu":
+            return self._passes(first, last)
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        found = self._passes(first, last)
+        if self._sound(found[2]):
+            return found
+        for buffer, value in zip(self.model.buffers(), before):  # running means would stay NaN for ever
+            buffer.copy_(value)
+        self._exact = True
+        found = self._passes(first, last)
+        if self._sound(found[2]):  # else it is not the precision
+            self._bfloat16_failed = True
+            logger.warning("bfloat16 products gave values that are not finite: the training goes on in float32.")
+        return found
+
+    def _sound(self, loss):
+        """Whether the loss and all gradients are finite."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return bool(torch.stack([loss, *(gradient.norm() for gradient in gradients)]).isfinite().all())
 
     def _passes(self, first, last):
         """Forward and backward of the epoch's samples [first, last); the gradient is that of their mean loss."""
@@ -189,8 +220,13 @@ class Training(TrainingLoop):
             return self._forward_backward(x, labels, count)
         return logits.detach(), loss.detach()
 
+    @property
+    def _reduced(self):
+        """Whether it computes in bfloat16."""
+        return not self._exact and matmul_dtype(self.device) == torch.bfloat16
+
     def _precision(self):
-        return autocast(self.device) if self.config.precision == "auto" else contextlib.nullcontext()
+        return contextlib.nullcontext() if self._exact else autocast(self.device)
 
     def _draw_epoch(self, rng):
         """The order of the samples and their augmentations for one epoch."""
@@ -208,7 +244,8 @@ class Training(TrainingLoop):
     def _note(self):
         if self._left_gpu:
             return ", on the CPU: the GPU's memory is full"
-        return f", in parts of {self.rows}: memory is short" if self.rows < self.batch else ""
+        parts = f", in parts of {self.rows}: memory is short" if self.rows < self.batch else ""
+        return parts + (", in float32: bfloat16 gave values that are not finite" if self._bfloat16_failed else "")
 
     def _place(self, device):
         """Puts the network, the labels and the inputs on ``device``, with a fresh optimiser."""
@@ -216,6 +253,8 @@ class Training(TrainingLoop):
         self.source = self.source.to(device)
         self.model = self.model.to(device).train()
         self._labels_there = self._labels.to(device)
+        if device.type == "cpu" and self._reduced:
+            self._exact = has_narrow_maps(self.model, self.source.batch(torch.arange(LEAST_ROWS)))
         mode = "off" if self.config.deterministic else self.config.compile
         self._fast = through_torch_compile(self.model, device, mode, self.total, self.batch)
         self._optimizer = _sgd(list(self.model.parameters()), self.config)
@@ -261,6 +300,7 @@ class Training(TrainingLoop):
     def state(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
+            "float32": self._bfloat16_failed,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "recorder": None if self._recorder is None else recorder_state(self._recorder),
@@ -269,6 +309,8 @@ class Training(TrainingLoop):
 
     def restore(self, state: dict[str, Any]) -> None:
         self.rows = state["rows"]
+        self._bfloat16_failed = state.get("float32", False)
+        self._exact = self._exact or self._bfloat16_failed
         self._epoch.restore(state)
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -287,12 +329,23 @@ class Training(TrainingLoop):
         return f"epoch {(step - 1) // self.per_epoch + 1:,} of {math.ceil(self.total / self.per_epoch):,}"
 
     def failure(self, step: int) -> str:
-        rate = self.config.learning_rate
         return (
             f"Training the proxy failed at step {step:,} of {self.total:,} ({self._where(step)}): the loss is not a "
-            f"finite number. Likely cause: the learning rate of {rate:g} is too high for this data; try {rate / 10:g}. "
-            "The last checkpoint before it is kept."
+            f"finite number. Likely cause: {self._cause(step)} The last checkpoint before it is kept."
         )
+
+    def _cause(self, step):
+        config, reduced = self.config, self._reduced
+        exact = " or precision='float32'" if reduced else ""
+        if step > 1:
+            rate = config.learning_rate
+            coarse = ", or bfloat16 too coarse for the network" if reduced else ""
+            return f"the learning rate of {rate:g} is too high for this data{coarse}; try {rate / 10:g}{exact}."
+        # Nothing has been learnt yet: the rate has no part in it.
+        if config.weights:
+            return f"the weights in {config.weights} are damaged, or not of this network; try another file{exact}."
+        name = config.model or config.kind
+        return f"{name} cannot compute these images, for it has learnt nothing yet; try another proxy{exact}."
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..clustering.health import health, per_cluster
+from ..encoders.default import resolve_encoder
+from ..encoders.provenance import Provenance
 from ..files import FULL
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import difficulty_rank
@@ -24,15 +26,16 @@ HISTOGRAM_BINS = 60
 
 def embed(job: Session, encoder: str, weights: str | None, field: str | None) -> None:
     """Embeds the images of a :class:`~.session.Session` into a field (default ``<key>_embeddings``), or above
-    :data:`~.vectors.LARGE` into files."""
+    :data:`~.vectors.LARGE` into files. The record says which encoder ``"auto"`` was, and what its vectors come from."""
     field = field or f"{job.key}_embeddings"
     record.check_embeddings_field(job.dataset, job.record, field)
     found = job.read(samples.read_samples(job.collection))
+    encoder = resolve_encoder(encoder, found.paths)
     compute = None
     if encoder.startswith(samples.ZOO_PREFIX):
         compute = partial(samples.zoo_embeddings, fields.writable(job.dataset), found, encoder)
     working, run = job.working, job.record
-    working.embed(found.ids, found.paths, encoder, weights, compute)
+    made = working.embed(found.ids, found.paths, encoder, weights, compute).provenance or Provenance(encoder)
     run.failed = len(working.failures)
     if run.owns_embeddings and run.embeddings_field != field:
         job.draft.step("release", field=run.embeddings_field)
@@ -49,7 +52,7 @@ def embed(job: Session, encoder: str, weights: str | None, field: str | None) ->
     failures(job)
     job.finish(
         "embeddings",
-        encoder=encoder,
+        **made.to_dict(),
         weights=weights,
         embedded=len(working.ids),
         failed=run.failed,

@@ -10,6 +10,7 @@ from typing import Any
 from ..beta_search.search import DEFAULT_REPEATS
 from ..contracts import Budget, Sink
 from ..encoders.images import DEFAULT_IMAGE_SIZE
+from ..encoders.known import AUTO
 from ..errors import InvalidInput
 from ..options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
 from ..pipeline import choosing, follow
@@ -26,7 +27,7 @@ def compute_embeddings(
     collection: Collection,
     key: str = "elfs",
     *,
-    encoder: str = "pixels",
+    encoder: str = AUTO,
     weights: str | None = None,
     embeddings_field: str | None = None,
     seed: int = 0,

@@ -213,6 +213,8 @@ def zoo_embeddings(collection: Collection, samples: Samples, encoder: str, progr
     import fiftyone.zoo as foz
 
     from ..encoders.embed import Embeddings, validate_vectors
+    from ..encoders.known import seen_labels
+    from ..encoders.provenance import Provenance
 
     name = encoder[len(ZOO_PREFIX) :]
     if name not in foz.list_zoo_models():
@@ -248,4 +250,5 @@ def zoo_embeddings(collection: Collection, samples: Samples, encoder: str, progr
     values = [None if found[i] is None else np.asarray(found[i]) for i in samples.ids]
     result = validate_vectors(values)
     failures = {i: "the model could not embed it" if r == "no vector" else r for i, r in result.failures.items()}
-    return Embeddings(result.vectors, result.ok, failures)
+    made = Provenance(encoder, "the zoo model's own", seen_labels=seen_labels(encoder))
+    return Embeddings(result.vectors, result.ok, failures, made)

@@ -265,6 +265,8 @@ class Session(RunJob):
             "hard": applied.get("hard"),
             "easy": applied.get("easy"),
             "embeddings_field": self.record.embeddings_field,
+            "encoder": stages.get("embeddings", {}).get("encoder"),
+            "seen_labels": stages.get("embeddings", {}).get("seen_labels"),
             **({"method": "elfs", "recommended": None, "notes": [], **(other or {})} if stage == "selection" else {}),
             "warnings": warnings,
             "stages": {name: details.get("seconds") for name, details in stages.items()},

@@ -220,6 +220,12 @@ def _embed(job, new, stage, dimensions):
         result = job.stages.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
     except InvalidInput as error:  # not one of the new files can be used; the run is brought up to date without them
         return _nothing(len(new), dimensions, dict.fromkeys(range(len(new)), str(error)))
+    made, known = result.provenance, stage.get("checksum")
+    if made is not None and known and made.checksum != known:
+        raise InvalidInput(
+            f"The encoder {encoder} now has other weights than those that the run was made with. Run ELFS again on all "
+            "images."
+        )
     if result.vectors.shape[1] != dimensions:
         raise InvalidInput(
             f"The encoder {encoder} now gives {result.vectors.shape[1]} dimensions; the run has {dimensions}. "

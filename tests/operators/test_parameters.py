@@ -125,7 +125,7 @@ def test_a_misspelt_name_is_refused_with_the_closest(finished, operator, execute
         ("run_elfs", {"num_clusters": 5, "clusters_mode": "auto"}, "contradicts clusters_mode='auto'"),
         ("run_elfs", {"num_clusters": "ten"}, "must be a whole number or 'auto', not 'ten'"),
         ("run_elfs", {"encoder": 5}, "encoder must be a text, not 5"),
-        ("run_elfs", {"encoder": "resnet18"}, "Unknown encoder 'resnet18'. Use pixels, timm:<model>"),
+        ("run_elfs", {"encoder": "resnet18"}, "Unknown encoder 'resnet18'. Use pixels, lite0, timm:<model>"),
         ("run_elfs", {"embeddings_field": 7}, "embeddings_field must be a text, not 7"),
         ("run_elfs", {"key": "other", "embeddings_field": "_e"}, "'_e' cannot be a field name"),
         ("run_elfs", {"key": "k", "embeddings_field": "k"}, "to hold the other results of the run 'k'"),

@@ -506,6 +506,17 @@ class TestHealth:
         assert ("well separated" in panel.text) == green == (panel.find("health_fine") is not None)
         assert "Stable is not the same as right" in panel.find("health_unknown")["view"]["label"]
 
+    @pytest.mark.parametrize("owned", [True, False])
+    def test_the_clusters_say_of_what_they_are(self, written, owned):
+        dataset, _ = written
+        found = {"clusters": 2, "empty": 0, "tiny": 0, "smallest": 6, "largest": 6, "confidence": 0.9, "agreement": 0.9}
+        journal.save_results(dataset, "elfs", clusters=found)
+        run = record.load_record(dataset, "elfs")
+        run.owns_embeddings, run.stages["embeddings"] = owned, {"encoder": "lite0", "seen_labels": True}
+        record.save_record(dataset, run)
+        text = "lite0, trained on class labels" if owned else "vectors of a field"
+        assert f"Embeddings: {text}" in Panel(dataset).fire("on_tab", value="clusters").text
+
 
 class TestWhatCanHappenToARun:
     """Each has a sentence and a next step, and never an error page."""

@@ -219,7 +219,7 @@ def test_a_hard_end_of_wrong_labels_is_found_on_images():
     scores = np.random.default_rng(1).permutation(100).astype(float)
     labels = np.where(scores < 30, 1 - truth, truth)
     config = ProxyConfig.resnet8(members=1, steps=30, batch_size=16)
-    result = search_beta(images, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=config)
+    result = search_beta(images, labels, scores, 0.2, grid=[0, 0.5], repeats=2, config=config, device="cpu")
     assert result.mean[0] < 0.5 < result.mean[1] and result.chosen == 0.5
 
 
@@ -227,13 +227,13 @@ def test_the_order_of_the_images_does_not_matter():
     images, labels, scores = picture_task()
     ids = np.array([f"id{k:02}" for k in np.random.default_rng(1).permutation(40)])
     turned = np.random.default_rng(2).permutation(40)
-    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
+    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY, "device": "cpu"}
     one = search_beta(images, labels, scores, 0.4, ids=ids, **options)
     other = search_beta(images[turned], labels[turned], scores[turned], 0.4, ids=ids[turned], **options)
     assert np.array_equal(one.accuracies, other.accuracies)
 
 
-INTERRUPTED = {"grid": [0, 0.4], "repeats": 2, "config": replace(TINY, steps=12)}
+INTERRUPTED = {"grid": [0, 0.4], "repeats": 2, "config": replace(TINY, steps=12), "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -279,13 +279,13 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
     found = []
     for threads in (1, 3):
         monkeypatch.setattr(beta_candidates, "cpu_threads", lambda threads=threads: threads)
-        found.append(search_beta(images, labels, scores, 0.4, grid=[0, 0.3, 0.6], repeats=2, config=TINY))
+        found.append(search_beta(images, labels, scores, 0.4, grid=[0, 0.3, 0.6], repeats=2, config=TINY, device="cpu"))
     assert np.array_equal(found[0].accuracies, found[1].accuracies)
 
 
 def test_a_checkpoint_of_another_search_is_ignored(tmp_path):
     images, labels, scores = picture_task()
-    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY}
+    options = {"grid": [0, 0.4], "repeats": 2, "config": TINY, "device": "cpu"}
 
     def cancel(fraction, detail=""):
         raise Cancelled

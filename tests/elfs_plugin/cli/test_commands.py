@@ -58,6 +58,7 @@ def test_a_folder_is_run_and_the_result_is_named(photos, capsys):
     names = {"dataset": place.name, "key": "elfs", "tag": "elfs_coreset", "view": "elfs_coreset"}
     assert names.items() <= told.items() and told["passed_over"] == {image_folder.OTHER_FILE: 1}
     assert f"tag 'elfs_coreset', saved view 'elfs_coreset' of the dataset '{place.name}'" in out
+    assert "Embeddings: pixels, not trained on anything" in out
     assert "Passed over 1: other files (.txt 1)." in err
     assert len(fo.load_dataset(place.name).load_saved_view("elfs_coreset")) == 5
 
@@ -239,6 +240,24 @@ def test_version_and_help(capsys):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0 and words in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_converted(capsys, tmp_path):
+    import timm
+    import torch
+
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    torch.save({f"w{place}": value for place, value in enumerate(state.values())}, tmp_path / "a.pth")
+    command = ["convert-checkpoint", str(tmp_path / "a.pth"), str(tmp_path / "b.pth"), "--encoder", "timm:test_resnet"]
+    assert main(command) == 0 and f"{len(state)} tensors" in capsys.readouterr().out
+    assert list(torch.load(tmp_path / "b.pth", weights_only=True)) == list(state)
+    assert main(command) == 2 and "b.pth exists already" in capsys.readouterr().err
+    assert main([*command[:2], str(tmp_path / "no" / "c.pth"), *command[3:]]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert main([*command[:2], str(tmp_path / "c.pth"), "--encoder", "resnet"]) == 2
+    assert "Name timm's model" in capsys.readouterr().err
+    assert main([*command[:2], str(tmp_path / "c.pth"), "--encoder", "timm:resnet18"]) == 1
+    assert "a.pth is not a checkpoint of timm:resnet18" in capsys.readouterr().err
 
 
 def test_a_dataset_that_holds_a_part_when_adding_fails_is_removed(photos, monkeypatch):

@@ -9,6 +9,8 @@ from PIL import Image
 
 from elfs_plugin.encoders import embed as encoders
 from elfs_plugin.encoders.embed import PIXELS_SIZE, TorchEncoder, embed_images, load_encoder, validate_vectors
+from elfs_plugin.encoders.provenance import Provenance
+from elfs_plugin.encoders.timm_models import convert_checkpoint
 from elfs_plugin.errors import InvalidInput, MissingModel
 
 TINY_CLIP = {
@@ -167,10 +169,58 @@ def test_timm_refuses_the_checkpoint_of_another_model(resnet, tmp_path):
         load_encoder("timm:resnet18", weights=tmp_path / "other.pth")
 
 
+def test_timm_says_when_only_the_names_differ_and_how_to_convert(photos, resnet, tmp_path):
+    model, checkpoint = resnet
+    state = {f"_{place}.{name}": value for place, (name, value) in enumerate(model.state_dict().items())}
+    other, converted = tmp_path / "other.pth", tmp_path / "converted.pth"
+    torch.save({**state, "fc.w": torch.zeros(7, 512), "fc.b": torch.zeros(7)}, other)
+    with pytest.raises(
+        MissingModel, match="same shapes in the same order.*convert-checkpoint .*--encoder timm:resnet18"
+    ):
+        load_encoder("timm:resnet18", weights=other)
+    assert convert_checkpoint("resnet18", other, converted) == len(state)
+    expected = embed_images(photos, "timm:resnet18", weights=checkpoint, device="cpu").vectors
+    assert (embed_images(photos, "timm:resnet18", weights=converted, device="cpu").vectors == expected).all()
+
+
+def test_another_network_is_not_converted(resnet, tmp_path):
+    with pytest.raises(MissingModel, match="resnet18.pth is not a checkpoint of timm:test_resnet: it lacks"):
+        convert_checkpoint("test_resnet", resnet[1], tmp_path / "converted.pth")
+    assert not (tmp_path / "converted.pth").exists()
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Code:
+        def __reduce__(self):
+            return print, ("run",)
+
+    torch.save({"state_dict": Code()}, tmp_path / "code.pth")
+    with pytest.raises(MissingModel, match="could not be loaded from .*code.pth"):
+        load_encoder("timm:resnet18", weights=tmp_path / "code.pth")
+
+
+def test_embeddings_say_what_made_them(photos, resnet):
+    model, checkpoint = resnet
+    made = embed_images(photos, "timm:resnet18", weights=checkpoint, device="cpu").provenance
+    assert (made.encoder, made.seen_labels, len(made.checksum)) == ("timm:resnet18", None, 64)
+    assert made.preprocessing.startswith("shorter side 235 pixels (bicubic), middle 224 x 224, mean 0.485")
+    assert embed_images(photos, "pixels").provenance == Provenance("pixels", "the middle, 8 x 8 pixels", "", False)
+    assert embed_images(photos, ByWidth()).provenance is None
+
+
+def test_auto_looks_at_the_images(photos, tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "digit.png")
+    assert embed_images([tmp_path / "digit.png"], "auto").provenance.encoder == "pixels"
+    assert embed_images(photos, "auto", device="cpu").provenance.encoder == "lite0"
+
+
 def test_timm_refuses_weights_of_other_shapes(resnet, tmp_path):
     model, _ = resnet
     torch.save({**model.state_dict(), "conv1.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
-    with pytest.raises(MissingModel, match="timm:resnet18 could not be loaded from .*other.pth"):
+    with pytest.raises(
+        MissingModel,
+        match="timm:resnet18: 1 of its weights .*conv1.weight is 3 x 3 in it and 64 x 3 x 7 x 7 in the mod",
+    ):
         load_encoder("timm:resnet18", weights=tmp_path / "other.pth")
 
 
@@ -222,7 +272,7 @@ def test_open_clip_with_a_local_checkpoint(photos, clip):
 
 
 def test_open_clip_refuses_the_checkpoint_of_another_model(clip, resnet):
-    with pytest.raises(MissingModel, match="open_clip:elfs-tiny/mine could not be loaded from .*resnet18.pth"):
+    with pytest.raises(MissingModel, match="resnet18.pth is not a checkpoint of open_clip:elfs-tiny/mine: it lacks"):
         load_encoder("open_clip:elfs-tiny/mine", weights=resnet[1])
 
 

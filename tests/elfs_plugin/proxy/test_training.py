@@ -1,5 +1,6 @@
 import logging
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,12 +17,18 @@ from elfs_plugin.training_checkpoint import TrainingCheckpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6)
+# In float32, where the same steps give the same bits on every processor.
+SMALL = ProxyConfig.timm("test_resnet", image_size=16, epochs=3, batch_size=6, precision="float32")
 LABELS = np.arange(13) % 3
 
 
 def random_images(n=13, size=16, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+
+
+def said(caplog):
+    """What the training itself has logged; PyTorch has much to say on some machines."""
+    return [record.getMessage() for record in caplog.records if record.name == proxy_training.logger.name]
 
 
 def same(one, other):
@@ -102,7 +109,7 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
         "images": {"inputs": random_images(seed=1)},
         "labels": {"labels": LABELS[::-1].copy()},
         "seed": {"seed": 1},
-        "config": {"config": ProxyConfig.timm("test_vit", image_size=16, epochs=3, batch_size=6)},
+        "config": {"config": ProxyConfig.timm("test_vit", image_size=16, epochs=3, batch_size=6, precision="float32")},
     }[change]
     steps = CancelAt(0)
     fresh = train_proxy(**arguments, device="cpu", checkpoint=path, progress=steps)
@@ -110,7 +117,7 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, change):
 
 
 def test_small_resnets_resume_to_the_same_scores(tmp_path):
-    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6)
+    images, config = random_images(), ProxyConfig.resnet8(epochs=2, batch_size=6, precision="float32")
     with pytest.raises(Cancelled):
         train_proxy(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "t", progress=CancelAt(4))
     assert (tmp_path / "t").exists()
@@ -119,7 +126,7 @@ def test_small_resnets_resume_to_the_same_scores(tmp_path):
 
 
 def test_a_resumed_classifier_predicts_the_same(tmp_path):
-    images, config = random_images(size=32), ProxyConfig.timm("test_resnet", image_size=32, steps=4, batch_size=6)
+    images, config = random_images(size=32), replace(SMALL, image_size=32, steps=4)
     whole = fit(images, LABELS, config=config, device="cpu")
     with pytest.raises(Cancelled):
         fit(images, LABELS, config=config, device="cpu", checkpoint=tmp_path / "training", progress=CancelAt(3))
@@ -170,7 +177,7 @@ def limit_memory(monkeypatch, rows, sizes):
 def test_out_of_memory_halves_what_passes_at_once(monkeypatch, caplog):
     sizes, batches, details = [], [], CancelAt(0)
     limit_memory(monkeypatch, lambda: 3, sizes)
-    config = ProxyConfig.timm("test_resnet", image_size=16, epochs=2, batch_size=8)
+    config = ProxyConfig.timm("test_resnet", image_size=16, epochs=2, batch_size=8, precision="float32")
     with caplog.at_level(logging.WARNING):
         fit(
             random_images(17),
@@ -186,7 +193,7 @@ def test_out_of_memory_halves_what_passes_at_once(monkeypatch, caplog):
     for epoch in (batches[:3], batches[3:]):
         assert sorted(sum((i for i, _, _ in epoch), [])) == list(range(17))
         assert all(y == [k % 3 for k in i] for i, _, y in epoch)
-    assert caplog.text.count("Out of memory on cpu (CUDA out of memory.") == 1
+    assert [text.startswith("Out of memory on cpu (CUDA out of memory.") for text in said(caplog)] == [True]
     assert all("in parts of 2: memory is short" in detail for detail in details.details)
 
 
@@ -253,7 +260,7 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, caplog, un
     with caplog.at_level(logging.WARNING):
         result = train_proxy(random_images(), LABELS, config=SMALL, device="cpu")
     assert same(result, uninterrupted)
-    assert [r.message for r in caplog.records] == ["The network runs uncompiled: no compiler"]
+    assert said(caplog) == ["The network runs uncompiled: no compiler"]
 
 
 def test_a_gpu_takes_repeatable_kernels_only_when_asked_and_puts_the_settings_back():
@@ -283,6 +290,120 @@ def test_a_diverging_training_says_where_and_why(tmp_path):
         train_proxy(random_images(), LABELS, config=config, device="cpu", checkpoint=path, checkpoint_seconds=0)
     kept = torch.load(path, weights_only=True)["state"]
     assert kept["step"] >= 1
+
+
+def test_weights_that_are_no_numbers_are_named_and_not_the_learning_rate(tmp_path):
+    import timm
+
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    next(iter(state.values())).fill_(torch.nan)
+    torch.save(state, tmp_path / "damaged.pth")
+    config = ProxyConfig.timm("test_resnet", image_size=16, batch_size=6, weights=tmp_path / "damaged.pth")
+    with pytest.raises(ElfsError, match="failed at step 1 of .*the weights in .*damaged.pth are damaged") as error:
+        train_proxy(random_images(), LABELS, config=config, device="cpu")
+    assert "rate" not in str(error.value)
+
+
+def test_where_a_gpu_computes_in_bfloat16_that_may_be_the_cause(monkeypatch):
+    monkeypatch.setattr(proxy_training, "matmul_dtype", lambda device: torch.bfloat16)
+    training = object.__new__(proxy_training.Training)
+    training.config, training.device, training.total, training.per_epoch = SMALL, torch.device("cpu"), 9, 3
+    for exact, coarse in ((False, True), (True, False)):
+        training._exact = exact
+        assert ("or bfloat16 too coarse" in training.failure(2)) is coarse
+        assert ("precision='float32'" in training.failure(1)) is coarse
+        assert "test_resnet cannot compute these images" in training.failure(1)
+
+
+# bfloat16 products that go wrong now and then, as those for AMX
+
+
+@pytest.fixture
+def broken_bfloat16(monkeypatch):
+    """From the step that is put into the list on, a backward pass in bfloat16 gives a NaN."""
+    steps, begin = [], []
+    monkeypatch.setattr(proxy_training, "matmul_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(proxy_training, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
+    passes = proxy_training.Training._forward_backward
+
+    def wrong(self, x, labels, count):
+        found = passes(self, x, labels, count)
+        if not self._exact:
+            steps.append(self.step)
+            if begin and self.step >= begin[0]:
+                next(self.model.parameters()).grad[0] = torch.nan
+                for name, buffer in self.model.named_buffers():
+                    if name.endswith("running_mean"):
+                        buffer.fill_(torch.nan)
+        return found
+
+    monkeypatch.setattr(proxy_training.Training, "_forward_backward", wrong)
+    return begin, steps
+
+
+IN_BFLOAT16 = replace(SMALL, image_size=32, precision="auto")
+LARGER = random_images(size=32)
+
+
+def test_what_bfloat16_makes_no_numbers_of_is_computed_in_float32(broken_bfloat16, caplog):
+    begin, steps = broken_bfloat16
+    begin.append(4)
+    details = CancelAt(0)
+    with caplog.at_level(logging.WARNING):
+        model = fit(LARGER, LABELS, config=IN_BFLOAT16, device="cpu", progress=details)
+    assert steps == [0, 1, 2, 3, 4]  # and the others in float32
+    assert ["in float32" in detail for detail in details.details] == [False] * 4 + [True] * 5
+    assert [text.startswith("bfloat16 products gave values that are not finite") for text in said(caplog)] == [True]
+    assert all(value.isfinite().all() for value in model._model.state_dict().values())
+
+
+def test_a_resumed_training_stays_in_float32(broken_bfloat16, tmp_path):
+    begin, steps = broken_bfloat16
+    begin.append(1)
+    arguments = {"config": IN_BFLOAT16, "device": "cpu", "checkpoint": tmp_path / "training"}
+    whole = train_proxy(LARGER, LABELS, **arguments)
+    with pytest.raises(Cancelled):
+        train_proxy(LARGER, LABELS, progress=CancelAt(4), **arguments)
+    steps.clear()
+    assert same(train_proxy(LARGER, LABELS, **arguments), whole) and steps == []
+
+
+def test_sound_bfloat16_is_left_alone(broken_bfloat16, caplog):
+    with caplog.at_level(logging.WARNING):
+        train_proxy(LARGER, LABELS, config=IN_BFLOAT16, device="cpu")
+    assert broken_bfloat16[1] == list(range(9)) and said(caplog) == []
+
+
+def test_maps_narrower_than_a_stride_are_computed_in_float32(broken_bfloat16, uninterrupted):
+    """oneDNN leaves a part of their bfloat16 gradients as the memory was, see the module narrow_maps."""
+    for _ in range(3):
+        left = [torch.full((size,), torch.nan) for size in (1_000, 83_000, 166_000, 332_000)]
+        del left
+        found = train_proxy(random_images(), LABELS, config=replace(SMALL, precision="auto"), device="cpu")
+        assert same(found, uninterrupted)
+    assert broken_bfloat16[1] == []
+
+
+def test_a_rate_that_is_too_high_stays_the_cause(broken_bfloat16, caplog):
+    config = ProxyConfig.timm("test_resnet", image_size=16, epochs=50, batch_size=6, learning_rate=1e30)
+    with caplog.at_level(logging.WARNING), pytest.raises(ElfsError, match=r"learning rate of 1e\+30.*try 1e\+29\."):
+        train_proxy(random_images(), LABELS, config=config, device="cpu")
+    assert len(said(caplog)) <= 1  # float32 may go a step further
+
+
+def test_a_prediction_that_bfloat16_makes_no_numbers_of_is_made_in_float32(monkeypatch):
+    model = fit(random_images(), LABELS, config=SMALL, device="cpu")
+    expected = model.predict(random_images())
+    forward = model._model.forward
+
+    def wrong(x):
+        logits = forward(x)
+        return logits * torch.nan if torch.is_autocast_enabled("cpu") else logits
+
+    monkeypatch.setattr(model._model, "forward", wrong)
+    monkeypatch.setattr(proxy, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
+    model._autocast = True
+    assert (model.predict(random_images()) == expected).all()
 
 
 def test_a_gpu_waits_rarely():

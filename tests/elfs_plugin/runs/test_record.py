@@ -156,7 +156,10 @@ def test_the_record_of_a_run_names_what_was_done(finished):
     stages = runs.load_record(dataset, "elfs").stages
     assert list(stages) == list(record.STAGE_ORDER)
     assert all(stages[name]["seed"] == 0 for name in ("embeddings", "pseudo_labels", "scores", "beta"))
-    assert stages["embeddings"]["encoder"] == "pixels"
+    assert stages["embeddings"]["encoder"] == "pixels" and stages["embeddings"]["seen_labels"] is False
+    assert (
+        stages["embeddings"]["preprocessing"] == "the middle, 8 x 8 pixels" and stages["embeddings"]["checksum"] == ""
+    )
     assert stages["embeddings"]["embedded"] == stages["pseudo_labels"]["labelled"] == stages["scores"]["scored"] == 80
     assert stages["pseudo_labels"]["clusters"] == 5
     assert stages["pseudo_labels"]["config"]["max_steps"] == 30

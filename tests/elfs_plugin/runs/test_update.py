@@ -160,6 +160,15 @@ def test_cancelled_it_resumes(run, digits, monkeypatch):
     assert sorted(run.values("elfs.rank")) == list(range(90))
 
 
+def test_an_encoder_with_other_weights_is_refused(run, digits):
+    kept = runs.load_record(run, "elfs")
+    kept.stages["embeddings"]["checksum"] = "of other weights"
+    record.save_record(run, kept)
+    add(run, digits[80:90])
+    with pytest.raises(InvalidInput, match="encoder pixels now has other weights .* Run ELFS again"):
+        runs.update_run(run)
+
+
 def test_refusals(dataset):
     with pytest.raises(InvalidInput, match="There is no ELFS run"):
         runs.update_run(dataset)
