@@ -907,16 +907,16 @@
       }
 
       useHooks() {
-        return { takeFromGrid: app.useSetModalState() };
+        return { takeFromGrid: app?.useSetModalState?.() };
       }
 
       async execute({ hooks }) {
-        await hooks.takeFromGrid();
+        await hooks.takeFromGrid?.();
       }
     };
   }
 
-  if (operators.registerOperator && operators.Operator && app?.useSetModalState) {
+  if (operators.registerOperator && operators.Operator) {
     operators.registerOperator(takeFields(), "@elfs/coreset");
   }
 

@@ -1,5 +1,6 @@
 """The tab *Label*: rounds of labelling, and the next step."""
 
+import json
 from datetime import datetime
 
 import fiftyone.operators as foo
@@ -51,6 +52,8 @@ COLUMNS = {
     "golden": "golden set, %",
 }
 WAITING = "waiting"
+SHOWN = "shown by ELFS"
+"""In the views of this tab; of the last one a line of its own, see :func:`_show`."""
 
 
 class Label(Part):
@@ -141,14 +144,15 @@ class Label(Part):
 
     def _follow(self, ctx, number):
         """The grid, where it has the images that wait, loses those that wait no more."""
-        if ctx.panel.state.shown == WAITING and not ctx.current_sample:  # a new view closes an image that is open
+        is_there = ctx.panel.state.shown == f"{WAITING} {number}" and _is_shown(ctx)
+        if is_there and not ctx.current_sample:  # a new view closes an image that is open
             self._show_waiting(ctx, number)
 
     def _show_waiting(self, ctx, number):
         from ..elfs_plugin.runs.rounds import queue
 
         _show(ctx, queue.waiting_view(self.model(ctx).run, number))
-        ctx.panel.state.shown = WAITING
+        ctx.panel.state.shown = f"{WAITING} {number}"
 
     def is_labelling(self, ctx):
         """Whether the panel is beside an image of a round that is being labelled in the App."""
@@ -327,7 +331,13 @@ class Label(Part):
 def _show(ctx, view):
     """Shows a view as it is now. Of a view equal to one that it has shown the App would show what was in it then,
     also after it is told to load the samples again; so no two are equal."""
-    ctx.ops.set_view(view=view.match({"$comment": f"as of {datetime.now().isoformat(timespec='milliseconds')}"}))
+    when = datetime.now().isoformat(timespec="milliseconds")
+    ctx.ops.set_view(view=view.match({"$comment": f"{SHOWN}, {when}"}))
+
+
+def _is_shown(ctx):
+    """Whether the grid has what :func:`_show` has shown, and no view of the user's."""
+    return SHOWN in json.dumps(ctx.request_params.get("view") or [], default=str)
 
 
 def _table_name(entries):

@@ -56,7 +56,7 @@ class Session:
 
     def __init__(self, page, dataset, folder):
         self.page, self.dataset, self.folder = page, dataset, folder
-        self.clicks = self.taken = 0
+        self.clicks = 0
 
     def round(self, number):
         """One round, from the choice to what it has taught."""

@@ -93,7 +93,7 @@ def _group_of(item):
 @contextlib.contextmanager
 def _no_event_loop(item):
     """A browser that was opened in this process leaves its event loop running, in which FiftyOne's executor returns a
-    task. Who needs no browser sees none."""
+    task. Tests without a browser see no loop."""
     if "app_url" in item.fixturenames:
         yield
         return

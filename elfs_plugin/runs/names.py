@@ -76,7 +76,7 @@ def check_tag(
     """Refuses a tag that samples carry already, unless it is one of ``mine``, and what can be no tag.
 
     Args:
-        used: all tags of the samples, for who has read them
+        used: all tags of the samples, where the caller has read them already
 
     Raises:
         InvalidInput, NameTaken

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 METHOD = "elfs"
 
-FORMAT = 4
+FORMAT = 5
 """Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``; 3
 added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``, and marks on the
 fields that are written; 4 added ``labelling`` and ``rounds``."""

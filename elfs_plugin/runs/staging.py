@@ -30,6 +30,9 @@ _SENT = 20
 _BYTES = 8_000_000
 """Most in a document, far below MongoDB's 16 MB: of long vectors fewer are together."""
 
+_ID_ALONE = b"\x16\x00\x00\x00\x07_id\x00"
+"""How a document begins that holds an ObjectId as its ``_id``, and nothing else."""
+
 Row = dict[str, Any]
 
 
@@ -108,7 +111,9 @@ def ids_of(dataset: Dataset, columns: Iterable[Column | None], emptied: Iterable
 
 def _ids_in(batch):
     """The ids in documents that hold nothing else, which then are all of one form: 9 bytes, the 12 of the id, a last
-    one. To decode each would take longer than all else that is staged."""
+    one."""
+    if len(batch) % 22 or not batch.startswith(_ID_ALONE) or batch.count(_ID_ALONE) != len(batch) // 22:
+        return [str(document["_id"]) for document in bson.decode_all(batch)]
     text = np.frombuffer(batch, dtype=np.uint8).reshape(-1, 22)[:, 9:21].tobytes().hex()
     return [text[start : start + 24] for start in range(0, len(text), 24)]
 

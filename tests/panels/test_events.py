@@ -4,6 +4,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import fiftyone
 import fiftyone.operators as foo
 import pytest
 
@@ -20,6 +21,7 @@ class Panel:
         """``around``: what comes with every event: ``current_sample``, the image that is open; ``selected`` ones."""
         self.dataset, self.around, self.state, self.data, self.drawn_last = dataset, around, {}, {}, {}
         self.patched = set()  # names of the state that were ever sent
+        self.grid = None  # the view that the grid has
         self.fire("on_load")
 
     def fire(self, method, **params):
@@ -27,6 +29,8 @@ class Panel:
             params = {**self.clock, **params}
         request = {"__method__": method, "panel_id": "panel", "panel_state": dict(self.state), **params}
         context = {**self.around, "dataset": self.dataset, "params": request}
+        if self.grid is not None:
+            context["view"] = fiftyone.DatasetView._build(self.dataset, self.grid)
         # In a thread of its own: beside a driven browser runs an event loop, and FiftyOne would only schedule there.
         with ThreadPoolExecutor(1) as thread:
             result = thread.submit(foo.execute_operator, "@elfs/coreset/coreset_panel", context).result()
@@ -42,7 +46,7 @@ class Panel:
             elif name == "notify":
                 self.said.append(sent["message"])
             elif name == "set_view":
-                self.view = sent["view"]
+                self.view = self.grid = sent["view"]
             elif name == "show_panel_output":
                 self.drawn = self.drawn_last = sent["output"]["type"]["properties"]
             else:

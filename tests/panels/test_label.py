@@ -208,7 +208,7 @@ class TestAskingAgain:
         queue.skip(dataset, "elfs", [ids[3], ids[5]])
         panel = opened(dataset).press("label_ask_again")
         assert panel.said == ["2 images wait for a label again"]
-        assert panel.ids == [ids[i] for i in (7, 3, 5, 1)] and panel.state["shown"] == "waiting"
+        assert panel.ids == [ids[i] for i in (7, 3, 5, 1)] and panel.state["shown"] == "waiting 0"
         assert panel.find("label_ask_again") is None and panel.find("label_left")["default"] == "4 of 4"
 
     def test_of_selected_ones_those_that_are_skipped(self, plugin, batch):

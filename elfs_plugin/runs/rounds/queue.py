@@ -59,7 +59,7 @@ def next_waiting(run: Run, after: str | None = None, number: int | None = None) 
 
 def is_labelled_here(run: Run, sample_id: str) -> bool:
     """Whether a sample is in a round that is being labelled in the App, whether it has its label by now or not."""
-    sent = [one.number for one in rounds_of(run.record) if one.state == SENT and one.sent.get("to") == IN_APP]
+    sent = [one.number for one in rounds_of(run.record) if one.is_open and one.sent.get("to") == IN_APP]
     if not sent or not ObjectId.is_valid(sample_id):
         return False
     wanted = {"_id": ObjectId(sample_id), f"{run.key}.round": {"$in": sent}}

@@ -247,7 +247,7 @@ def _warnings(merged, counts, title):
         names = ", ".join(f"'{name}' ({n:,})" for name, n in list(merged.unknown.items())[:5])
         found.append(
             f"{title} returned classes that these rounds do not have: {names}. Those images stay sent; add the classes "
-            "with the next batch, or mend the labels there, and take them back again."
+            "with the next batch, or correct the labels there, and take them back again."
         )
     if merged.disagreed:
         found.append(
@@ -255,7 +255,7 @@ def _warnings(merged, counts, title):
             "set that several have labelled. The majority counts, once all have answered."
         )
     if merged.doubled:
-        found.append(f"{len(merged.doubled):,} images have labels that contradict each other and stay sent.")
+        found.append(f"{len(merged.doubled):,} images have labels that contradict each other, which do not count.")
     if merged.strangers:
         found.append(f"{merged.strangers:,} labels were of images that are in no part of this round; they were left.")
     if counts["deleted"]:
