@@ -59,6 +59,20 @@ def test_other_preprocessing_is_left_alone():
     assert recognised(transforms.Compose([usual[0], usual[1], lambda image: torch.zeros(3, 64, 64), usual[3]])) is None
 
 
+@pytest.mark.parametrize("high", [True, False])
+def test_what_is_different_for_high_or_for_wide_images_alone_is_left_alone(high):
+    from torchvision import transforms
+
+    class Odd(transforms.Resize):
+        def forward(self, image):
+            shorter, longer = (image.width, image.height) if high else (image.height, image.width)
+            return super().forward(image.rotate(180) if longer > 2 * shorter else image)
+
+    usual = TRANSFORMS["timm"]().transforms
+    odd = Odd(usual[0].size, usual[0].interpolation)
+    assert recognised(transforms.Compose([odd, *usual[1:]])) is None
+
+
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path):
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8))
