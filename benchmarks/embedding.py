@@ -1,9 +1,8 @@
 """Embedding image files beside FiftyOne and a plain DataLoader: python -m benchmarks.embedding --images 600 --rounds 2.
 
 The same timm networks with the same random weights, on JPEG files made for it; every way in a process of its own, one
-after the other and so again in each round, of which the best counts. Loading the network is not part of the time.
-*CPU* is the time of all processors together, helper processes included, which other
-work on the machine changes less.
+after the other and so again in each round, of which the best counts. Loading the network is not part of the time. *CPU*
+is the time of all processors together, helper processes included, which other work on the machine changes less.
 """
 
 import argparse

@@ -33,6 +33,11 @@ MAPPED_BYTES = 256 << 20
 _AT_ONCE = 16 << 20
 _ZIP_LENGTHS = 26
 """Where in the head of a member of an archive its lengths stand."""
+_ZIP_HEAD, _ZIP64 = 30, 20
+"""Bytes of that head without the name, and of the field with the lengths of a large member."""
+_PADDING = 0xD935
+"""The field by which archives are commonly padded."""
+_ALIGNED = 64
 
 
 def fingerprint(*parts: Any) -> str:
@@ -99,7 +104,7 @@ class StageStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             contents: dict[str, Any] = {**arrays, "fingerprint": np.array(key)}
             with whole_file(self._folder / f"{stage}.npz") as file:
-                np.savez(file, **contents)
+                _write(file, contents)
 
     @contextlib.contextmanager
     def optional(self) -> Iterator[None]:
@@ -122,8 +127,28 @@ class StageStore:
             self._on_problem(self.problems[0])
 
 
+def _write(file, arrays):
+    """An archive as ``np.savez`` writes it, but each array begins where it can be mapped and computed with."""
+    with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            start = file.tell() + _ZIP_HEAD + len(member.filename.encode()) + _ZIP64
+            member.extra = _padding(start)
+            with archive.open(member, "w", force_zip64=True) as opened:
+                np.lib.format.write_array(opened, np.asanyarray(array))
+
+
+def _padding(start):
+    """The field after which a multiple of :data:`_ALIGNED` follows; NumPy's own head is as long as one."""
+    size = -(start + 4) % _ALIGNED
+    return struct.pack("<HH", _PADDING, size) + bytes(size)
+
+
 def _array(path, archive, name):
-    """An array of an archive, read, or mapped copy-on-write when it is large; its checksum is compared either way."""
+    """An array of an archive, read, or mapped copy-on-write when it is large; its checksum is compared either way.
+
+    One that begins at an odd byte, as in archives of earlier versions, is read: NumPy would copy it for every product.
+    """
     member = archive.zip.getinfo(f"{name}.npy")
     if member.file_size < MAPPED_BYTES or member.compress_type != zipfile.ZIP_STORED:
         return archive[name]
@@ -135,6 +160,8 @@ def _array(path, archive, name):
         file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)  # the lengths of two fields in between
         read_head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, columns_first, dtype = read_head[np.lib.format.read_magic(file)](file)
+        if file.tell() % dtype.alignment:
+            return archive[name]
         return np.memmap(path, dtype, "c", file.tell(), shape, "F" if columns_first else "C")
 
 

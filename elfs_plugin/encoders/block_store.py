@@ -25,7 +25,7 @@ from ..files import disk_error, whole_file
 logger = logging.getLogger(__name__)
 
 BLOCK = 256
-"""Images of a block: of a slow network on a CPU a minute is lost with it, a quick one writes ten files a second."""
+"""Images of a block: with more of them a killed job loses more, with fewer it writes more files."""
 
 _END = ".block.npz"
 
@@ -57,13 +57,15 @@ class BlockStore:
         self._keys: dict[int, str] = {}
         self._refused = False
 
-    def has(self, block: range) -> bool:
-        """Whether there is a whole file of this block, of these images as they are now and this encoder."""
-        return self._folder is not None and self._read(block, check=True) is not None
+    def count(self, block: range) -> int | None:
+        """How many vectors are kept of a block; None without a whole file of these images, as they are now, and this
+        encoder."""
+        arrays = None if self._folder is None else self._read(block, ("rows",), check=True)
+        return None if arrays is None else len(arrays["rows"])
 
     def load(self, block: range) -> list[tuple[int, Any]] | None:
-        """(index, vector or reason) of a block's images in order; None where :meth:`has` is False."""
-        arrays = None if self._folder is None else self._read(block)
+        """(index, vector or reason) of a block's images in order; None where :meth:`count` is None."""
+        arrays = None if self._folder is None else self._read(block, ("rows", "vectors", "failures"))
         if arrays is None:
             return None
         found: dict[int, Any] = dict(zip(arrays["rows"].tolist(), arrays["vectors"]))
@@ -106,7 +108,7 @@ class BlockStore:
             self._keys[block.start] = fingerprint(self._identity, [str(path) for path in paths], stamps(paths))
         return self._keys[block.start]
 
-    def _read(self, block, check=False):
+    def _read(self, block, names, check=False):
         """The arrays of a block's file; each has a checksum in the archive, which reading it compares."""
         path = self._file(block)
         try:
@@ -115,7 +117,7 @@ class BlockStore:
                     return None
                 if check and file.zip.testzip() is not None:
                     raise zipfile.BadZipFile("a checksum does not fit")
-                return {name: file[name] for name in ("rows", "vectors", "failures")} if not check else {}
+                return {name: file[name] for name in names}
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:  # a damaged archive raises nearly anything

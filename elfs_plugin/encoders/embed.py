@@ -13,6 +13,7 @@ see :mod:`.default`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ from .known import AUTO
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
 from .provenance import Provenance, provenance_of
 from .rows import Rows
-from .streaming import Encoder, stream
+from .streaming import Encoder, NotEncoded, stream
 from .timm_models import check_timm_model, load_timm
 from .torch_encoder import TorchEncoder
 
@@ -163,19 +164,8 @@ def embed_images(
     if on_problem is not None and hasattr(encoder, "on_problem"):
         encoder.on_problem = on_problem
     store = _store(kept, paths, encoder)
-    blocks = [range(at, min(at + BLOCK, n)) for at in range(0, n, BLOCK)]
-    ready = {block for block in blocks if store.has(block)}
-    todo = [block for block in blocks if block not in ready]
-    if todo:
-        _settle(encoder, paths)
     gathered = _Gathered(n, _folder_of(kept), part(progress, 0.0, 1.0))
-    found = stream(paths, encoder, todo, batch_size=batch_size, threads=threads, done=gathered.report)
-    for block in blocks:
-        if block in ready:
-            gathered.report(gathered.take(store.load(block) or []))
-        else:
-            store.save(block, gathered.take(next(found)))
-    next(found, None)  # where nothing could be encoded, it says why
+    _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads).run()
     return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights))
 
 
@@ -191,9 +181,13 @@ def _store(kept, paths, encoder):
 
 
 def _folder_of(kept):
-    """The folder that ``kept`` is in, where files can be made in it."""
-    parent = None if kept is None else Path(kept).parent
-    return parent if parent is not None and os.access(parent, os.W_OK) else None
+    """The folder that ``kept`` is in, made when there is none, where files can be made in it."""
+    if kept is None:
+        return None
+    parent = Path(kept).parent
+    with contextlib.suppress(OSError):
+        parent.mkdir(parents=True, exist_ok=True)
+    return parent if os.access(parent, os.W_OK) else None
 
 
 def _settle(encoder, paths):
@@ -209,6 +203,58 @@ def _settle(encoder, paths):
     settle([whole for whole, _ in usable], [smaller for _, smaller in usable])
 
 
+class _Job:
+    """Takes the blocks that ``store`` has, and has the others computed and kept."""
+
+    def __init__(self, paths, encoder, store, gathered, **options):
+        self._paths, self._encoder, self._store, self._gathered = paths, encoder, store, gathered
+        self._options = {**options, "done": gathered.report}
+        self._settled = False
+        n = len(paths)
+        self._blocks = [range(at, min(at + BLOCK, n)) for at in range(0, n, BLOCK)]
+        counts = {block: store.count(block) for block in self._blocks}
+        self._ready = {block: count for block, count in counts.items() if count is not None}
+
+    def run(self):
+        todo = [block for block in self._blocks if block not in self._ready]
+        with contextlib.closing(self._computed(todo)) as computed:
+            for block in self._blocks:
+                if block not in self._ready:
+                    self._keep(block, next(computed))
+                else:
+                    self._take(block)
+            next(computed, None)  # where nothing could be encoded, it says why
+
+    def _take(self, block):
+        found = self._store.load(block)
+        if found is not None:
+            self._gathered.report(self._gathered.take(found))
+            return
+        del self._ready[block]  # it went or broke since it was looked at
+        (found,) = self._computed([block])
+        self._keep(block, found)
+
+    def _computed(self, blocks):
+        if blocks and not self._settled:
+            _settle(self._encoder, self._paths)
+            self._settled = True
+        yield from stream(self._paths, self._encoder, blocks, worked=self._worked(), **self._options)
+
+    def _worked(self):
+        return self._gathered.count > 0 or any(self._ready.values())
+
+    def _keep(self, block, found):
+        taken = self._gathered.take(found)
+        # An encoder that has not worked yet may be to blame: once it is repaired, these images are to be tried again.
+        if self._worked() or not any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, taken)):
+            self._store.save(block, taken)
+
+
+def _by_encoder(found, taken):
+    """Whether it is the encoder, and not the file, that gave no vector."""
+    return isinstance(taken, str) and (isinstance(found, NotEncoded) or not isinstance(found, ImageError))
+
+
 class _Gathered:
     """What has been found of N images so far."""
 
@@ -217,6 +263,11 @@ class _Gathered:
         self._rows = Rows(n, folder)
         self._ok = np.zeros(n, dtype=bool)
         self._failures = {}
+
+    @property
+    def count(self):
+        """How many vectors there are."""
+        return self._rows.count
 
     def take(self, found):
         """Takes (index, vector or error or reason) in order. Returns (index, vector or reason)."""

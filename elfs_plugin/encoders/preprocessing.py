@@ -20,12 +20,15 @@ from ..seeds import Stream, rng
 
 FINER = 2
 """A JPEG may be decoded with a shorter side this many times the one that is asked for, where the vectors are then the
-same; those of EfficientNet-lite0 are not."""
+same; those of some networks are not."""
 
 _AS_RGB = {"_convert_to_rgb", "_convert_image_to_rgb", "MaybeConvertMode"}
 """Steps that leave an RGB image as it is."""
 _SAME = 2.01 / 255
 """Two roundings, of which each may go the other way."""
+HIGH = 2
+"""Images more than this many times as high as wide are made smaller as a whole, and then cropped."""
+
 _REACH = 4
 """Pixels beside its own that one of the result is made of, at most, with any of Pillow's filters."""
 
@@ -59,12 +62,14 @@ class Preprocessing:
         rows, columns = self.crop
         # As torchvision rounds them.
         left, top = round((width - columns) / 2), round((height - rows) / 2)
-        if width >= image.width:  # to enlarge it takes little time, and is then the same to the bit
+        # To enlarge it takes little time, and is then the same to the bit. Of a high image Pillow, in some versions,
+        # makes the columns shorter before the rows, and what it rounds in between differs.
+        if width >= image.width or image.height > HIGH * image.width:
             image = image.resize((width, height), self.resample)
             return np.asarray(image.crop((left, top, left + columns, top + rows)))
         across, down = image.width / width, image.height / height
         first, last = top * down, (top + rows) * down
-        # One side after the other, as Pillow does it with whole images: what is rounded in between is then the same.
+        # Rows before columns, as Pillow does it with whole images: what is rounded in between is then the same.
         reach = _REACH * max(1.0, down)
         above, below = max(0, int(first - reach)), min(image.height, int(last + reach) + 1)
         part = (left * across, above, min((left + columns) * across, image.width), below)
@@ -100,7 +105,7 @@ def _steps(transform):
     resize, crop, _, normalize = steps
     if not (isinstance(resize, transforms.Resize) and isinstance(crop, transforms.CenterCrop)):
         return None
-    if not isinstance(normalize, transforms.Normalize):
+    if not isinstance(normalize, transforms.Normalize) or resize.max_size is not None:
         return None
     side, cut = _one(resize.size), tuple(crop.size)
     resample = getattr(Image.Resampling, str(getattr(resize.interpolation, "value", "")).upper(), None)
@@ -125,10 +130,11 @@ def _floats(values):
 
 
 def _probes(found):
-    """Images wider, higher, larger and smaller than what is made of them."""
+    """Images wider, higher, larger and smaller than what is made of them, some of them much."""
     draws = rng(0, Stream.PROBE_IMAGES)
     side = found.side
-    for height, width in ((side * 2 + 7, side + 30), (side - side // 3, side), (side, side + 9)):
+    sizes = [(side * 2 + 7, side + 30), (side - side // 3, side), (side, side + 9)]
+    for height, width in (*sizes, (side * 3, side + 30), (side + 30, side * 3)):
         yield Image.fromarray(draws.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 

@@ -74,6 +74,7 @@ def stream(
     *,
     batch_size: int | None = None,
     threads: int | None = None,
+    worked: bool = False,
     done: Callable[[list[tuple[int, Any]]], None] = lambda found: None,
 ) -> Iterator[list[tuple[int, Any]]]:
     """Yields, for each of ``blocks`` (ranges of indices of ``paths``), what was found for its images: (index, vector or
@@ -84,6 +85,7 @@ def stream(
 
     Args:
         threads: default: as many as PyTorch uses, or, where they only decode, :func:`~.images.default_threads`
+        worked: whether it is known that the encoder works for some image
         done: called with (index, vector or error) of the images that are finished since the last call
 
     Raises:
@@ -95,7 +97,7 @@ def stream(
     size = batch_size or encoder.batch_size
     make = _side_by_side if getattr(encoder, "parallel", False) else _one_encoding
     batches = make(paths, encoder, blocks, size, threads)
-    failed, worked = _Failures(), False
+    failed = _Failures()
     with contextlib.closing(batches), reuse_heap(_CPU):
         for block in blocks:
             found: list[tuple[int, Any]] = []
@@ -120,7 +122,7 @@ class _Failures:
     def add(self, batch):
         if batch.error is not None:
             self._first = self._first or batch.error
-            self._count += sum(1 for _, value in batch.found if isinstance(value, _NotEncoded))
+            self._count += sum(1 for _, value in batch.found if isinstance(value, NotEncoded))
         if self._count >= HOPELESS:
             self.raise_first()
 
@@ -129,7 +131,7 @@ class _Failures:
             raise self._first
 
 
-class _NotEncoded(ImageError):
+class NotEncoded(ImageError):
     """The encoder, not the file, is why there is no vector."""
 
 
@@ -207,4 +209,4 @@ def _alone(encoder, value):
     except Exception as error:  # of this image; when it is of all, the caller raises the first
         if is_out_of_memory(error):
             raise
-        return _NotEncoded(f"the encoder failed on it: {first_line(error)}")
+        return NotEncoded(f"the encoder failed on it: {first_line(error)}")

@@ -126,18 +126,37 @@ class TorchEncoder:
         self._decodes_smaller = False
         if len(values) < 2:
             return
-        exact = self.encode(values)
-        self._decodes_smaller = self._agree_smaller(values, smaller or values, exact)
-        for kind in quick_kinds(self._device):
-            try:
-                self._use(kind, with_weights_in(self._exact, kind))
-                if agree(exact, self.encode(values)):
-                    return
-            except Exception as error:  # a layer that does not know this kind of number raises nearly anything
-                if is_out_of_memory(error):
-                    raise
-                logger.info("%s cannot be computed in %s (%s)", self.name, kind, first_line(error))
-        self._use(torch.float32, self._exact)
+        try:
+            exact = self.encode(values)
+            self._decodes_smaller = self._agree_smaller(values, smaller or values, exact)
+        except Exception as error:  # one odd image among them; it is found when all are embedded
+            if is_out_of_memory(error):
+                raise
+            logger.info("%s stays in float32 (%s)", self.name, first_line(error))
+            return
+        if not any(self._agree_in(kind, values, exact) for kind in quick_kinds(self._device)):
+            self._use_exact()
+
+    def _agree_in(self, kind, values, exact):
+        """Whether ``kind`` of numbers gives the same; it is then in use."""
+        try:
+            self._use(kind, with_weights_in(self._exact, kind))
+            return agree(exact, self.encode(values))
+        except Exception as error:  # a layer that does not know it raises nearly anything, or memory is short
+            logger.info("%s cannot be computed in %s (%s)", self.name, kind, first_line(error))
+            return False
+
+    def _use_exact(self):
+        """Goes back to float32; where the GPU does not take it again, on the CPU."""
+        device = self._device
+        try:
+            self._use(torch.float32, self._exact)
+            return
+        except Exception as error:
+            if device.type == "cpu" or not (is_out_of_memory(error) or lost(error)):
+                raise
+            reason = first_line(error)
+        self._leave(device, reason)
 
     def _agree_smaller(self, values, smaller, exact):
         """Judged by the images that are decoded smaller; where these are few there is nothing to gain."""
@@ -148,6 +167,7 @@ class TorchEncoder:
 
     def _use(self, dtype, model):
         self._dtype = dtype
+        self._model = None  # a GPU may have no room for another copy beside this one
         self._model = model if self._device.type == "cpu" else copy.deepcopy(model).to(self._device)
 
     def encode(self, batch: list[Any]) -> Vectors:
@@ -159,7 +179,10 @@ class TorchEncoder:
 
     def _stacked(self, batch):
         tensor = torch.from_numpy(np.stack(batch)) if isinstance(batch[0], np.ndarray) else torch.stack(batch)
-        return tensor.pin_memory() if self._device.type == "cuda" else tensor
+        if self._device.type == "cuda":
+            with contextlib.suppress(RuntimeError):  # it is quicker, and has a limit of its own
+                return tensor.pin_memory()
+        return tensor
 
     def _in_parts(self, tensor):
         """The whole batch at once, or halves of it where memory does not suffice, or at last on the CPU."""

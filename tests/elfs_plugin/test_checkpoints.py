@@ -72,7 +72,7 @@ def test_a_crash_while_saving_leaves_the_old_stage_whole(store, tmp_path, monkey
             args[0].write(b"half of it")
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(*((checkpoints.np, "savez") if where == "write" else (os, "replace")), crash)
+    monkeypatch.setattr(*((checkpoints, "_write") if where == "write" else (os, "replace")), crash)
     store.save("stage", "new", {"a": np.arange(5)})
     assert len(store.problems) == 1 and "(the disk is full)" in store.problems[0]
     assert store.load("stage", "old")["a"].tolist() == [0, 1, 2]
@@ -230,6 +230,7 @@ def test_a_large_array_is_mapped_and_its_damage_seen(store, tmp_path, monkeypatc
     store.save("stage", "key", arrays)
     loaded = store.load("stage", "key")
     assert isinstance(loaded["large"], np.memmap) and not isinstance(loaded["small"], np.memmap)
+    assert loaded["large"].flags.aligned
     assert all(np.array_equal(loaded[name], arrays[name]) for name in arrays)
     loaded["large"][0] = 9  # is of the reader alone
     assert np.array_equal(store.load("stage", "key")["large"], arrays["large"])
@@ -238,3 +239,28 @@ def test_a_large_array_is_mapped_and_its_damage_seen(store, tmp_path, monkeypatc
     data[data.index(np.float32(300).tobytes())] ^= 255
     path.write_bytes(data)
     assert store.load("stage", "key") is None
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_mapped_arrays_are_aligned_whatever_their_names(store, tmp_path, monkeypatch, length):
+    monkeypatch.setattr(checkpoints, "MAPPED_BYTES", 1000)
+    arrays = {f"{kind}{'é' * length}": np.arange(600).astype(kind) for kind in ("float32", "float64", "int16")}
+    arrays["columns"] = np.asfortranarray(np.arange(600.0).reshape(20, 30))
+    store.save("stage", "key", arrays)
+    loaded = store.load("stage", "key")
+    for name, array in arrays.items():
+        assert isinstance(loaded[name], np.memmap) and loaded[name].ctypes.data % 64 == 0
+        assert np.array_equal(loaded[name], array) and loaded[name].dtype == array.dtype
+    assert loaded["columns"].flags.f_contiguous
+    with np.load(tmp_path / "run" / "stage.npz") as file:  # as any other archive
+        assert all(np.array_equal(file[name], array) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_archives_of_earlier_versions_are_still_read(store, tmp_path, monkeypatch, length):
+    monkeypatch.setattr(checkpoints, "MAPPED_BYTES", 1000)
+    (tmp_path / "run").mkdir()
+    array = np.arange(600, dtype=np.float64)
+    np.savez(tmp_path / "run" / "stage.npz", **{"a" * length: array}, fingerprint=np.array("key"))
+    (loaded,) = store.load("stage", "key").values()
+    assert np.array_equal(loaded, array) and loaded.flags.aligned

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ from elfs_plugin.checkpoints import KeptFile
 from elfs_plugin.encoders import block_store, embed
 from elfs_plugin.encoders.block_store import BlockStore, remove_blocks
 from elfs_plugin.encoders.embed import embed_images
-from elfs_plugin.errors import Cancelled
+from elfs_plugin.errors import Cancelled, InvalidInput
 from elfs_plugin.progress import Reporter
 from elfs_plugin.stages import Stages, stage_weights
 
@@ -59,23 +60,23 @@ def same(one, other):
 
 def test_a_block_comes_back(tmp_path, paths):
     store = BlockStore(tmp_path / "kept", paths, "encoder")
-    assert not store.has(range(4, 7)) and store.load(range(4, 7)) is None
+    assert store.count(range(4, 7)) is None and store.load(range(4, 7)) is None
     store.save(range(4, 7), FOUND)
     again = BlockStore(tmp_path / "kept", paths, "encoder")
-    assert again.has(range(4, 7)) and same(again.load(range(4, 7)), FOUND)
-    assert not again.has(range(8, 11))
+    assert again.count(range(4, 7)) == 2 and same(again.load(range(4, 7)), FOUND)
+    assert again.count(range(8, 11)) is None
     only_failures = [(8, "no"), (9, "no")]
     store.save(range(8, 10), only_failures)
-    assert store.load(range(8, 10)) == only_failures
+    assert store.load(range(8, 10)) == only_failures and store.count(range(8, 10)) == 0
 
 
 def test_a_block_of_other_images_or_of_another_encoder_is_not_taken(tmp_path, paths):
     BlockStore(tmp_path / "kept", paths, "encoder").save(range(4, 7), FOUND)
-    assert not BlockStore(tmp_path / "kept", paths, "another").has(range(4, 7))
-    assert not BlockStore(tmp_path / "kept", paths[::-1], "encoder").has(range(4, 7))
-    assert not BlockStore(tmp_path / "kept", paths, "encoder").has(range(4, 6))
+    assert BlockStore(tmp_path / "kept", paths, "another").count(range(4, 7)) is None
+    assert BlockStore(tmp_path / "kept", paths[::-1], "encoder").count(range(4, 7)) is None
+    assert BlockStore(tmp_path / "kept", paths, "encoder").count(range(4, 6)) is None
     Image.new("RGB", (9, 9)).save(paths[6])
-    assert not BlockStore(tmp_path / "kept", paths, "encoder").has(range(4, 7))
+    assert BlockStore(tmp_path / "kept", paths, "encoder").count(range(4, 7)) is None
 
 
 @pytest.mark.parametrize("damage", ["half", "flipped", "empty", "foreign"])
@@ -93,6 +94,80 @@ def test_a_damaged_block_is_computed_again(tmp_path, paths, monkeypatch, damage)
     result = embed_images(paths, second, kept=kept)
     assert second.count == SIZE
     assert np.array_equal(result.vectors, expected.vectors) and result.failures == expected.failures
+
+
+@pytest.mark.parametrize("lost", ["one", "all"])
+def test_a_block_that_goes_after_it_was_seen_is_computed_again(tmp_path, paths, monkeypatch, lost):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    kept = tmp_path / "kept"
+    expected = embed_images(paths, Counting(), kept=kept)
+    load = BlockStore.load
+
+    def gone(self, block):
+        if lost == "all" or block.start == SIZE:
+            (kept / f"{block.start:09d}.block.npz").unlink()
+        return load(self, block)
+
+    monkeypatch.setattr(BlockStore, "load", gone)
+    settled, reports = [], []
+    again = Counting()
+    again.settle = lambda *values: settled.append(again.count)
+    result = embed_images(paths, again, kept=kept, progress=lambda fraction, text="": reports.append(text))
+    assert again.count == (68 if lost == "all" else SIZE) and settled == [0]
+    assert np.array_equal(result.vectors, expected.vectors) and result.failures == expected.failures
+    assert reports[-1] == "70 of 70 images, 2 failed" and len(list(kept.iterdir())) == 5
+
+
+class Failing(Counting):
+    """Fails on images, by their index, as an odd network does; or gives NaN for them."""
+
+    def __init__(self, indices, nan=False):
+        super().__init__()
+        self.indices, self.nan = set(indices), nan
+
+    def encode(self, batch):
+        odd = [round(float(value[0])) in self.indices for value in batch]
+        if any(odd) and not self.nan:
+            raise ValueError("wrong weights")
+        return np.where(np.array(odd)[:, None], np.nan, super().encode(batch))
+
+
+@pytest.mark.parametrize("nan", [False, True])
+def test_a_repaired_encoder_goes_on_with_images_that_the_broken_one_failed_on(tmp_path, paths, monkeypatch, nan):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    few = paths[:50]  # fewer than are needed to call it hopeless
+    with pytest.raises(InvalidInput if nan else ValueError, match="not finite" if nan else "wrong weights"):
+        embed_images(few, Failing(range(50), nan), kept=tmp_path / "kept")
+    result = embed_images(few, Counting(), kept=tmp_path / "kept")
+    assert list(result.failures) == [3, 40]
+    assert np.array_equal(result.vectors, embed_images(few, Counting()).vectors)
+
+
+@pytest.mark.parametrize("odd", [range(SIZE), range(4 * SIZE, 70)])
+def test_images_that_an_encoder_fails_on_are_the_same_after_an_interruption(tmp_path, paths, monkeypatch, odd):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    expected = embed_images(paths, Failing(odd), kept=tmp_path / "whole")
+    assert set(expected.failures) == {3, 40, *odd}
+    for stop in range(5):
+        kept = tmp_path / f"stopped-{stop}"
+        embed_images(paths, Failing(odd), kept=kept)
+        for block in range(stop, 5):
+            (kept / f"{block * SIZE:09d}.block.npz").unlink(missing_ok=True)
+        result = embed_images(paths, Failing(odd), kept=kept)
+        assert result.failures == expected.failures and np.array_equal(result.vectors, expected.vectors)
+
+
+def test_nothing_goes_on_in_threads_after_an_error(tmp_path, paths, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    monkeypatch.setattr(BlockStore, "save", broken)
+    monkeypatch.setattr(Counting, "parallel", True, raising=False)
+    with pytest.raises(RuntimeError, match="no such thing") as raised:
+        embed_images(paths, Counting(), kept=tmp_path / "kept")
+    assert raised.tb is not None  # which holds what the call held
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("embed")]
 
 
 def test_a_full_disk_is_told_once_and_costs_nothing_else(tmp_path, paths, monkeypatch):

@@ -26,10 +26,13 @@ TRANSFORMS = {
     "lanczos": lambda: timm_transform(input_size=(3, 50, 50), interpolation="lanczos", mean=(0.1, 0.5, 0.9)),
     "open_clip": open_clip_transform,
 }
+HIGH_AND_WIDE = [(75, 150), (75, 152), (90, 210), (300, 640), (100, 3000), (210, 90), (3000, 100)]
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-@pytest.mark.parametrize("size", [(64, 64), (73, 73), (500, 333), (333, 500), (40, 21), (9, 700), (64, 90), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(64, 64), (73, 73), (500, 333), (333, 500), (40, 21), (9, 700), (64, 90), (1, 1), *HIGH_AND_WIDE]
+)
 def test_what_is_recognised_gives_the_same_but_for_roundings(name, size):
     transform = TRANSFORMS[name]()
     found = recognised(transform)
@@ -51,7 +54,23 @@ def test_other_preprocessing_is_left_alone():
     usual = TRANSFORMS["timm"]().transforms
     assert recognised(transforms.Compose(usual)) is not None
     assert recognised(transforms.Compose([*usual, torch.nn.Identity()])) is None
+    limited = transforms.Resize(usual[0].size, usual[0].interpolation, max_size=1000)
+    assert recognised(transforms.Compose([limited, *usual[1:]])) is None
     assert recognised(transforms.Compose([usual[0], usual[1], lambda image: torch.zeros(3, 64, 64), usual[3]])) is None
+
+
+@pytest.mark.parametrize("high", [True, False])
+def test_what_is_different_for_high_or_for_wide_images_alone_is_left_alone(high):
+    from torchvision import transforms
+
+    class Odd(transforms.Resize):
+        def forward(self, image):
+            shorter, longer = (image.width, image.height) if high else (image.height, image.width)
+            return super().forward(image.rotate(180) if longer > 2 * shorter else image)
+
+    usual = TRANSFORMS["timm"]().transforms
+    odd = Odd(usual[0].size, usual[0].interpolation)
+    assert recognised(transforms.Compose([odd, *usual[1:]])) is None
 
 
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path):

@@ -151,6 +151,15 @@ def test_many_vectors_lie_in_a_file_of_the_folder(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())  # it has no name, and goes with the process
 
 
+def test_many_vectors_lie_beside_the_blocks_in_a_folder_that_is_new(tmp_path, paths, monkeypatch):
+    folders = []
+    make = rows.tempfile.TemporaryFile
+    monkeypatch.setattr(rows, "IN_MEMORY", 2)
+    monkeypatch.setattr(rows.tempfile, "TemporaryFile", lambda **how: folders.append(how["dir"]) or make(**how))
+    result = embed_images(paths, network(), kept=tmp_path / "new" / "run" / "blocks")
+    assert isinstance(result.vectors, np.memmap) and folders == [tmp_path / "new" / "run"]
+
+
 def test_memory_does_not_grow_with_the_number_of_vectors(tmp_path, paths, monkeypatch):
     class Long(Sizes):
         batch_size = 64

@@ -1,6 +1,9 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.embedding import same_neighbors, unit
 from benchmarks.photographs import photographs
@@ -74,6 +77,56 @@ def test_float32_stays_where_a_layer_knows_nothing_else(in_bfloat16):
     assert np.array_equal(encoder.encode(values())[0], values()[0] * 2)
 
 
+@pytest.mark.parametrize("where", ["whole", "smaller"])
+def test_float32_and_whole_files_stay_where_one_of_the_images_is_refused(tmp_path, monkeypatch, in_bfloat16, where):
+    import timm
+
+    class Picky(torch.nn.Flatten):
+        def forward(self, x):
+            if (x < -100).any():
+                raise ValueError("an odd image")
+            return super().forward(x)
+
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    encoder = TorchEncoder("picky", Picky(), transform, CPU)
+    whole = [torch.full((3, 32, 32), float(value)) for value in range(16)]
+    smaller = [value + 0.001 for value in whole]
+    {"whole": whole, "smaller": smaller}[where][7] = torch.full((3, 32, 32), -200.0)
+    encoder.settle(whole, smaller)
+    assert encoder._dtype == torch.float32 and encoder.least_side is None
+    assert encoder.encode(whole[:2]).shape == (2, 3 * 32 * 32)
+
+
+def test_an_odd_image_among_those_that_are_tried_costs_itself_alone(tmp_path, in_bfloat16):
+    class Picky(torch.nn.Flatten):
+        def forward(self, x):
+            if (x < -100).any():
+                raise ValueError("an odd image")
+            return super().forward(x)
+
+    def transform(image):
+        return torch.full((1, 4), -200.0 if image.size == (3, 3) else float(image.width))
+
+    plain, odd = tmp_path / "plain.png", tmp_path / "odd.png"
+    Image.new("RGB", (8, 8)).save(plain)
+    Image.new("RGB", (3, 3)).save(odd)
+    result = embed_images([odd] + [plain] * (WORTHWHILE - 1), TorchEncoder("picky", Picky(), transform, CPU))
+    assert result.failures == {0: "the encoder failed on it: an odd image"}
+
+
+def test_a_lack_of_memory_for_fewer_bits_leaves_float32(in_bfloat16):
+    class Greedy(torch.nn.Linear):
+        def forward(self, x):
+            if torch.is_autocast_enabled("cpu"):
+                raise MemoryError
+            return super().forward(x)
+
+    encoder = TorchEncoder("greedy", Greedy(64, 32), None, CPU)
+    exact = encoder.encode(values())
+    encoder.settle(values())
+    assert encoder._dtype == torch.float32 and np.array_equal(encoder.encode(values()), exact)
+
+
 def test_an_image_that_overflows_with_fewer_bits_is_computed_in_float32(monkeypatch):
     monkeypatch.setattr(torch_encoder, "quick_kinds", lambda device: [torch.float16])
     encoder = TorchEncoder("linear", linear(), None, CPU)
@@ -132,9 +185,6 @@ class Fake(TorchEncoder):
         super().__init__("fake", linear(), None, CPU, told.append)
         self._device, self._fails = torch.device("cuda"), fails
 
-    def _stacked(self, batch):
-        return torch.stack(batch)
-
     def _computed(self, tensor, model, dtype, device=None):
         if self._device.type == "cuda":
             self._fails(tensor)
@@ -176,6 +226,49 @@ def test_a_gpu_that_cannot_go_on_is_replaced_by_the_cpu(error):
     for _ in range(2):
         np.testing.assert_allclose(encoder.encode(values()), expected, rtol=1e-5, atol=1e-6)
     assert [text for text in told if "on the CPU" in text] == told[-1:] and len(told) <= 2
+
+
+class OnGpu(torch.nn.Linear):
+    """As if on a GPU with room for ``most`` copies of it."""
+
+    most, copies = 1, weakref.WeakSet()
+
+    def to(self, *args, **kwargs):
+        if not (args and isinstance(args[0], torch.device) and args[0].type == "cuda"):
+            return super().to(*args, **kwargs)
+        if len(self.copies) >= self.most:
+            no_memory(None)
+        self.copies.add(self)
+        return self
+
+
+@pytest.mark.parametrize("left", [1, 0])
+@pytest.mark.parametrize("agrees", [True, False])
+def test_there_is_one_copy_at_a_time_on_a_gpu(monkeypatch, in_bfloat16, agrees, left):
+    def judged(exact, other):
+        OnGpu.most = left  # another process may take what was free
+        return agrees
+
+    monkeypatch.setattr(OnGpu, "most", 1)
+    monkeypatch.setattr(torch_encoder, "agree", judged)
+    told = []
+    encoder = Fake(lambda tensor: None, told)
+    encoder._exact = OnGpu(64, 32)
+    expected = TorchEncoder("linear", encoder._exact, None, CPU).encode(values())
+    encoder.settle(values())
+    assert encoder._dtype == (torch.bfloat16 if agrees else torch.float32)
+    assert encoder.parallel == bool(told) == (not agrees and not left)
+    np.testing.assert_allclose(encoder.encode(values()), expected, atol=0.05 if agrees else 1e-6)
+
+
+def test_what_cannot_be_pinned_is_computed_all_the_same(monkeypatch):
+    def refused(tensor):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", refused)
+    told = []
+    expected = TorchEncoder("linear", linear(), None, CPU).encode(values())
+    assert np.array_equal(Fake(lambda tensor: None, told).encode(values()), expected) and told == []
 
 
 def test_an_error_of_the_network_is_not_blamed_on_the_gpu():
