@@ -122,7 +122,7 @@ class TorchEncoder:
             values: transformed images, a dozen or two; with fewer than two nothing is tried
             smaller: the same decoded with :attr:`smaller_side`, if that is to be tried
         """
-        self._use(torch.float32, self._exact)
+        self._use_exact()
         self._decodes_smaller = False
         if len(values) < 2:
             return

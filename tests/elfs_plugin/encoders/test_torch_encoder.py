@@ -261,6 +261,15 @@ def test_there_is_one_copy_at_a_time_on_a_gpu(monkeypatch, in_bfloat16, agrees, 
     np.testing.assert_allclose(encoder.encode(values()), expected, atol=0.05 if agrees else 1e-6)
 
 
+def test_a_gpu_that_is_full_before_anything_is_tried_is_replaced_by_the_cpu(monkeypatch, in_bfloat16):
+    monkeypatch.setattr(OnGpu, "most", 0)
+    told = []
+    encoder = Fake(lambda tensor: None, told)
+    encoder._exact = OnGpu(64, 32)
+    encoder.settle([])
+    assert encoder.parallel and len(told) == 1 and encoder.encode(values()).shape == (16, 32)
+
+
 def test_what_cannot_be_pinned_is_computed_all_the_same(monkeypatch):
     def refused(tensor):
         raise RuntimeError("CUDA error: out of memory")
