@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import threading
 import time
@@ -100,7 +101,7 @@ class Hub:
         try:
             with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=HUB_SECONDS):
                 self._answered = True
-        except Exception:  # no network has many names; without one there is an encoder all the same
+        except (OSError, ValueError, http.client.HTTPException):  # without a network there is an encoder all the same
             return
 
 
