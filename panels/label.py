@@ -239,32 +239,18 @@ class Label(Part):
         """Labelling in the App is the next step: the queue."""
         from ..elfs_plugin.runs.rounds.queue import prelabel_of
 
-        row, params = wrapping(panel, "label_queue"), {"round": entry.number}
+        row = wrapping(panel, "label_queue")
         row.btn(
             "label_next",
             label="Label the next image",
             icon="edit",
             variant="contained",
-            params=params,
+            params={"round": entry.number},
             on_click=self.on_label_next,
         )
-        row.btn(
-            "label_skip",
-            label="Skip",
-            icon="skip_next",
-            variant="outlined",
-            params=params,
-            on_click=self.on_label_skip,
-        )
+        _plain(row, "label_skip", "Skip", "skip_next", entry, self.on_label_skip)
         if foo.operator_exists(REQUEST):
-            row.btn(
-                "label_request",
-                label="Request annotations …",
-                icon="assignment",
-                variant="outlined",
-                params=params,
-                on_click=self.on_request_annotations,
-            )
+            _plain(row, "label_request", "Request annotations …", "assignment", entry, self.on_request_annotations)
         if entry.counts:
             value(row, "label_left", "left", f"{entry.counts.waiting:,} of {entry.counts.all:,}")
         suggested = prelabel_of(model.run, ctx.current_sample) if ctx.current_sample else None
@@ -294,23 +280,9 @@ class Label(Part):
                 on_click=self.on_label_part,
             )
         if entry.counts and entry.counts.skipped:
-            row.btn(
-                "label_ask_again",
-                label="Ask again",
-                icon="undo",
-                variant="outlined",
-                params={"round": entry.number},
-                on_click=self.on_label_ask_again,
-            )
+            _plain(row, "label_ask_again", "Ask again", "undo", entry, self.on_label_ask_again)
         if entry.to:
-            row.btn(
-                "look_again",
-                label="Look again",
-                icon="refresh",
-                variant="outlined",
-                params={"round": entry.number},
-                on_click=self.on_look_again,
-            )
+            _plain(row, "look_again", "Look again", "refresh", entry, self.on_look_again)
             self._render_standing(panel, state, entry)
 
     def _render_standing(self, panel, state, entry):
@@ -326,6 +298,11 @@ class Label(Part):
 
     _followed = dict.fromkeys(("next_batch", "send_batch", "take_back", "learn_labels"), show_last_round)
     tab = Tab("label", "Label", render_label, after=_followed)
+
+
+def _plain(row, name, label, icon, entry, on_click):
+    """A button that is not the next step, for a round."""
+    row.btn(name, label=label, icon=icon, variant="outlined", params={"round": entry.number}, on_click=on_click)
 
 
 def _show(ctx, view):
