@@ -6,6 +6,7 @@ have at each question. So they are asked for some ids at a time, and what they a
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -180,8 +181,10 @@ def _opened(dataset, index):
     """FiftyOne's object for the index, on a dataset of its own: it may save its configuration, and keeps a view."""
     key, method = index.key, index.method
     try:
+        if index.backend:  # FiftyOne would go on with a base class where this cannot be imported
+            importlib.import_module(index.backend.rpartition(".")[0])
         found = own.own_dataset(dataset).load_brain_results(key, cache=False, load_view=False)
-        empty = found is not None and hasattr(found, "get_embeddings") and found.total_index_size == 0
+        empty = found is not None and found.total_index_size == 0
     except Exception as error:  # each back end has its own
         if is_out_of_memory(error):
             raise
@@ -192,8 +195,6 @@ def _opened(dataset, index):
             f"The similarity index '{key}' has no results: its computation has not ended. Make it again.",
             "similarity_index",
         )
-    if not hasattr(found, "get_embeddings"):  # FiftyOne's own base class in place of one that cannot be imported
-        raise _without_package(index, None)
     if empty:
         raise InvalidInput(
             f"The similarity index '{key}' is empty where FiftyOne looks for it ({method}). {_settings(method)}",
@@ -210,7 +211,7 @@ def _missing_package(error):
 
 
 def _without_package(index, error):
-    package = _PACKAGES.get(index.method) or (error and error.name) or index.method
+    package = _PACKAGES.get(index.method) or error.name or index.method
     return InvalidInput(
         f"The similarity index '{index.key}' is kept by {index.method}, whose Python package is not installed here. "
         f"Install it: pip install {package}.",

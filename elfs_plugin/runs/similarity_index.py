@@ -27,13 +27,14 @@ _IN_A_FIELD = ("sklearn", "mongodb")
 class Index:
     """A similarity index as FiftyOne's database knows it. ``field``: the field its vectors are in, or None where the
     back end keeps them; ``patches_field``: the labels that it is an index of, or None for whole images; ``made``: when,
-    in seconds since 1970, which tells it from another one of the same key."""
+    in seconds since 1970, which tells it from another one of the same key; ``backend``: the name of its class."""
 
     key: str
     method: str
     field: str | None = None
     patches_field: str | None = None
     made: float | None = None
+    backend: str = ""
 
 
 def similarity_indexes(dataset: Dataset) -> dict[str, Index]:
@@ -57,7 +58,7 @@ def _index_of(document):
     method = str(config.get("method"))
     field = config.get("embeddings_field") if method in _IN_A_FIELD else None
     made = document.timestamp and document.timestamp.replace(tzinfo=timezone.utc).timestamp()
-    return Index(document.key, method, field, config.get("patches_field"), made)
+    return Index(document.key, method, field, config.get("patches_field"), made, str(config.get("cls") or ""))
 
 
 def find_index(dataset: Dataset, key: Any) -> Index:

@@ -100,7 +100,7 @@ def test_half_of_the_images_in_the_index(dataset):
     add_index(dataset[:40], VECTORS[:40])
     summary = run(dataset, similarity_index="sim", budget=0.5)
     assert (summary["samples"], summary["failed"], summary["coreset"]) == (40, 40, 20)
-    assert dataset.exists("elfs.rank").values("id") == ids[:40]
+    assert sorted(dataset.exists("elfs.rank").values("id")) == ids[:40]
     failures = runs.load_results(dataset, "elfs")["failures"]
     assert failures == {i: "not in the similarity index 'sim'" for i in ids[40:]}
 
