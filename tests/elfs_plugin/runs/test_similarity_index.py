@@ -15,7 +15,11 @@ from elfs_plugin.runs import index_vectors, similarity_index
 from elfs_plugin.runs import vectors as vectors_of_runs
 from tests.helpers import blobs
 
-pytestmark = pytest.mark.usefixtures("quick_clustering")
+pytestmark = [
+    pytest.mark.usefixtures("quick_clustering"),
+    pytest.mark.filterwarnings("ignore:table_names:DeprecationWarning"),  # FiftyOne's call of LanceDB
+    pytest.mark.filterwarnings("ignore:Failed to obtain server version"),  # Qdrant's client, where no server is
+]
 
 VECTORS, CLUSTERS = blobs()
 VALUES = ("elfs.pseudo_label.label", "elfs.pseudo_label.confidence", "elfs.aum", "elfs.rank", "elfs.zone")
