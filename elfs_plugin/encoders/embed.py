@@ -303,7 +303,7 @@ class _Gathered:
         return Embeddings(self._rows.array(), self._ok, self._failures)
 
 
-def _flat(value):
+def flat(value: Any) -> Array:
     """One value as a flat array; numbers that come as objects (Decimal, whole numbers beyond 64 bits) as floats."""
     try:
         array = np.asarray(value).ravel()
@@ -322,6 +322,17 @@ def _finite(array):
         return np.isfinite(array.astype(np.float32)).all()
 
 
+def vector_fault(array: Array, dimensions: int) -> str | None:
+    """Why a flat array is no usable vector of that many dimensions, or None."""
+    if array.size == 0:
+        return "no vector"
+    if array.size != dimensions:
+        return f"vector of length {array.size}, the others have {dimensions}"
+    if array.dtype.kind not in "fiub":
+        return "not a vector of numbers"
+    return None if _finite(array) else "vector with NaN or infinite values"
+
+
 def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
@@ -336,7 +347,7 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
         InvalidInput: when not one vector is usable
     """
     n = len(values)
-    arrays = [None if value is None else _flat(value) for value in values]
+    arrays = [None if value is None else flat(value) for value in values]
     lengths = [a.size for a in arrays if a is not None and a.size]
     if not lengths:
         raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
@@ -347,14 +358,9 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
     failures = {}
     filled = 0
     for index, array in enumerate(arrays):
-        if array is None or array.size == 0:
-            failures[index] = "no vector"
-        elif array.size != expected_dim:
-            failures[index] = f"vector of length {array.size}, the others have {expected_dim}"
-        elif array.dtype.kind not in "fiub":
-            failures[index] = "not a vector of numbers"
-        elif not _finite(array):
-            failures[index] = "vector with NaN or infinite values"
+        fault = "no vector" if array is None else vector_fault(array, expected_dim)
+        if fault:
+            failures[index] = fault
         else:
             vectors[filled] = array
             filled += 1
