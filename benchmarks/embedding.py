@@ -2,7 +2,8 @@
 
 The same timm networks with the same random weights, on JPEG files made for it; every way in a process of its own, one
 after the other and so again in each round, of which the best counts. Loading the network is not part of the time. *CPU*
-is the time of all processors together, helper processes included, which other work on the machine changes less.
+is the time of all processors together, helper processes included, which other work on the machine changes less. The
+ways with OpenVINO include the conversion of the network, which is tried from 2,000 images on, and its trial.
 """
 
 import argparse
@@ -21,13 +22,16 @@ from .results import Column, Table, started
 
 WAYS = {
     "here": "here",
+    "openvino": "here, OpenVINO where it is quicker",
     "float32": "here, float32 alone",
+    "openvino32": "here, float32 alone, OpenVINO where it is quicker",
     "fiftyone": "FiftyOne, `compute_embeddings`",
     "dataloader": "plain DataLoader, float32",
 }
 OTHERS = ("fiftyone", "dataloader")
 BATCH = 32
 NEIGHBORS = 10
+PYTORCH = "float32 by PyTorch"
 
 
 def main(arguments=None):
@@ -72,7 +76,7 @@ def vectors_file(temporary, model, way):
 
 
 def run(way, model_name, options):
-    """{"seconds", "processors"} of one way."""
+    """{"seconds", "processors", "by"} of one way."""
     import timm
     import torch
 
@@ -84,8 +88,9 @@ def run(way, model_name, options):
         worked, start = _processors(), time.perf_counter()
         vectors = embed()
         seconds = time.perf_counter() - start
+        by = getattr(embed.__self__, "by", PYTORCH)
     np.save(options.vectors, vectors)
-    return {"seconds": seconds, "processors": _processors() - worked}
+    return {"seconds": seconds, "processors": _processors() - worked, "by": by}
 
 
 def _processors():
@@ -95,18 +100,22 @@ def _processors():
 
 
 class Here:
-    """``embed_images`` as a run uses it, its blocks kept on the disk."""
+    """``embed_images`` as a run uses it, its blocks kept on the disk, by PyTorch."""
 
-    reduced = True
+    reduced, openvino = True, False
 
     def __init__(self, model, transform, paths, options):
         import torch
 
-        from elfs_plugin.encoders.torch_encoder import TorchEncoder
+        from elfs_plugin.encoders import openvino_network, torch_encoder
 
-        self._encoder = TorchEncoder("random", model, transform, torch.device("cpu"))
+        if not self.openvino:
+            openvino_network.engine = lambda: None
+        self._encoder = torch_encoder.TorchEncoder("random", model, transform, torch.device("cpu"))
         if not self.reduced:
-            self._encoder.settle = lambda *values: None
+            torch_encoder.quick_kinds = lambda device: []
+            settle = self._encoder.settle
+            self._encoder.settle = lambda values, smaller: settle(values)
         self._paths, self._folder = paths, tempfile.TemporaryDirectory()
 
     def __enter__(self):
@@ -120,9 +129,25 @@ class Here:
 
         return embed_images(self._paths, self._encoder, kept=f"{self._folder.name}/blocks").vectors
 
+    @property
+    def by(self):
+        return self._encoder.inference
+
 
 class Exactly(Here):
     """The same without fewer bits."""
+
+    reduced = False
+
+
+class WithOpenVino(Here):
+    """As a run uses it where OpenVINO is installed."""
+
+    openvino = True
+
+
+class ExactlyWithOpenVino(WithOpenVino):
+    """As on a processor that computes in nothing quicker than float32."""
 
     reduced = False
 
@@ -200,18 +225,26 @@ class Files:
         return self._transform(Image.open(self._paths[index]).convert("RGB"))
 
 
-PREPARED = {"here": Here, "float32": Exactly, "fiftyone": FiftyOne, "dataloader": Loader}
+PREPARED = {
+    "here": Here,
+    "openvino": WithOpenVino,
+    "float32": Exactly,
+    "openvino32": ExactlyWithOpenVino,
+    "fiftyone": FiftyOne,
+    "dataloader": Loader,
+}
 
 
 def speed_table(took, options):
-    head = ["network", "way", "images/s", "CPU, ms an image", Column("times as fast", 2), Column("by CPU", 2)]
+    head = ["network", "way", "by", "images/s", "CPU, ms an image", Column("times as fast", 2), Column("by CPU", 2)]
     table = Table(head)
     for model in options.models:
         best = {way: min(took[model, way, r]["seconds"] for r in range(options.rounds)) for way in options.ways}
         worked = {way: min(took[model, way, r]["processors"] for r in range(options.rounds)) for way in options.ways}
         for way in options.ways:
             ratios = [None if way in OTHERS else of_faster(times, way) for times in (best, worked)]
-            table.add(model, WAYS[way], options.images / best[way], 1000 * worked[way] / options.images, *ratios)
+            by = took[model, way, options.rounds - 1]["by"]
+            table.add(model, WAYS[way], by, options.images / best[way], 1000 * worked[way] / options.images, *ratios)
     return table
 
 

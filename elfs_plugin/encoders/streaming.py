@@ -40,7 +40,8 @@ class Encoder(Protocol):
     It may have more attributes: ``least_side`` (see :func:`~.images.read_image`), ``parallel`` (True: ``encode`` may be
     called in several threads, and each call is to use one processor), ``identity`` (a text that is another one when the
     vectors are), ``settle(values, smaller)`` (is given some transformed images before the first call of ``encode``, and
-    the same decoded with its ``smaller_side``), and ``on_problem``, which is called with sentences for the user.
+    the same decoded with its ``smaller_side``), ``plan`` and ``inference`` (see :class:`~.torch_encoder.TorchEncoder`),
+    and ``on_problem``, which is called with sentences for the user.
     """
 
     @property

@@ -21,6 +21,8 @@ from ..contracts import Vectors
 from ..devices import matmul_dtype
 from ..errors import is_out_of_memory
 from ..text import first_line
+from . import openvino_network
+from .inference import PYTORCH, engine_of
 from .preprocessing import recognised
 
 logger = logging.getLogger(__name__)
@@ -43,9 +45,9 @@ CPU_BATCH, GPU_BATCH = 8, 64
 class TorchEncoder:
     """A network with its own preprocessing, run on ``device``.
 
-    It computes in float32 until :meth:`settle` has seen that bfloat16 (on a GPU also float16) gives the same. A GPU
-    that has not enough memory gets smaller batches; one that cannot go on at all is replaced by the CPU. ``on_problem``
-    is told so, once each, in a sentence.
+    It computes in float32 with PyTorch until :meth:`settle` has seen that bfloat16 (on a GPU also float16) gives the
+    same, or that OpenVINO does. A GPU that has not enough memory gets smaller batches; one that cannot go on at all is
+    replaced by the CPU. ``on_problem`` is told so, once each, in a sentence.
 
     Attributes:
         parallel: whether :meth:`encode` is to be called in several threads at a time, each using one processor
@@ -66,10 +68,13 @@ class TorchEncoder:
         self._preprocessing = recognised(transform)
         self._device = device
         self._exact = model.eval().requires_grad_(False).to("cpu").to(memory_format=torch.channels_last)
+        self._model: Any = None
         self._use(torch.float32, self._exact)
         self._most: int | None = None
         self._told: set[str] = set()
         self._decodes_smaller = False
+        self._count = 0
+        self._kept: str | None = None
         self._alone = threading.RLock()
 
     @property
@@ -108,6 +113,16 @@ class TorchEncoder:
         """What is done to an image, in words, or as the transform shows itself."""
         return str(self._preprocessing or self._transform)
 
+    @property
+    def inference(self) -> str:
+        """What computes the vectors, such as "bfloat16 by PyTorch"; see :mod:`.inference`."""
+        return f"{str(self._dtype).removeprefix('torch.')} by {self._engine}"
+
+    def plan(self, count: int, kept: str | None) -> None:
+        """Is told before :meth:`settle` how many images there are, and the :attr:`inference` of the vectors that there
+        already are (None: there are none), beside which the others should not differ."""
+        self._count, self._kept = count, kept
+
     def transform(self, image: Image.Image) -> Any:
         image = _middle(image)
         if self._preprocessing is not None:
@@ -136,6 +151,41 @@ class TorchEncoder:
             return
         if not any(self._agree_in(kind, values, exact) for kind in quick_kinds(self._device)):
             self._use_exact()
+        if self._may_use_openvino():
+            self._try_openvino(values, exact)
+
+    def _may_use_openvino(self):
+        engine = openvino_network.engine() if self.parallel else None
+        if engine is None:
+            return False
+        return self._count >= openvino_network.WORTHWHILE if self._kept is None else engine == engine_of(self._kept)
+
+    def _try_openvino(self, values, exact):
+        """Uses it where the vectors are the same and it is quicker, or has computed others of the same job."""
+        pytorch = self._model
+        try:
+            example = self._prepared(self._stacked(values[:2]), self._device)
+            self._model = openvino_network.OpenVinoNetwork(self._exact, example, self._dtype)
+            same = agree(exact, self.encode(values))
+            faster = self._times_as_fast(pytorch, values) if same else 0.0
+            if same and (faster >= openvino_network.FASTER or self._kept is not None):
+                self._engine = openvino_network.engine()
+                logger.info("%s is computed by %s, %.1f times as fast", self.name, self._engine, faster)
+                return
+            why = f"{faster:.1f} times as fast as PyTorch" if same else "other vectors"
+            logger.info("%s is not computed by OpenVINO (%s)", self.name, why)
+        except Exception as error:  # what cannot be converted is told in nearly any way, or memory is short
+            logger.info("%s cannot be computed by OpenVINO (%s)", self.name, first_line(error))
+        self._model = pytorch
+
+    def _times_as_fast(self, pytorch, values):
+        """The model in use beside another, on a batch of transformed images."""
+        few = values[: self.batch_size]
+        with torch.inference_mode():
+            ways = [
+                functools.partial(self._computed, self._stacked(few), m, self._dtype) for m in (pytorch, self._model)
+            ]
+            return openvino_network.times_as_fast(*ways)
 
     def _agree_in(self, kind, values, exact):
         """Whether ``kind`` of numbers gives the same; it is then in use."""
@@ -166,7 +216,7 @@ class TorchEncoder:
         return agree(exact[rows], self.encode([smaller[row] for row in rows]))
 
     def _use(self, dtype, model):
-        self._dtype = dtype
+        self._dtype, self._engine = dtype, PYTORCH
         self._model = None  # a GPU may have no room for another copy beside this one
         self._model = model if self._device.type == "cpu" else copy.deepcopy(model).to(self._device)
 
@@ -217,14 +267,16 @@ class TorchEncoder:
 
     def _computed(self, tensor, model, dtype, device=None):
         device = device or self._device
-        tensor = tensor.to(device, non_blocking=True)
-        if self._preprocessing is not None and tensor.dtype == torch.uint8:
-            tensor = self._preprocessing.numbers(tensor)
-        if tensor.ndim == 4:
-            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        tensor = self._prepared(tensor, device)
         reduced = torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
         with reduced:
             return model(tensor).float().cpu().numpy()
+
+    def _prepared(self, tensor, device):
+        tensor = tensor.to(device, non_blocking=True)
+        if self._preprocessing is not None and tensor.dtype == torch.uint8:
+            tensor = self._preprocessing.numbers(tensor)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def _leave(self, device, reason):
         """Goes on with the CPU."""
