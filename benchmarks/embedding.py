@@ -7,12 +7,14 @@ ways with OpenVINO include the conversion of the network, which is tried from 2,
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -109,25 +111,26 @@ class Here:
 
         from elfs_plugin.encoders import openvino_network, torch_encoder
 
-        if not self.openvino:
-            openvino_network.engine = lambda: None
         self._encoder = torch_encoder.TorchEncoder("random", model, transform, torch.device("cpu"))
+        self._paths, self._after = paths, contextlib.ExitStack()
+        self._folder = self._after.enter_context(tempfile.TemporaryDirectory())
+        if not self.openvino:
+            self._after.enter_context(mock.patch.object(openvino_network, "engine", lambda: None))
         if not self.reduced:
-            torch_encoder.quick_kinds = lambda device: []
+            self._after.enter_context(mock.patch.object(torch_encoder, "quick_kinds", lambda device: []))
             settle = self._encoder.settle
             self._encoder.settle = lambda values, smaller: settle(values)
-        self._paths, self._folder = paths, tempfile.TemporaryDirectory()
 
     def __enter__(self):
         return self._embed
 
     def __exit__(self, *_):
-        self._folder.cleanup()
+        self._after.close()
 
     def _embed(self):
         from elfs_plugin.encoders.embed import embed_images
 
-        return embed_images(self._paths, self._encoder, kept=f"{self._folder.name}/blocks").vectors
+        return embed_images(self._paths, self._encoder, kept=f"{self._folder}/blocks").vectors
 
     @property
     def by(self):
