@@ -192,11 +192,9 @@ def _folder_of(kept):
     return parent if os.access(parent, os.W_OK) else None
 
 
-def _settle(encoder, paths, count, kept):
-    """Lets the encoder choose the quickest way by some of the images, evenly spaced; the other two as of ``plan``."""
-    settle, plan = getattr(encoder, "settle", None), getattr(encoder, "plan", None)
-    if plan is not None:
-        plan(count, kept)
+def _settle(encoder, paths):
+    """Lets the encoder choose the quickest way by some of the images, evenly spaced."""
+    settle = getattr(encoder, "settle", None)
     if settle is None:
         return
     few = _SETTLED_BY if len(paths) >= WORTHWHILE else 0
@@ -205,6 +203,9 @@ def _settle(encoder, paths, count, kept):
     pairs = [[read_image(paths[row], encoder.transform, least_side=way) for way in ways] for row in rows]
     usable = [pair for pair in pairs if not any(isinstance(value, ImageError) for value in pair)]
     settle([whole for whole, _ in usable], [smaller for _, smaller in usable])
+    settle_decoding = getattr(encoder, "settle_decoding", None)
+    if settle_decoding is not None:
+        settle_decoding([paths[row] for row, pair in zip(rows, pairs) if pair in usable])
 
 
 class _Job:
@@ -260,7 +261,10 @@ class _Job:
         if not blocks or self._settled:
             return
         kept = self._store.inference if self._ready else None
-        _settle(self._encoder, self._paths, sum(map(len, blocks)), kept)
+        plan = getattr(self._encoder, "plan", None)
+        if plan is not None:
+            plan(sum(map(len, blocks)), kept)
+        _settle(self._encoder, self._paths)
         self._settled = True
         self._store.inference = self.inference
         if kept is not None and engine_of(kept) != engine_of(self.inference):

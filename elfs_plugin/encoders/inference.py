@@ -1,6 +1,8 @@
-"""What computes vectors, in words: numbers and engine, such as "bfloat16 by PyTorch"."""
+"""What computes vectors, in words: numbers and engine, such as "bfloat16 by PyTorch", and :data:`ON_GPU` in between."""
 
 PYTORCH = "PyTorch"
+
+ON_GPU = "JPEG files decoded on the GPU"
 
 _BY = " by "
 

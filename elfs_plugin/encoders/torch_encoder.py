@@ -17,12 +17,14 @@ import torch
 from PIL import Image
 
 from ..checkpoints import fingerprint
-from ..contracts import Vectors
+from ..contracts import AnyPath, Vectors
 from ..devices import matmul_dtype
 from ..errors import is_out_of_memory
 from ..text import first_line
 from . import openvino_network
-from .inference import PYTORCH, engine_of
+from .images import ImageError, read_image
+from .inference import ON_GPU, PYTORCH, engine_of
+from .jpeg_on_device import JpegDecoder, JpegFile
 from .preprocessing import recognised
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class TorchEncoder:
         self._most: int | None = None
         self._told: set[str] = set()
         self._decodes_smaller = False
+        self._jpegs: JpegDecoder | None = None
         self._count = 0
         self._kept: str | None = None
         self._alone = threading.RLock()
@@ -116,7 +119,8 @@ class TorchEncoder:
     @property
     def inference(self) -> str:
         """What computes the vectors, such as "bfloat16 by PyTorch"; see :mod:`.inference`."""
-        return f"{str(self._dtype).removeprefix('torch.')} by {self._engine}"
+        numbers = str(self._dtype).removeprefix("torch.")
+        return f"{numbers}{'' if self._jpegs is None else f', {ON_GPU},'} by {self._engine}"
 
     def plan(self, count: int, kept: str | None) -> None:
         """Is told before :meth:`settle` how many images there are, and the :attr:`inference` of the vectors that there
@@ -129,6 +133,34 @@ class TorchEncoder:
             return self._preprocessing.pixels(image)
         assert self._transform is not None
         return self._transform(image)
+
+    @property
+    def read(self) -> Callable[[AnyPath], Any] | None:
+        """What makes of a file what :meth:`encode` takes, in several threads, where it is not :meth:`transform` of its
+        image; as :func:`~.images.read_image` otherwise."""
+        return None if self._jpegs is None else self._jpegs.read
+
+    def settle_decoding(self, paths: list[AnyPath]) -> None:
+        """After :meth:`settle`: has a GPU decode JPEG files too, where the vectors of these files, which can be read,
+        stay the same, and it is quicker."""
+        self._jpegs = None
+        if self._device.type != "cuda" or self._preprocessing is None or not self._preprocessing.scales_on_device:
+            return
+        if self._kept is not None and ON_GPU not in self._kept:
+            return
+        try:
+            self._jpegs = JpegDecoder(self._preprocessing, self._device, self._read_here)
+            good = self._jpegs.agrees(paths, self.encode, agree, even_if_slower=self._kept is not None)
+            why = "slower, or other vectors"
+        except Exception as error:  # drivers and decoders raise nearly anything; memory may be short for it alone
+            good, why = False, first_line(error)
+        if not good:
+            logger.info("%s: the CPU decodes JPEG files (%s)", self.name, why)
+            self._jpegs = None
+
+    def _read_here(self, path):
+        """(H, W, 3) uint8 of a file, or an :class:`~.images.ImageError`, by the CPU."""
+        return read_image(path, self.transform, least_side=self.least_side)
 
     def settle(self, values: list[Any], smaller: list[Any] | None = None) -> None:
         """Chooses the quickest way that gives the vectors of float32 and whole files, see :data:`LEAST_COSINE`.
@@ -222,9 +254,9 @@ class TorchEncoder:
 
     def encode(self, batch: list[Any]) -> Vectors:
         with torch.inference_mode():
-            tensor = self._stacked(batch)
-            most = self._most or len(tensor)
-            parts = [self._in_parts(tensor[at : at + most]) for at in range(0, len(tensor), most)]
+            whole = batch if any(isinstance(value, JpegFile) for value in batch) else self._stacked(batch)
+            most = self._most or len(whole)
+            parts = [self._in_parts(whole[at : at + most]) for at in range(0, len(whole), most)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _stacked(self, batch):
@@ -235,7 +267,8 @@ class TorchEncoder:
         return tensor
 
     def _in_parts(self, tensor):
-        """The whole batch at once, or halves of it where memory does not suffice, or at last on the CPU."""
+        """The whole batch, a tensor or a list with files, at once, or halves of it where memory does not suffice, or at
+        last on the CPU."""
         device = self._device
         try:
             return self._forward(tensor)
@@ -258,12 +291,23 @@ class TorchEncoder:
             return np.concatenate([self._in_parts(tensor[:half]), self._in_parts(tensor[half:])])
 
     def _forward(self, tensor):
+        tensor = tensor if isinstance(tensor, torch.Tensor) else self._from_files(tensor)
         found = self._computed(tensor, self._model, self._dtype)
         off = ~np.isfinite(found).all(axis=1)
         if self._dtype != torch.float32 and off.any():
             # Fewer bits may be too few for the values inside of one network.
             found[off] = self._computed(tensor.cpu()[off], self._exact, torch.float32, torch.device("cpu"))
         return found
+
+    def _from_files(self, batch):
+        if self._jpegs is not None:
+            return self._jpegs.numbers(batch)
+        # They were read for a GPU that is gone.
+        pixels = [self._read_here(value.path) if isinstance(value, JpegFile) else value for value in batch]
+        for value in pixels:
+            if isinstance(value, ImageError):
+                raise value
+        return self._stacked(pixels)
 
     def _computed(self, tensor, model, dtype, device=None):
         device = device or self._device
@@ -281,6 +325,9 @@ class TorchEncoder:
     def _leave(self, device, reason):
         """Goes on with the CPU."""
         self._device, self._most = torch.device("cpu"), None
+        if self._jpegs is not None:
+            self._jpegs.give_up()
+            self._jpegs = None
         self._use(torch.float32, self._exact)
         self._say(f"The device '{device}' could not go on ({reason}); the other images are embedded on the CPU.")
 
