@@ -201,11 +201,11 @@ def _settle(encoder, paths):
     rows = np.linspace(0, len(paths) - 1, few).astype(int)
     ways = (None, getattr(encoder, "smaller_side", None))
     pairs = [[read_image(paths[row], encoder.transform, least_side=way) for way in ways] for row in rows]
-    usable = [pair for pair in pairs if not any(isinstance(value, ImageError) for value in pair)]
-    settle([whole for whole, _ in usable], [smaller for _, smaller in usable])
+    usable = [at for at, pair in enumerate(pairs) if not any(isinstance(value, ImageError) for value in pair)]
+    settle([pairs[at][0] for at in usable], [pairs[at][1] for at in usable])
     settle_decoding = getattr(encoder, "settle_decoding", None)
     if settle_decoding is not None:
-        settle_decoding([paths[row] for row, pair in zip(rows, pairs) if pair in usable])
+        settle_decoding([paths[rows[at]] for at in usable])
 
 
 class _Job:

@@ -164,7 +164,7 @@ class JpegDecoder:
         return self._preprocessing.numbers(torch.stack(found))
 
     def _moved(self, pixels):
-        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device).float()
+        return torch.from_numpy(np.array(pixels)).to(self._device).float()
 
     def _portions(self, batch) -> Iterator[list[int]]:
         """The places of the files in a batch, by portions of at most :data:`AT_ONCE` pixels or one file."""
