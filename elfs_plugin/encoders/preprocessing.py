@@ -99,7 +99,9 @@ class Preprocessing:
 
     def _interpolated(self, images, size):
         mode = _ON_DEVICE[self.resample]
-        return torch.nn.functional.interpolate(images, size, mode=mode, antialias=True).add_(0.5).floor_().clamp_(0, 255)
+        return (
+            torch.nn.functional.interpolate(images, size, mode=mode, antialias=True).add_(0.5).floor_().clamp_(0, 255)
+        )
 
     def _resized(self, size):
         width, height = size
