@@ -25,7 +25,7 @@ from .preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 
-MOST_BYTES = 8 << 20
+MOST_BYTES = 4 << 20
 """Larger files are decoded on the CPU, so that those that wait for the GPU do not fill the memory."""
 
 MOST_OBLONG = 4

@@ -256,9 +256,9 @@ def test_few_images_and_other_encoders_are_decoded_on_the_cpu(files, gpu, monkey
     encoder = OnGpu()
     encoder._device = CPU
     embed_images(files, encoder)
-    lanczos = OnGpu()
-    lanczos._preprocessing = None
-    embed_images(files, lanczos)
+    own = OnGpu()
+    own._preprocessing = None  # as where the transform is not known
+    embed_images(files, own)
     assert gpu == []
 
 
