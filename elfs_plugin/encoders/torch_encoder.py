@@ -266,32 +266,32 @@ class TorchEncoder:
                 return tensor.pin_memory()
         return tensor
 
-    def _in_parts(self, tensor):
-        """The whole batch, a tensor or a list with files, at once, or halves of it where memory does not suffice, or at
+    def _in_parts(self, batch):
+        """A batch, which is a tensor or a list with files, whole, or halves of it where memory does not suffice, or at
         last on the CPU."""
         device = self._device
         try:
-            return self._forward(tensor)
+            return self._forward(batch)
         except Exception as error:  # a shortage of memory has many names; anything else is raised again
             short = is_out_of_memory(error)
-            splits = short and len(tensor) > 1
+            splits = short and len(batch) > 1
             if not splits and (device.type == "cpu" or not (short or lost(error))):
                 raise
             reason = first_line(error)
         # Outside the handler: the exception holds on to the tensors of the failed attempt.
         if not splits:
             self._leave(device, reason)
-            return self._in_parts(tensor)
-        half = len(tensor) // 2
+            return self._in_parts(batch)
+        half = len(batch) // 2
         if device.type == "cuda":
             torch.cuda.empty_cache()
             self._most = half
-            self._say(f"The GPU has not enough memory for {len(tensor)} images at a time, so there are fewer.")
+            self._say(f"The GPU has not enough memory for {len(batch)} images at a time, so there are fewer.")
         with self._alone:  # threads that are short of memory wait for each other
-            return np.concatenate([self._in_parts(tensor[:half]), self._in_parts(tensor[half:])])
+            return np.concatenate([self._in_parts(batch[:half]), self._in_parts(batch[half:])])
 
-    def _forward(self, tensor):
-        tensor = tensor if isinstance(tensor, torch.Tensor) else self._from_files(tensor)
+    def _forward(self, batch):
+        tensor = batch if isinstance(batch, torch.Tensor) else self._from_files(batch)
         found = self._computed(tensor, self._model, self._dtype)
         off = ~np.isfinite(found).all(axis=1)
         if self._dtype != torch.float32 and off.any():
