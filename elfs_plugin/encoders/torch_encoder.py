@@ -19,7 +19,7 @@ from PIL import Image
 from ..checkpoints import fingerprint
 from ..contracts import AnyPath, Vectors
 from ..devices import matmul_dtype
-from ..errors import is_out_of_memory
+from ..errors import is_gpu_lost, is_out_of_memory
 from ..text import first_line
 from . import openvino_network
 from .images import ImageError, read_image
@@ -343,7 +343,8 @@ class TorchEncoder:
 
 def lost(error: BaseException) -> bool:
     """Whether an exception says that the GPU does not answer as it should: its driver, not the network."""
-    return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+    known = isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+    return known or is_gpu_lost(error)
 
 
 def quick_kinds(device: torch.device) -> list[torch.dtype]:

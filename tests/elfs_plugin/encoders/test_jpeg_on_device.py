@@ -297,7 +297,7 @@ def test_what_has_decoded_the_kept_ones_decodes_the_others(tmp_path, gpu, monkey
     assert settled(paths, kept=f"float32, {ON_GPU}, by PyTorch")
 
 
-@pytest.mark.parametrize("error", ["CUDA out of memory", "CUDA error: launch failure"])
+@pytest.mark.parametrize("error", ["CUDA out of memory", "CUDA error: launch failure", "CUDA driver error: gone"])
 def test_no_image_is_lost_with_the_gpu(files, gpu, monkeypatch, error):
     decoded, told = jpeg_on_device.decoded_on, []
 
