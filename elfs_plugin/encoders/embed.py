@@ -31,6 +31,7 @@ from . import lite0
 from .block_store import BLOCK, BlockStore
 from .default import resolve_encoder
 from .images import ImageError, read_image
+from .inference import engine_of
 from .known import AUTO
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
 from .provenance import Provenance, provenance_of
@@ -165,8 +166,9 @@ def embed_images(
         encoder.on_problem = on_problem
     store = _store(kept, paths, encoder)
     gathered = _Gathered(n, _folder_of(kept), part(progress, 0.0, 1.0))
-    _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads).run()
-    return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights))
+    job = _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads)
+    job.run()
+    return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights, job.inference))
 
 
 WORTHWHILE = 512
@@ -199,8 +201,11 @@ def _settle(encoder, paths):
     rows = np.linspace(0, len(paths) - 1, few).astype(int)
     ways = (None, getattr(encoder, "smaller_side", None))
     pairs = [[read_image(paths[row], encoder.transform, least_side=way) for way in ways] for row in rows]
-    usable = [pair for pair in pairs if not any(isinstance(value, ImageError) for value in pair)]
-    settle([whole for whole, _ in usable], [smaller for _, smaller in usable])
+    usable = [at for at, pair in enumerate(pairs) if not any(isinstance(value, ImageError) for value in pair)]
+    settle([pairs[at][0] for at in usable], [pairs[at][1] for at in usable])
+    settle_decoding = getattr(encoder, "settle_decoding", None)
+    if settle_decoding is not None:
+        settle_decoding([paths[rows[at]] for at in usable])
 
 
 class _Job:
@@ -212,11 +217,24 @@ class _Job:
         self._settled = False
         n = len(paths)
         self._blocks = [range(at, min(at + BLOCK, n)) for at in range(0, n, BLOCK)]
-        counts = {block: store.count(block) for block in self._blocks}
+        self._look()
+
+    @property
+    def inference(self):
+        """What has computed the vectors, in words; empty where the encoder does not say."""
+        return (getattr(self._encoder, "inference", "") if self._settled else self._store.inference) or ""
+
+    def _look(self):
+        """Sees which blocks there are."""
+        counts = {block: self._store.count(block) for block in self._blocks}
         self._ready = {block: count for block, count in counts.items() if count is not None}
 
+    def _todo(self):
+        return [block for block in self._blocks if block not in self._ready]
+
     def run(self):
-        todo = [block for block in self._blocks if block not in self._ready]
+        self._settle(self._todo())
+        todo = self._todo()
         with contextlib.closing(self._computed(todo)) as computed:
             for block in self._blocks:
                 if block not in self._ready:
@@ -235,10 +253,22 @@ class _Job:
         self._keep(block, found)
 
     def _computed(self, blocks):
-        if blocks and not self._settled:
-            _settle(self._encoder, self._paths)
-            self._settled = True
+        self._settle(blocks)
         yield from stream(self._paths, self._encoder, blocks, worked=self._worked(), **self._options)
+
+    def _settle(self, blocks):
+        """Has the encoder choose how it computes ``blocks``, if it is to compute any for the first time."""
+        if not blocks or self._settled:
+            return
+        kept = self._store.inference if self._ready else None
+        plan = getattr(self._encoder, "plan", None)
+        if plan is not None:
+            plan(sum(map(len, blocks)), kept)
+        _settle(self._encoder, self._paths)
+        self._settled = True
+        self._store.inference = self.inference
+        if kept is not None and engine_of(kept) != engine_of(self.inference):
+            self._look()  # what another engine has computed is computed again
 
     def _worked(self):
         return self._gathered.count > 0 or any(self._ready.values())
