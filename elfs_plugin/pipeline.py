@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import scratch
 from .beta_search.search import BetaSearch, default_grid
 from .choice import Coreset, choose
 from .clustering.count import ClusterCount
@@ -241,7 +242,7 @@ class WorkingSet:
         if self.confidence is not None:
             self.confidence = self.confidence[rest]
         if self.vectors is not None:
-            self.vectors = self.vectors[rest]
+            self.vectors = scratch.taken(self.vectors, rest)
 
 
 def follow(working: WorkingSet, options: ElfsOptions, images_available: bool = True) -> Iterator[tuple[str, Any]]:

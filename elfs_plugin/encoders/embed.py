@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from .. import scratch
 from ..contracts import AnyPath, Array, Floats, Mask, Progress, Vectors
 from ..devices import resolve_device
 from ..errors import InvalidInput, MissingModel
@@ -174,6 +175,8 @@ WORTHWHILE = 512
 
 _SETTLED_BY = 16
 
+_NOT_FINITE = "vector with NaN or infinite values"
+
 
 def _store(kept, paths, encoder):
     identity = getattr(encoder, "identity", None) if kept is not None else None
@@ -322,6 +325,23 @@ def _finite(array):
         return np.isfinite(array.astype(np.float32)).all()
 
 
+def _as_matrix(values, expected_dim):
+    """What :func:`validate_vectors` makes of a large matrix, or None where it has to look at every row by itself. The
+    matrix is not copied if all of it can be used."""
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiub":
+        return None
+    if not scratch.is_large(values.shape) or expected_dim not in (None, values.shape[1]):
+        return None
+    ok = np.zeros(len(values), dtype=bool)
+    with np.errstate(over="ignore"):  # too large for float32 counts as infinite
+        for rows in scratch.blocks(len(values)):
+            ok[rows] = np.isfinite(values[rows].astype(np.float32)).all(axis=1)
+    if not ok.any():
+        return None
+    vectors = scratch.as_float32(values if ok.all() else scratch.taken(values, ok))
+    return Embeddings(vectors, ok, dict.fromkeys(np.flatnonzero(~ok).tolist(), _NOT_FINITE))
+
+
 def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
@@ -335,6 +355,9 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
     Raises:
         InvalidInput: when not one vector is usable
     """
+    matrix = _as_matrix(values, expected_dim)
+    if matrix is not None:
+        return matrix
     n = len(values)
     arrays = [None if value is None else _flat(value) for value in values]
     lengths = [a.size for a in arrays if a is not None and a.size]
@@ -354,7 +377,7 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
         elif array.dtype.kind not in "fiub":
             failures[index] = "not a vector of numbers"
         elif not _finite(array):
-            failures[index] = "vector with NaN or infinite values"
+            failures[index] = _NOT_FINITE
         else:
             vectors[filled] = array
             filled += 1
