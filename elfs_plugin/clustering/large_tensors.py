@@ -1,4 +1,4 @@
-"""Tensors of all samples that may be too large for memory: on a CPU they are mapped then, and computed block by block."""
+"""Tensors of all samples that may be too large for memory: on a CPU they are mapped then and computed in blocks."""
 
 from __future__ import annotations
 
