@@ -365,6 +365,25 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
         raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
     if expected_dim is None:
         expected_dim = int(np.bincount(lengths).argmax())
+    found = _usable(arrays, expected_dim)
+    if not len(found.vectors):
+        raise InvalidInput(f"None of the {n:,} vectors is usable. The first: {found.failures[0]}.")
+    return found
+
+
+def check_vectors(values: Sequence[Any], expected_dim: int) -> Embeddings:
+    """The same of some of the vectors, of which none need be usable."""
+    return _usable([None if value is None else _flat(value) for value in values], expected_dim)
+
+
+def common_length(values: Sequence[Any]) -> int | None:
+    """The most common length of vectors; None where there are none."""
+    lengths = [size for size in (np.size(value) for value in values if value is not None) if size]
+    return int(np.bincount(lengths).argmax()) if lengths else None
+
+
+def _usable(arrays, expected_dim):
+    n = len(arrays)
     vectors = np.empty((n, expected_dim), dtype=np.float32)
     ok = np.zeros(n, dtype=bool)
     failures = {}
@@ -382,6 +401,4 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
             vectors[filled] = array
             filled += 1
             ok[index] = True
-    if filled == 0:
-        raise InvalidInput(f"None of the {n:,} vectors is usable. The first: {failures[0]}.")
     return Embeddings(vectors[:filled], ok, failures)

@@ -1,9 +1,9 @@
-"""A balanced part of a pool: hierarchical k-means, and from the top down as even a share for each cluster as it can give.
+"""A balanced part of a pool: hierarchical k-means, then from the top down as even a share for each as it can give.
 
 The idea is that of Vo et al., Automatic Data Curation for Self-Supervised Learning (2024, arXiv 2405.15613), written
-from its description: clusters of clusters, centroids that are found again on samples drawn evenly from the clusters, so
-that they follow the extent of the data more than its density, and targets that are spread by water filling. Here the
-hierarchy is made from the top down, which takes about 64 N log64 N similarities.
+from its description: a hierarchy of clusters, and targets that are spread by water filling. There the hierarchy is made
+of clusters of centroids, which are found again on even samples; here from the top down, which takes about 16 N log16 N
+similarities. Centroids found again on even samples did not make what follows better, and are left out.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from ..progress import silent
 from ..pruning.quotas import shares
 from ..seeds import Stream, rng
 
-BRANCHES = 64
-LEVELS = 12
-ROUNDS = 1
-"""How often the centroids are found again on an even sample."""
+BRANCHES = 16
+LEVELS = 32
 
 _SAMPLE_PER_BRANCH = 128
 _ITERATIONS = 8
@@ -32,7 +30,7 @@ _BLOCK = 32768
 def balanced_rows(vectors: Vectors, target: int, *, seed: int = 0, progress: Progress = silent) -> Integers:
     """``target`` of N rows, spread evenly over the clusters of a hierarchy.
 
-    A node divides its rows by spherical k-means into at most 64 clusters and shares its target out among them: each
+    A node divides its rows by spherical k-means into at most 16 clusters and shares its target out among them: each
     gets as much as the others unless it has fewer rows. Where one row is to be taken it is the nearest to the centre;
     where nothing can be divided (exact duplicates) rows are drawn.
 
@@ -79,9 +77,7 @@ def _central(parts, share):
 
 def _divided(vectors, rows, share, draws):
     """[(rows, their similarities to the centre), …] of the clusters that have any, or None for a single one."""
-    count = min(BRANCHES, share) if share <= BRANCHES else min(BRANCHES, math.ceil(len(rows) / 2))
-    if count < 2:
-        count = 1
+    count = max(1, min(BRANCHES, share, math.ceil(len(rows) / 2)))
     centroids = _centroids(vectors, rows, count, draws)
     nearest, similarities = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), _BLOCK):
@@ -96,23 +92,10 @@ def _divided(vectors, rows, share, draws):
 
 
 def _centroids(vectors, rows, count, draws):
-    """``count`` unit centroids (count, D) of a sample of the rows, found again on an even sample of its clusters."""
+    """``count`` unit centroids (count, D) of a sample of the rows."""
     most = _SAMPLE_PER_BRANCH * count
     sample = rows if len(rows) <= most else np.sort(draws.choice(rows, most, replace=False))
-    unit = normalize(vectors[sample])
-    centroids = _k_means(unit, count, draws)
-    for _ in range(ROUNDS if count > 1 else 0):
-        similarities, nearest = _nearest(unit, centroids)
-        centroids = _k_means(unit[_even(nearest, similarities, count)], count, draws)
-    return centroids
-
-
-def _even(nearest, similarities, count):
-    """As many rows of each cluster as a quarter of an even share, the nearest to its centre; all of a smaller one."""
-    order = np.lexsort((-similarities, nearest))
-    sizes = np.bincount(nearest, minlength=count)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.sort(order[place < max(1, len(order) // (4 * count))])
+    return _k_means(normalize(vectors[sample]), count, draws)
 
 
 def _k_means(unit, count, draws):

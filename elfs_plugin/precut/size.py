@@ -39,7 +39,7 @@ def check_precut(precut: Any) -> str | int:
 def resolve_precut(precut: str | int, n: int, budget: int) -> int:
     """How many of ``n`` samples are kept, of which ``budget`` will be chosen; ``n`` where nothing is cut.
 
-    ``"auto"`` cuts pools above :data:`ABOVE` to :data:`KEPT`, or to :data:`PER_CHOSEN` times the budget if that is more.
+    ``"auto"`` cuts pools above :data:`ABOVE` to :data:`KEPT`, or :data:`PER_CHOSEN` times the budget if that is more.
 
     Raises:
         InvalidInput: where fewer would be kept than are to be chosen

@@ -13,8 +13,7 @@ from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..encoders.known import AUTO
 from ..errors import InvalidInput
 from ..options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
-from ..pipeline import choosing, follow
-from ..stages import stage_weights
+from ..pipeline import follow, planned
 from ..validation import validate_seed
 from . import keeping, samples
 from .choose import keep_choice
@@ -178,7 +177,7 @@ def run_elfs(
         collection,
         key,
         "Running ELFS",
-        {**stage_weights(*asked.stages, on_images=asked.on_images()), **choosing(asked), WRITING: 2},
+        {**planned(asked, asked.stages, n), WRITING: 2},
         sinks,
         asked.seed,
         device,
@@ -190,6 +189,7 @@ def run_elfs(
         else:
             job.use_vectors(embeddings_field)
         asked.check(len(job.working.ids), n)
+        asked = job.working.precut(asked)
         trusted = True
         for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)
