@@ -3,9 +3,9 @@
     python -m benchmarks.storage [--rows 1000000] [--dimensions 128] [--folder FOLDER]
 
 Each form is written once and then read: all of it in order in blocks of 65,536 rows, and 512 rows at a time drawn at
-random, as trainings take their batches. What a form gives is made a float32 array, as the stages compute with it. Before
-each reading the file is dropped from the system's cache, where Linux allows it; ``warm`` is the same without. Parquet
-and Lance need ``pip install pyarrow lancedb``.
+random, as trainings take their batches. What a form gives is made a float32 array, as the stages compute with it.
+Before each reading the file is dropped from the cache of the system, where Linux allows it; ``warm`` is without that.
+Parquet and Lance need ``pip install pyarrow lancedb``.
 """
 
 import argparse
