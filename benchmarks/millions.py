@@ -48,8 +48,8 @@ def tables_of(found):
         ["step", "seconds", "CPU s", "CPU s of MongoDB", Column("private memory, GB", 2), Column("largest command, KB")]
     )
     for name, one in found["steps"].items():
-        sizes = one["bytes"] / 1e9, one["command"] / 1000
-        steps.add(name, one["seconds"], one["processors"], one["mongod"], *sizes)
+        sizes = [one[what] / scale if what in one else None for what, scale in (("bytes", 1e9), ("command", 1000))]
+        steps.add(name, one["seconds"], one.get("processors"), one.get("mongod"), *sizes)
     dataset = Table(["samples", "dimensions", "chosen", "chosen by the other method"])
     dataset.add(found["samples"], found["dimensions"], found["coreset"], found["other"])
     return {"steps": steps, "dataset": dataset}
@@ -94,10 +94,7 @@ def walk(options):
                 view_name="coreset",
             )
             for name, seconds in first["stages"].items():
-                steps[f"of which {name}"] = {
-                    "seconds": seconds,
-                    **dict.fromkeys(("processors", "mongod", "bytes", "command"), 0),
-                }
+                steps[f"of which {name}"] = {"seconds": seconds}
             step(
                 "the cut moved, and saved",
                 runs.select_coreset,
@@ -157,7 +154,7 @@ def listen():
         largest = 0
 
         def started(self, event):
-            if event.command_name not in ("insert", "update"):
+            if event.command_name != "insert":
                 self.largest = max(self.largest, len(bson.encode(event.command)))
 
         def succeeded(self, event):
