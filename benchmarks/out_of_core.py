@@ -42,6 +42,18 @@ NAMES = {
 
 
 def main(arguments=None):
+    options, recording = started("out_of_core", _parser(), arguments)
+    if options.here:
+        print(json.dumps(walk(options)))
+        return
+    results = []
+    for rows in options.rows:
+        with tempfile.TemporaryDirectory(prefix="elfs-out-of-core-", dir=options.folder) as folder:
+            results.append(measured(rows, folder, options))
+    recording.finish({str(result["rows"]): table_of(result) for result in results} | {"runs": runs_table(results)})
+
+
+def _parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[200_000])
     parser.add_argument("--dimensions", type=int, default=128)
@@ -51,15 +63,12 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--brief", action="store_true", help="few steps in each stage: for its memory alone")
     parser.add_argument("--here", metavar="FILE", help="on the vectors of a file, in this process; ends with JSON")
-    options, recording = started("out_of_core", parser, arguments)
-    if options.here:
-        print(json.dumps(walk(options)))
-        return
-    results = []
-    for rows in options.rows:
-        with tempfile.TemporaryDirectory(prefix="elfs-out-of-core-", dir=options.folder) as folder:
-            results.append(measured(rows, folder, options))
-    recording.finish({str(result["rows"]): table_of(result) for result in results} | {"runs": runs_table(results)})
+    return parser
+
+
+def options_of(arguments):
+    """The options of :func:`walk`."""
+    return _parser().parse_args(arguments)
 
 
 def measured(rows, folder, options):

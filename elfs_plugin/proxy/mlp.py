@@ -229,8 +229,11 @@ def _train_on(device, inputs, labels, num_classes, config, seed, progress):
 
 def _left_out(n, config, rng):
     """(N, M) bool: ``left_out`` members of each row, drawn independently."""
-    order = torch.rand(n, config.members, generator=rng).argsort(dim=1)
-    return order < config.left_out
+    drawn = torch.rand(n, config.members, generator=rng)
+    found = torch.empty(n, config.members, dtype=torch.bool)
+    for rows in scratch.blocks(n):
+        found[rows] = drawn[rows].argsort(dim=1) < config.left_out
+    return found
 
 
 class Subsets:
