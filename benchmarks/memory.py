@@ -13,16 +13,16 @@ MEMBERS = 16
 COMPONENTS = 128
 COVERED = 30
 """Neighbours that graph coverage looks at."""
-STARTED = 0.9e9
-"""Bytes of the process with PyTorch, faiss and numba, and of what a stage needs whatever N is."""
+STARTED = 1.1e9
+"""Bytes of the process with PyTorch, faiss and numba, and of what a stage computes with whatever N is."""
 
 FORMULAS = {
-    "neighbors": "a(4ND) + 2 a(4Nk) + 60 N",
-    "pseudo_labels": "a(4ND) + 3 a(4Nd) + 2 a(4Nk) + 2 Nk + 24 NH + 500 N + 24 NC",
-    "dynamics": "3 a(8NM) + 3 a(8NM) + a(40NM) + 17 NM + 120 N",
-    "beta": "8 S b + 160 N",
+    "neighbors": "a(4ND) + 2 a(4Nk) + 100 N",
+    "pseudo_labels": "a(4ND) + 3 a(4Nd) + 2 a(4Nk) + 2 Nk + 20 NH + 16 NC + 1,000 N",
+    "dynamics": "4 a(8NM) + 4 a(4NM) + a(40NM) + 20 NM + 200 N",
+    "beta": "8 S b + 300 N",
     "selection": "100 N",
-    "choice": "2 a(4Nk) + 2 a(8Nκ) + 300 N",
+    "choice": "2 a(4Nk) + 2 a(8Nκ) + 500 N",
 }
 """Bytes beside what every process takes; a(x) is x up to the limit of ``scratch.IN_MEMORY``, and 0 for what is mapped.
 
@@ -36,23 +36,18 @@ def formula(stage, n, dimensions, k, clusters, budget, networks):
     def a(size):
         return size if size <= scratch.IN_MEMORY else 0
 
-    small = min(dimensions, COMPONENTS)
-    graph = 2 * a(4 * n * k)
+    small, graph = min(dimensions, COMPONENTS), 2 * a(4 * n * k)
+    clustering = n * (2 * k + 20 * HEADS + 16 * clusters + 1000)
+    recorded = 4 * a(8 * n * MEMBERS) + 4 * a(4 * n * MEMBERS) + a(40 * n * MEMBERS)
     return (
         STARTED
         + {
-            "neighbors": a(4 * n * dimensions) + graph + 60 * n,
-            "pseudo_labels": a(4 * n * dimensions)
-            + 3 * a(4 * n * small)
-            + graph
-            + 2 * n * k
-            + 24 * n * HEADS
-            + 500 * n
-            + 24 * n * clusters,
-            "dynamics": 6 * a(8 * n * MEMBERS) + a(40 * n * MEMBERS) + 17 * n * MEMBERS + 120 * n,
-            "beta": 8 * networks * budget + 160 * n,
+            "neighbors": a(4 * n * dimensions) + graph + 100 * n,
+            "pseudo_labels": a(4 * n * dimensions) + 3 * a(4 * n * small) + graph + clustering,
+            "dynamics": recorded + n * (20 * MEMBERS + 200),
+            "beta": 8 * networks * budget + 300 * n,
             "selection": 100 * n,
-            "choice": graph + 2 * a(8 * n * COVERED) + 300 * n,
+            "choice": graph + 2 * a(8 * n * COVERED) + 500 * n,
         }[stage]
     )
 
