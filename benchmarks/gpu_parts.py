@@ -51,7 +51,7 @@ class Size:
 
     @classmethod
     def tiny(cls):
-        return cls(400, 12, 8, 8, 6, 60, 3, 1, 20, 3, "test_resnet")
+        return cls(120, 12, 8, 8, 6, 20, 3, 1, 20, 2, "test_resnet")
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,7 @@ class _Gathered:
         return Embeddings(self._rows.array(), self._ok, self._failures)
 
 
-def _flat(value):
+def flat(value: Any) -> Array:
     """One value as a flat array; numbers that come as objects (Decimal, whole numbers beyond 64 bits) as floats."""
     try:
         array = np.asarray(value).ravel()
@@ -342,6 +342,17 @@ def _as_matrix(values, expected_dim):
     return Embeddings(vectors, ok, dict.fromkeys(np.flatnonzero(~ok).tolist(), _NOT_FINITE))
 
 
+def vector_fault(array: Array, dimensions: int) -> str | None:
+    """Why a flat array is no usable vector of that many dimensions, or None."""
+    if array.size == 0:
+        return "no vector"
+    if array.size != dimensions:
+        return f"vector of length {array.size}, the others have {dimensions}"
+    if array.dtype.kind not in "fiub":
+        return "not a vector of numbers"
+    return None if _finite(array) else _NOT_FINITE
+
+
 def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
@@ -359,7 +370,7 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
     if matrix is not None:
         return matrix
     n = len(values)
-    arrays = [None if value is None else _flat(value) for value in values]
+    arrays = [None if value is None else flat(value) for value in values]
     lengths = [a.size for a in arrays if a is not None and a.size]
     if not lengths:
         raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
@@ -373,7 +384,7 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
 
 def check_vectors(values: Sequence[Any], expected_dim: int) -> Embeddings:
     """The same of some of the vectors, of which none need be usable."""
-    return _usable([None if value is None else _flat(value) for value in values], expected_dim)
+    return _usable([None if value is None else flat(value) for value in values], expected_dim)
 
 
 def common_length(values: Sequence[Any]) -> int | None:
@@ -389,14 +400,9 @@ def _usable(arrays, expected_dim):
     failures = {}
     filled = 0
     for index, array in enumerate(arrays):
-        if array is None or array.size == 0:
-            failures[index] = "no vector"
-        elif array.size != expected_dim:
-            failures[index] = f"vector of length {array.size}, the others have {expected_dim}"
-        elif array.dtype.kind not in "fiub":
-            failures[index] = "not a vector of numbers"
-        elif not _finite(array):
-            failures[index] = _NOT_FINITE
+        fault = "no vector" if array is None else vector_fault(array, expected_dim)
+        if fault:
+            failures[index] = fault
         else:
             vectors[filled] = array
             filled += 1

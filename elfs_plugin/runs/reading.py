@@ -28,8 +28,8 @@ MOST_LISTED = 500_000
 def streamed(collection: Collection, paths: Sequence[str]) -> Iterator[tuple[list[str], list[list[Any]]]]:
     """Yields (ids, a list of values for each path as MongoDB keeps them) of :data:`AT_ONCE` samples after the other, in
     the order of the collection. Memory does not grow with the number of samples."""
-    stored = {f"v{at}": f"${_stored_path(collection, path)}" for at, path in enumerate(paths)}
-    pipeline = collection._pipeline(post_pipeline=[{"$project": stored or {"_id": True}}])
+    stored = {f"v{at}": f"${collection._handle_db_field(path)}" for at, path in enumerate(paths)}
+    pipeline = collection._pipeline(post_pipeline=[{"$project": stored}])
     documents = collection._dataset._sample_collection.aggregate(pipeline, allowDiskUse=True)
     with documents:
         while some := list(islice(documents, AT_ONCE)):
@@ -66,7 +66,3 @@ def by_id(dataset: Dataset, ids: Iterable[str], path: str) -> dict[str, Any]:
     for start in range(0, len(wanted), ASKED):
         found.update(zip(*view.select(wanted[start : start + ASKED]).values(["id", path])))
     return found
-
-
-def _stored_path(collection, path):
-    return collection._handle_db_field(path)

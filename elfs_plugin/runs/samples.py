@@ -196,8 +196,11 @@ def _streamed_vectors(collection, field):
     kind = collection.get_field(field)
     decoded = _decoder(kind)
     rows = Rows(IN_MEMORY + 1)
-    ids, paths, usable, reasons = [], [], [], {}
-    length = None
+    ids: list[str] = []
+    paths: list[str] = []
+    usable: list[Any] = []
+    reasons: dict[int, str] = {}
+    length: int | None = None
     for some, (their_paths, stored) in reading.streamed(collection, ["filepath", field]):
         values = [decoded(value) for value in stored]
         length = length or common_length(values)

@@ -22,7 +22,7 @@ def measured(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu_parts, "two_threads", lambda: None)
         patch.setattr(os, "sched_setaffinity", lambda *given: None, raising=False)
-        options = ["--tiny", "--device", "cpu", "--minutes", "0.4", "--scratch", str(scratch)]
+        options = ["--tiny", "--device", "cpu", "--minutes", "0.1", "--scratch", str(scratch)]
         for side in gpu.SIDES:
             gpu.measure(gpu.command_line().parse_args([*options, "--side", side]))
         found, arrays = zip(*(gpu.read_side(scratch, side) for side in gpu.SIDES))

@@ -152,7 +152,7 @@ def test_a_random_network_gives_the_vectors_and_neighbours_of_the_plain_way(tmp_
 
     torch.manual_seed(0)
     model = timm.create_model("resnet18", pretrained=False, num_classes=0).eval()
-    transform = timm.data.create_transform(input_size=(3, 112, 112), is_training=False)
+    transform = timm.data.create_transform(input_size=(3, 80, 80), is_training=False)
     paths = photographs(tmp_path, WORTHWHILE, sides=(60, 400))
     with torch.inference_mode():
         batches = [torch.stack([transform(load_rgb(path)) for path in paths[at : at + 64]]) for at in range(0, 512, 64)]
