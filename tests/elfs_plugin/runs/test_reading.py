@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import fiftyone as fo
 import numpy as np
 import pytest
@@ -88,13 +90,12 @@ def test_all_vectors_of_a_file_are_not_copied(tmp_path):
     values = np.arange(12, dtype=np.float32).reshape(4, 3)
     ids = [f"{at:024}" for at in range(4)]
 
-    class Stored:
-        folder = tmp_path
-
-        class record:
-            vectors = vectors.save(tmp_path, ids, values)
-
-    found, known = vectors.read(Stored, ids)
+    run = SimpleNamespace(
+        folder=tmp_path,
+        dataset=None,
+        record=SimpleNamespace(vectors=vectors.save(tmp_path, ids, values), similarity_index=None),
+    )
+    found, known = vectors.read(run, ids)
     assert not found.flags.owndata and (found == values).all() and known.all()
-    found, known = vectors.read(Stored, [ids[2], "f" * 24, ids[0]])
+    found, known = vectors.read(run, [ids[2], "f" * 24, ids[0]])
     assert (found == values[[2, 0]]).all() and known.tolist() == [True, False, True]
