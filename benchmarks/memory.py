@@ -22,7 +22,7 @@ FORMULAS = {
     "dynamics": "4 a(8NM) + 4 a(4NM) + a(40NM) + 20 NM + 200 N",
     "beta": "8 S b + 300 N",
     "selection": "100 N",
-    "choice": "2 a(4Nk) + 2 a(8Nκ) + 500 N",
+    "choice": "2 a(4Nk) + 2 a(8Nκ) + 600 N",
 }
 """Bytes beside what every process takes; a(x) is x up to the limit of ``scratch.IN_MEMORY``, and 0 for what is mapped.
 
@@ -47,7 +47,7 @@ def formula(stage, n, dimensions, k, clusters, budget, networks):
             "dynamics": recorded + n * (20 * MEMBERS + 200),
             "beta": 8 * networks * budget + 300 * n,
             "selection": 100 * n,
-            "choice": graph + 2 * a(8 * n * COVERED) + 500 * n,
+            "choice": graph + 2 * a(8 * n * COVERED) + 600 * n,
         }[stage]
     )
 

@@ -27,7 +27,7 @@ DUAL_EPOCHS = 30
 DUAL_WINDOW = 10
 """... through a window of J = 10 epochs that slides by one."""
 
-FINALIZED_ROWS = 1 << 16
+FINALIZED_ROWS = 1 << 14
 """Samples whose scores are made at once."""
 
 

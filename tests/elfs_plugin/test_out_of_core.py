@@ -28,8 +28,8 @@ CLUSTERING = ClusteringConfig(
 BRIEF = ClusteringConfig(
     heads=2, epochs=1, max_steps=2, warm_start_steps=2, components=64, whiten=True, neighbor_share=0.5
 )
-SIZES = 30_000, 90_000
-MARGIN = 20e6
+SIZES = 60_000, 160_000
+MARGIN = 30e6
 
 
 @pytest.fixture()
@@ -138,8 +138,8 @@ def watched(stage, n):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="private memory is read from Linux")
 @pytest.mark.parametrize("stage", ["pseudo_labels", "dynamics", "choice"])
 def test_a_stage_takes_the_memory_that_its_formula_says(stage):
-    """What 60,000 vectors more add, every array above 1 MB mapped: a copy of theirs in memory would be 31 MB, what the
-    proxy records of them 85 MB."""
+    """What 100,000 vectors more add, every array above 1 MB mapped: a copy of theirs in memory would be 51 MB, what the
+    proxy records of them 142 MB."""
     code = (
         "import json, sys\n"
         "from elfs_plugin import scratch\n"
