@@ -6,7 +6,7 @@ The vectors (a curved surface of few dimensions, see manifold.py) are made on di
 own, which may have no more private memory than ``--gigabytes``, maps them and goes the whole way: neighbours,
 clustering, proxy, β, zones, and graph coverage in the end. Temporary files lie in the same folder, so that it needs
 about ten times the room of the vectors. Of each stage stand the seconds, those of the processors, and the most private
-memory that it took beside what the formula says (memory.py).
+memory; it ends with an error where a stage took more than its formula says (memory.py).
 """
 
 import argparse
@@ -26,19 +26,11 @@ from elfs_plugin.proxy.train import ProxyConfig
 
 from .common import in_own_process
 from .manifold import manifold_into
-from .memory import FORMULAS, Watched, formula, limit_memory
+from .memory import NAMES, Watched, formula, limit_memory
 from .results import Column, Table, started
 
 CLUSTERS = 10
 REPEATS = 3
-NAMES = {
-    "neighbors": "neighbours",
-    "pseudo_labels": "clustering",
-    "dynamics": "proxy",
-    "beta": "β search",
-    "selection": "zones",
-    "choice": "graph coverage",
-}
 
 
 def main(arguments=None):
@@ -51,6 +43,9 @@ def main(arguments=None):
         with tempfile.TemporaryDirectory(prefix="elfs-out-of-core-", dir=options.folder) as folder:
             results.append(measured(rows, folder, options))
     recording.finish({str(result["rows"]): table_of(result) for result in results} | {"runs": runs_table(results)})
+    over = [f"{rows:,}: {stage}" for rows, stage in exceeded(results)]
+    if over:
+        raise SystemExit(f"More memory than the formula says: {', '.join(over)}")
 
 
 def _parser():
@@ -179,14 +174,21 @@ class _Clock:
         return {"seconds": self._at[0] - before[0], "processors": self._at[1] - before[1]}
 
 
+def exceeded(results):
+    """[(rows, stage), …] that took more memory than by their formulas."""
+    return [
+        (result["rows"], stage)
+        for result in results
+        for stage, found in result["stages"].items()
+        if found["bytes"] > found["formula"]
+    ]
+
+
 def table_of(result):
     """Time and memory of each stage."""
-    table = Table(
-        ["stage", "seconds", "CPU s", Column("private memory, GB", 2), Column("by formula, GB", 2), "formula, bytes"]
-    )
+    table = Table(["stage", "seconds", "CPU s", Column("private memory, GB", 2)])
     for stage, found in result["stages"].items():
-        sizes = found["bytes"] / 1e9, found["formula"] / 1e9
-        table.add(NAMES[stage], found["seconds"], found["processors"], *sizes, FORMULAS[stage])
+        table.add(NAMES[stage], found["seconds"], found["processors"], found["bytes"] / 1e9)
     return table
 
 
