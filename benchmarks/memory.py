@@ -27,8 +27,8 @@ FORMULAS = {
     "selection": "100 N",
     "choice": "2 a(8Nκ) + 600 N",
 }
-"""Bytes beside :data:`STARTED` and the neighbour graph, 2 a(4Nk); a(x) is x up to the limit of ``scratch.IN_MEMORY``, and
-0 for what is mapped.
+"""Bytes beside :data:`STARTED` and the neighbour graph, 2 a(4Nk); a(x) is x up to ``scratch.IN_MEMORY``, and 0 for what
+is mapped.
 
 N samples of D dimensions, d = min(D, 128), k neighbours, κ = 30 of them, C clusters, H = 8 heads, M = 16 members of the
 proxy, S networks of the β search on b samples each. The graph stays as long as a method that needs it is to choose."""
