@@ -45,10 +45,10 @@ def load(dataset: Dataset, key: str, version: str) -> list[str] | None:
 
 def forget(dataset: Dataset, key: str) -> None:
     store = jobs.store(dataset)
-    parts = (store.get(_name(key)) or {}).get("parts", 1)
-    store.delete(_name(key))
-    for number in range(1, parts):
-        store.delete(_name(key, number))
+    store.delete(_name(key))  # it says how many parts there are, so it goes first
+    for name in store.list_keys():
+        if name.startswith(f"{_name(key)}."):
+            store.delete(name)
 
 
 def _name(key, number=0):
