@@ -17,6 +17,7 @@ from .contracts import Budget
 from .encoders.images import DEFAULT_IMAGE_SIZE
 from .encoders.known import AUTO
 from .errors import InvalidInput
+from .precut.size import check_precut, resolve_precut
 from .proxy.config import resolve_proxy
 from .pruning.scores import HARD_WHEN
 from .pruning.zones import as_beta, resolve_beta, resolve_budget
@@ -152,6 +153,8 @@ class ElfsOptions:
         learner: what is going to learn from the labels, one of :data:`~.selectors.recommend.LEARNERS`; only the
             recommendation looks at it
         seed: of everything random
+        precut: how many of the images with a vector go on to the stages after the embedding, see
+            :func:`~.precut.size.resolve_precut`: ``"auto"``, ``"off"`` or a number. The budget counts before it
     """
 
     budget: int | float
@@ -164,9 +167,10 @@ class ElfsOptions:
     method: str = "elfs"
     learner: str = "probe"
     seed: int = 0
+    precut: str | int = "auto"
 
     def __post_init__(self) -> None:
-        _set(self, seed=validate_seed(self.seed))
+        _set(self, seed=validate_seed(self.seed), precut=check_precut(self.precut))
         check_method(self.method)
         check_learner(self.learner)
         if not self.searches:
@@ -209,6 +213,10 @@ class ElfsOptions:
         wanted += ["neighbors", "pseudo_labels", "dynamics"]
         return [*wanted, *(["beta"] if self.searches else []), "selection"]
 
+    def cuts(self, n: int) -> bool:
+        """Whether fewer than n usable samples go on to the stages after the embedding."""
+        return resolve_precut(self.precut, n, resolve_budget(self.budget, n)) < n
+
     def check(self, n: int, given: int | None = None) -> int:
         """Refuses what n usable samples do not allow, of as many as were ``given`` (default: n).
 
@@ -222,6 +230,8 @@ class ElfsOptions:
             raise InvalidInput("There are no samples to select from. Choose a view that has some.")
         self.clustering.check(n)
         count = resolve_usable(self.budget, n, n if given is None else given)
+        n = resolve_precut(self.precut, n, count)
+        self.clustering.check(n)
         if self.searches:
             validate_search(n, self.search.repeats)
         else:

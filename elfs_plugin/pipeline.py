@@ -7,11 +7,12 @@ the one order in which they are run, for arrays here and for datasets in :mod:`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import scratch
 from .beta_search.search import BetaSearch, default_grid
 from .choice import Coreset, choose
 from .clustering.count import ClusterCount
@@ -24,6 +25,7 @@ from .encoders.images import DEFAULT_IMAGE_SIZE
 from .errors import InvalidInput
 from .neighbors.neighbor_graph import NeighborGraph
 from .options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
+from .precut.size import resolve_precut
 from .progress import Reporter, part
 from .proxy.dynamics import Dynamics
 from .pruning.scores import HARD_WHEN
@@ -40,11 +42,20 @@ DECODING_SHARE = 0.05
 
 
 CHOOSING = "Choosing the coreset"
+CUTTING = "Pre-cut of a large pool"
 
 
 def choosing(options: ElfsOptions) -> dict[str, float]:
     """The last stage, shown name -> share of the work, where another method than ELFS is to choose."""
     return {} if options.method == "elfs" else {CHOOSING: 3}
+
+
+def planned(options: ElfsOptions, stages: Sequence[str], n: int, images_available: bool = True) -> dict[str, float]:
+    """What is done of ``n`` samples after each other, shown name -> share of the work; ``stages`` are keys of
+    :data:`~.stages.STAGES`."""
+    weights = stage_weights(*stages, on_images=options.on_images(images_available))
+    first = {name: share for name, share in weights.items() if name == STAGES["embeddings"]}
+    return {**first, **({CUTTING: 5} if options.cuts(n) else {}), **weights, **choosing(options)}
 
 
 class WorkingSet:
@@ -59,6 +70,7 @@ class WorkingSet:
         scores, score: (M,) difficulty, and which score it is
         neighbors, confidence, dynamics: of the M samples, for the choice at the end
         clustered_by: the :class:`~.clustering.pseudo_labels.ClusteringConfig` that made the labels
+        cut_away: how many samples a pre-cut has left out; they are in no array, and no failures
         scored_by, scored_at: the :class:`~.proxy.config.ProxyConfig` that made the scores, and the side in pixels at
             which it saw the images (None: it saw embeddings)
 
@@ -90,7 +102,7 @@ class WorkingSet:
         read_vectors: Callable[[list[Any]], Vectors] | None = None,
     ) -> None:
         self.stages = stages
-        self.ids, self.failures = None, {}
+        self.ids, self.failures, self.cut_away = None, {}, 0
         self.vectors = self.labels = self.num_clusters = self.scores = self.score = None
         self.neighbors = self.confidence = self.dynamics = None
         self.clustered_by = self.scored_by = self.scored_at = None
@@ -117,6 +129,27 @@ class WorkingSet:
         result = self.stages.embed(paths, encoder, weights=weights, compute=compute)
         self.take(ids, result)
         return result
+
+    def precut(self, options: ElfsOptions) -> ElfsOptions:
+        """Leaves a balanced part of the samples, where there are so many that ``options.precut`` asks for it.
+
+        Returns:
+            the options for what is left: the budget is the number of images that it is of all
+        """
+        n = len(self.ids)
+        budget = resolve_budget(options.budget, n)
+        target = resolve_precut(options.precut, n, budget)
+        if target == n:
+            return options
+        rows = self.stages.precut(self.embeddings(), target, self.stages.reporter.stage(CUTTING))
+        self.ids = [self.ids[row] for row in rows.tolist()]
+        self.vectors = scratch.taken(self.vectors, rows)
+        self.cut_away = n - target
+        self.stages.reporter.warn(
+            f"{self.cut_away:,} of {n:,} images were left out before the clustering: of so many a balanced part of "
+            f"{target:,} goes on (precut). They get no pseudo-label and no score, and cannot be chosen."
+        )
+        return replace(options, budget=budget)
 
     def cluster(self, options: ClusteringOptions) -> tuple[ClusterCount | None, NeighborGraph, PseudoLabels]:
         """Gives the samples pseudo-labels by :class:`~.options.ClusteringOptions`.
@@ -241,7 +274,7 @@ class WorkingSet:
         if self.confidence is not None:
             self.confidence = self.confidence[rest]
         if self.vectors is not None:
-            self.vectors = self.vectors[rest]
+            self.vectors = scratch.taken(self.vectors, rest)
 
 
 def follow(working: WorkingSet, options: ElfsOptions, images_available: bool = True) -> Iterator[tuple[str, Any]]:
@@ -261,7 +294,8 @@ class ElfsResult:
     """Everything a run made of N samples. K of them could be embedded: ``embeddings.ok`` says which; ``neighbors`` and
     ``pseudo_labels`` are of these, (K,). M of the K have ``dynamics`` and ``zones``, (M,): ``scored`` (N,) bool says
     which of the N (all K, but for images that a proxy could not read any more). ``failures`` maps the index of every
-    other sample to the reason. ``choice`` is that of another method than ELFS, if one was asked for."""
+    other sample to the reason. Where a pre-cut has left out ``cut_away`` samples, what is said of the K is of the
+    others, and these are no failures. ``choice`` is that of another method than ELFS, if one was asked for."""
 
     embeddings: Embeddings
     cluster_count: ClusterCount | None
@@ -275,6 +309,7 @@ class ElfsResult:
     failures: dict[int, str]
     seconds: dict[str, float]
     choice: Coreset | None = None
+    cut_away: int = 0
 
     @property
     def coreset(self) -> Integers:
@@ -321,11 +356,10 @@ def run_elfs(
     images = paths if paths is not None else proxy_images
     has_images = images is not None
     asked.check(n)
-    on_images = asked.on_images(has_images)
     images = as_paths(images, n, "proxy_images") if has_images else None
     names = list(range(n)) if ids is None else _names(ids, n)
     wanted = [stage for stage in asked.stages if stage != "embeddings" or paths is not None]
-    reporter = reporter or Reporter({**stage_weights(*wanted, on_images=on_images), **choosing(asked)})
+    reporter = reporter or Reporter(planned(asked, wanted, n, has_images))
     stages = Stages(seed=asked.seed, device=device, folder=folder, reporter=reporter, on_stage=on_stage)
 
     working = WorkingSet(stages, lambda: dict(zip(names, images)))
@@ -335,6 +369,7 @@ def run_elfs(
         embeddings = validate_vectors(source)
         working.take(names, embeddings)
     asked.check(len(working.ids), n)
+    asked = working.precut(asked)
     made = dict(follow(working, asked, has_images))
     count, graph, labels = made["pseudo_labels"]
     search = made["beta"][0] if asked.searches else None
@@ -359,6 +394,7 @@ def run_elfs(
         {place[name]: reason for name, reason in working.failures.items()},
         dict(stages.seconds),
         choice,
+        working.cut_away,
     )
 
 

@@ -61,6 +61,7 @@ class Stream(IntEnum):
     HELD_OUT_FOLDS = 45  # folds on which a model of the labels so far is tested
     FAILURES = 46  # which of its failures have their turn first
     PROBE_IMAGES = 47  # images on which two ways of preparing images are compared
+    PRECUT = 48  # the samples and k-means of a pre-cut, and what is drawn where nothing can be divided
 
 
 def _sequence(seed, stream, indices):

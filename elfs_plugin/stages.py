@@ -19,6 +19,7 @@ from .encoders.embed import Embeddings, embed_images
 from .encoders.provenance import Provenance
 from .neighbors.graph import exact_is_quick, knn_graph, suggest_k
 from .neighbors.neighbor_graph import NeighborGraph
+from .precut.balanced import balanced_rows
 from .progress import Reporter
 from .proxy.dynamics import Dynamics
 from .proxy.train import ProxyConfig, train_proxy
@@ -134,6 +135,18 @@ class Stages:
         if blocks is not None and not self.store.problems:  # else they may be all that is kept
             remove_blocks(blocks)
         return result
+
+    def precut(self, vectors: Vectors, target: int, progress: Progress) -> Integers:
+        """``target`` of the (M, D) vectors that are to go on, (target,) rows in order, see
+        :func:`~.precut.balanced.balanced_rows`."""
+        return self._run(
+            "precut",
+            fingerprint(vectors, target, identity(self.seed)),
+            lambda progress: balanced_rows(vectors, target, seed=self.seed, progress=progress),
+            lambda rows: {"rows": rows},
+            lambda arrays: arrays["rows"],
+            progress,
+        )
 
     def count_clusters(self, vectors: Vectors) -> ClusterCount:
         """How many clusters (M, D) vectors seem to have, with the evidence."""

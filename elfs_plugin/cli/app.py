@@ -22,6 +22,8 @@ def print_summary(
     """Prints what a run did, and under which names its coreset was saved."""
     zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
     counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
+    if summary.get("cut_away"):
+        counts += f", {summary['cut_away']:,} left out by the pre-cut"
     print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
     print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}{_by(summary)}")
     print(f"  Embeddings: {labels_in_words(summary['encoder'], summary['seen_labels'])}")

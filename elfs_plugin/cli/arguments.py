@@ -50,6 +50,16 @@ def beta(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a number, as 0.3 or 30%") from None
 
 
+def precut(text: str) -> int | str:
+    """``"auto"``, ``"off"``, or a number of images."""
+    if text in ("auto", "off"):
+        return text
+    with contextlib.suppress(ValueError):
+        if int(text) > 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor 'off' nor a number of images")
+
+
 def seed(text: str) -> int:
     return _whole(text, 0, MAX_SEED)
 

@@ -136,6 +136,13 @@ def _parser():
         "pretrained network), rare (the same, where some classes are rare) or network (one that learns from these "
         "images alone)",
     )
+    run.add_argument(
+        "--precut",
+        type=cli_arguments.precut,
+        default="auto",
+        help="how many images, spread evenly, go on to the clustering: a number, off, or auto (default: a million of "
+        "more than five million)",
+    )
     run.add_argument("--key", default="elfs", help="the run key (elfs); its tag and saved view are <key>_coreset")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
@@ -236,6 +243,7 @@ def _run(options):
             method=method,
             learner=options.learner or "probe",
             seed=options.seed,
+            precut=options.precut,
             device=options.device,
             tag=chosen,
             view_name=chosen,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from .. import scratch
 from ..arrays import as_matrix
 from ..contracts import AnyPath, Floats, Integers, Progress, Vectors
 from ..devices import generator, matmul_dtype, resolve_device, reuse_heap
@@ -25,6 +26,7 @@ from ..training_checkpoint import TrainingCheckpoint, training_fingerprint
 from ..validation import derived_seed
 from .head_alignment import head_labels, neighbor_information, vote
 from .health import health_warnings
+from .large_tensors import by_rows
 from .limits import validate_num_clusters
 from .separation import separation
 from .temi import Heads
@@ -193,12 +195,13 @@ def cluster(
     Returns:
         :class:`PseudoLabels`
 
-    Memory: the standardised copy (4 N D bytes) and O(N H) bytes of labels; probabilities pass in blocks.
+    Memory: docs/scale.md. Copies of the vectors that are large are mapped, see :mod:`~..scratch`; probabilities pass in
+    blocks.
 
     Source: TEMI (BMVC 2023), loss in :func:`~.temi.temi_loss`.
     """
     config = config or ClusteringConfig.default()
-    vectors, seed = as_matrix(vectors).astype(np.float32, copy=False), derived_seed(seed)
+    vectors, seed = scratch.as_float32(as_matrix(vectors)), derived_seed(seed)
     n = len(vectors)
     validate_num_clusters(num_clusters, n)
     if len(graph.indices) != n:
@@ -290,7 +293,9 @@ def standardize(vectors: Vectors) -> Vectors:
 
     One factor, not one per dimension: cosine neighbourhoods and the relative weight of dimensions stay as they are.
     """
-    centred = np.subtract(vectors, vectors.mean(axis=0, dtype=np.float64).astype(np.float32), dtype=np.float32)
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = scratch.empty(vectors.shape)
+    np.subtract(vectors, mean, out=centred, dtype=np.float32)
     # Block by block, so that no second copy is made.
     squares = sum(float(np.square(rows, dtype=np.float64).sum()) for rows in np.array_split(centred, _blocks(centred)))
     scale = math.sqrt(squares / centred.size)
@@ -300,7 +305,8 @@ def standardize(vectors: Vectors) -> Vectors:
 
 def principal_components(data: torch.Tensor, count: int) -> torch.Tensor:
     """The projection (N, count) of centred (N, D) ``data`` on its directions of largest variance."""
-    return data @ principal_axes(data.split(1 << 16), data.shape[1], count, data.device).float()
+    axes = principal_axes(data.split(scratch.ROWS), data.shape[1], count, data.device).float()
+    return by_rows(lambda rows: data[rows] @ axes, data, axes.shape[1])
 
 
 def _blocks(array, megabytes=64):

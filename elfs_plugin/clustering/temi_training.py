@@ -22,6 +22,7 @@ from ..training_checkpoint import TrainingCheckpoint
 from ..training_loop import EpochDraws, TrainingLoop, set_rate
 from . import spectral
 from .k_means_on_device import spherical_k_means
+from .large_tensors import by_rows
 from .temi import Heads, Teacher, temi_loss
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def kmeans_targets(
 ) -> torch.Tensor:
     """Labels (H, N) int64 of H spherical k-means of (N, D) ``data``, each from another seed; ``first`` is the number of
     the first head. On a GPU, ``device``, by :func:`~.k_means_on_device.spherical_k_means`, else by faiss."""
-    unit = F.normalize(data, dim=1)
+    unit = by_rows(lambda rows: F.normalize(data[rows], dim=1), data)
     seeds = [derived(seed, Stream.KMEANS, first + head, bits=31) for head in range(heads)]
 
     def on(device):

@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from .. import scratch
+from .large_tensors import by_rows, is_large
+
 BLOCK_ELEMENTS = 1 << 24
 
 
@@ -23,15 +26,20 @@ def whitened(projected: torch.Tensor, average: float = 1.0) -> torch.Tensor:
     Returns:
         (N, m), scaled by one factor so that the mean variance is 1
     """
-    variance = projected.double().square().mean(dim=0)
+    if is_large(projected):
+        squares = (projected[rows].double().square().sum(dim=0) for rows in scratch.blocks(len(projected)))
+        variance = sum(squares, torch.zeros(projected.shape[1], dtype=torch.float64)) / len(projected)
+    else:
+        variance = projected.double().square().mean(dim=0)
     factors = (variance + average).rsqrt()
     total = float((variance * factors.square()).mean())
-    return projected * (factors / (total**0.5 if total > 0 else 1.0)).float()
+    scale = (factors / (total**0.5 if total > 0 else 1.0)).float()
+    return by_rows(lambda rows: projected[rows] * scale, projected)
 
 
 def nearest(data: torch.Tensor, neighbors: torch.Tensor, keep: int) -> torch.Tensor:
     """Of each row's (N, k) ``neighbors`` the ``keep`` most similar in (N, m) ``data`` by the cosine, best first."""
-    unit = F.normalize(data, dim=1)
+    unit = by_rows(lambda rows: F.normalize(data[rows], dim=1), data)
     kept = torch.empty(len(data), keep, dtype=neighbors.dtype, device=data.device)
     rows = max(1, BLOCK_ELEMENTS // (neighbors.shape[1] * data.shape[1]))
     for start in range(0, len(data), rows):

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from .. import scratch
 from ..contracts import AnyPath, Array, Floats, Mask, Progress, Vectors
 from ..devices import resolve_device
 from ..errors import InvalidInput, MissingModel
@@ -175,6 +176,8 @@ WORTHWHILE = 512
 """From this many images on it is worth finding out which precision they need; fewer are embedded in float32."""
 
 _SETTLED_BY = 16
+
+_NOT_FINITE = "vector with NaN or infinite values"
 
 
 def _store(kept, paths, encoder):
@@ -352,6 +355,23 @@ def _finite(array):
         return np.isfinite(array.astype(np.float32)).all()
 
 
+def _as_matrix(values, expected_dim):
+    """What :func:`validate_vectors` makes of a large matrix, or None where it has to look at every row by itself. The
+    matrix is not copied if all of it can be used."""
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiub":
+        return None
+    if not scratch.is_large(values.shape) or expected_dim not in (None, values.shape[1]):
+        return None
+    ok = np.zeros(len(values), dtype=bool)
+    with np.errstate(over="ignore"):  # too large for float32 counts as infinite
+        for rows in scratch.blocks(len(values)):
+            ok[rows] = np.isfinite(values[rows].astype(np.float32)).all(axis=1)
+    if not ok.any():
+        return None
+    vectors = scratch.as_float32(values if ok.all() else scratch.taken(values, ok))
+    return Embeddings(vectors, ok, dict.fromkeys(np.flatnonzero(~ok).tolist(), _NOT_FINITE))
+
+
 def vector_fault(array: Array, dimensions: int) -> str | None:
     """Why a flat array is no usable vector of that many dimensions, or None."""
     if array.size == 0:
@@ -360,7 +380,7 @@ def vector_fault(array: Array, dimensions: int) -> str | None:
         return f"vector of length {array.size}, the others have {dimensions}"
     if array.dtype.kind not in "fiub":
         return "not a vector of numbers"
-    return None if _finite(array) else "vector with NaN or infinite values"
+    return None if _finite(array) else _NOT_FINITE
 
 
 def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
@@ -376,6 +396,9 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
     Raises:
         InvalidInput: when not one vector is usable
     """
+    matrix = _as_matrix(values, expected_dim)
+    if matrix is not None:
+        return matrix
     n = len(values)
     arrays = [None if value is None else flat(value) for value in values]
     lengths = [a.size for a in arrays if a is not None and a.size]
@@ -383,6 +406,25 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
         raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
     if expected_dim is None:
         expected_dim = int(np.bincount(lengths).argmax())
+    found = _usable(arrays, expected_dim)
+    if not len(found.vectors):
+        raise InvalidInput(f"None of the {n:,} vectors is usable. The first: {found.failures[0]}.")
+    return found
+
+
+def check_vectors(values: Sequence[Any], expected_dim: int) -> Embeddings:
+    """The same of some of the vectors, of which none need be usable."""
+    return _usable([None if value is None else flat(value) for value in values], expected_dim)
+
+
+def common_length(values: Sequence[Any]) -> int | None:
+    """The most common length of vectors; None where there are none."""
+    lengths = [size for size in (np.size(value) for value in values if value is not None) if size]
+    return int(np.bincount(lengths).argmax()) if lengths else None
+
+
+def _usable(arrays, expected_dim):
+    n = len(arrays)
     vectors = np.empty((n, expected_dim), dtype=np.float32)
     ok = np.zeros(n, dtype=bool)
     failures = {}
@@ -395,6 +437,4 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
             vectors[filled] = array
             filled += 1
             ok[index] = True
-    if filled == 0:
-        raise InvalidInput(f"None of the {n:,} vectors is usable. The first: {failures[0]}.")
     return Embeddings(vectors[:filled], ok, failures)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from .. import scratch
 from ..arrays import as_matrix
 from ..contracts import Progress
 from ..devices import generator, resolve_device
@@ -100,7 +101,8 @@ def knn_graph(
         The same arguments give the same graph, on any number of threads.
 
     Memory beside ``vectors``: a normalised copy (4 N D bytes), the result (8 N k), and for each thread less than 100 MB
-    plus 0.13 D MB; approximate: less than 100 N more.
+    plus 0.13 D MB; approximate: less than 100 N more. Of the copy and the result what is large is mapped, see
+    :mod:`~..scratch`.
     """
     if metric != "cosine":
         raise InvalidInput(f"metric {metric!r} is not supported; use 'cosine'.", "metric")
@@ -194,8 +196,8 @@ class _Result:
 
     def __init__(self, order, k):
         self.order = order
-        self.indices = np.empty((len(order), k), dtype=np.int32)
-        self.similarities = np.empty((len(order), k), dtype=np.float32)
+        self.indices = scratch.empty((len(order), k), np.int32)
+        self.similarities = scratch.empty((len(order), k))
 
     def put(self, rows, similarities, found):
         """The k + 1 best of ``rows``, themselves among them."""
@@ -285,7 +287,7 @@ def _top_in_cells(unit, cells, queries, near, count):
 
 def _unit_rows(vectors, order, progress):
     """Rows ``order`` of ``vectors`` at unit length, made in blocks."""
-    unit = np.empty(vectors.shape, dtype=np.float32)
+    unit = scratch.empty(vectors.shape)
     for start in range(0, len(unit), _BASE_ROWS):
         block = slice(start, start + _BASE_ROWS)
         unit[block] = normalize(vectors[order[block]])

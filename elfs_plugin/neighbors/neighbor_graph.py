@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import scratch
 from ..contracts import Floats, Integers
 
 
@@ -30,4 +31,7 @@ class NeighborGraph:
         """The same graph with its points in the order ``order`` (N,), a permutation."""
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
-        return replace(self, indices=place[self.indices[order]], similarities=self.similarities[order])
+        indices = scratch.taken(self.indices, order)
+        for block in scratch.blocks(len(indices)):
+            indices[block] = place[indices[block]]
+        return replace(self, indices=indices, similarities=scratch.taken(self.similarities, order))

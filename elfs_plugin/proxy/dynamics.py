@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import scratch
 from ..contracts import Floats, Integers
 from ..pruning.scores import HARD_WHEN
 
@@ -25,6 +26,9 @@ DUAL_EPOCHS = 30
 
 DUAL_WINDOW = 10
 """... through a window of J = 10 epochs that slides by one."""
+
+FINALIZED_ROWS = 1 << 14
+"""Samples whose scores are made at once."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,14 @@ class Recorder:
         n: N, the number of samples
         members: M, the number of networks watched at once
 
-    Memory: about 50 M N bytes, and 40 M N more for DUAL's window.
+    Memory: about 50 M N bytes, and 40 M N more for DUAL's window. On a CPU what is large of it is mapped.
     """
 
     def __init__(self, n: int, device: str | torch.device = "cpu", members: int = 1) -> None:
         def zeros(dtype, *more):
-            return torch.zeros((n, members, *more), dtype=dtype, device=device)
+            if torch.device(device).type != "cpu":
+                return torch.zeros((n, members, *more), dtype=dtype, device=device)
+            return torch.from_numpy(scratch.zeros((n, members, *more), str(dtype).removeprefix("torch.")))
 
         self._aum, self._aum_logit, self._el2n = (zeros(torch.float64) for _ in range(3))
         self._dual = zeros(torch.float64)
@@ -154,32 +160,34 @@ class Recorder:
     def finalize(self) -> Dynamics:
         """:class:`Dynamics` of all that was recorded."""
         epochs = int(self._seen.max())
-        voters = self._seen > 0
+        parts = [self._scores(rows, epochs) for rows in scratch.blocks(len(self._seen), FINALIZED_ROWS)]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Dynamics(**found, epochs=epochs, dual_window=min(DUAL_WINDOW, epochs))
+
+    def _scores(self, rows, epochs):
+        """{name: (R,) float64} of some rows: the means over the members."""
+        seen, aums = self._seen[rows], self._aum[rows]
+        voters = seen > 0
         count = voters.sum(dim=1).clamp_min(1)
 
         def mean(values):
             return torch.where(voters, values.double(), 0.0).sum(dim=1) / count
 
-        def array(tensor):
-            return tensor.double().cpu().numpy()
-
         window = min(DUAL_WINDOW, epochs)
-        windows = (self._seen.clamp_max(DUAL_EPOCHS) - window + 1).clamp_min(1)
-        dual = self._dual / windows if epochs >= DUAL_WINDOW else _dual(self._window[..., :window])
-        aum = mean(self._aum)
-        spread = mean((self._aum - aum[:, None]).square()).sqrt()
-        return Dynamics(
-            aum=array(aum),
-            aum_logit=array(mean(self._aum_logit / self._seen.clamp_min(1))),
-            forgetting=array(mean(torch.where(self._correct == 0, self._seen, self._forgotten))),
-            el2n=array(mean(self._el2n)),
-            correctness=array(mean(self._correct)),
-            entropy=array(mean(self._entropy)),
-            epochs=epochs,
-            dual=array(mean(dual)),
-            aum_spread=array(spread),
-            dual_window=window,
-        )
+        windows = (seen.clamp_max(DUAL_EPOCHS) - window + 1).clamp_min(1)
+        dual = self._dual[rows] / windows if epochs >= DUAL_WINDOW else _dual(self._window[rows, :, :window])
+        aum = mean(aums)
+        found = {
+            "aum": aum,
+            "aum_logit": mean(self._aum_logit[rows] / seen.clamp_min(1)),
+            "forgetting": mean(torch.where(self._correct[rows] == 0, seen, self._forgotten[rows])),
+            "el2n": mean(self._el2n[rows]),
+            "correctness": mean(self._correct[rows]),
+            "entropy": mean(self._entropy[rows]),
+            "dual": mean(dual),
+            "aum_spread": mean((aums - aum[:, None]).square()).sqrt(),
+        }
+        return {name: values.double().cpu().numpy() for name, values in found.items()}
 
 
 def _dual(window):

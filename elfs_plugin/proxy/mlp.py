@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
+from .. import scratch
 from ..captured_step import CapturedStep
 from ..contracts import Integers, Progress
 from ..devices import autocast, generator, matmul_dtype, one_thread, resolve_device
@@ -101,7 +103,7 @@ class Standardised:
         """``dtype``: of what is taken; default: what :func:`~..devices.autocast` would make of it anyway."""
         if np.ndim(inputs) != 2:
             raise InvalidInput(f"An MLP proxy takes an (N, D) matrix, not shape {np.shape(inputs)}.")
-        values = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+        values = _as_tensor(scratch.as_float32(inputs))
         rows = torch.arange(len(values)) if order is None else torch.as_tensor(order).long()
         blocks, nothing = rows.split(SCORED_ROWS), torch.zeros(values.shape[1], dtype=torch.float64)
         mean = sum((values[block].double().sum(dim=0) for block in blocks), nothing) / len(values)
@@ -136,6 +138,13 @@ class Standardised:
 
     def finite(self) -> bool:
         return bool(torch.isfinite(self._values).all())
+
+
+def _as_tensor(array):
+    """A tensor of the same memory, which nothing here writes to: it may be a file that can only be read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
+        return torch.from_numpy(array)
 
 
 def train(
@@ -220,8 +229,11 @@ def _train_on(device, inputs, labels, num_classes, config, seed, progress):
 
 def _left_out(n, config, rng):
     """(N, M) bool: ``left_out`` members of each row, drawn independently."""
-    order = torch.rand(n, config.members, generator=rng).argsort(dim=1)
-    return order < config.left_out
+    drawn = torch.rand(n, config.members, generator=rng)
+    found = torch.empty(n, config.members, dtype=torch.bool)
+    for rows in scratch.blocks(n):
+        found[rows] = drawn[rows].argsort(dim=1) < config.left_out
+    return found
 
 
 class Subsets:

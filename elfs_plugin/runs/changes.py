@@ -89,7 +89,7 @@ def lost_ids(dataset: Dataset, run: RunRecord) -> tuple[list[str], list[str]]:
     """Ids of the samples that the run scored, that exist and that have lost their rank, and of those that have lost
     their score or pseudo-label alone: somebody emptied a field, say. They have not been deleted.
 
-    Without a roster (runs of older versions, very large ones) those are found that have kept another value of the run.
+    Without a roster (runs of older versions) those are found that have kept another value of the run.
     """
     collection, key = dataset._sample_collection, run.key
     path, needed = f"{key}.rank", (f"{key}.{run.stages['scores']['score']}", f"{key}.pseudo_label.label")

@@ -19,7 +19,7 @@ from ..proxy.labelled import probabilities_of_all
 from ..pruning.scores import SCORES
 from ..selectors.recommend import AUTO, check_asked
 from ..validation import validate_seed
-from . import coverage, fields, kept_choices, saving, truth
+from . import coverage, fields, kept_choices, reading, saving, truth
 from .advising import is_trusted
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
@@ -186,11 +186,10 @@ def left_out(labels: Integers, names: Sequence[str], indices: Integers) -> list[
 def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selectors.Pool:
     """What the fields of a :class:`~.run.Run` hold, as a :class:`~..selectors.Pool` in the order of ``found``."""
     names = [*fields.SCORES, "pseudo_label.confidence"]
-    ids, *columns = fields.writable(run.dataset).values(["id", *(f"{run.key}.{name}" for name in names)])
-    place = {i: at for at, i in enumerate(ids)}
-    rows = [place[i] for i in found.ids.tolist()]
+    ids, columns = reading.numbers(fields.writable(run.dataset), [f"{run.key}.{name}" for name in names])
+    rows = reading.places(ids, found.ids.astype("S24"))
     values: dict[str, Any] = {
-        name: np.array([column[row] for row in rows], dtype=np.float64) for name, column in zip(names, columns)
+        name: np.where(rows < 0, np.nan, column[rows]) for name, column in zip(names, columns.values())
     }
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.

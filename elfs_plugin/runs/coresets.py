@@ -15,15 +15,12 @@ from ..errors import InvalidInput
 from ..evaluation.limits import check_number
 from ..pruning.zones import as_beta, as_budget, resolve_beta, resolve_budget
 from ..validation import shown
-from . import fields, record
+from . import fields, reading, record
 from .fiftyone_types import Dataset, View
 from .run import Run
 from .views import rank_view, zone_view
 
 KINDS = ("run", "tag", "view")
-MOST_LISTED = 500_000
-"""Ids that a view can list: a query, and a saved view, is at most 16 MB."""
-
 FORMS = "run:<key>, tag:<name>, view:<name> or <key>@beta=<β>,budget=<images or fraction>"
 
 
@@ -207,10 +204,10 @@ def difference_view(dataset: Dataset, one: MemberLike, other: MemberLike) -> Vie
         excluded = set(without.values("id"))
         inside = view.values("id")
         left = [i for i in inside if i not in excluded]
-        if min(len(left), len(inside) - len(left)) > MOST_LISTED:
+        if min(len(left), len(inside) - len(left)) > reading.MOST_LISTED:
             raise InvalidInput(
                 f"{len(left):,} images are in '{one.name}' and not in '{other.name}': more than a view can list "
-                f"({MOST_LISTED:,}). Tag the images of '{other.name}', and compare with that tag.",
+                f"({reading.MOST_LISTED:,}). Tag the images of '{other.name}', and compare with that tag.",
                 "members",
             )
         return view.select(left) if len(left) < len(inside) - len(left) else view.exclude(list(excluded & set(inside)))

@@ -101,6 +101,7 @@ def _labels(job, result):
         estimated=count is not None,
         config=working.clustered_by.to_dict(),
         labelled=len(working.ids),
+        **({"cut_away": working.cut_away} if working.cut_away else {}),
         since=job.since,
         embeddings_field=job.record.embeddings_field,
         similarity_index=job.record.similarity_index,

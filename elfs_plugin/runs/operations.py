@@ -13,7 +13,7 @@ from ..encoders.images import DEFAULT_IMAGE_SIZE
 from ..encoders.known import AUTO
 from ..errors import InvalidInput
 from ..options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
-from ..pipeline import choosing, follow
+from ..pipeline import follow, planned
 from ..stages import stage_weights
 from ..validation import validate_seed
 from . import keeping, samples
@@ -186,12 +186,7 @@ def run_elfs(
         collection,
         key,
         "Running ELFS",
-        {
-            **_reading(similarity_index),
-            **stage_weights(*asked.stages, on_images=asked.on_images()),
-            **choosing(asked),
-            WRITING: 2,
-        },
+        {**_reading(similarity_index), **planned(asked, asked.stages, n), WRITING: 2},
         sinks,
         asked.seed,
         device,
@@ -203,6 +198,7 @@ def run_elfs(
         else:
             job.use_vectors(embeddings_field, similarity_index)
         asked.check(len(job.working.ids), n)
+        asked = job.working.precut(asked)
         trusted = True
         for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 import numpy as np
 
+from .. import scratch
 from ..contracts import Budget, Progress
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..pruning.zones import resolve_budget
 from ..validation import shown
-from . import fields
+from . import fields, reading
 from .fiftyone_types import Collection, Dataset
 
 if TYPE_CHECKING:
     from ..encoders.embed import Embeddings
 
 ZOO_PREFIX = "zoo:"
+
+STREAMED = 200_000
+"""Above this many samples vectors are not read at once."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +178,61 @@ def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embedding
     from ..encoders.embed import validate_vectors
 
     check_vector_field(collection, field)
+    if collection.count() > STREAMED:
+        return _streamed_vectors(collection, field)
     ids, paths, vectors = _ids_paths_vectors(collection, field)
     first: dict[str, tuple[str, Any]] = {}
     for i, path, vector in zip(ids, paths, vectors):
         first.setdefault(i, (path, vector))
     order = sorted(first)
     return Samples(order, [first[i][0] for i in order]), validate_vectors([first[i][1] for i in order])
+
+
+def _streamed_vectors(collection, field):
+    """The same of many samples: they are read some thousand at a time, and the vectors gathered in a file."""
+    from ..encoders.embed import Embeddings, check_vectors, common_length
+    from ..encoders.rows import IN_MEMORY, Rows
+
+    kind = collection.get_field(field)
+    decoded = _decoder(kind)
+    rows = Rows(IN_MEMORY + 1)
+    ids: list[str] = []
+    paths: list[str] = []
+    usable: list[Any] = []
+    reasons: dict[int, str] = {}
+    length: int | None = None
+    for some, (their_paths, stored) in reading.streamed(collection, ["filepath", field]):
+        values = [decoded(value) for value in stored]
+        length = length or common_length(values)
+        found = check_vectors(values, length or 1)
+        reasons.update({len(ids) + index: reason for index, reason in found.failures.items()})
+        for vector in found.vectors:
+            rows.append(vector)
+        ids += some
+        paths += their_paths
+        usable.append(found.ok)
+    if not rows.count:
+        raise InvalidInput(f"The field '{field}' holds no usable vectors in this view. Compute embeddings first.")
+    ok = np.concatenate(usable)
+    texts = np.array(ids, dtype="S24")
+    order = np.argsort(texts, kind="stable")
+    order = order[np.concatenate([[True], texts[order[1:]] != texts[order[:-1]]])]  # ids that occur twice: the first
+    row_of = np.cumsum(ok) - 1
+    place = {int(at): index for index, at in enumerate(order.tolist()) if not ok[at]}
+    vectors, wanted = rows.array(), row_of[order[ok[order]]]
+    if len(wanted) != len(vectors) or (np.diff(wanted) != 1).any():
+        vectors = scratch.taken(vectors, wanted)
+    failures = {index: reasons[at] for at, index in place.items()}
+    order = order.tolist()
+    return Samples([ids[at] for at in order], [paths[at] for at in order]), Embeddings(vectors, ok[order], failures)
+
+
+def _decoder(kind):
+    """What makes vectors of the values of a field as MongoDB keeps them."""
+    heads: dict[Any, Any] = {}
+    if type(kind) is fo.VectorField:
+        return lambda value: _stored_vector(value, heads, kind)
+    return lambda value: None if value is None else kind.to_python(value)
 
 
 def _ids_paths_vectors(collection, field):

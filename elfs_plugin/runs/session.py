@@ -290,6 +290,7 @@ class Session(RunJob):
             "stage": stage,
             "samples": len(ids) if ids is not None else stages["scores"]["scored"],
             "failed": self.record.failed,
+            "cut_away": stages.get("pseudo_labels", {}).get("cut_away", 0),
             "clusters": stages.get("pseudo_labels", {}).get("clusters"),
             "estimate": (results.get("cluster_count") or {}).get("explanation"),
             "beta": applied.get("beta", searched.get("chosen")),

@@ -8,6 +8,7 @@ from typing import Any
 import fiftyone as fo
 import numpy as np
 
+from .. import scratch
 from ..contracts import Sink
 from ..encoders.embed import Embeddings, validate_vectors
 from ..errors import InvalidInput
@@ -159,7 +160,7 @@ def _take_in(job, new, lost):
     working, together = job.working, [*ids, *embedded]
     order = np.argsort(np.array(together), kind="stable")  # whatever came first: the result goes by ids
     working.ids = [together[row] for row in order.tolist()]
-    working.vectors = np.concatenate([old_vectors, embeddings.vectors]).astype(np.float32, copy=False)[order]
+    working.vectors = _in_order(old_vectors, embeddings.vectors, order)
     working.labels = np.array([labelled.get(i, -1) for i in working.ids], dtype=np.int32)
     _label(job, names)
     job.names, working.num_clusters = names, max(len(names), 2)
@@ -175,6 +176,18 @@ def _take_in(job, new, lost):
     left_out.update({i: reason for i, reason in working.failures.items() if i in asked})
     scored = set(working.ids)
     return len(scored & set(fresh)), len(scored & lost), left_out
+
+
+def _in_order(old, new, order):
+    """Rows ``order`` of both matrices together, float32."""
+    vectors = scratch.empty((len(order), old.shape[1]))
+    for block in scratch.blocks(len(order)):
+        rows = order[block]
+        known = rows < len(old)
+        part = np.empty((len(rows), old.shape[1]), dtype=np.float32)
+        part[known], part[~known] = old[rows[known]], new[rows[~known] - len(old)]
+        vectors[block] = part
+    return vectors
 
 
 def _label(job, names):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import scratch
 from ..checkpoints import fingerprint
 from ..contracts import AnyPath, Array, Mask, Vectors
 from ..files import whole_file
-from . import fields, index_vectors, samples
+from . import fields, index_vectors, reading, samples
 from .similarity_index import index_of_run
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def read(run: Run, ids: Sequence[str]) -> tuple[Vectors, Mask]:
     similarity index.
 
     Returns:
-        (K, D) float32 of those of the M ids that have a usable one, in their order; and which have, (M,) bool
+        (K, D) float32 of those of the M ids that have a usable one, in their order, memory-mapped where all of a file
+        or many are asked for; and which have, (M,) bool
     """
     ids = list(ids)
     index = index_of_run(run.dataset, run.record)
@@ -73,22 +75,30 @@ def read(run: Run, ids: Sequence[str]) -> tuple[Vectors, Mask]:
         return embeddings.vectors, embeddings.ok
     if has_file(run.folder, run.record.vectors):
         found, stored_ids = load(run.folder, run.record.vectors)
-        known = stored_ids.tolist()
+        texts = stored_ids.astype("S24")
     else:
         view = fields.writable(run.dataset)
         few = 2 * len(ids) <= view.count() and len(ids) <= _MOST_IN_A_QUERY
         field = run.record.embeddings_field if index is None else index.field
         read_ids, embeddings = samples.read_vectors(view.select(ids) if few else view, field)
-        found, known = embeddings.vectors, [i for i, ok in zip(read_ids.ids, embeddings.ok) if ok]
-    place = {i: row for row, i in enumerate(known)}
-    rows = np.array([place.get(i, -1) for i in ids], dtype=np.int64)
-    return np.asarray(found[rows[rows >= 0]], dtype=np.float32), rows >= 0
+        found = embeddings.vectors
+        texts = np.array(read_ids.ids, dtype="S24")[embeddings.ok]
+    order = np.argsort(texts, kind="stable")
+    at = reading.places(texts[order], np.array(ids, dtype="S24"))
+    there = at >= 0
+    rows = order[at[there]]
+    if len(rows) == len(found) and (rows == np.arange(len(rows))).all():
+        return scratch.as_float32(found), there  # all of them, where they are
+    return scratch.as_float32(scratch.taken(found, rows)), there
 
 
 def extend(folder: AnyPath, token: str | None, ids: Sequence[str], new: Vectors) -> str:
     """Writes the vectors (Q, D) of further samples together with those of a pair of files. Returns the new token."""
     stored, known = load(folder, token)
-    together = np.concatenate([stored[: len(known)], new.astype(stored.dtype)])
+    together = scratch.empty((len(known) + len(new), stored.shape[1]), stored.dtype)
+    for block in scratch.blocks(len(known)):
+        together[block] = stored[block]
+    together[len(known) :] = new
     return save(folder, [*known.tolist(), *ids], together)
 
 

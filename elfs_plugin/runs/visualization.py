@@ -13,7 +13,7 @@ from ..encoders.projection import METHODS, UMAP_LIMIT, check_size, project
 from ..errors import InvalidInput
 from ..progress import part
 from ..validation import shown, validate_seed
-from . import fields, jobs, record, vectors
+from . import fields, jobs, reading, record, vectors
 from .fiftyone_types import Collection
 from .plots import brain_key_of, check_brain_key
 from .removal import remove_brain_run
@@ -88,4 +88,10 @@ def _only(view, ids, wanted):
     listed: dict[bool, list[str]] = {True: [], False: []}
     for i, ok in zip(ids, wanted.tolist()):
         listed[ok].append(i)
-    return view.select(listed[True]) if len(listed[True]) < len(listed[False]) else view.exclude(listed[False])
+    fewer = min(listed.values(), key=len)
+    if len(fewer) > reading.MOST_LISTED:
+        raise InvalidInput(
+            f"{len(listed[False]):,} images of the run have no usable vector any more: more than a view can list "
+            f"({reading.MOST_LISTED:,}). Compute the embeddings and pseudo-labels again."
+        )
+    return view.select(fewer) if fewer is listed[True] else view.exclude(fewer)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import scratch
 from ..contracts import Floats, Integers, Vectors
 from ..neighbors.vectors import normalize
 from .parameter import Parameter
@@ -19,7 +20,7 @@ _BLOCK = 65536
 
 def prepare(embeddings: Vectors, metric: str) -> Vectors:
     """(N, D) float32, of unit length for ``"cosine"``; squared Euclidean distances are 2 - 2 cos then."""
-    return normalize(embeddings) if metric == "cosine" else np.ascontiguousarray(embeddings, dtype=np.float32)
+    return normalize(embeddings) if metric == "cosine" else np.ascontiguousarray(scratch.as_float32(embeddings))
 
 
 def distances_to_centres(vectors: Vectors, centres: Vectors, labels: Integers) -> Floats:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import scratch
 from ..arrays import as_array
 from ..contracts import Array, Floats, Integers, Mask, Vectors
 from ..errors import InvalidInput
@@ -75,7 +76,8 @@ class Pool:
         found = {name: _checked(name, getattr(self, name), len(ids)) for name in needs}
         if (order[1:] != order[:-1] + 1).any():
             found = {
-                name: value.reordered(order) if name in _STRUCTURES else value[order] for name, value in found.items()
+                name: value.reordered(order) if name in _STRUCTURES else scratch.taken(value, order)
+                for name, value in found.items()
             }
         masks: dict[str, Any] = {
             name: _mask(name, getattr(self, name), self.ids, ids)[order] for name in ("locked", "excluded")

@@ -26,7 +26,27 @@ CASES = {
     "health": (["--rows", 300], {"separation"}),
     "methods": (["--methods", "el2n", "forgetting", "zcore", "--seeds", 2], {"accuracy", "agreement"}),
     "neighbors": (["--k", 5], {"methods"}),
+    "out_of_core": (["--rows", 300, "--dimensions", 6, "--brief", "--gigabytes", 1000], {"300", "runs"}),
     "path": (["--budget", 0.3], {"stages", "result"}),
+    "precut": (["--kept", 30, "--budgets", 5, 10, "--seeds", 2], {"accuracy", "distance", "pool"}),
+    "precut --samples": (
+        [
+            200,
+            "--dimensions",
+            4,
+            "--classes",
+            3,
+            "--imbalance",
+            4,
+            "--kept",
+            50,
+            "--budgets",
+            10,
+            "--seeds",
+            1,
+        ],
+        {"accuracy", "distance", "pool"},
+    ),
     "proxy": (["--clusters", 3, "--seeds", 2, "--speed"], {"closeness", "speed"}),
     "prune4rel": (["--noise", 0.2, "--budgets", 0.3, "--seeds", 1, "--steps", 5, "--methods", "both"], {"budget_30"}),
     "quality": (["--seeds", 2, "--budgets", 0.3], {"coresets", "pool"}),
@@ -38,7 +58,16 @@ CASES = {
     "zcore --synthetic": (["50:4:1", "60:4:0.5", "--plain-draws", 2], {"speed"}),
     "zcore --converge": (["--draws-per-sample", 20], {"convergence"}),
 }
-WITHOUT_FILE = {"beta --synthetic", "embedding", "growth", "health", "shapes", "zcore --synthetic"}
+WITHOUT_FILE = {
+    "beta --synthetic",
+    "embedding",
+    "growth",
+    "health",
+    "out_of_core",
+    "precut --samples",
+    "shapes",
+    "zcore --synthetic",
+}
 
 
 def in_this_process(module, *arguments):
@@ -60,7 +89,7 @@ def tiny(tmp_path, monkeypatch):
     for preset in ("quick", "default", "published"):
         monkeypatch.setattr(ClusteringConfig, preset, staticmethod(lambda: few))
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
-    for name in ("embedding", "growth", "methods", "zcore"):
+    for name in ("embedding", "growth", "methods", "out_of_core", "zcore"):
         monkeypatch.setattr(f"benchmarks.{name}.in_own_process", in_this_process)
     return ["--embeddings", tmp_path / "vectors.npy", "--labels", "per-class:3"]
 

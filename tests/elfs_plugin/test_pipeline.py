@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 
 from elfs_plugin import stages
+from elfs_plugin.checkpoints import StageStore, fingerprint
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig
 from elfs_plugin.encoders.embed import Embeddings
 from elfs_plugin.errors import Cancelled, InvalidInput
-from elfs_plugin.pipeline import DECODING_SHARE, run_elfs
+from elfs_plugin.options import ElfsOptions
+from elfs_plugin.pipeline import DECODING_SHARE, planned, run_elfs
 from elfs_plugin.progress import Reporter
 from elfs_plugin.proxy.train import ProxyConfig
+from elfs_plugin.seeds import identity
 from elfs_plugin.stages import STAGES, Stages, stage_weights
 from tests.few_steps import candidate_steps
 
@@ -486,3 +489,37 @@ def test_a_clustering_that_was_cancelled_resumes_in_the_middle(tmp_path, vectors
     resumed = run_elfs(vectors, 3, 20, **longer, folder=folder, reporter=reporter)
     assert "resumed at step 24" in details or "resumed at step 20" in details
     assert same(resumed, run_elfs(vectors, 3, 20, **longer)) and not (folder / "pseudo_labels.training").exists()
+
+
+def test_a_precut_leaves_a_part_and_says_how_many_are_gone(vectors, tmp_path):
+    reporter_texts = []
+
+    def cut(**options):
+        reporter = Reporter(planned(ElfsOptions.of(budget=0.2, precut=40, **options), AFTER_EMBEDDING, N))
+        result = run_elfs(vectors, 3, 0.2, precut=40, folder=tmp_path, reporter=reporter, **ARGUMENTS, **options)
+        reporter_texts.append(reporter.warnings)
+        return result
+
+    first = cut()
+    assert first.cut_away == 20 and first.scored.sum() == 40 == len(first.pseudo_labels.labels) and not first.failures
+    assert len(first.coreset) == 12  # a fifth of all 60
+    assert first.scored[first.coreset].all()
+    assert any("20 of 60 images were left out" in text for text in reporter_texts[0])
+    stored = StageStore(tmp_path).load("precut", fingerprint(vectors, 40, identity(0)))
+    assert stored["rows"].tolist() == np.flatnonzero(first.scored).tolist()
+    assert cut().coreset.tolist() == first.coreset.tolist()
+    chosen = cut(method="graph_coverage")
+    assert len(chosen.coreset) == 12 and chosen.scored[chosen.coreset].all()
+
+
+@pytest.mark.parametrize("precut", ["auto", "off", 60, 1000])
+def test_nothing_is_cut_where_it_need_not_be(vectors, precut):
+    result = run(vectors, precut=precut)
+    assert result.cut_away == 0 and result.scored.all()
+    assert result.coreset.tolist() == run(vectors).coreset.tolist()
+
+
+def test_a_precut_below_the_budget_or_the_clusters_is_refused_before_any_work(vectors):
+    for precut, message in ((5, "fewer than the budget"), (12, "lusters")):
+        with pytest.raises(InvalidInput, match=message):
+            run_elfs(vectors, 13, 12, precut=precut, **ARGUMENTS)

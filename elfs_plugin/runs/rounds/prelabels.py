@@ -10,7 +10,7 @@ from ...errors import InvalidInput
 from ...progress import silent
 from ...proxy.labelled import probabilities_of_all
 from ...validation import shown
-from .. import fields
+from .. import fields, reading
 from ..arrays import read_pool
 from . import samples
 from .samples import RoundSamples
@@ -80,7 +80,7 @@ def _of_model(run, held, ids, seed):
 def _of_names(run, classes, ids, model, weights, progress):
     from ...encoders.zero_shot import zero_shot
 
-    paths = dict(zip(*fields.writable(run.dataset).select(list(ids)).values(["id", "filepath"])))
+    paths = reading.by_id(run.dataset, ids, "filepath")
     there = [i for i in ids if i in paths]
     found = zero_shot([paths[i] for i in there], classes, model, weights=weights, progress=progress)
     read = [i for i, ok in zip(there, found.ok) if ok]

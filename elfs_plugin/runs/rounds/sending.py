@@ -13,7 +13,7 @@ from ...contracts import Sink
 from ...errors import InvalidInput
 from ...progress import part as share_of
 from ...validation import validate_seed
-from .. import fields, record
+from .. import fields, reading, record
 from ..choose import READING, WRITING
 from ..fiftyone_types import Dataset
 from ..run_job import RunJob
@@ -177,8 +177,7 @@ class _Sending(RunJob):
 
     def _status(self, ids):
         """{id: status or None} of those of the ids that are in the dataset."""
-        found = fields.writable(self.dataset).select(list(ids)).values(["id", f"{self.key}.status"])
-        return dict(zip(*found))
+        return reading.by_id(self.dataset, ids, f"{self.key}.status")
 
     def _note(self, is_last):
         if is_last:

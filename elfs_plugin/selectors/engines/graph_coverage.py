@@ -11,8 +11,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_matrix
 
+from ... import scratch
 from ...contracts import Floats, Integers, Mask
 from ...neighbors.neighbor_graph import NeighborGraph
 
@@ -20,20 +21,22 @@ from ...neighbors.neighbor_graph import NeighborGraph
 def adjacency(graph: NeighborGraph, k: int, counted: Mask | None = None) -> Any:
     """A: (N, N) sparse float32, symmetric, without a diagonal, of the first ``k`` neighbours of each sample.
 
-    ``counted`` (N,) bool: samples outside it keep no link. Memory: about 60 N k bytes on the way, 16 N k in the end.
+    ``counted`` (N,) bool: samples outside it keep no link. Memory: at most 16 N k bytes and 40 N.
     """
     n, k = len(graph.indices), min(k, graph.k)
-    rows = np.repeat(np.arange(n, dtype=np.int32), k)
-    ends = np.ascontiguousarray(graph.indices[:, :k]).ravel()
-    weights = np.maximum(graph.similarities[:, :k], np.float32(0.0)).ravel()
-    kept = weights > 0
-    if counted is not None:
-        kept &= counted[rows] & counted[ends]
-    links = coo_matrix((weights[kept], (rows[kept], ends[kept])), shape=(n, n)).tocsr()
-    links = links.maximum(links.T).tocsr()
+    counted = np.ones(n, dtype=np.bool_) if counted is None else counted
+    starts = np.zeros(n + 1, dtype=np.int64)
+    _count(graph.indices, graph.similarities, k, counted, starts[1:])
+    np.cumsum(starts, out=starts)
+    ends, weights = scratch.empty((int(starts[-1]),), np.int32), scratch.empty((int(starts[-1]),))
+    _place(graph.indices, graph.similarities, k, counted, starts[:-1].copy(), ends, weights)
+    total = _unite(starts, ends, weights)
+    links = csr_matrix((n, n), dtype=np.float32)
+    links.data, links.indices = weights[:total], ends[:total]
+    links.indptr = starts if total > np.iinfo(np.int32).max else starts.astype(np.int32)
     degrees = np.asarray(links.sum(axis=1), dtype=np.float64).ravel()
     scale = (1.0 / np.sqrt(np.where(degrees > 0, degrees, 1.0))).astype(np.float32)
-    links.data *= np.repeat(scale, np.diff(links.indptr)) * scale[links.indices]
+    _scale(links.indptr, links.indices, links.data, scale)
     return links
 
 
@@ -54,7 +57,7 @@ class GraphCoverage:
     def __init__(self, links: Any) -> None:
         n = links.shape[0]
         self._links = links.indptr, links.indices, links.data
-        own = np.asarray(links.multiply(links).sum(axis=1), dtype=np.float64).ravel()
+        own = _squares(links)
         alone = np.diff(links.indptr) == 0
         self._own = np.where(alone, own[~alone].min(initial=1.0), 0.0)
         once = np.asarray(links.sum(axis=1), dtype=np.float64).ravel()
@@ -80,7 +83,69 @@ class GraphCoverage:
         return self._met[: _column(j, *self._links, self._own[j], self._column, self._met)]
 
 
+def _squares(links):
+    """(N,) float64 sum of the squares of each row."""
+    found = np.empty(links.shape[0])
+    for rows in scratch.blocks(len(found)):
+        some = links[rows]
+        found[rows] = np.asarray(some.multiply(some).sum(axis=1), dtype=np.float64).ravel()
+    return found
+
+
 _CACHED = __package__.split(".")[0] == "elfs_plugin"
+
+
+@numba.njit(cache=_CACHED)
+def _count(indices, similarities, k, counted, degrees):
+    """Adds to each sample's degree its links in both directions; one that both have counts twice."""
+    for i in range(len(indices)):
+        if counted[i]:
+            for a in range(k):
+                j = indices[i, a]
+                if similarities[i, a] > 0 and counted[j]:
+                    degrees[i] += 1
+                    degrees[j] += 1
+
+
+@numba.njit(cache=_CACHED)
+def _place(indices, similarities, k, counted, at, ends, weights):
+    """Writes these links of each sample from ``at`` on."""
+    for i in range(len(indices)):
+        if counted[i]:
+            for a in range(k):
+                j, weight = indices[i, a], np.float32(similarities[i, a])
+                if weight > 0 and counted[j]:
+                    ends[at[i]], weights[at[i]] = j, weight
+                    ends[at[j]], weights[at[j]] = i, weight
+                    at[i] += 1
+                    at[j] += 1
+
+
+@numba.njit(cache=_CACHED)
+def _unite(starts, ends, weights):
+    """Sorts each sample's links by their ends and keeps the larger weight of two to the same one, all moved together
+    to the front. ``starts`` is changed to fit. Returns how many are left."""
+    total = 0
+    for i in range(len(starts) - 1):
+        first, last = starts[i], starts[i + 1]
+        order = np.argsort(ends[first:last], kind="mergesort")
+        their_ends, their_weights = ends[first:last][order], weights[first:last][order]
+        starts[i] = total
+        for a in range(len(order)):
+            if total > starts[i] and ends[total - 1] == their_ends[a]:
+                weights[total - 1] = max(weights[total - 1], their_weights[a])
+            else:
+                ends[total], weights[total] = their_ends[a], their_weights[a]
+                total += 1
+    starts[-1] = total
+    return total
+
+
+@numba.njit(cache=_CACHED)
+def _scale(starts, ends, weights, scale):
+    for i in range(len(starts) - 1):
+        for a in range(starts[i], starts[i + 1]):
+            weights[a] *= scale[i] * scale[ends[a]]
 
 
 @numba.njit(cache=_CACHED)

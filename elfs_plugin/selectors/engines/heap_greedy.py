@@ -53,8 +53,9 @@ def heap_greedy(
     """
     gains = np.array(objective.bounds(), dtype=np.float64)
     rows = np.arange(len(gains)) if rows is None else rows
-    keys = np.arange(len(gains)) if keys is None else keys
-    heap = [(-gains[j], int(keys[j]), int(j)) for j in np.flatnonzero(candidates.open[rows])]
+    open_rows = np.flatnonzero(candidates.open[rows]).tolist()
+    # Without keys one number serves as both: of millions of samples they are most of the memory.
+    heap = [(-gains[j], j if keys is None else int(keys[j]), j) for j in open_rows]
     heapq.heapify(heap)
     found: list[int] = []
     seen = np.full(len(gains), -1, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ... import scratch
 from ...contracts import Progress
 from ...seeds import Stream
 from ..base import Choice, Cost, Selector
@@ -35,7 +36,9 @@ class KMedoids(Selector):
         rows = np.flatnonzero(~pool.excluded)
         clusters = min(budget + int(pool.locked.sum()), len(rows))
         whole = len(rows) == len(pool)
-        labels, distances = k_means(vectors if whole else vectors[rows], clusters, seed, Stream.K_MEDOIDS, progress)
+        labels, distances = k_means(
+            vectors if whole else scratch.taken(vectors, rows), clusters, seed, Stream.K_MEDOIDS, progress
+        )
         sizes = np.bincount(labels, minlength=clusters)
         labelled = np.bincount(labels[pool.locked[rows]], minlength=clusters) > 0
         turns = np.lexsort((-sizes, labelled))

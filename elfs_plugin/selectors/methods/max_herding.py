@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ... import scratch
 from ...contracts import Floats, Progress, Vectors
 from ...seeds import Stream, rng
 from ..base import Choice, Parameter, Selector
@@ -53,7 +54,7 @@ def herd(
     rows = bounded_rows(pool, candidates, budget, random)
     whole = len(rows) == len(pool)
     found, gains, covered = kernel_greedy(
-        vectors if whole else vectors[rows],
+        vectors if whole else scratch.taken(vectors, rows),
         weights[rows],
         bandwidth,
         budget,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ... import scratch
 from ...contracts import Floats, Integers, Progress, Vectors
 from ...seeds import Stream
 from ..base import Choice, Parameter, Selector
@@ -37,7 +38,7 @@ class TypiClust(Selector):
 
         rows = np.flatnonzero(~pool.excluded)
         vectors = prepare(pool.embeddings, "cosine")
-        vectors = vectors if len(rows) == len(pool) else vectors[rows]
+        vectors = vectors if len(rows) == len(pool) else scratch.taken(vectors, rows)
         clusters = min(budget + int(pool.locked.sum()), self.settings.most_clusters, len(rows))
         labels, _ = k_means(vectors, clusters, seed, Stream.TYPICLUST, progress)
         typical = typicality(vectors, labels, clusters, progress)

@@ -246,7 +246,7 @@ def test_settings_in_other_types():
 
 
 def test_a_difference_that_no_view_can_list(analysed, monkeypatch):
-    monkeypatch.setattr("elfs_plugin.runs.coresets.MOST_LISTED", 1)
+    monkeypatch.setattr("elfs_plugin.runs.reading.MOST_LISTED", 1)
     analysed.save_view("half", analysed.limit(40))
     with pytest.raises(InvalidInput, match="more than a view can list .* Tag the images of 'view:half'"):
         runs.difference_view(analysed, "run:elfs", "view:half")

@@ -370,12 +370,20 @@ def test_the_roster_names_the_samples_of_the_current_ranking(new_written):
     assert roster.load(dataset, "elfs", "v1") is None
 
 
-def test_a_roster_that_is_too_large_is_not_kept(new_written, monkeypatch):
+def test_a_large_roster_is_kept_in_several_documents(new_written, monkeypatch):
     dataset, ids = new_written()
+    monkeypatch.setattr(roster, "MOST", 20)
     roster.save(dataset, "elfs", "v1", ids)
-    monkeypatch.setattr(roster, "MOST", 10)
-    roster.save(dataset, "elfs", "v1", ids[:6])
+    store = jobs.store(dataset)
+    parts = [key for key in store.list_keys() if key.startswith("ids_elfs")]
+    assert len(parts) > 3 and all(len(store.get(key)["ids"]) <= 20 for key in parts)
+    assert roster.load(dataset, "elfs", "v1") == sorted(ids)
+    store.delete(parts[-1])
     assert roster.load(dataset, "elfs", "v1") is None
+    roster.save(dataset, "elfs", "v2", ids[:6])
+    assert roster.load(dataset, "elfs", "v2") == sorted(ids[:6])
+    roster.forget(dataset, "elfs")
+    assert not [key for key in store.list_keys() if key.startswith("ids_elfs")]
 
 
 def test_what_the_database_still_moves_for_a_killed_job_is_ended(new_written):

@@ -21,8 +21,8 @@ from ....contracts import Progress
 from ....encoders.images import ImageError, image_header
 from ....errors import ElfsError, InvalidInput
 from ....validation import shown, whole_number
-from ...fields import writable
 from ...fiftyone_types import Dataset
+from ...reading import by_id
 from ..cvat_client import CvatClient, NotMade, NotThere, server_of
 from ..state import SentPart
 from .base import Backend, Option, Returned, Sending, Standing
@@ -204,7 +204,7 @@ class _Sender:
         return task
 
     def _are_there(self, ids):
-        return bool(ids) and bool(len(writable(self._sending.dataset).select(list(ids))))
+        return bool(ids) and bool(by_id(self._sending.dataset, ids, "id"))
 
     def make(self, chunk, sent) -> _Task:
         """A new task with the images of (id, name, path)."""
@@ -442,7 +442,7 @@ def _images(sending):
     Raises:
         InvalidInput: when none can be read
     """
-    paths = dict(zip(*writable(sending.dataset).select(list(sending.ids)).values(["id", "filepath"])))
+    paths = by_id(sending.dataset, sending.ids, "filepath")
     images, missing, reason = {}, [], "not in the dataset any more"
     for place, i in enumerate(dict.fromkeys(sending.ids)):
         if i not in paths:

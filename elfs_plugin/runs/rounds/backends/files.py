@@ -22,8 +22,8 @@ from ....validation import shown
 from ...export_placing import place
 from ...export_receipt import read_receipt, receipt_path, strangers
 from ...export_target import check_media, check_target
-from ...fields import writable
 from ...fiftyone_types import Dataset
+from ...reading import by_id
 from ..file_batches import FORMATS, LABELS, MANIFEST, Batch, write_batch
 from ..label_files import FIELD, Known, read_labels, read_manifest
 from ..state import SentPart
@@ -133,7 +133,7 @@ def _file_name(part, format):
 
 def _paths(dataset, ids):
     """{sample id: path} of those that are in the dataset, in the order of the ids."""
-    found = dict(zip(*writable(dataset).select(list(ids)).values(["id", "filepath"])))
+    found = by_id(dataset, ids, "filepath")
     return {i: found[i] for i in dict.fromkeys(ids) if i in found}
 
 

@@ -10,7 +10,7 @@ import fiftyone as fo
 from ....contracts import Progress
 from ....errors import InvalidInput
 from ....validation import shown
-from ... import fields, jobs, record
+from ... import fields, jobs, reading, record
 from ...fiftyone_types import Dataset
 from ..state import SentPart, labelling_of
 from .base import Backend, Returned, Sending, Standing
@@ -112,5 +112,4 @@ def _labels(dataset, part, ids):
         raise InvalidInput(f"The part '{part.key}' has not been sent. Use send_batch first.", "round")
     if not ids or dataset.get_field(field) is None:
         return {}
-    found = fields.writable(dataset).select(list(ids)).values(["id", f"{field}.label"])
-    return {i: label for i, label in zip(*found) if label}
+    return {i: label for i, label in reading.by_id(dataset, ids, f"{field}.label").items() if label}
