@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from elfs_plugin.beta_search import side_by_side as threads
-from elfs_plugin.beta_search.side_by_side import in_threads
+from elfs_plugin.engine import in_threads as threads
+from elfs_plugin.engine.in_threads import in_threads
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.progress import silent
 
@@ -92,7 +92,7 @@ def test_leaving_the_loop_ends_the_others():
 def test_a_process_that_ends_does_not_wait_for_them():
     script = (
         "import threading, time\n"
-        "from elfs_plugin.beta_search.side_by_side import in_threads\n"
+        "from elfs_plugin.engine.in_threads import in_threads\n"
         "calls = [lambda report: time.sleep(60)] * 4\n"
         "threading.Thread(target=lambda: list(in_threads(calls, 2, print)), daemon=True).start()\n"
         "time.sleep(0.1)\n"

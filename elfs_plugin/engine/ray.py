@@ -1,0 +1,345 @@
+"""The engine that runs pieces as tasks on a Ray cluster, which may be this machine alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..contracts import Progress
+from ..errors import EngineFailed, InvalidInput
+from ..progress import silent
+from .base import Crashed, Piece, Shared
+from .cluster import Cluster
+from .ray_errors import explained
+from .shipping import library_of, packed, remote_bootstrap
+
+if TYPE_CHECKING:
+    import torch
+
+PATIENCE_VARIABLE = "ELFS_RAY_PATIENCE"
+PATIENCE = 600.0
+"""Seconds without a result and without a sign of life, after which a job ends. A cluster that grows takes minutes."""
+RETRIES = 2
+"""Of a piece whose worker or node has died."""
+AHEAD = 2
+"""Pieces that are handed over for each processor."""
+SECONDS_BETWEEN_LOOKS = 0.25
+
+
+class RayEngine:
+    """Tasks and actors of Ray, see :class:`~.base.Engine`. Nothing is started before it is needed.
+
+    Args:
+        address: see :class:`~.cluster.Cluster`
+    """
+
+    name = "ray"
+    distributed = True
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
+        self._cluster: Cluster | None = None
+        self._ledger: Any = None
+        self._patience = patience()
+        if address is not None:
+            self._connect()  # one that does not answer is refused before any work
+
+    def device(self, device: str | torch.device | None) -> torch.device:
+        import torch
+
+        if device in (None, "auto"):
+            return torch.device("cuda" if self.gpus else "cpu")
+        found = torch.device(device)
+        if found.type == "cuda" and not self.gpus:
+            raise InvalidInput(f"The device {str(device)!r} cannot be used: the Ray cluster has no GPU.", "device")
+        return found
+
+    def share(self, value: Any) -> Shared:
+        ray = self._connect()
+        with _explained():
+            return Shared(ray.put(value))
+
+    def run(
+        self,
+        pieces: Sequence[Piece],
+        progress: Progress,
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        gpus: float = 0.0,
+    ) -> Iterator[tuple[int, Any]]:
+        for index, result in self.attempt(pieces, progress, threads=threads, gpus=gpus, retries=RETRIES):
+            if isinstance(result, Crashed):
+                raise EngineFailed(result.reason)
+            yield index, result
+
+    def attempt(
+        self,
+        pieces: Sequence[Piece],
+        progress: Progress = silent,
+        *,
+        threads: int | None = None,
+        gpus: float = 0.0,
+        retries: int = 0,
+    ) -> Iterator[tuple[int, Any]]:
+        """As :meth:`run`, but a piece whose worker has died, and did so again ``retries`` times, gives a
+        :class:`~.base.Crashed`."""
+        ray = self._connect()
+        threads = threads or _threads()
+        remote = ray.remote(remote_bootstrap(ray).call).options(
+            num_cpus=min(threads, self._widest()), num_gpus=gpus, max_retries=retries
+        )
+        yield from self._tasks(remote, pieces, progress, threads, AHEAD * self.cpus)
+
+    def _tasks(self, remote, pieces, progress, threads, most):
+        """Hands over pieces, ``most`` at a time, and yields what comes back."""
+        import ray
+
+        library, todo = self._library(), iter(enumerate(pieces))
+        pending: dict[Any, int] = {}
+        done, watch = 0, _Watch(self)
+        try:
+            while True:
+                while len(pending) < most:
+                    index, piece = next(todo, (None, None))
+                    if piece is None:
+                        break
+                    payload, references = packed(ray, piece, threads=threads)
+                    pending[remote.remote(library, self._ledger, payload, *references)] = index
+                if not pending:
+                    return
+                ready, _ = ray.wait(list(pending), num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)
+                progress(done / len(pieces), f"{done:,} of {len(pieces):,} pieces, on Ray")
+                for reference in ready:
+                    result = _result(reference)
+                    done += 1
+                    watch.heard()
+                    yield pending.pop(reference), result
+                watch.look()
+        finally:
+            for reference in pending:
+                with contextlib.suppress(Exception):  # it may have ended meanwhile, and so may the cluster
+                    ray.cancel(reference, force=True)
+
+    def each(
+        self,
+        make: Piece,
+        items: Sequence[tuple[int, Any]],
+        progress: Callable[[], None],
+        *,
+        threads: int,
+        gpus: float = 0.0,
+    ) -> Iterator[tuple[int, Any]]:
+        """Runs numbered items through workers that stay, and yields (number, result) of each as it comes.
+
+        ``make`` gives the function that a worker calls with one item after the other; making it may take long. An item
+        on which workers die again and again gives a :class:`~.base.Crashed`, one that raises its exception.
+
+        Args:
+            progress: called several times a second; when it raises, the workers end
+            threads, gpus: of a worker
+
+        Raises:
+            EngineFailed: when the workers cannot go on
+        """
+        ray = self._connect()
+        bootstrap = remote_bootstrap(ray)
+        left = dict(items)
+        for attempt in range(RETRIES + 1):
+            size = self._pool_size(len(left), threads, gpus)
+            worker, references = packed(ray, make, threads=threads)
+            assert not references
+            rows = [(number, pickle.dumps(value)) for number, value in left.items()]
+            settings = {"size": size, "cpus": min(threads, self._widest()), "gpus": gpus}
+            payload = ray.cloudpickle.dumps({"items": rows, "worker": worker, **settings})
+            remote = ray.remote(bootstrap.each).options(num_cpus=0, num_returns="streaming", max_retries=0)
+            stream = remote.remote(self._library(), self._ledger, payload)
+            try:
+                for number, state, found in self._rows(stream, progress):
+                    left.pop(number, None)
+                    yield number, _item(state, found)
+                if not left:
+                    return
+                problem: BaseException = EngineFailed("Ray Data has given too few results.")
+            except ray.exceptions.RayError as error:
+                problem = error
+            finally:
+                with contextlib.suppress(Exception):  # it may have ended meanwhile
+                    ray.cancel(stream, force=True)
+        raise explained(problem)
+
+    def _rows(self, stream, progress):
+        """What a streaming task yields, with a look at the watch and the progress in between."""
+        import ray
+
+        watch = _Watch(self)
+        while True:
+            ready, _ = ray.wait([stream], num_returns=1, timeout=SECONDS_BETWEEN_LOOKS, fetch_local=False)
+            progress()
+            if not ready:
+                watch.look()
+                continue
+            try:
+                reference = next(stream)
+            except StopIteration:
+                return
+            yield ray.get(reference)
+            watch.heard()
+
+    def on_each_node(self, piece: Piece) -> dict[str, Any]:
+        """What a piece returns on every node that has processors: address -> result.
+
+        Raises:
+            EngineFailed: when a node does not answer
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        ray = self._connect()
+        found = {}
+        for node in self._nodes():
+            strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            remote = ray.remote(remote_bootstrap(ray).call).options(
+                num_cpus=0, max_retries=RETRIES, scheduling_strategy=strategy
+            )
+            ((_, result),) = self._tasks(remote, [piece], silent, 1, 1)
+            if isinstance(result, Crashed):
+                raise EngineFailed(f"The Ray node {node['NodeManagerAddress']} cannot work: {result.reason}")
+            found[f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"] = result
+        return found
+
+    @property
+    def cpus(self) -> int:
+        """Processors of the whole cluster."""
+        return max(1, sum(int(node["Resources"].get("CPU", 0)) for node in self._nodes()))
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the whole cluster."""
+        return sum(int(node["Resources"].get("GPU", 0)) for node in self._nodes())
+
+    def close(self) -> None:
+        cluster, self._cluster, self._ledger = self._cluster, None, None
+        if cluster is not None:
+            cluster.close()
+
+    def _connect(self):
+        import ray
+
+        if self._cluster is None:
+            self._cluster = Cluster(self._address)
+            self._ledger = ray.remote(remote_bootstrap(ray).Ledger).options(**self._here()).remote()
+        return ray
+
+    def _here(self):
+        """The ledger lives with the driver: the loss of another node does not concern it."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node = ray.get_runtime_context().get_node_id()
+        return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
+
+    def _library(self):
+        import ray
+
+        assert self._cluster is not None
+        if self._cluster.joined:
+            if not hasattr(self, "_shipped"):
+                self._shipped = ray.put(library_of(nearby=False))
+            return self._shipped
+        return library_of(nearby=True)
+
+    def _nodes(self):
+        ray = self._connect()
+        return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+
+    def _widest(self):
+        """Processors of the largest node: no task can have more."""
+        return max((int(node["Resources"]["CPU"]) for node in self._nodes()), default=1)
+
+    def _pool_size(self, items, threads, gpus):
+        by_gpu = int(self.gpus / gpus) if gpus else items
+        return max(1, min(items, by_gpu, self.cpus // min(threads, self._widest())))
+
+    def silence(self) -> float:
+        """Seconds since a worker was last heard of."""
+        import ray
+
+        return ray.get(self._ledger.silence.remote(), timeout=30)
+
+
+class _Watch:
+    """Ends a job that waits for workers which are no more, or never come."""
+
+    def __init__(self, engine):
+        self._engine, self._patience = engine, engine._patience
+        self.heard()
+
+    def heard(self):
+        self._last = time.monotonic()
+
+    def look(self):
+        waited = time.monotonic() - self._last
+        if waited < self._patience or self._engine.silence() < self._patience:
+            return
+        raise EngineFailed(
+            f"For {waited:.0f} seconds no result has come from the Ray cluster, and none of its workers was at work. "
+            "Check that it has free processors (`ray status`), and run it again: what was finished is kept."
+        )
+
+
+def patience() -> float:
+    """Seconds that a job waits for a sign of life.
+
+    Raises:
+        InvalidInput: when ``ELFS_RAY_PATIENCE`` is no such number
+    """
+    text = os.environ.get(PATIENCE_VARIABLE)
+    if not text:
+        return PATIENCE
+    with contextlib.suppress(ValueError):
+        if float(text) > 0:
+            return float(text)
+    raise InvalidInput(f"{PATIENCE_VARIABLE} is '{text}'; it must be a number of seconds above 0.")
+
+
+def _threads():
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _result(reference):
+    """The result of a task; :class:`~.base.Crashed` where its process has died. Raises what the piece has raised."""
+    import ray
+    from ray import exceptions
+
+    died = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError)
+    try:
+        fine, value = ray.get(reference)
+    except died as error:
+        return Crashed(str(explained(error)))
+    except exceptions.RayError as error:
+        raise explained(error) from error
+    if not fine:
+        raise pickle.loads(value)
+    return value
+
+
+def _item(state, found):
+    if state == "crashed":
+        return Crashed("its worker died each time")
+    return pickle.loads(found)
+
+
+@contextlib.contextmanager
+def _explained():
+    from ray import exceptions
+
+    try:
+        yield
+    except exceptions.RayError as error:
+        raise explained(error) from error
