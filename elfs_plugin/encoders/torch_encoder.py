@@ -137,6 +137,28 @@ class TorchEncoder:
         if not any(self._agree_in(kind, values, exact) for kind in quick_kinds(self._device)):
             self._use_exact()
 
+    @property
+    def settled(self) -> tuple[str, bool]:
+        """What :meth:`settle` has chosen, for :meth:`settle_as` of the same encoder elsewhere."""
+        return str(self._dtype).removeprefix("torch."), self._decodes_smaller
+
+    def settle_as(self, settled: tuple[str, bool]) -> None:
+        """Computes in the way that :meth:`settle` has chosen elsewhere."""
+        kind, self._decodes_smaller = getattr(torch, settled[0]), settled[1]
+        self._use_exact()
+        if kind != torch.float32:
+            self._use(kind, with_weights_in(self._exact, kind))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process. The network is taken as it was given: in float32, on the CPU."""
+        own = ("_alone", "_model", "on_problem")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.on_problem, self._alone = None, threading.RLock()
+        self._use(torch.float32, self._exact)
+
     def _agree_in(self, kind, values, exact):
         """Whether ``kind`` of numbers gives the same; it is then in use."""
         try:

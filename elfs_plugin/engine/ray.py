@@ -91,7 +91,7 @@ class RayEngine:
         ray = self._connect()
         threads = threads or _threads()
         remote = ray.remote(remote_bootstrap(ray).call).options(
-            num_cpus=min(threads, self._widest()), num_gpus=gpus, max_retries=retries
+            num_cpus=min(threads, self.widest), num_gpus=gpus, max_retries=retries
         )
         yield from self._tasks(remote, pieces, progress, threads, AHEAD * self.cpus)
 
@@ -154,7 +154,7 @@ class RayEngine:
             worker, references = packed(ray, make, threads=threads)
             assert not references
             rows = [(number, pickle.dumps(value)) for number, value in left.items()]
-            settings = {"size": size, "cpus": min(threads, self._widest()), "gpus": gpus}
+            settings = {"size": size, "cpus": min(threads, self.widest), "gpus": gpus}
             payload = ray.cloudpickle.dumps({"items": rows, "worker": worker, **settings})
             remote = ray.remote(bootstrap.each).options(num_cpus=0, num_returns="streaming", max_retries=0)
             stream = remote.remote(self._library(), self._ledger, payload)
@@ -256,13 +256,14 @@ class RayEngine:
         ray = self._connect()
         return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
-    def _widest(self):
+    @property
+    def widest(self) -> int:
         """Processors of the largest node: no task can have more."""
         return max((int(node["Resources"]["CPU"]) for node in self._nodes()), default=1)
 
     def _pool_size(self, items, threads, gpus):
         by_gpu = int(self.gpus / gpus) if gpus else items
-        return max(1, min(items, by_gpu, self.cpus // min(threads, self._widest())))
+        return max(1, min(items, by_gpu, self.cpus // min(threads, self.widest)))
 
     def silence(self) -> float:
         """Seconds since a worker was last heard of."""
