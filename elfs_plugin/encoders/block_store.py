@@ -73,7 +73,7 @@ class BlockStore:
         return [(index, found[row]) for row, index in enumerate(block)]
 
     def save(self, block: range, found: Sequence[tuple[int, Any]]) -> bool:
-        """Keeps (index, vector or reason) of a block, and says whether it could. What the disk refuses is told, once."""
+        """Keeps (index, vector or reason) of a block; False where it could not. What the disk refuses is told, once."""
         if self._folder is None or self._refused:
             return False
         rows = [row for row, (_, value) in enumerate(found) if not isinstance(value, str)]

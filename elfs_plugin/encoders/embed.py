@@ -189,7 +189,9 @@ def _recipe(name, weights, encoder, device):
     identity = getattr(encoder, "identity", None)
     if not isinstance(name, str):
         return Recipe(None, None, encoder, device, identity, load_encoder)
-    return Recipe(name, None if weights is None else str(Path(weights).expanduser()), None, device, identity, load_encoder)
+    return Recipe(
+        name, None if weights is None else str(Path(weights).expanduser()), None, device, identity, load_encoder
+    )
 
 
 def _store(kept, paths, encoder):

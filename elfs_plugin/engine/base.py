@@ -11,6 +11,9 @@ from ..contracts import Progress
 if TYPE_CHECKING:
     import torch
 
+GPU_SHARE = 0.25
+"""Of a GPU, that a small network takes: a single one leaves most of it idle."""
+
 
 @dataclass(frozen=True)
 class Shared:

@@ -105,7 +105,7 @@ class RayEngine:
         try:
             while True:
                 while len(pending) < most:
-                    index, piece = next(todo, (None, None))
+                    index, piece = next(todo, (-1, None))
                     if piece is None:
                         break
                     payload, references = packed(ray, piece, threads=threads)
@@ -149,7 +149,7 @@ class RayEngine:
         ray = self._connect()
         bootstrap = remote_bootstrap(ray)
         left = dict(items)
-        for attempt in range(RETRIES + 1):
+        for _ in range(RETRIES + 1):
             size = self._pool_size(len(left), threads, gpus)
             worker, references = packed(ray, make, threads=threads)
             assert not references

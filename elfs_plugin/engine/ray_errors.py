@@ -22,8 +22,8 @@ def explained(error: BaseException) -> EngineFailed:
         ),
         (
             exceptions.OutOfMemoryError,
-            "A Ray node has run out of memory and ended a worker. Use fewer workers on it (ELFS_RAY_CPUS), or a smaller "
-            "model.",
+            "A Ray node has run out of memory and ended a worker. Use fewer workers on it (ELFS_RAY_CPUS), or a "
+            "smaller model.",
         ),
         (
             exceptions.NodeDiedError,

@@ -1,7 +1,7 @@
 """How workers get the library: as what it is here, whatever its name is, and nothing that is not a part of it.
 
 FiftyOne loads a plugin under a name of its own, which no other process can import. So the library's files are sent
-along, and loaded there under that name (:mod:`.bootstrap`). Ray's own ``py_modules`` would need its larger installation.
+along, and loaded there under that name (:mod:`.bootstrap`). Ray's own ``py_modules`` would need more of Ray.
 """
 
 from __future__ import annotations
