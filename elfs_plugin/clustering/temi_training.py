@@ -74,7 +74,7 @@ def kmeans_targets(
             kmeans = _KMeansOnDevice(unit.to(device), num_clusters)
             made = ((head, kmeans.labels(its_seed)) for head, its_seed in enumerate(seeds))
         for done, (head, labels) in enumerate(made, 1):
-            targets[head] = torch.as_tensor(labels)
+            targets[head] = torch.from_numpy(np.array(labels))  # those of a worker cannot be written to
             progress(done / heads, f"k-means {done} of {heads}")
         return targets
 

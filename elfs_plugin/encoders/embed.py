@@ -290,8 +290,7 @@ class _SpreadJob(_Job):
                 raise self._error
 
     def _arrived(self, block, made):
-        """Keeps a block. What is returned is None where it lies in the store, and need not be held."""
-        self._gathered.report(made.found)
+        """Keeps a block, and then says so. What is returned is None where it lies in the store, and need not be held."""
         for sentence in made.said:
             if sentence not in self._told:
                 self._told.add(sentence)
@@ -300,13 +299,18 @@ class _SpreadJob(_Job):
         self._error = self._error or made.error
         if self._error is not None and not self._worked() and len(made.found) >= HOPELESS:
             raise self._error
-        plain = self._gathered.plain(made.found)
-        if not self._worked() and any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(made.found, plain)):
-            return made.found
-        if self._store.save(block, plain):
-            self._saved.add(block)
-            return None
-        return made.found
+        kept = self._kept(block, made.found)
+        self._gathered.report(made.found)
+        return None if kept else made.found
+
+    def _kept(self, block, found):
+        plain = self._gathered.plain(found)
+        if not self._worked() and any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, plain)):
+            return False
+        if not self._store.save(block, plain):
+            return False
+        self._saved.add(block)
+        return True
 
     def _again(self, block):
         """A block that has gone from the store since it was kept there."""

@@ -6,6 +6,7 @@ are the same bits on processors of the same kind. A block on which workers die i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -102,13 +103,15 @@ class Spread:
         make = Piece(worker_of, (recipe, self._batch_size, self._threads))
         items = [(block.start, self._of(block)) for block in blocks]
         died = []
-        for start, result in self._engine.each(make, items, self._tick, threads=self._threads, gpus=self._gpus):
-            if isinstance(result, Crashed):
-                died.append(by_start[start])
-            elif isinstance(result, Exception):
-                raise result
-            else:
-                yield by_start[start], shifted(result, start)
+        made = self._engine.each(make, items, self._tick, threads=self._threads, gpus=self._gpus)
+        with contextlib.closing(made):
+            for start, result in made:
+                if isinstance(result, Crashed):
+                    died.append(by_start[start])
+                elif isinstance(result, Exception):
+                    raise result
+                else:
+                    yield by_start[start], shifted(result, start)
         for block in died:
             yield block, shifted(self._taken_apart(block, recipe), block.start)
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..contracts import Progress
@@ -72,10 +72,12 @@ class RayEngine:
         threads: int | None = None,
         gpus: float = 0.0,
     ) -> Iterator[tuple[int, Any]]:
-        for index, result in self.attempt(pieces, progress, threads=threads, gpus=gpus, retries=RETRIES):
-            if isinstance(result, Crashed):
-                raise EngineFailed(result.reason)
-            yield index, result
+        made = self.attempt(pieces, progress, threads=threads, gpus=gpus, retries=RETRIES)
+        with contextlib.closing(made):
+            for index, result in made:
+                if isinstance(result, Crashed):
+                    raise EngineFailed(result.reason)
+                yield index, result
 
     def attempt(
         self,
@@ -85,7 +87,7 @@ class RayEngine:
         threads: int | None = None,
         gpus: float = 0.0,
         retries: int = 0,
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Generator[tuple[int, Any], None, None]:
         """As :meth:`run`, but a piece whose worker has died, and did so again ``retries`` times, gives a
         :class:`~.base.Crashed`."""
         ray = self._connect()
@@ -133,7 +135,7 @@ class RayEngine:
         *,
         threads: int,
         gpus: float = 0.0,
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Generator[tuple[int, Any], None, None]:
         """Runs numbered items through workers that stay, and yields (number, result) of each as it comes.
 
         ``make`` gives the function that a worker calls with one item after the other; making it may take long. An item

@@ -88,9 +88,7 @@ def _now(function, *arguments, **options):
 
 def test_a_beta_search_on_embeddings_is_the_same():
     scores, options = RNG.normal(size=N), {"grid": [0.0, 0.2, 0.4], "config": ProxyConfig.mlp(steps=40)}
-    ours, theirs = (
-        call(search_beta, VECTORS, LABELS, scores, 600, device="cpu", **options) for call in (_now, here)
-    )
+    ours, theirs = (call(search_beta, VECTORS, LABELS, scores, 600, device="cpu", **options) for call in (_now, here))
     assert np.array_equal(ours.accuracies, theirs.accuracies)
     assert (ours.chosen, ours.reason) == (theirs.chosen, theirs.reason)
 
