@@ -290,7 +290,7 @@ class _SpreadJob(_Job):
                 raise self._error
 
     def _arrived(self, block, made):
-        """Keeps a block, and then says so. What is returned is None where it lies in the store, and need not be held."""
+        """Keeps a block, and then says so. Returns None where it lies in the store, and need not be held."""
         for sentence in made.said:
             if sentence not in self._told:
                 self._told.add(sentence)

@@ -108,7 +108,8 @@ def _start():
             include_dashboard=False,
         )
     except (RuntimeError, OSError, ValueError, TimeoutError) as error:
-        raise EngineFailed(f"Ray could not be started on this machine ({first_line(error)}).") from error
+        shorter = " Set RAY_TMPDIR to a folder with a shorter name." if "AF_UNIX path" in str(error) else ""
+        raise EngineFailed(f"Ray could not be started on this machine ({first_line(error)}).{shorter}") from error
 
 
 def _init(**given):

@@ -12,7 +12,6 @@ from elfs_plugin.beta_search.search import search_beta
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.encoders.block_store import BlockStore
 from elfs_plugin.encoders.embed import embed_images
-from elfs_plugin.encoders.images import ImageError
 from elfs_plugin.encoders.spread import POISONED
 from elfs_plugin.engine.base import Crashed, Piece
 from elfs_plugin.engine.choose import current, using
@@ -209,7 +208,3 @@ def test_a_node_that_lacks_the_images_or_the_weights_is_named(tmp_path, images):
                 embed_images([images[1], "/proc/self/fd/250"], "pixels")
         finally:
             os.close(250)
-
-
-def test_errors_of_images_come_as_they_are():
-    assert isinstance(__import__("pickle").loads(__import__("pickle").dumps(ImageError("why"))), ImageError)
