@@ -122,7 +122,9 @@ class Spread:
         """Refuses nodes that lack what this machine has."""
         rows = np.unique(np.linspace(0, len(self._paths) - 1, LOOKED_FOR).astype(int))
         here = [self._paths[row] for row in rows if os.path.exists(self._paths[row])]
-        lacking = self._engine.on_each_node(Piece(lacks, (self._recipe, here)))
+        # No GPU is needed to look: what uses them may be at work.
+        recipe = replace(self._recipe, encoder=None, device="cpu")
+        lacking = self._engine.on_each_node(Piece(lacks, (recipe, here)))
         said = [f"the node {node} lacks {' and '.join(things)}" for node, things in lacking.items() if things]
         if said:
             text = "; ".join(said)

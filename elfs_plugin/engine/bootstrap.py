@@ -95,14 +95,19 @@ class Ledger:
     def __init__(self) -> None:
         import time
 
-        self._begun: dict[int, int] = {}
+        self._begun: dict[str, dict[int, int]] = {}
         self._heard = time.monotonic()
 
-    def begin(self, item: int) -> int:
-        """How often the item has been begun, this time included."""
+    def begin(self, job: str, item: int) -> int:
+        """How often the item of a job has been begun, this time included."""
         self.beat()
-        self._begun[item] = self._begun.get(item, 0) + 1
-        return self._begun[item]
+        begun = self._begun.setdefault(job, {})
+        begun[item] = begun.get(item, 0) + 1
+        return begun[item]
+
+    def forget(self, job: str) -> None:
+        """The job has ended."""
+        self._begun.pop(job, None)
 
     def beat(self) -> None:
         """A worker is at work."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ RETRIES = 2
 """Of a piece whose worker or node has died."""
 AHEAD = 2
 """Pieces that are handed over for each processor."""
+ITEMS_AT_ONCE = 2048
+"""Items that one pool of workers is given: what is known of them is held in memory."""
 SECONDS_BETWEEN_LOOKS = 0.25
 
 
@@ -149,30 +153,39 @@ class RayEngine:
             EngineFailed: when the workers cannot go on
         """
         ray = self._connect()
-        bootstrap = remote_bootstrap(ray)
-        left = dict(items)
-        for _ in range(RETRIES + 1):
-            size = self._pool_size(len(left), threads, gpus)
-            worker, references = packed(ray, make, threads=threads)
+        for at in range(0, len(items), ITEMS_AT_ONCE):
+            job = uuid.uuid4().hex
+            worker, references = packed(ray, make, threads=threads, job=job)
             assert not references
+            given = {"worker": worker, "cpus": min(threads, self.widest), "gpus": gpus}
+            try:
+                yield from self._pool(dict(items[at : at + ITEMS_AT_ONCE]), given, threads, progress)
+            finally:
+                with contextlib.suppress(ray.exceptions.RayError):  # it may be gone
+                    self._ledger.forget.remote(job)
+
+    def _pool(self, left, given, threads, progress):
+        """The items of one pool of workers, which is made anew when it fails as a whole."""
+        ray = self._connect()
+        remote = ray.remote(remote_bootstrap(ray).each).options(num_returns="streaming", max_retries=0, **self._here())
+        for _ in range(RETRIES + 1):
+            size = self._pool_size(len(left), threads, given["gpus"])
             rows = [(number, pickle.dumps(value)) for number, value in left.items()]
-            settings = {"size": size, "cpus": min(threads, self.widest), "gpus": gpus}
-            payload = ray.cloudpickle.dumps({"items": rows, "worker": worker, **settings})
-            remote = ray.remote(bootstrap.each).options(num_cpus=0, num_returns="streaming", max_retries=0)
+            payload = ray.cloudpickle.dumps({**given, "items": rows, "size": size})
             stream = remote.remote(self._library(), self._ledger, payload)
             try:
                 for number, state, found in self._rows(stream, progress):
-                    left.pop(number, None)
-                    yield number, _item(state, found)
+                    if left.pop(number, None) is not None:
+                        yield number, _item(state, found)
                 if not left:
                     return
-                problem: BaseException = EngineFailed("Ray Data has given too few results.")
+                problem = EngineFailed("Ray Data has given too few results. What was finished is kept.")
             except ray.exceptions.RayError as error:
-                problem = error
+                problem = explained(error)
             finally:
                 with contextlib.suppress(Exception):  # it may have ended meanwhile
                     ray.cancel(stream, force=True)
-        raise explained(problem)
+        raise problem
 
     def _rows(self, stream, progress):
         """What a streaming task yields, with a look at the watch and the progress in between."""
@@ -233,7 +246,8 @@ class RayEngine:
 
         if self._cluster is None:
             self._cluster = Cluster(self._address)
-            self._ledger = ray.remote(remote_bootstrap(ray).Ledger).options(**self._here()).remote()
+            options = {"max_restarts": RETRIES, "max_task_retries": RETRIES, **self._here()}
+            self._ledger = ray.remote(remote_bootstrap(ray).Ledger).options(**options).remote()
         return ray
 
     def _here(self):
@@ -271,7 +285,10 @@ class RayEngine:
         """Seconds since a worker was last heard of."""
         import ray
 
-        return ray.get(self._ledger.silence.remote(), timeout=30)
+        try:
+            return ray.get(self._ledger.silence.remote(), timeout=30)
+        except ray.exceptions.RayError:  # who would know is gone too
+            return math.inf
 
 
 class _Watch:

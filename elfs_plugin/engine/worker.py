@@ -62,7 +62,7 @@ class Items:
     def _one(self, number, item):
         import ray
 
-        if ray.get(self._ledger.begin.remote(number)) > ATTEMPTS:
+        if ray.get(self._ledger.begin.remote(self._given["job"], number)) > ATTEMPTS:
             return "crashed", b""
         try:
             with at_work(self._ledger), threads_of(self._threads):

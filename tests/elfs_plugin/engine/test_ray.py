@@ -54,6 +54,11 @@ def test_pieces_are_run_in_other_processes_and_read_shared_values(engine):
     assert pid != os.getpid()
 
 
+def test_what_is_larger_than_the_object_store_goes_to_the_disk(engine):
+    shared = engine.share(np.ones(16 << 20))  # 128 of 100 MB
+    assert list(engine.run([Piece(workers.total, (shared, 1))], silent, threads=1)) == [(0, float(1 + (16 << 20)))]
+
+
 def test_what_a_piece_raises_is_raised_here(engine):
     with pytest.raises(ValueError, match="^told as it is$"):
         list(engine.run([Piece(workers.fails)], silent, threads=1))
