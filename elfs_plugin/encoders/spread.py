@@ -124,7 +124,7 @@ class Spread:
         here = [self._paths[row] for row in rows if os.path.exists(self._paths[row])]
         # No GPU is needed to look: what uses them may be at work.
         recipe = replace(self._recipe, encoder=None, device="cpu")
-        lacking = self._engine.on_each_node(Piece(lacks, (recipe, here)))
+        lacking = self._engine.on_each_node(Piece(lacks, (recipe, here)), self._ticks)
         said = [f"the node {node} lacks {' and '.join(things)}" for node, things in lacking.items() if things]
         if said:
             text = "; ".join(said)
@@ -142,10 +142,11 @@ class Spread:
         return self._recipe  # an image among the few on which a worker dies: float32, and whole files
 
     def _attempt(self, pieces):
-        def progress(fraction, detail=""):
-            self._tick()
+        return self._engine.attempt(pieces, self._ticks, threads=self._threads, gpus=self._gpus)
 
-        return self._engine.attempt(pieces, progress, threads=self._threads, gpus=self._gpus)
+    def _ticks(self, fraction, detail=""):
+        """A progress that only says where a job notices that it is to stop."""
+        self._tick()
 
     def _taken_apart(self, block, recipe):
         """A block on which workers have died: again alone, then batch by batch, then image by image. What is found to

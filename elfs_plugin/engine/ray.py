@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import pickle
@@ -99,23 +100,25 @@ class RayEngine:
         remote = ray.remote(remote_bootstrap(ray).call).options(
             num_cpus=min(threads, self.widest), num_gpus=gpus, max_retries=retries
         )
-        yield from self._tasks(remote, pieces, progress, threads, AHEAD * self.cpus)
+        library = self._library()
 
-    def _tasks(self, remote, pieces, progress, threads, most):
-        """Hands over pieces, ``most`` at a time, and yields what comes back."""
+        def submit(piece):
+            payload, references = packed(ray, piece, threads=threads)
+            return remote.remote(library, self._ledger, payload, *references)
+
+        yield from self._tasks(submit, pieces, progress, AHEAD * self.cpus)
+
+    def _tasks(self, submit, pieces, progress, most):
+        """Hands over pieces by ``submit(piece)``, ``most`` at a time, and yields (index, result) of what comes back."""
         import ray
 
-        library, todo = self._library(), iter(enumerate(pieces))
+        todo = iter(enumerate(pieces))
         pending: dict[Any, int] = {}
         done, watch = 0, _Watch(self)
         try:
             while True:
-                while len(pending) < most:
-                    index, piece = next(todo, (-1, None))
-                    if piece is None:
-                        break
-                    payload, references = packed(ray, piece, threads=threads)
-                    pending[remote.remote(library, self._ledger, payload, *references)] = index
+                for index, piece in itertools.islice(todo, most - len(pending)):
+                    pending[submit(piece)] = index
                 if not pending:
                     return
                 ready, _ = ray.wait(list(pending), num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)
@@ -205,8 +208,8 @@ class RayEngine:
             yield ray.get(reference)
             watch.heard()
 
-    def on_each_node(self, piece: Piece) -> dict[str, Any]:
-        """What a piece returns on every node that has processors: address -> result.
+    def on_each_node(self, piece: Piece, progress: Progress = silent) -> dict[str, Any]:
+        """What a piece returns on every node that has processors: its address and number -> result.
 
         Raises:
             EngineFailed: when a node does not answer
@@ -214,16 +217,20 @@ class RayEngine:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray = self._connect()
-        found = {}
-        for node in self._nodes():
+        library, call = self._library(), ray.remote(remote_bootstrap(ray).call)
+        payload, references = packed(ray, piece, threads=1)
+
+        def submit(node):
             strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            remote = ray.remote(remote_bootstrap(ray).call).options(
-                num_cpus=0, max_retries=RETRIES, scheduling_strategy=strategy
-            )
-            ((_, result),) = self._tasks(remote, [piece], silent, 1, 1)
+            remote = call.options(num_cpus=0, max_retries=RETRIES, scheduling_strategy=strategy)
+            return remote.remote(library, self._ledger, payload, *references)
+
+        nodes, found = self._nodes(), {}
+        for index, result in self._tasks(submit, nodes, progress, len(nodes)):
+            name = f"{nodes[index]['NodeManagerAddress']} ({nodes[index]['NodeID'][:6]})"
             if isinstance(result, Crashed):
-                raise EngineFailed(f"The Ray node {node['NodeManagerAddress']} cannot work: {result.reason}")
-            found[f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"] = result
+                raise EngineFailed(f"The Ray node {name} cannot work. {result.reason}")
+            found[name] = result
         return found
 
     @property

@@ -48,6 +48,12 @@ def explained(error: BaseException) -> EngineFailed:
             "Ray has ended on this machine. Start it again.",
         ),
     ]
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, ImportError):
+        return EngineFailed(
+            f"A Ray worker lacks a package ({first_line(cause)}). Install the plugin's requirements on all nodes: "
+            "pip install -r requirements.txt"
+        )
     for kind, sentence in kinds:
         if isinstance(error, kind):
             return EngineFailed(f"{sentence} What was finished is kept.")

@@ -1,7 +1,12 @@
 """The choice of an engine in the operators, and a job that a worker of FiftyOne runs on Ray."""
 
+import threading
+import time
+
 import pytest
 from fiftyone.operators.executor import ExecutionError
+
+from elfs_plugin.runs import jobs
 
 OPTIONS = dict(num_clusters=5, budget=20, budget_unit="images", encoder="pixels", method="elfs")
 
@@ -48,3 +53,21 @@ def test_what_cannot_be_is_refused(dataset, errors_of, operator, plugin, monkeyp
     monkeypatch.setattr(plugin("elfs_plugin.engine.names"), "available", lambda: ["local"])
     with pytest.raises(ExecutionError, match="needs Ray, which is not installed"):
         operator("run_elfs")(dataset, engine="ray", **OPTIONS)
+
+
+@pytest.mark.ray
+def test_a_job_on_ray_is_cancelled_from_the_panel(dataset, delegate, small):
+    def cancel():
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not jobs.request_cancel(dataset, "elfs"):
+            time.sleep(0.05)
+
+    waiting = threading.Thread(target=cancel)
+    waiting.start()
+    document = delegate("compute_embeddings", dataset, encoder="pixels", engine="ray")
+    waiting.join()
+    assert document.run_state == "failed" and "Cancelled. What was finished is kept" in document.result.error
+    assert jobs.read_job(dataset, "elfs")["state"] == "cancelled"
+    import ray
+
+    assert not ray.is_initialized()

@@ -11,11 +11,11 @@ import pytest
 from elfs_plugin.beta_search.search import search_beta
 from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster
 from elfs_plugin.encoders.block_store import BlockStore
-from elfs_plugin.encoders.embed import embed_images
-from elfs_plugin.encoders.spread import POISONED
+from elfs_plugin.encoders.embed import embed_images, load_encoder
+from elfs_plugin.encoders.spread import POISONED, Recipe, lacks
 from elfs_plugin.engine.base import Crashed, Piece
 from elfs_plugin.engine.choose import current, using
-from elfs_plugin.errors import Cancelled, EngineFailed
+from elfs_plugin.errors import Cancelled, EngineFailed, InvalidInput
 from elfs_plugin.evaluation.methods import compare_methods
 from elfs_plugin.evaluation.stability import stability
 from elfs_plugin.neighbors.graph import knn_graph
@@ -68,6 +68,17 @@ def test_sigterm_is_handled_as_before_the_start(engine):
     # The cluster of this module was started when the first test needed it.
     assert list(engine.run([Piece(workers.process)], silent, threads=1))
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_worker_without_a_package_is_told(engine, monkeypatch):
+    from elfs_plugin.engine import bootstrap
+
+    def call(*given):
+        import not_there  # noqa: F401
+
+    monkeypatch.setattr(bootstrap, "call", call)
+    with pytest.raises(EngineFailed, match=r"lacks a package \(No module named 'not_there'\)"):
+        list(engine.run([Piece(workers.process)], silent, threads=1))
 
 
 @pytest.mark.parametrize("method", ["exact", "approximate"])
@@ -204,12 +215,16 @@ def test_an_encoder_that_fails_on_all_images_says_why(images):
         embed_images(images[10:20], Broken("."))
 
 
-def test_a_node_that_lacks_the_images_or_the_weights_is_named(tmp_path, images):
+def test_a_node_that_lacks_the_images_or_the_weights_is_named(engine, images):
     """Files that only this process sees: those that it has opened, by their numbers."""
     with open(images[0], "rb") as opened:
         os.dup2(opened.fileno(), 250)
         try:
-            with pytest.raises(Exception, match=r"node \S+ \(\w+\) lacks 1 of 2 image files .*/proc/self/fd/250"):
+            with pytest.raises(InvalidInput, match=r"node \S+ \(\w+\) lacks 1 of 2 image files .*/proc/self/fd/250"):
                 embed_images([images[1], "/proc/self/fd/250"], "pixels")
+            recipe = Recipe("timm:resnet18", "/proc/self/fd/250", None, "cpu", None, load_encoder)
+            assert list(engine.on_each_node(Piece(lacks, (recipe, []))).values()) == [
+                ["the weights file /proc/self/fd/250"]
+            ]
         finally:
             os.close(250)
