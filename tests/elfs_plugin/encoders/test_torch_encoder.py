@@ -1,3 +1,4 @@
+import pickle
 import weakref
 
 import numpy as np
@@ -41,6 +42,26 @@ def test_fewer_bits_are_used_where_the_vectors_are_the_same(in_bfloat16):
     assert given.dtype == np.float32 and not np.array_equal(given, exact) and agree(exact, given)
     encoder.settle([])
     assert np.array_equal(encoder.encode(values()), exact)
+
+
+def test_an_encoder_goes_to_another_process_and_computes_there_as_was_chosen_here(in_bfloat16):
+    import timm
+
+    torch.manual_seed(0)
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
+    encoder = TorchEncoder("small", network, transform, CPU, on_problem=print)
+    images = list(np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
+    exact = encoder.encode(images)
+    encoder.settle(images, images)
+    other = pickle.loads(pickle.dumps(encoder))
+    assert other.identity == encoder.identity and other.on_problem is None
+    assert np.array_equal(other.encode(images), exact)
+    other.settle_as(encoder.settled)
+    assert other.settled == encoder.settled == ("bfloat16", False)
+    assert np.array_equal(other.encode(images), encoder.encode(images))
+    other.settle_as(("float32", True))
+    assert np.array_equal(other.encode(images), exact) and other.least_side == other.smaller_side is not None
 
 
 def test_float32_stays_where_the_differences_between_vectors_would_be_lost(in_bfloat16):
