@@ -22,6 +22,7 @@ ATTEMPTS = 2
 """How often an item is begun in a worker that dies on it, before it is left to be looked at more closely."""
 
 _busy = 0
+_threads: int | None = None
 _beating: threading.Thread | None = None
 _changing = threading.Lock()
 
@@ -33,8 +34,8 @@ def perform(ledger: Any, payload: bytes, shared: Sequence[Any]) -> tuple[bool, A
         with at_work(ledger):
             piece = pickle.loads(payload)
             arguments = [shared[value] if kind == "shared" else value for kind, value in piece["arguments"]]
-            with threads_of(piece["threads"]):
-                return True, piece["function"](*arguments, silent)
+            compute_on(piece["threads"])
+            return True, piece["function"](*arguments, silent)
     except Exception as error:  # whatever it is, it is raised again by the driver
         return False, portable(error)
 
@@ -65,7 +66,8 @@ class Items:
         if ray.get(self._ledger.begin.remote(self._given["job"], number)) > ATTEMPTS:
             return "crashed", b""
         try:
-            with at_work(self._ledger), threads_of(self._threads):
+            with at_work(self._ledger):
+                compute_on(self._threads)
                 if self._function is None:
                     self._function = self._given["function"](*(value for _, value in self._given["arguments"]))
                 return "done", pickle.dumps(self._function(pickle.loads(item)), protocol=5)
@@ -129,20 +131,19 @@ def _beat(ledger):
         time.sleep(SECONDS_BETWEEN_BEATS)
 
 
-@contextlib.contextmanager
-def threads_of(count: int) -> Iterator[None]:
-    """A block that computes on so many threads, whatever Ray says of this process: sums may depend on it."""
-    os.environ["OMP_NUM_THREADS"] = str(count)  # for what is loaded only now
+def compute_on(threads: int) -> None:
+    """From now on this process computes on so many threads, whatever Ray says of it: sums may depend on it."""
+    global _threads
     import torch
+
+    torch.set_num_threads(threads)  # of the calling thread, which may be another one each time
+    if threads == _threads:
+        return  # to look at all libraries takes as long as a small piece
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is loaded later
+    threadpool_limits(threads)
+    _threads = threads
 
 
 def portable(error: BaseException) -> bytes:

@@ -110,3 +110,12 @@ def test_an_error_ends_the_others_and_is_raised():
     with pytest.raises(ValueError, match="broken"):
         list(in_threads([until_stopped(ended), broken], 2, silent))
     assert ended == [1]
+
+
+def test_no_more_results_wait_than_there_is_room_for():
+    made = []
+    found = in_threads([lambda report, n=n: made.append(n) for n in range(100)], 2, silent)
+    next(found)
+    time.sleep(0.2)
+    assert len(made) <= 2 * threads.AHEAD + 1
+    assert len(list(found)) == 99 and len(made) == 100
