@@ -74,9 +74,12 @@ def call(library: dict[str, Any], ledger: Any, payload: bytes, *shared: Any) -> 
     return load(library).perform(ledger, payload, shared)
 
 
-def each(library: dict[str, Any], ledger: Any, payload: bytes) -> Iterator[Any]:
-    """Results of many items as they come, see :func:`~.worker.stream`."""
-    yield from load(library).stream(library, ledger, payload)
+class Runner:
+    """A process that has items worked on by others. Who ends it ends them too."""
+
+    def each(self, library: dict[str, Any], ledger: Any, payload: bytes) -> Iterator[Any]:
+        """Results of many items as they come, see :func:`~.worker.stream`."""
+        yield from load(library).stream(library, ledger, payload)
 
 
 class Worker:
@@ -90,13 +93,14 @@ class Worker:
 
 
 class Ledger:
-    """Knows which items have been begun, and when a worker was last heard of."""
+    """Knows which items have been begun, which jobs are to stop, and when a worker was last heard of."""
 
     def __init__(self) -> None:
         import time
 
         self._begun: dict[str, dict[int, int]] = {}
         self._heard = time.monotonic()
+        self._stopped: set[str] = set()
 
     def begin(self, job: str, item: int) -> int:
         """How often the item of a job has been begun, this time included."""
@@ -109,11 +113,16 @@ class Ledger:
         """The job has ended."""
         self._begun.pop(job, None)
 
-    def beat(self) -> None:
-        """A worker is at work."""
+    def beat(self) -> set[str]:
+        """A worker is at work. It hears which jobs are to stop."""
         import time
 
         self._heard = time.monotonic()
+        return self._stopped
+
+    def stop(self, job: str) -> None:
+        """What is left of a job is not wanted any more."""
+        self._stopped.add(job)
 
     def silence(self) -> float:
         """Seconds since a worker was last heard of."""

@@ -100,16 +100,20 @@ class RayEngine:
         remote = ray.remote(remote_bootstrap(ray).call).options(
             num_cpus=min(threads, self.widest), num_gpus=gpus, max_retries=retries
         )
-        library = self._library()
+        library, job = self._library(), uuid.uuid4().hex
 
         def submit(piece):
-            payload, references = packed(ray, piece, threads=threads)
+            payload, references = packed(ray, piece, threads=threads, job=job)
             return remote.remote(library, self._ledger, payload, *references)
 
-        yield from self._tasks(submit, pieces, progress, AHEAD * self.cpus)
+        yield from self._tasks(submit, pieces, progress, AHEAD * self.cpus, job)
 
-    def _tasks(self, submit, pieces, progress, most):
-        """Hands over pieces by ``submit(piece)``, ``most`` at a time, and yields (index, result) of what comes back."""
+    def _tasks(self, submit, pieces, progress, most, job):
+        """Hands over pieces by ``submit(piece)``, ``most`` at a time, and yields (index, result) of what comes back.
+
+        Pieces that are left in the end are told to stop, and not cancelled by Ray: of a task that is just finished
+        Ray 2.60 would end this process (a failed check in its task manager).
+        """
         import ray
 
         todo = iter(enumerate(pieces))
@@ -124,15 +128,15 @@ class RayEngine:
                 ready, _ = ray.wait(list(pending), num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)
                 progress(done / len(pieces), f"{done:,} of {len(pieces):,} pieces, on Ray")
                 for reference in ready:
-                    result = _result(reference)
+                    index, result = pending.pop(reference), _result(reference)
                     done += 1
                     watch.heard()
-                    yield pending.pop(reference), result
+                    yield index, result
                 watch.look()
         finally:
-            for reference in pending:
-                with contextlib.suppress(Exception):  # it may have ended meanwhile, and so may the cluster
-                    ray.cancel(reference, force=True)
+            if pending:
+                with contextlib.suppress(Exception):  # the cluster may have ended
+                    self._ledger.stop.remote(job)
 
     def each(
         self,
@@ -170,12 +174,13 @@ class RayEngine:
     def _pool(self, left, given, threads, progress):
         """The items of one pool of workers, which is made anew when it fails as a whole."""
         ray = self._connect()
-        remote = ray.remote(remote_bootstrap(ray).each).options(num_returns="streaming", max_retries=0, **self._here())
+        runner = ray.remote(remote_bootstrap(ray).Runner).options(**self._here())
         for _ in range(RETRIES + 1):
             size = self._pool_size(len(left), threads, given["gpus"])
             rows = [(number, pickle.dumps(value)) for number, value in left.items()]
             payload = ray.cloudpickle.dumps({**given, "items": rows, "size": size})
-            stream = remote.remote(self._library(), self._ledger, payload)
+            running = runner.remote()
+            stream = running.each.options(num_returns="streaming").remote(self._library(), self._ledger, payload)
             try:
                 for number, state, found in self._rows(stream, progress):
                     if left.pop(number, None) is not None:
@@ -186,8 +191,8 @@ class RayEngine:
             except ray.exceptions.RayError as error:
                 problem = explained(error)
             finally:
-                with contextlib.suppress(Exception):  # it may have ended meanwhile
-                    ray.cancel(stream, force=True)
+                with contextlib.suppress(Exception):  # it may have ended meanwhile, and so may the cluster
+                    ray.kill(running)
         raise problem
 
     def _rows(self, stream, progress):
@@ -218,7 +223,8 @@ class RayEngine:
 
         ray = self._connect()
         library, call = self._library(), ray.remote(remote_bootstrap(ray).call)
-        payload, references = packed(ray, piece, threads=1)
+        job = uuid.uuid4().hex
+        payload, references = packed(ray, piece, threads=1, job=job)
 
         def submit(node):
             strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -226,7 +232,7 @@ class RayEngine:
             return remote.remote(library, self._ledger, payload, *references)
 
         nodes, found = self._nodes(), {}
-        for index, result in self._tasks(submit, nodes, progress, len(nodes)):
+        for index, result in self._tasks(submit, nodes, progress, len(nodes), job):
             name = f"{nodes[index]['NodeManagerAddress']} ({nodes[index]['NodeID'][:6]})"
             if isinstance(result, Crashed):
                 raise EngineFailed(f"The Ray node {name} cannot work. {result.reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import pickle
@@ -13,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ElfsError
-from ..progress import silent
+from ..errors import Cancelled, ElfsError
 from ..text import first_line
 
 SECONDS_BETWEEN_BEATS = 1.0
@@ -22,6 +22,8 @@ ATTEMPTS = 2
 """How often an item is begun in a worker that dies on it, before it is left to be looked at more closely."""
 
 _busy = 0
+_stopped: set[str] = set()
+"""Jobs that have ended before their pieces have, as far as the ledger was heard."""
 _threads: int | None = None
 _beating: threading.Thread | None = None
 _changing = threading.Lock()
@@ -35,9 +37,17 @@ def perform(ledger: Any, payload: bytes, shared: Sequence[Any]) -> tuple[bool, A
             piece = pickle.loads(payload)
             arguments = [shared[value] if kind == "shared" else value for kind, value in piece["arguments"]]
             compute_on(piece["threads"])
-            return True, piece["function"](*arguments, silent)
+            report = functools.partial(_report, piece["job"])
+            report(0.0)
+            return True, piece["function"](*arguments, report)
     except Exception as error:  # whatever it is, it is raised again by the driver
         return False, portable(error)
+
+
+def _report(job, fraction, detail=""):
+    """The progress of a piece: nobody is told, but it ends where its job has ended."""
+    if job in _stopped:
+        raise Cancelled()
 
 
 class Items:
@@ -124,10 +134,12 @@ def at_work(ledger: Any) -> Iterator[None]:
 
 
 def _beat(ledger):
+    import ray
+
     while True:
         if _busy:
             with contextlib.suppress(Exception):  # the driver has ended, and so will this process
-                ledger.beat.remote()
+                _stopped.update(ray.get(ledger.beat.remote(), timeout=10 * SECONDS_BETWEEN_BEATS))
         time.sleep(SECONDS_BETWEEN_BEATS)
 
 

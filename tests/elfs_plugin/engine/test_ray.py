@@ -188,14 +188,14 @@ def test_cancelling_ends_the_workers_and_keeps_what_was_finished(tmp_path, image
     assert sum(store.count(block) is not None for block in blocks) >= 1
 
 
-def test_a_cancelled_task_ends(engine, tmp_path, alive, until, pids):
+def test_a_cancelled_task_ends(engine, tmp_path, until, pids):
     def cancel(fraction, detail=""):
         if pids(tmp_path):
             raise Cancelled()
 
     with pytest.raises(Cancelled):
-        list(engine.run([Piece(workers.waits, (str(tmp_path), 60))], cancel, threads=1))
-    until(lambda: not any(alive(pid) for pid in pids(tmp_path)))
+        list(engine.run([Piece(workers.waits, (str(tmp_path), 600))], cancel, threads=1))
+    until(lambda: list(tmp_path.glob("*.ended")))
 
 
 def test_without_a_result_and_a_worker_the_job_ends_in_a_sentence(engine, monkeypatch):

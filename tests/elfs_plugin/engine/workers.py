@@ -51,8 +51,14 @@ def waits(folder, seconds, report):
     seen = len(os.listdir(folder))
     with open(f"{folder}/{os.getpid()}.pid", "w"):
         pass
-    if not seen:
-        time.sleep(seconds)
+    end = time.monotonic() + (0 if seen else seconds)
+    try:
+        while time.monotonic() < end:
+            time.sleep(0.05)
+            report(0.5)
+    finally:
+        with open(f"{folder}/{os.getpid()}.ended", "w"):
+            pass
     return seen
 
 
