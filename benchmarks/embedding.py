@@ -2,16 +2,20 @@
 
 The same timm networks with the same random weights, on JPEG files made for it; every way in a process of its own, one
 after the other and so again in each round, of which the best counts. Loading the network is not part of the time. *CPU*
-is the time of all processors together, helper processes included, which other work on the machine changes less.
+is the time of all processors together, helper processes included, which other work on the machine changes less. Of
+that, *choosing* is what it takes once to find out by what to compute: with OpenVINO the network is converted, whatever
+the number of images (elsewhere only from 2,000 on).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -21,13 +25,16 @@ from .results import Column, Table, started
 
 WAYS = {
     "here": "here",
+    "openvino": "here, OpenVINO where it is quicker",
     "float32": "here, float32 alone",
+    "openvino32": "here, float32 alone, OpenVINO where it is quicker",
     "fiftyone": "FiftyOne, `compute_embeddings`",
     "dataloader": "plain DataLoader, float32",
 }
 OTHERS = ("fiftyone", "dataloader")
 BATCH = 32
 NEIGHBORS = 10
+PYTORCH = "float32 by PyTorch"
 
 
 def main(arguments=None):
@@ -72,7 +79,7 @@ def vectors_file(temporary, model, way):
 
 
 def run(way, model_name, options):
-    """{"seconds", "processors"} of one way."""
+    """{"seconds", "processors", "by", "choosing"} of one way."""
     import timm
     import torch
 
@@ -84,8 +91,9 @@ def run(way, model_name, options):
         worked, start = _processors(), time.perf_counter()
         vectors = embed()
         seconds = time.perf_counter() - start
+        by, choosing = getattr(embed.__self__, "by", PYTORCH), getattr(embed.__self__, "choosing", 0.0)
     np.save(options.vectors, vectors)
-    return {"seconds": seconds, "processors": _processors() - worked}
+    return {"seconds": seconds, "processors": _processors() - worked, "by": by, "choosing": choosing}
 
 
 def _processors():
@@ -95,34 +103,66 @@ def _processors():
 
 
 class Here:
-    """``embed_images`` as a run uses it, its blocks kept on the disk."""
+    """``embed_images`` as a run uses it, its blocks kept on the disk, by PyTorch."""
 
-    reduced = True
+    reduced, openvino = True, False
 
     def __init__(self, model, transform, paths, options):
         import torch
 
-        from elfs_plugin.encoders.torch_encoder import TorchEncoder
+        from elfs_plugin.encoders import openvino_network, torch_encoder
 
-        self._encoder = TorchEncoder("random", model, transform, torch.device("cpu"))
+        self._encoder = torch_encoder.TorchEncoder("random", model, transform, torch.device("cpu"))
+        self._paths, self._after = paths, contextlib.ExitStack()
+        self._folder = self._after.enter_context(tempfile.TemporaryDirectory())
+        self._after.enter_context(mock.patch.object(openvino_network, "WORTHWHILE", 0))
+        if not self.openvino:
+            self._after.enter_context(mock.patch.object(openvino_network, "engine", lambda: None))
         if not self.reduced:
-            self._encoder.settle = lambda *values: None
-        self._paths, self._folder = paths, tempfile.TemporaryDirectory()
+            self._after.enter_context(mock.patch.object(torch_encoder, "quick_kinds", lambda device: []))
+            settle = self._encoder.settle
+            self._encoder.settle = lambda values, smaller: settle(values)
+        self._encoder.settle = self._timed(self._encoder.settle)
+        self.choosing = 0.0
+
+    def _timed(self, settle):
+        def timed(*given):
+            worked = _processors()
+            settle(*given)
+            self.choosing += _processors() - worked
+
+        return timed
 
     def __enter__(self):
         return self._embed
 
     def __exit__(self, *_):
-        self._folder.cleanup()
+        self._after.close()
 
     def _embed(self):
         from elfs_plugin.encoders.embed import embed_images
 
-        return embed_images(self._paths, self._encoder, kept=f"{self._folder.name}/blocks").vectors
+        return embed_images(self._paths, self._encoder, kept=f"{self._folder}/blocks").vectors
+
+    @property
+    def by(self):
+        return self._encoder.inference
 
 
 class Exactly(Here):
     """The same without fewer bits."""
+
+    reduced = False
+
+
+class WithOpenVino(Here):
+    """As a run uses it where OpenVINO is installed."""
+
+    openvino = True
+
+
+class ExactlyWithOpenVino(WithOpenVino):
+    """As on a processor that computes in nothing quicker than float32."""
 
     reduced = False
 
@@ -200,19 +240,34 @@ class Files:
         return self._transform(Image.open(self._paths[index]).convert("RGB"))
 
 
-PREPARED = {"here": Here, "float32": Exactly, "fiftyone": FiftyOne, "dataloader": Loader}
+PREPARED = {
+    "here": Here,
+    "openvino": WithOpenVino,
+    "float32": Exactly,
+    "openvino32": ExactlyWithOpenVino,
+    "fiftyone": FiftyOne,
+    "dataloader": Loader,
+}
 
 
 def speed_table(took, options):
-    head = ["network", "way", "images/s", "CPU, ms an image", Column("times as fast", 2), Column("by CPU", 2)]
-    table = Table(head)
+    head = ["network", "way", "by", "images/s", "choosing, CPU s", "CPU, ms an image"]
+    table = Table([*head, Column("times as fast", 2), Column("by CPU", 2)])
     for model in options.models:
-        best = {way: min(took[model, way, r]["seconds"] for r in range(options.rounds)) for way in options.ways}
-        worked = {way: min(took[model, way, r]["processors"] for r in range(options.rounds)) for way in options.ways}
+        rounds = {way: [took[model, way, r] for r in range(options.rounds)] for way in options.ways}
+        best = {way: min(round["seconds"] for round in rounds[way]) for way in options.ways}
+        worked = {way: min(map(_processors_after, rounds[way])) for way in options.ways}
         for way in options.ways:
             ratios = [None if way in OTHERS else of_faster(times, way) for times in (best, worked)]
-            table.add(model, WAYS[way], options.images / best[way], 1000 * worked[way] / options.images, *ratios)
+            by, choosing = rounds[way][-1]["by"], min(round["choosing"] for round in rounds[way])
+            speed = options.images / best[way], choosing, 1000 * worked[way] / options.images
+            table.add(model, WAYS[way], by, *speed, *ratios)
     return table
+
+
+def _processors_after(round):
+    """Without the choosing, which does not grow with the images."""
+    return round["processors"] - round["choosing"]
 
 
 def of_faster(times, way):

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from elfs_plugin.clustering.pseudo_labels import ClusteringConfig, cluster, stan
 from elfs_plugin.clustering.temi import Heads
 from elfs_plugin.clustering.temi_training import Training, kmeans_targets
 from elfs_plugin.devices import generator, matmul_dtype, reuse_heap
-from elfs_plugin.encoders.embed import embed_images
-from elfs_plugin.encoders.images import load_pixels
+from elfs_plugin.encoders.embed import embed_images, load_encoder
+from elfs_plugin.encoders.images import decode, load_pixels, read_image
+from elfs_plugin.encoders.jpeg_on_device import JpegDecoder
+from elfs_plugin.encoders.preprocessing import recognised
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.neighbors.graph import knn_graph
 from elfs_plugin.progress import silent
@@ -51,7 +54,7 @@ class Size:
 
     @classmethod
     def tiny(cls):
-        return cls(400, 12, 8, 8, 6, 60, 3, 1, 20, 3, "test_resnet")
+        return cls(120, 12, 8, 8, 6, 20, 3, 1, 20, 2, "test_resnet")
 
 
 @dataclass(frozen=True)
@@ -284,8 +287,61 @@ def beta_search(data, size, device, seconds):
     return {"seconds": pace.whole(), "steps_per_second": rate, "measured_share": pace.fraction}, found
 
 
+def decoding(data, size, device, seconds):
+    """JPEG files to what a network takes: on a CPU in threads, on a GPU by its own decoder."""
+    preprocessing = recognised(timm_transform(size))
+    make = decoded_by_device if device.type == "cuda" else decoded_in_threads
+    next(make(data.files[:DECODED_AT_ONCE], preprocessing, device))  # starts the device
+    done, first, start = 0, None, time.perf_counter()
+    with contextlib.closing(make(data.files, preprocessing, device)) as portions:
+        for portion in portions:
+            first = portion if first is None else first
+            done += len(portion)
+            if time.perf_counter() - start >= seconds:
+                break
+    rate = done / (time.perf_counter() - start)
+    coarse = torch.nn.functional.adaptive_avg_pool2d(first.float().cpu(), 16).flatten(1)
+    return {"images_per_second": rate, "seconds": 1e5 / rate}, {"vectors": coarse.numpy()}
+
+
+def timm_transform(size):
+    import timm
+
+    model = timm.create_model(size.network, pretrained=False, num_classes=0)
+    return timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+
+
+DECODED_AT_ONCE = 64
+
+
+def decoded_in_threads(files, preprocessing, device):
+    """Yields (B, 3, H, W) float32 of the files in order."""
+    values = []
+    for number, (_, value) in enumerate(decode(files, preprocessing.pixels), start=1):
+        values.append(value)
+        if len(values) == DECODED_AT_ONCE or number == len(files):
+            yield preprocessing.numbers(torch.from_numpy(np.stack(values)))
+            values = []
+
+
+def decoded_by_device(files, preprocessing, device):
+    """The same by :class:`JpegDecoder`, threads reading ahead."""
+    decoder = JpegDecoder(preprocessing, device, lambda path: read_image(path, preprocessing.pixels))
+    values = []
+    for number, (_, value) in enumerate(decode(files, preprocessing.pixels, read=decoder.read), start=1):
+        values.append(value)
+        if len(values) == DECODED_AT_ONCE or number == len(files):
+            found = decoder.numbers(values)
+            found[-1, 0, 0, 0].item()  # waits for the device
+            yield found
+            values = []
+    if decoder.refused:
+        print(f"{decoder.refused} of {len(files)} files were refused", flush=True)
+
+
 def embedding(data, size, device, seconds):
-    """Images a second from JPEG files, by the plugin's own encoder with weights drawn at random."""
+    """Images a second from JPEG files, by the plugin's own encoder with weights drawn at random; on a GPU also with the
+    files decoded there, and on the CPU, whatever the trial says."""
     import timm
 
     weights = data.files[0].parent / "weights.pth"
@@ -293,13 +349,25 @@ def embedding(data, size, device, seconds):
     torch.save(timm.create_model(size.network, pretrained=False, num_classes=0).state_dict(), weights)
     name = f"timm:{size.network}"
     first = embed_images(data.files[: min(48, len(data.files))], name, weights=weights, device=str(device))
-    pace = Pace(seconds)
-    with pace.until_then():
-        embed_images(data.files, name, weights=weights, device=str(device), progress=pace)
-    rate = len(data.files) / pace.settled()
-    return {"images_per_second": rate, "seconds": 1e5 / rate, "measured_share": pace.fraction}, {
-        "vectors": first.vectors
-    }
+    ways = {"": None}
+    if device.type == "cuda":
+        ways |= {"_gpu_decodes": True, "_cpu_decodes": False}
+    numbers = {}
+    for way, chosen in ways.items():
+        pace, encoder = Pace(seconds / len(ways)), load_encoder(name, weights=weights, device=str(device))
+        with pace.until_then(), _decoding_chosen(chosen):
+            embed_images(data.files, encoder, progress=pace)
+        numbers[f"images_per_second{way}"] = rate = len(data.files) / pace.settled()
+        if chosen is None:
+            numbers |= {"seconds": 1e5 / rate, "measured_share": pace.fraction, "inference": encoder.inference}
+    return numbers, {"vectors": first.vectors}
+
+
+def _decoding_chosen(chosen):
+    """Whether a GPU decodes, without a trial; None leaves it to the trial."""
+    if chosen is None:
+        return contextlib.nullcontext()
+    return mock.patch.object(JpegDecoder, "agrees", lambda *given, **options: chosen)
 
 
 PARTS = {
@@ -310,6 +378,7 @@ PARTS = {
     "resnet8": resnet8,
     "beta_search": beta_search,
     "resnet18": resnet18,
+    "decoding": decoding,
     "embedding": embedding,
 }
 """In the order in which they are measured."""
@@ -322,6 +391,7 @@ SHARES = {
     "resnet8": 3,
     "beta_search": 4,
     "resnet18": 2,
+    "decoding": 1,
     "embedding": 3,
 }
 """Of the time."""

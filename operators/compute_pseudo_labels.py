@@ -1,5 +1,5 @@
 from .base import ElfsOperator
-from .encoder_forms import vector_field_input
+from .encoder_forms import vectors_input
 from .forms import check_settings, clusters_input, clusters_of, key_input, neighbors_input
 from .inputs import pick, seed_input
 
@@ -9,12 +9,21 @@ class ComputePseudoLabels(ElfsOperator):
     title = "Compute pseudo-labels"
     description = "Clusters embeddings by TEMI deep clustering into pseudo-labels"
     distributes = True
-    takes = ("embeddings_field", "clusters_mode", "num_clusters", "preset", "neighbors", "seed", "device")
+    takes = (
+        "embeddings_field",
+        "similarity_index",
+        "clusters_mode",
+        "num_clusters",
+        "preset",
+        "neighbors",
+        "seed",
+        "device",
+    )
     minimum = 2
 
     def form(self, ctx, inputs, collection):
         key = key_input(ctx, inputs)
-        vector_field_input(ctx, inputs, collection, key=key)
+        vectors_input(ctx, inputs, collection, key=key)
         clusters_input(ctx, inputs, collection)
         neighbors_input(inputs)
         seed_input(inputs)
@@ -25,6 +34,8 @@ class ComputePseudoLabels(ElfsOperator):
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
 
-        options = pick(ctx.params, "key", "embeddings_field", "neighbors", "preset", "seed", "device")
+        options = pick(
+            ctx.params, "key", "embeddings_field", "similarity_index", "neighbors", "preset", "seed", "device"
+        )
         clusters = clusters_of(ctx.params, collection)
         return runs.compute_pseudo_labels(collection, num_clusters=clusters, **options, sinks=sinks)

@@ -6,6 +6,7 @@ import fiftyone.operators.types as types
 
 from ..elfs_plugin.encoders.known import AUTO, DINOV2, ENCODERS, LITE0, PIXELS
 from .inputs import check, choices, suggestions_input
+from .parameters import INDEX
 
 WITH_HUB = "Recommended for photographs where a model hub can be reached, as here. Without class labels."
 WITHOUT_HUB = (
@@ -94,29 +95,59 @@ def check_weights(path, encoder):
         raise MissingModel(f"There is no file {path}.")
 
 
-def vector_field_input(ctx, inputs, collection, key=None):
-    """One of the dataset's vector fields."""
+def vectors_input(ctx, inputs, collection, key=None):
+    """One of the dataset's vector fields or similarity indexes."""
     from ..elfs_plugin import runs
     from ..elfs_plugin.errors import InvalidInput
 
     found = runs.vector_fields(collection)
     record = runs.load_record(ctx.dataset, key) if key else None
-    default = record.embeddings_field if record and record.embeddings_field else (found[0] if found else None)
+    offered = {name: name for name in found}
+    for name, index in image_indexes(ctx.dataset).items():
+        offered[f"{INDEX}{name}"] = f"{name} (similarity index, {index.method})"
+    default = _vectors_of(record) or next(iter(offered), None)
     prop = inputs.str(
         "embeddings_field",
         default=default,
         required=False,
-        label="Embeddings",
-        view=choices(types.DropdownView(), found),
-        description="A vector field of the dataset",
+        label="Vectors",
+        view=choices(types.DropdownView(), offered),
+        description="A vector field of the dataset, or a similarity index of FiftyOne's",
     )
 
     def exists():
-        chosen = ctx.params.get("embeddings_field") or default
+        chosen = _vectors_given(ctx.params) or default
         if chosen is None:
             raise InvalidInput("The dataset has no vector field. Use ELFS: Compute embeddings first.")
+        if chosen.startswith(INDEX):
+            runs.find_index(ctx.dataset, chosen.removeprefix(INDEX))
+            return
         large = record is not None and chosen == record.embeddings_field
         if chosen not in found and not large:
             runs.check_vector_field(collection, chosen)
 
     check(prop, exists)
+
+
+def image_indexes(dataset):
+    """{brain key: index} of the similarity indexes of whole images."""
+    from ..elfs_plugin import runs
+
+    return {key: index for key, index in runs.similarity_indexes(dataset).items() if not index.patches_field}
+
+
+def _vectors_of(record):
+    """The choice that names the vectors of a run (its record, or None)."""
+    if record is None:
+        return None
+    return f"{INDEX}{record.similarity_index}" if record.similarity_index else record.embeddings_field
+
+
+def _vectors_given(params):
+    index = params.get("similarity_index")
+    return f"{INDEX}{index}" if index else params.get("embeddings_field")
+
+
+def uses_vectors(params):
+    """Whether a run takes vectors that are there in place of an encoder."""
+    return params.get("source", "field" if "similarity_index" in params else "encoder") == "field"

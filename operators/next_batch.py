@@ -1,9 +1,12 @@
+from functools import partial
+
 import fiftyone.operators.types as types
 
 from .base import ElfsOperator
 from .budget_forms import UNITS, budget_of
 from .forms import run_input
 from .inputs import check, choice_input, pick, seed_input, suggestions_input
+from .lately import lately
 from .parameters import NAME, without
 from .round_forms import problem_of, refuse_beside, texts_input
 
@@ -47,7 +50,7 @@ class NextBatch(ElfsOperator):
         if run is None:
             return
         labelling, number = state.labelling_of(run.record), len(state.rounds_of(run.record))
-        self._budget(ctx, inputs, run, _free(ctx))
+        self._budget(ctx, inputs, run, _shown_free(ctx))
         if labelling is None:
             self._first(ctx, inputs, run)
         else:
@@ -157,13 +160,29 @@ class NextBatch(ElfsOperator):
 
 def _free(ctx):
     """How many images can be chosen."""
-    from ..elfs_plugin.runs import Run
-    from ..elfs_plugin.runs.rounds import free_images, setting_up, state
+    from ..elfs_plugin.runs.rounds import free_images
 
-    key = ctx.params.get("key", "elfs")
-    labelling = state.labelling_of(Run(ctx.dataset, key).record)
-    field = labelling.labels_field if labelling else ctx.params.get("labels_field") or setting_up.DEFAULT_FIELD
-    return free_images.count(ctx.dataset, key, field)
+    return free_images.count(ctx.dataset, ctx.params.get("key", "elfs"), _labels_field(ctx))
+
+
+def _shown_free(ctx):
+    return lately((*_of_run(ctx), "free", _labels_field(ctx)), lambda: _free(ctx))
+
+
+def _labels_field(ctx):
+    from ..elfs_plugin.runs import Run
+    from ..elfs_plugin.runs.rounds import setting_up, state
+
+    labelling = state.labelling_of(Run(ctx.dataset, ctx.params.get("key", "elfs")).record)
+    return labelling.labels_field if labelling else ctx.params.get("labels_field") or setting_up.DEFAULT_FIELD
+
+
+def _of_run(ctx):
+    """What tells a run as it is now from what it was: FiftyOne notes when a sample was changed, and has an index."""
+    collection = ctx.dataset._sample_collection
+    newest = collection.find_one({}, {"last_modified_at": 1}, sort=[("last_modified_at", -1)]) or {}
+    now = collection.estimated_document_count(), newest.get("last_modified_at")
+    return str(ctx.dataset._doc.id), ctx.params.get("key", "elfs"), *now
 
 
 def _budget_of(params, free):
@@ -183,10 +202,11 @@ def _check(ctx, record, number):
 
 
 def _known(ctx, field):
-    """{class: images} that this batch can learn from."""
+    """{class: images} that this batch can learn from, for the form."""
     from ..elfs_plugin.runs.rounds import known_labels
 
-    return known_labels.by_class(ctx.dataset, ctx.params.get("key", "elfs"), field)
+    count = partial(known_labels.by_class, ctx.dataset, ctx.params.get("key", "elfs"), field)
+    return lately((*_of_run(ctx), "known", field), count)
 
 
 def _without_labels(found):
@@ -203,7 +223,7 @@ def _check_class_budgets(ctx):
     wanted = class_budgets.as_mapping(ctx.params.get("class_budgets"))
     if not wanted:
         return
-    free = _free(ctx)
+    free = _shown_free(ctx)
     try:
         budget = resolve_budget(_budget_of(ctx.params, free), free)
     except ElfsError:  # told beside the budget

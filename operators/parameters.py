@@ -24,6 +24,9 @@ TOOL = "tool_"
 NAME = "name_"
 """Of the names of tags and views of rounds."""
 
+INDEX = "index:"
+"""Before the brain key of a similarity index, where a form offers vector fields and indexes in one list."""
+
 COMMON = ("key", "progress")
 """What every operator takes."""
 
@@ -66,7 +69,7 @@ def read(given, takes):
                 params[name] = value
         except InvalidInput as error:
             refused[name] = str(error)
-    for units in (_budget_units, _beta_mode, _veto):
+    for units in (_budget_units, _beta_mode, _veto, _vectors):
         try:
             units(params)
         except InvalidInput as error:
@@ -305,6 +308,7 @@ _KINDS = {
     **dict.fromkeys(("classes", "annotators"), _names),
     "class_budgets": lambda name, value: value if isinstance(value, str) else _mapping(name, value),
     "methods": _texts,
+    "similarity_index": lambda name, value: _text(name, getattr(value, "key", value)),
     "progress": _progress,
     "num_clusters": _clusters,
     "budget": _budget,
@@ -338,6 +342,17 @@ def _beta_mode(params):
         mode = params.pop("beta")
         if params.setdefault("beta_mode", mode) != mode:
             raise InvalidInput(f"beta='{mode}' contradicts beta_mode='{params['beta_mode']}'. Leave one out.", "beta")
+
+
+def _vectors(params):
+    """A similarity index that was chosen in the list of a form, as Python names it."""
+    field = params.get("embeddings_field")
+    if field is None or params.get("source") == "encoder":
+        return
+    if "similarity_index" in params and field != f"{INDEX}{params['similarity_index']}":
+        raise InvalidInput("Give embeddings_field or similarity_index, not both.", "similarity_index")
+    if field.startswith(INDEX):
+        params["similarity_index"] = params.pop("embeddings_field").removeprefix(INDEX)
 
 
 def _veto(params):

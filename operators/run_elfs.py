@@ -3,14 +3,14 @@ import fiftyone.operators.types as types
 
 from .base import DELEGATE_ABOVE, ElfsOperator
 from .budget_forms import beta_inputs, beta_mode, beta_of, budget_inputs, budget_of
-from .encoder_forms import embeddings_output_input, encoder_inputs, vector_field_input
+from .encoder_forms import embeddings_output_input, encoder_inputs, image_indexes, uses_vectors, vectors_input
 from .forms import check_settings, clusters_input, clusters_of, key_input, output_inputs
 from .inputs import choice_input, pick, seed_input
 from .parameters import without
 from .proxy_forms import proxy_inputs, search_inputs
 from .selector_forms import AUTO, first_advice_input, learner_input, method_input, method_of
 
-SOURCES = {"encoder": "Compute embeddings", "field": "Use an existing vector field"}
+SOURCES = {"encoder": "Compute embeddings", "field": "Use vectors that are there"}
 
 
 class RunElfs(ElfsOperator):
@@ -23,6 +23,7 @@ class RunElfs(ElfsOperator):
         "encoder",
         "weights",
         "embeddings_field",
+        "similarity_index",
         "clusters_mode",
         "num_clusters",
         "preset",
@@ -61,8 +62,8 @@ class RunElfs(ElfsOperator):
     def form(self, ctx, inputs, collection):
         key = key_input(ctx, inputs)
         choice_input(inputs, "source", SOURCES, "encoder", "Embeddings")
-        if ctx.params.get("source") == "field":
-            vector_field_input(ctx, inputs, collection)
+        if uses_vectors(ctx.params):
+            vectors_input(ctx, inputs, collection)
         else:
             encoder_inputs(ctx, inputs, collection)
             embeddings_output_input(ctx, inputs, key)
@@ -85,18 +86,25 @@ class RunElfs(ElfsOperator):
             without(params, ("learner",), "it is what the method 'auto' looks at.")
         if beta_mode(params) == "manual":
             without(params, ("beta_proxy", "repeats"), "β is given, and not searched.")
-        if params.get("source") == "field":
-            without(params, ("encoder", "weights"), "with source='field' the vectors of a field are used.")
+        if uses_vectors(params):
+            without(params, ("encoder", "weights"), "vectors that are there are used (source='field').")
             self._check_named(ctx, params)
+        else:
+            without(params, ("similarity_index",), "with source='encoder' embeddings are computed.")
 
     def _check_named(self, ctx, params):
         """Several vector fields, and none named: from Python none of them is taken without a word."""
         from ..elfs_plugin.errors import InvalidInput
         from ..elfs_plugin.runs import vector_fields
 
+        if {"embeddings_field", "similarity_index"} & set(params):
+            return
         found = vector_fields(ctx.dataset)
-        if len(found) > 1 and "embeddings_field" not in params:
+        if len(found) > 1:
             raise InvalidInput(f"Name the embeddings_field to use (vector fields: {', '.join(found)}).")
+        indexes = [] if found else list(image_indexes(ctx.dataset))
+        if len(indexes) > 1:
+            raise InvalidInput(f"Name the similarity_index to use (similarity indexes: {', '.join(indexes)}).")
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
@@ -117,22 +125,32 @@ class RunElfs(ElfsOperator):
             "view_name",
             "seed",
             "device",
-            "embeddings_field",
             "method",
             "learner",
         )
         options["num_clusters"] = clusters_of(params, collection)
-        use_field = params.get("source") == "field"
-        if use_field:
-            options.setdefault("embeddings_field", next(iter(runs.vector_fields(collection)), None))
-            runs.check_usable(collection, options["embeddings_field"], budget_of(params), options["num_clusters"])
+        given = uses_vectors(params)
+        if given:
+            options.update(self._vectors(collection, params, options["num_clusters"]))
         else:
-            options.update(pick(params, "weights"))
+            options.update(pick(params, "weights", "embeddings_field"))
         return runs.run_elfs(
             collection,
             budget=budget_of(params),
             beta=beta_of(params),
-            encoder=None if use_field else params.get("encoder") or "auto",
+            encoder=None if given else params.get("encoder") or "auto",
             **options,
             sinks=sinks,
         )
+
+    def _vectors(self, collection, params, num_clusters):
+        """The field or the similarity index; the first one where none is named."""
+        from ..elfs_plugin import runs
+
+        if "similarity_index" in params:
+            return pick(params, "similarity_index")
+        field = params.get("embeddings_field") or next(iter(runs.vector_fields(collection)), None)
+        if field is None:
+            return {"similarity_index": next(iter(image_indexes(collection._dataset)), None)}
+        runs.check_usable(collection, field, budget_of(params), num_clusters)
+        return {"embeddings_field": field}

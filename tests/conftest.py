@@ -29,6 +29,9 @@ gc.disable()  # until everything is imported, see pytest_collection_finish
 TESTS = Path(__file__).resolve().parent
 PROCESS = os.getpid()
 HOME = Path(tempfile.mkdtemp(prefix="elfs-tests-"))
+MEMORY = Path("/dev/shm")
+"""A disk in memory, on Linux: there MongoDB need not wait for a real one, which saves a tenth of the time."""
+LEAST_MEMORY = 4 << 30
 (HOME / "plugins").mkdir()
 (HOME / "plugins" / "elfs").symlink_to(TESTS.parent)
 os.environ.update(
@@ -54,7 +57,7 @@ def pytest_configure(config):
     elif not _only_hands_out(config) and "FIFTYONE_DATABASE_URI" not in os.environ:
         # FiftyOne shares the MongoDB that another process has started by it, and which that one may end: the user's, or
         # that of other tests.
-        server = Mongod(HOME / "mongo")
+        server = Mongod(_mongo_folder())
         atexit.register(server.stop)  # called before what was registered earlier, and after what comes later
         os.environ["FIFTYONE_DATABASE_URI"] = server.uri
 
@@ -141,6 +144,12 @@ def _in_mongo(path):
     return any(path.is_relative_to(TESTS / place) for place in MONGO)
 
 
+def _mongo_folder():
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY:
+        return MEMORY / HOME.name / "mongo"
+    return HOME / "mongo"
+
+
 def pytest_sessionfinish():
     if sys.modules.get("fiftyone"):  # the database may be in a MongoDB of the user's, FIFTYONE_DATABASE_URI
         from fiftyone.core import odm
@@ -152,6 +161,7 @@ def pytest_sessionfinish():
 def _clean_up():
     if os.getpid() == PROCESS:  # not a fork
         shutil.rmtree(HOME, ignore_errors=True)
+        shutil.rmtree(MEMORY / HOME.name, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

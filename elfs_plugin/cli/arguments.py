@@ -6,11 +6,15 @@ import os
 import stat
 
 from ..contracts import Budget
+from ..encoders.known import AUTO
 from ..errors import ElfsError, InvalidInput, MissingModel
 from ..files import check_writable, whole_file
 from ..text import first_line, printable
 
 MAX_SEED = 2**32 - 1
+
+SOURCES = ("encoder", "embeddings", "similarity_index")
+"""The options that say where the vectors come from, of which one is given."""
 
 
 def budget(text: str) -> Budget:
@@ -71,12 +75,13 @@ def check_vectors(options: argparse.Namespace) -> None:
     Raises:
         InvalidInput
     """
-    for name in ("encoder", "embeddings", "weights"):
+    for name in ("encoder", "embeddings", "similarity_index", "weights"):
         value = getattr(options, name)
         if value is not None and not value.strip():
-            raise InvalidInput(f"--{name} is empty. Give it a value, or leave it out.")
-    if options.embeddings is not None and options.encoder is not None:
-        raise InvalidInput("Give --encoder or --embeddings, not both.")
+            raise InvalidInput(f"--{_option(name)} is empty. Give it a value, or leave it out.")
+    given = [f"--{_option(name)}" for name in SOURCES if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise InvalidInput(f"Give {' or '.join(given)}, not both.")
     if options.weights is not None:
         if not (options.encoder or "").startswith(("timm:", "open_clip:")):
             raise InvalidInput("--weights goes with --encoder timm:<model> or open_clip:<model>/<tag>.")
@@ -92,6 +97,15 @@ def check_vectors(options: argparse.Namespace) -> None:
             ) from None
     if options.encoder is not None:
         _check_encoder(options.encoder, options.weights)
+
+
+def _option(name):
+    return name.replace("_", "-")
+
+
+def encoder_of(options: argparse.Namespace) -> str | None:
+    """The encoder, or None where vectors are given."""
+    return None if options.embeddings or options.similarity_index else options.encoder or AUTO
 
 
 def _check_encoder(name, weights):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
-from ..encoders.known import AUTO
 from ..engine.choose import using
 from ..engine.names import ENGINES
 from ..errors import ElfsError, InvalidInput, explain
@@ -121,6 +120,7 @@ def _parser():
     )
     run.add_argument("--weights", help="a local checkpoint for a timm: or open_clip: encoder")
     run.add_argument("--embeddings", metavar="FIELD", help="use this vector field of the dataset instead of an encoder")
+    run.add_argument("--similarity-index", metavar="KEY", help="use the vectors of this similarity index of FiftyOne's")
     run.add_argument(
         "--beta",
         type=cli_arguments.beta,
@@ -238,9 +238,10 @@ def _run(options):
             options.key,
             num_clusters=options.clusters,
             budget=options.budget,
-            encoder=None if options.embeddings else options.encoder or AUTO,
+            encoder=cli_arguments.encoder_of(options),
             weights=options.weights,
             embeddings_field=options.embeddings,
+            similarity_index=options.similarity_index,
             beta=options.beta,
             preset=options.preset,
             proxy=options.proxy,

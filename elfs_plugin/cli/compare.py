@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..encoders.known import AUTO
 from ..engine.choose import using
 from ..errors import ElfsError, InvalidInput
 from ..evaluation import tables as comparison_table
@@ -52,6 +51,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--encoder", default=None, help="when a run is made: auto (default), pixels, lite0, timm:…, …")
     parser.add_argument("--weights", help="when a run is made: a local checkpoint for the encoder")
     parser.add_argument("--embeddings", metavar="FIELD", help="when a run is made: use this vector field instead")
+    parser.add_argument(
+        "--similarity-index", metavar="KEY", help="when a run is made: use this similarity index instead"
+    )
     parser.add_argument("--truth", metavar="FIELD|FILE", help="audit: a field of true labels, or an (N,) .npy file")
     parser.add_argument("--csv", metavar="FILE", help="also write the table there")
     parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
@@ -118,9 +120,10 @@ def _compare_dataset(options, budgets, methods):
                 options.key,
                 num_clusters=options.clusters,
                 budget=max(budgets),
-                encoder=None if options.embeddings else options.encoder or AUTO,
+                encoder=cli_arguments.encoder_of(options),
                 weights=options.weights,
                 embeddings_field=options.embeddings,
+                similarity_index=options.similarity_index,
                 seed=options.seed,
                 device=options.device,
                 sinks=[TerminalBar()],
@@ -144,9 +147,11 @@ def _compare_file(options, budgets, methods):
     from ..plain import plain
     from ..stages import Stages, stage_weights
 
-    for name in ("encoder", "embeddings", "name"):
+    for name in (*cli_arguments.SOURCES, "name"):
         if getattr(options, name) is not None:
-            raise InvalidInput(f"--{name} is for images; {printable(options.source)} holds embeddings. Leave it out.")
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} is for images; {printable(options.source)} holds embeddings. Leave it out."
+            )
     vectors = _load_vectors(options.source)
     truth = None if options.truth is None else _load_truth(options.truth, len(vectors))
     made = stage_weights("cluster_count", "neighbors", "pseudo_labels")

@@ -21,6 +21,7 @@ from ..checkpoints import KeptFile, fingerprint
 from ..contracts import AnyPath, Array
 from ..errors import is_out_of_memory
 from ..files import disk_error, whole_file
+from .inference import engine_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class BlockStore:
     Args:
         folder: may be a :class:`~..checkpoints.KeptFile`, which is told where nothing can be written
         identity: of the encoder
+
+    Attributes:
+        inference: what computes the vectors, see :mod:`.inference`; blocks by another engine count as not there. At
+            first that of the first whole block (None where there is none)
     """
 
     def __init__(self, folder: AnyPath | None, paths: Sequence[AnyPath], identity: str) -> None:
@@ -56,6 +61,7 @@ class BlockStore:
         self._paths, self._identity = paths, identity
         self._keys: dict[int, str] = {}
         self._refused = False
+        self.inference: str | None = None
 
     def count(self, block: range) -> int | None:
         """How many vectors are kept of a block; None without a whole file of these images, as they are now, and this
@@ -91,6 +97,7 @@ class BlockStore:
                     rows=np.array(rows, dtype=np.int64),
                     vectors=vectors,
                     failures=np.array(json.dumps(failures)),
+                    inference=np.array(self.inference or ""),
                 )
         except Exception as error:  # archives wrap the disk's error in their own
             if disk_error(error) is None:
@@ -117,9 +124,14 @@ class BlockStore:
             with np.load(path, allow_pickle=False) as file:
                 if str(file["key"]) != self._key(block):
                     return None
+                inference = str(file["inference"]) if "inference" in file else ""  # earlier versions kept none
+                if self.inference is not None and engine_of(inference) != engine_of(self.inference):
+                    return None
                 if check and file.zip.testzip() is not None:
                     raise zipfile.BadZipFile("a checksum does not fit")
-                return {name: file[name] for name in names}
+                found = {name: file[name] for name in names}
+            self.inference = inference if self.inference is None else self.inference
+            return found
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:  # a damaged archive raises nearly anything

@@ -32,6 +32,7 @@ from . import lite0
 from .block_store import BLOCK, BlockStore
 from .default import resolve_encoder
 from .images import ImageError, read_image
+from .inference import engine_of
 from .known import AUTO
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
 from .provenance import Provenance, provenance_of
@@ -175,7 +176,7 @@ def embed_images(
     else:
         job = _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads)
     job.run()
-    return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights))
+    return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights, job.inference))
 
 
 WORTHWHILE = 512
@@ -218,8 +219,11 @@ def _settle(encoder, paths):
     rows = np.linspace(0, len(paths) - 1, few).astype(int)
     ways = (None, getattr(encoder, "smaller_side", None))
     pairs = [[read_image(paths[row], encoder.transform, least_side=way) for way in ways] for row in rows]
-    usable = [pair for pair in pairs if not any(isinstance(value, ImageError) for value in pair)]
-    settle([whole for whole, _ in usable], [smaller for _, smaller in usable])
+    usable = [at for at, pair in enumerate(pairs) if not any(isinstance(value, ImageError) for value in pair)]
+    settle([pairs[at][0] for at in usable], [pairs[at][1] for at in usable])
+    settle_decoding = getattr(encoder, "settle_decoding", None)
+    if settle_decoding is not None:
+        settle_decoding([paths[rows[at]] for at in usable])
 
 
 class _Job:
@@ -231,11 +235,24 @@ class _Job:
         self._settled = False
         n = len(paths)
         self._blocks = [range(at, min(at + BLOCK, n)) for at in range(0, n, BLOCK)]
-        counts = {block: store.count(block) for block in self._blocks}
+        self._look()
+
+    @property
+    def inference(self):
+        """What has computed the vectors, in words; empty where the encoder does not say."""
+        return (getattr(self._encoder, "inference", "") if self._settled else self._store.inference) or ""
+
+    def _look(self):
+        """Sees which blocks there are."""
+        counts = {block: self._store.count(block) for block in self._blocks}
         self._ready = {block: count for block, count in counts.items() if count is not None}
 
+    def _todo(self):
+        return [block for block in self._blocks if block not in self._ready]
+
     def run(self):
-        todo = [block for block in self._blocks if block not in self._ready]
+        self._settle(self._todo())
+        todo = self._todo()
         with contextlib.closing(self._computed(todo)) as computed:
             for block in self._blocks:
                 if block not in self._ready:
@@ -254,10 +271,25 @@ class _Job:
         self._keep(block, found)
 
     def _computed(self, blocks):
-        if blocks and not self._settled:
-            _settle(self._encoder, self._paths)
-            self._settled = True
+        self._settle(blocks)
         yield from stream(self._paths, self._encoder, blocks, worked=self._worked(), **self._options)
+
+    def _settle(self, blocks):
+        """Has the encoder choose how it computes ``blocks``, if it is to compute any for the first time."""
+        if not blocks or self._settled:
+            return
+        kept = self._store.inference if self._ready else None
+        self._choose_way(sum(map(len, blocks)), kept)
+        self._settled = True
+        self._store.inference = self.inference
+        if kept is not None and engine_of(kept) != engine_of(self.inference):
+            self._look()  # what another engine has computed is computed again
+
+    def _choose_way(self, count, kept):
+        plan = getattr(self._encoder, "plan", None)
+        if plan is not None:
+            plan(count, kept)
+        _settle(self._encoder, self._paths)
 
     def _worked(self):
         return self._gathered.count > 0 or any(self._ready.values())
@@ -275,9 +307,17 @@ class _SpreadJob(_Job):
     def __init__(self, paths, encoder, store, gathered, spread, on_problem):
         super().__init__(paths, encoder, store, gathered)
         self._spread, self._tell, self._told = spread, on_problem or (lambda sentence: None), set()
-        self._some_worked, self._error, self._saved = False, None, set()
+        self._some_worked, self._error, self._saved, self._inference = False, None, set(), ""
+
+    @property
+    def inference(self):
+        return (self._inference if self._settled else self._store.inference) or ""
+
+    def _choose_way(self, count, kept):
+        self._inference = self._spread.settle(count, kept)
 
     def _computed(self, blocks):
+        self._settle(blocks)
         waiting: dict[range, Any] = {}
         with contextlib.closing(self._spread.computed(blocks)) as arriving:
             for block in blocks:
@@ -390,7 +430,7 @@ class _Gathered:
         return Embeddings(self._rows.array(), self._ok, self._failures)
 
 
-def _flat(value):
+def flat(value: Any) -> Array:
     """One value as a flat array; numbers that come as objects (Decimal, whole numbers beyond 64 bits) as floats."""
     try:
         array = np.asarray(value).ravel()
@@ -409,6 +449,17 @@ def _finite(array):
         return np.isfinite(array.astype(np.float32)).all()
 
 
+def vector_fault(array: Array, dimensions: int) -> str | None:
+    """Why a flat array is no usable vector of that many dimensions, or None."""
+    if array.size == 0:
+        return "no vector"
+    if array.size != dimensions:
+        return f"vector of length {array.size}, the others have {dimensions}"
+    if array.dtype.kind not in "fiub":
+        return "not a vector of numbers"
+    return None if _finite(array) else "vector with NaN or infinite values"
+
+
 def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None = None) -> Embeddings:
     """Makes one matrix of vectors that come from outside (a field of a dataset, a file).
 
@@ -423,7 +474,7 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
         InvalidInput: when not one vector is usable
     """
     n = len(values)
-    arrays = [None if value is None else _flat(value) for value in values]
+    arrays = [None if value is None else flat(value) for value in values]
     lengths = [a.size for a in arrays if a is not None and a.size]
     if not lengths:
         raise InvalidInput("The field holds no vectors in this view. Compute embeddings first.")
@@ -434,14 +485,9 @@ def validate_vectors(values: Sequence[Any] | Array, *, expected_dim: int | None 
     failures = {}
     filled = 0
     for index, array in enumerate(arrays):
-        if array is None or array.size == 0:
-            failures[index] = "no vector"
-        elif array.size != expected_dim:
-            failures[index] = f"vector of length {array.size}, the others have {expected_dim}"
-        elif array.dtype.kind not in "fiub":
-            failures[index] = "not a vector of numbers"
-        elif not _finite(array):
-            failures[index] = "vector with NaN or infinite values"
+        fault = "no vector" if array is None else vector_fault(array, expected_dim)
+        if fault:
+            failures[index] = fault
         else:
             vectors[filled] = array
             filled += 1

@@ -318,12 +318,13 @@ def decode(
     *,
     threads: int | None = None,
     least_side: int | None = None,
+    read: Callable[[AnyPath], Any] | None = None,
 ) -> Generator[tuple[int, Any], None, None]:
     """Yields ``(index, value)`` in order, ``value`` being ``transform(image)`` or the :class:`ImageError`.
 
     Files are read and transformed in ``threads`` threads (Pillow releases the GIL); at most a few hundred results are
     held at a time. An image that ``transform`` fails on, or that needs more memory than there is, gives an
-    :class:`ImageError` too. ``least_side`` is that of :func:`read_image`.
+    :class:`ImageError` too. ``least_side`` is that of :func:`read_image`, and ``read(path)`` takes its place.
 
     Raises:
         MemoryError: (or what PyTorch raises for it) when there is not enough memory for an ordinary image
@@ -332,7 +333,7 @@ def decode(
     pixel_limit()  # a variable that makes no sense concerns all images
 
     def work(path):
-        return read_image(path, transform, least_side=least_side)
+        return read_image(path, transform, least_side=least_side) if read is None else read(path)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         window: deque[tuple[int, Future[Any]]] = deque()

@@ -33,6 +33,10 @@ _REACH = 4
 """Pixels beside its own that one of the result is made of, at most, with any of Pillow's filters."""
 
 
+_ON_DEVICE = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
+"""Pillow's filters that PyTorch has too."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """Shorter side to ``side``, the middle ``crop`` (height, width) of it; ``mean`` and ``std`` of the channels."""
@@ -77,6 +81,28 @@ class Preprocessing:
         part = (0, first - above, columns, min(last - above, narrow.height))
         return np.asarray(narrow.resize((columns, rows), self.resample, box=part))
 
+    @property
+    def scales_on_device(self) -> bool:
+        """Whether :meth:`scaled` knows the filter."""
+        return self.resample in _ON_DEVICE
+
+    def scaled(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, H', W', 3) float32 in [0, 255] of (B, 3, H, W) uint8 RGB images on any device: as :meth:`pixels`, but for
+        roundings."""
+        width, height = self._resized((images.shape[3], images.shape[2]))
+        rows, columns = self.crop
+        left, top = round((width - columns) / 2), round((height - rows) / 2)
+        # One side after the other, as Pillow does it: it cuts off what is beyond black and white after each.
+        found = self._interpolated(images.float(), (images.shape[2], width))[:, :, :, left : left + columns]
+        found = self._interpolated(found, (height, columns))[:, :, top : top + rows]
+        return found.permute(0, 2, 3, 1)
+
+    def _interpolated(self, images, size):
+        mode = _ON_DEVICE[self.resample]
+        return (
+            torch.nn.functional.interpolate(images, size, mode=mode, antialias=True).add_(0.5).floor_().clamp_(0, 255)
+        )
+
     def _resized(self, size):
         width, height = size
         if width <= height:
@@ -84,7 +110,8 @@ class Preprocessing:
         return int(self.side * width / height), self.side
 
     def numbers(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) float32, channels last in memory, of (B, H, W, 3) uint8 on any device."""
+        """(B, 3, H, W) float32, channels last in memory, of (B, H, W, 3) uint8, or float32 in [0, 255], which is used
+        up, on any device."""
         scale = torch.tensor([1 / (255 * s) for s in self.std], device=pixels.device)
         shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std)], device=pixels.device)
         return pixels.float().mul_(scale).add_(shift).permute(0, 3, 1, 2)

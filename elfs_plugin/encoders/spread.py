@@ -7,6 +7,7 @@ are the same bits on processors of the same kind. A block on which workers die i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,8 @@ from ..engine.base import Crashed, Piece
 from ..errors import InvalidInput, MissingModel
 from ..text import first_line
 from . import lite0
-from .images import ImageError
+from .images import ImageError, read_image
+from .inference import PYTORCH
 from .streaming import Encoder, stream
 
 WORKERS_A_NODE = 8
@@ -38,7 +40,8 @@ class Recipe:
     """How a worker gets the encoder: by its ``name`` and ``weights``, or as the ``encoder`` itself.
 
     ``identity`` is the encoder's here, where it has one; ``settled`` what was chosen for all workers, see
-    :meth:`~.torch_encoder.TorchEncoder.settle`; ``load`` loads an encoder by its name.
+    :meth:`~.torch_encoder.TorchEncoder.settle`, and ``examples`` are images that can be read; ``load`` loads an encoder
+    by its name.
     """
 
     name: str | None
@@ -48,6 +51,7 @@ class Recipe:
     identity: str | None
     load: Callable[..., Encoder]
     settled: Any = None
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,30 @@ class Spread:
     ) -> None:
         self._engine, self._paths, self._recipe = engine, [os.fspath(path) for path in paths], recipe
         self._settle, self._batch_size, self._tick = settle, batch_size, tick
+        self._inference = getattr(recipe.encoder, "inference", "")
         gpu = recipe.device == "cuda"
         widest, cpus = engine.widest, engine.cpus
         self._gpus = 1.0 if gpu else 0.0
         self._threads = max(1, min(widest, cpus // max(engine.gpus, 1))) if gpu else -(-widest // WORKERS_A_NODE)
+
+    def settle(self, count: int, kept: str | None) -> str:
+        """Has one worker choose for all how they compute; before the first :meth:`computed`.
+
+        Args:
+            count, kept: see :meth:`~.torch_encoder.TorchEncoder.plan`
+
+        Returns:
+            what is going to compute the vectors, in words; empty where the encoder does not say
+
+        Raises:
+            InvalidInput, MissingModel: when a node has not what is needed
+        """
+        self._look()
+        piece = Piece(settled_by, (self._recipe, self._settle, self._paths, count, kept))
+        for _, result in self._attempt([piece]):
+            if not isinstance(result, Crashed):  # else an image of the few is deadly: float32, and whole files
+                self._recipe, self._inference = result
+        return self._inference
 
     def computed(self, blocks: Sequence[range]) -> Iterator[tuple[range, Computed]]:
         """(block, :class:`Computed`) of each, as they are finished.
@@ -97,8 +121,7 @@ class Spread:
         """
         if not blocks:
             return
-        self._look()
-        recipe = self._settled()
+        recipe = self._recipe
         by_start = {block.start: block for block in blocks}
         make = Piece(worker_of, (recipe, self._batch_size, self._threads))
         items = [(block.start, self._of(block)) for block in blocks]
@@ -132,14 +155,6 @@ class Spread:
                 f"{text[0].upper()}{text[1:]}. All nodes need the same files under the same names (a shared file "
                 "system), and the same packages."
             )
-
-    def _settled(self):
-        """The recipe with the quickest way, chosen by one worker for all."""
-        piece = Piece(settled_by, (self._recipe, self._settle, self._paths))
-        for _, result in self._attempt([piece]):
-            if not isinstance(result, Crashed):
-                return result
-        return self._recipe  # an image among the few on which a worker dies: float32, and whole files
 
     def _attempt(self, pieces):
         return self._engine.attempt(pieces, self._ticks, threads=self._threads, gpus=self._gpus)
@@ -196,16 +211,28 @@ def opened(recipe: Recipe) -> Encoder:
             "preprocessing than here. Use the same file and the same packages on all nodes."
         )
     if recipe.settled is not None:
-        encoder.settle_as(recipe.settled)
+        try:
+            encoder.settle_as(recipe.settled, [read_image(path, encoder.transform) for path in recipe.examples])
+        except MissingModel as error:
+            raise MissingModel(f"On the node {_node()}: {error}") from None
     return encoder
 
 
-def settled_by(recipe: Recipe, settle: Callable[..., None], paths: Sequence[str], report: Any) -> Recipe:
-    """The recipe with what the encoder has chosen on a worker."""
-    encoder = opened(recipe)
+def settled_by(
+    recipe: Recipe, settle: Callable[..., None], paths: Sequence[str], count: int, kept: str | None, report: Any
+) -> tuple[Recipe, str]:
+    """(the recipe with what the encoder has chosen on a worker, its inference in words)."""
+    encoder: Any = opened(recipe)
+    if hasattr(encoder, "plan"):
+        encoder.plan(count, kept)
     settle(encoder, paths)
-    chosen = getattr(encoder, "settled", None)
-    return replace(recipe, settled=chosen)
+    settled = getattr(encoder, "settled", None)
+    examples: tuple[str, ...] = ()
+    if settled is not None and settled.engine != PYTORCH:
+        readable = (p for p in paths if not isinstance(read_image(p, encoder.transform), ImageError))
+        examples = tuple(itertools.islice(readable, 2))
+    chosen = replace(recipe, settled=settled, examples=examples)
+    return chosen, getattr(encoder, "inference", "")
 
 
 def worker_of(recipe: Recipe, batch_size: int | None, threads: int) -> Callable[[list[str]], Computed]:

@@ -40,7 +40,8 @@ class Encoder(Protocol):
     It may have more attributes: ``least_side`` (see :func:`~.images.read_image`), ``parallel`` (True: ``encode`` may be
     called in several threads, and each call is to use one processor), ``identity`` (a text that is another one when the
     vectors are), ``settle(values, smaller)`` (is given some transformed images before the first call of ``encode``, and
-    the same decoded with its ``smaller_side``), and ``on_problem``, which is called with sentences for the user.
+    the same decoded with its ``smaller_side``), ``settle_decoding``, ``read``, ``plan`` and ``inference`` (see
+    :class:`~.torch_encoder.TorchEncoder`), and ``on_problem``, which is called with sentences for the user.
     """
 
     @property
@@ -163,7 +164,9 @@ def _one_encoding(paths, encoder, blocks, size, threads):
     """Threads decode, this one encodes full batches."""
     order = itertools.chain.from_iterable(blocks)
     least_side = getattr(encoder, "least_side", None)
-    decoded = decode((paths[index] for index in order), encoder.transform, threads=threads, least_side=least_side)
+    read = getattr(encoder, "read", None)
+    files = (paths[index] for index in order)
+    decoded = decode(files, encoder.transform, threads=threads, least_side=least_side, read=read)
     with contextlib.closing(decoded):
         for block in blocks:
             values: list[tuple[int, Any]] = []
@@ -189,7 +192,7 @@ def _encoded(encoder, values):
     except Exception as whole:  # models raise nearly anything on an odd image
         if is_out_of_memory(whole):
             raise
-        error = whole
+        error = None if isinstance(whole, ImageError) else whole
         vectors = iter([_alone(encoder, value) for value in usable])
     batch = _Batch([(index, value if isinstance(value, ImageError) else next(vectors)) for index, value in values])
     batch.error = None if batch.worked else error
@@ -206,6 +209,8 @@ def _vectors(encoder, values):
 def _alone(encoder, value):
     try:
         return _vectors(encoder, [value])[0]
+    except ImageError as error:  # of its file, which is decoded only now
+        return error
     except Exception as error:  # of this image; when it is of all, the caller raises the first
         if is_out_of_memory(error):
             raise

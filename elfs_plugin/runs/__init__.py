@@ -65,6 +65,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "run": ["Run"],
         "samples": ["check_collection", "check_locked_tag", "check_usable", "check_vector_field", "vector_fields"],
         "saving": ["saved_token"],
+        "similarity_index": ["find_index", "similarity_indexes"],
         "staleness": ["stale"],
         "truth": ["truth_fields", "truth_path"],
         "update": ["update_run"],

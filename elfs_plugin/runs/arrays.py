@@ -86,7 +86,7 @@ def read_pool(run: Run) -> RunPool:
     found, ok = vectors.read(run, ids.tolist())
     if not ok.any():
         raise InvalidInput(
-            f"No sample of the run '{run.key}' has a usable vector in '{run.record.embeddings_field}' any more. "
+            f"No sample of the run '{run.key}' has a usable vector in {run.record.vectors_in} any more. "
             "Compute the embeddings and pseudo-labels again.",
             "key",
         )

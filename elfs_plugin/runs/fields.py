@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 import numpy as np
 from bson import ObjectId
+from fiftyone.core.odm.utils import create_field
 
 from ..contracts import Floats, Integers, Vectors
 from ..errors import InvalidInput, NameTaken
@@ -131,21 +132,24 @@ def declare_group(dataset: Dataset, key: str, names: Iterable[str], owned: bool)
     Raises:
         NameTaken: when a field of that name exists that ELFS did not write, and ``owned`` is False
     """
-    if not dataset.has_sample_field(key):
-        dataset.add_sample_field(
-            key,
-            fo.EmbeddedDocumentField,
-            embedded_doc_type=fo.DynamicEmbeddedDocument,
-            description=f"Results of the ELFS run '{key}'",
-            info=dict(_MARK),
-        )
-    elif not owned and not is_left_behind(dataset, key):
+    known = dataset.get_field(key)
+    if known is not None and not owned and not is_left_behind(dataset, key):
         raise NameTaken(
             f"The dataset already has a field '{key}' that ELFS did not write. Choose another run key.", "key"
         )
-    for name in names:
-        if not dataset.has_sample_field(f"{key}.{name}"):
-            dataset.add_sample_field(f"{key}.{name}", **_KINDS.get(name, {"ftype": fo.FloatField}))
+    missing = [name for name in names if not dataset.has_sample_field(f"{key}.{name}")]
+    if known is not None and not missing:
+        return
+    # All at once: FiftyOne reads the dataset anew after each call.
+    inside = [create_field(name, **_KINDS.get(name, {"ftype": fo.FloatField})) for name in missing]
+    new: dict[str, Any] = {"description": f"Results of the ELFS run '{key}'", "info": dict(_MARK)}
+    dataset.add_sample_field(
+        key,
+        fo.EmbeddedDocumentField,
+        embedded_doc_type=fo.DynamicEmbeddedDocument,
+        fields=inside,
+        **({} if known is not None else new),
+    )
 
 
 def declare_vectors(dataset: Dataset, key: str, field: str) -> None:

@@ -13,6 +13,7 @@ import fiftyone as fo
 from ..providers import PROVIDERS
 from . import vectors
 from .deletion import is_half_deleted
+from .similarity_index import similarity_indexes
 from .versions import ranking_version
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ def check_run(run: Run) -> RunHealth:
     """:class:`RunHealth` of a :class:`~.run.Run`; one that is fine has no findings.
 
     Codes: ``dataset_deleted``, ``run_deleted``, ``newer_version``, ``in_progress``, ``field_missing``,
-    ``label_missing``, ``rank_missing``, ``vectors_missing``, ``samples_gone``, ``samples_deleted``, ``samples_added``,
-    ``ranks_changed``, ``results_missing``, ``names_out_of_date``, ``unfinished`` (a job was killed while it wrote),
-    ``half_deleted``.
+    ``label_missing``, ``rank_missing``, ``vectors_missing``, ``index_changed``, ``samples_gone``, ``samples_deleted``,
+    ``samples_added``, ``ranks_changed``, ``results_missing``, ``names_out_of_date``, ``unfinished`` (a job was killed
+    while it wrote), ``half_deleted``.
     """
     key = run.key
     if run.dataset.deleted:
@@ -113,7 +114,8 @@ def _missing_fields(run):
     schema = run.dataset.get_field_schema(flat=True)
     key, stages, vector_field, found = run.key, run.stages, run.record.embeddings_field, []
     if "pseudo_labels" in stages or "scores" in stages:
-        again = _RUN if not vector_field or vector_field not in schema else _LABELS
+        given = run.record.similarity_index or vector_field in schema
+        again = _LABELS if given else _RUN
         if key not in schema:
             renamed = _renamed(run.dataset, schema)
             text = f"The field '{key}' that holds the run's results has been deleted or renamed."
@@ -127,11 +129,32 @@ def _missing_fields(run):
         elif "scores" in stages and f"{key}.rank" not in schema:
             text = f"The field '{key}.rank' has been deleted or renamed."
             found.append(Finding("rank_missing", text, *_SCORES))
+    if run.record.similarity_index:
+        found += _index_findings(run)
     if vector_field and vector_field not in schema and not vectors.has_file(run.folder, run.record.vectors):
         text = f"The vector field '{vector_field}' has been deleted or renamed. "
         text += "The β search, an update and an embedding plot need it; what is selected stays."
         found.append(Finding("vectors_missing", text, *(_EMBEDDINGS if run.record.owns_embeddings else _LABELS)))
     return found
+
+
+def _index_findings(run):
+    """What has become of the similarity index that the run takes its vectors from."""
+    record = run.record
+    index = similarity_indexes(run.dataset).get(record.similarity_index)
+    if index is None:
+        text = (
+            f"The similarity index '{record.similarity_index}' has been deleted or renamed. The β search, an update "
+            "and an embedding plot need its vectors; what is selected stays."
+        )
+        return [Finding("vectors_missing", text, *_LABELS)]
+    if record.index_made is not None and index.made != record.index_made:
+        text = (
+            f"The similarity index '{index.key}' has been made again since its vectors were read. If by another model, "
+            "compute pseudo-labels again: clusters and scores are of the old vectors."
+        )
+        return [Finding("index_changed", text, *_LABELS)]
+    return []
 
 
 def _renamed(dataset, schema):

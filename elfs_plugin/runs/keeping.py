@@ -42,6 +42,7 @@ def embed(job: Session, encoder: str, weights: str | None, field: str | None) ->
     if "embeddings" not in job.stages.resumed:
         drop_plots(job)
     run.embeddings_field, run.owns_embeddings, run.vectors = field, True, ""
+    run.similarity_index = run.index_made = None
     if len(working.ids) > vectors.LARGE:
         run.vectors = vectors.save(job.run.folder, working.ids, working.vectors)
         if job.dataset.has_sample_field(field):
@@ -102,6 +103,7 @@ def _labels(job, result):
         labelled=len(working.ids),
         since=job.since,
         embeddings_field=job.record.embeddings_field,
+        similarity_index=job.record.similarity_index,
         seconds=job.stages.seconds["neighbors"] + job.stages.seconds["pseudo_labels"],
     )
 

@@ -20,7 +20,7 @@ from . import keeping, samples
 from .choose import keep_choice
 from .fields import SCORES
 from .fiftyone_types import Collection
-from .session import WRITING, Session
+from .session import READING, WRITING, Session
 
 
 def compute_embeddings(
@@ -49,22 +49,25 @@ def compute_pseudo_labels(
     *,
     num_clusters: int | str,
     embeddings_field: str | None = None,
+    similarity_index: Any = None,
     neighbors: int | None = None,
     preset: str = "auto",
     seed: int = 0,
     device: str = "auto",
     sinks: Iterable[Sink] = (),
 ) -> dict[str, Any]:
-    """Clusters an existing vector field (default: the run's own) into pseudo-labels.
+    """Clusters existing vectors into pseudo-labels: those of a field, or of a similarity index of FiftyOne's (its brain
+    key), by default the run's own.
 
     ``num_clusters="auto"`` estimates their number first; the evidence is kept in the run. The others are those of
     :class:`~..options.ClusteringOptions`.
     """
     options, seed = ClusteringOptions(num_clusters, neighbors, preset), validate_seed(seed)
     options.check(collection.count())
-    stages = [*(["cluster_count"] if options.estimated else []), "neighbors", "pseudo_labels"]
+    stages = stage_weights(*(["cluster_count"] if options.estimated else []), "neighbors", "pseudo_labels")
+    stages = {**_reading(similarity_index), **stages, WRITING: 2}
     with Session(collection, key, "Computing pseudo-labels", stages, sinks, seed, device, kind="pseudo_labels") as job:
-        job.use_vectors(embeddings_field)
+        job.use_vectors(embeddings_field, similarity_index)
         keeping.keep(job, "pseudo_labels", job.working.cluster(options))
         return job.summary("pseudo_labels")
 
@@ -153,6 +156,7 @@ def run_elfs(
     key: str = "elfs",
     *,
     embeddings_field: str | None = None,
+    similarity_index: Any = None,
     tag: str | None = None,
     view_name: str | None = None,
     device: str = "auto",
@@ -164,12 +168,16 @@ def run_elfs(
     Args:
         embeddings_field: where the embeddings are written (default ``<key>_embeddings``); with ``encoder=None`` the
             field whose vectors are used
+        similarity_index: the brain key of a similarity index of FiftyOne's whose vectors are used; then no ``encoder``
         tag, view_name: names of the coreset's tag and saved view; the coreset is that of ``method``, the zones are
             those of ELFS at this budget whatever the method
         options: by their plain names, see :meth:`~..options.ElfsOptions.of`: ``num_clusters``, ``budget``, ``beta``,
             ``encoder``, ``proxy``, ``score``, ``seed`` and so on
     """
     _check_score(options.get("score", "aum"))
+    if similarity_index:
+        if options.setdefault("encoder", None):
+            raise InvalidInput("Give an encoder or a similarity index, not both.", "similarity_index")
     asked = ElfsOptions.of(**options)
     samples.check_collection(collection)
     n = len(samples.read_samples(collection))
@@ -178,7 +186,12 @@ def run_elfs(
         collection,
         key,
         "Running ELFS",
-        {**stage_weights(*asked.stages, on_images=asked.on_images()), **choosing(asked), WRITING: 2},
+        {
+            **_reading(similarity_index),
+            **stage_weights(*asked.stages, on_images=asked.on_images()),
+            **choosing(asked),
+            WRITING: 2,
+        },
         sinks,
         asked.seed,
         device,
@@ -188,7 +201,7 @@ def run_elfs(
         if asked.encoder:
             keeping.embed(job, asked.encoder, asked.weights, embeddings_field)
         else:
-            job.use_vectors(embeddings_field)
+            job.use_vectors(embeddings_field, similarity_index)
         asked.check(len(job.working.ids), n)
         trusted = True
         for stage, result in follow(job.working, asked):
@@ -200,6 +213,10 @@ def run_elfs(
             return job.summary("selection")
         job.select(asked.budget, asked.beta, None, None)
         return job.summary("selection", keep_choice(job, asked, trusted, tag, view_name))
+
+
+def _reading(similarity_index):
+    return {READING: 2} if similarity_index else {}
 
 
 def _check_score(score):

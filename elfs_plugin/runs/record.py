@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 METHOD = "elfs"
 
-FORMAT = 5
+FORMAT = 6
 """Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``; 3
 added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``, and marks on the
-fields that are written; 4 added ``labelling`` and ``rounds``."""
+fields that are written; 4 added ``labelling`` and ``rounds``; 6 added ``similarity_index``."""
 
 _MARKED = 3
 
@@ -43,6 +43,9 @@ class RunRecord:
     """The record of a run. ``stages`` maps a finished stage to its parameters, counts and seconds; the rest names what
     was written, so that it can be removed.
 
+    The vectors are those of ``embeddings_field`` or, where that is None, of the ``similarity_index``, the brain key of
+    one that is the user's, made at ``index_made``, see :mod:`.similarity_index`.
+
     ``saved`` says of each tag what was saved under it: ``{"beta", "hard", "budget", "when"}``, ``when`` in seconds
     since 1970, or what :func:`~.choose.details_of` another method, and in ``choice`` the name of its file. ``ranking``
     changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of the saved workspace
@@ -56,6 +59,8 @@ class RunRecord:
     stages: dict[str, Any] = field(default_factory=dict)
     embeddings_field: str | None = None
     owns_embeddings: bool = False
+    similarity_index: str | None = None
+    index_made: float | None = None
     owns_field: bool = False
     tags: list[str] = field(default_factory=list)
     saved_views: list[str] = field(default_factory=list)
@@ -77,6 +82,13 @@ class RunRecord:
         """Notes under which id a view was saved."""
         self.view_ids = [entry for entry in self.view_ids if entry["name"] != name]
         self.view_ids.append({"name": name, "id": str(view_id)})
+
+    @property
+    def vectors_in(self) -> str:
+        """Where the vectors are, in words."""
+        if self.similarity_index is not None:
+            return f"the similarity index '{self.similarity_index}'"
+        return f"'{self.embeddings_field}'"
 
     @property
     def own_tags(self) -> list[str]:

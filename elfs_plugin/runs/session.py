@@ -13,15 +13,19 @@ from ..contracts import Budget, Sink
 from ..encoders.embed import Embeddings
 from ..errors import InvalidInput
 from ..pipeline import WorkingSet
+from ..progress import silent
 from ..proxy.train import ProxyConfig
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import as_beta, difficulty_rank, resolve_beta, resolve_budget
 from ..stages import STAGES, Stages, stage_weights
 from . import coverage, fields, folder, keeping, own, ranking, roster, samples, saving, vectors
 from .fiftyone_types import Collection
+from .index_vectors import read_index
 from .run_job import RunJob
+from .similarity_index import find_index
 
 WRITING = "Writing to the dataset"
+READING = "Reading the similarity index"
 
 
 class Session(RunJob):
@@ -64,6 +68,7 @@ class Session(RunJob):
             samples.check_collection(collection)
         weights = stages if isinstance(stages, dict) else {**stage_weights(*stages, on_images=on_images), WRITING: 2}
         super().__init__(collection, key, operation, weights, sinks, kind=kind, needs=needs)
+        self._shows_reading = READING in weights
         fields.check_not_read_only(self.dataset, key)
         self.collection = fields.writable(self.dataset) if whole else own.rebound(collection, self.dataset)
         self.seed, self._device, self._stage_folder = seed, device, stage_folder
@@ -119,33 +124,62 @@ class Session(RunJob):
         if not known.all():
             first = ids[int(np.argmin(known))]
             raise InvalidInput(
-                f"{int((~known).sum()):,} samples of the run have no usable vector in '{self.record.embeddings_field}' "
+                f"{int((~known).sum()):,} samples of the run have no usable vector in {self.record.vectors_in} "
                 f"any more (first: {first}). Compute the embeddings and pseudo-labels again."
             )
         return found
 
-    def use_vectors(self, field: str) -> None:
-        """Takes the vectors of an existing field."""
+    def use_vectors(self, field: str | None, similarity_index: Any = None) -> None:
+        """Takes the vectors of an existing field or similarity index; where none is named, those of the run.
+
+        Raises:
+            InvalidInput: for a field or an index that does not exist or holds no usable vector
+        """
         record = self.record
-        field = field or record.embeddings_field
-        if not field:
-            raise InvalidInput("Name the vector field to use, or compute embeddings first.", "embeddings_field")
-        if field == record.embeddings_field and vectors.has_file(self.run.folder, record.vectors):
+        field, index = self._source(field, similarity_index)
+        before = record.embeddings_field, record.similarity_index
+        same = before == (field, index and index.key)
+        if index is not None:
+            found = self.read(samples.read_samples(self.collection))
+            embeddings = self._indexed(index, found.ids)
+        elif same and vectors.has_file(self.run.folder, record.vectors):
             found = self.read(samples.read_samples(self.collection))
             stored, known = vectors.read(self.run, found.ids)
             embeddings = Embeddings(stored, known, {row: "no vector" for row in np.flatnonzero(~known).tolist()})
         else:
             found, embeddings = samples.read_vectors(self.collection, field)
             self.read(found)
-        reasons = self.run.results.get("failures", {}) if field == record.embeddings_field else {}
+        reasons = self.run.results.get("failures", {}) if same and index is None else {}
         self.working.take(found.ids, embeddings, reasons)
         record.failed = len(self.working.failures)
-        if field != record.embeddings_field:
+        if not same:
             if record.owns_embeddings:
                 self.draft.step("release", field=record.embeddings_field)
             record.embeddings_field, record.owns_embeddings, record.vectors = field, False, ""
+            record.similarity_index = index and index.key
             record.stages.pop("embeddings", None)
             keeping.drop_plots(self)
+        record.index_made = index and index.made
+
+    def _source(self, field, key):
+        """(field, None) or (None, :class:`~.similarity_index.Index`)."""
+        if field and key:
+            raise InvalidInput("Give a vector field or a similarity index, not both.", "similarity_index")
+        if not field and not key:
+            field, key = self.record.embeddings_field, self.record.similarity_index
+        if key:
+            index = find_index(self.dataset, key)
+            return (index.field, None) if index.field else (None, index)
+        if not field:
+            raise InvalidInput(
+                "Name the vector field or the similarity index to use, or compute embeddings first.", "embeddings_field"
+            )
+        return field, None
+
+    def _indexed(self, index, ids):
+        """The :class:`~..encoders.embed.Embeddings` of samples in a similarity index."""
+        progress = self.reporter.stage(READING) if self._shows_reading else silent
+        return read_index(self.dataset, index, ids, progress=progress)
 
     def use_labels(self) -> None:
         """Takes the pseudo-labels on the dataset."""
@@ -265,6 +299,7 @@ class Session(RunJob):
             "hard": applied.get("hard"),
             "easy": applied.get("easy"),
             "embeddings_field": self.record.embeddings_field,
+            "similarity_index": self.record.similarity_index,
             "encoder": stages.get("embeddings", {}).get("encoder"),
             "seen_labels": stages.get("embeddings", {}).get("seen_labels"),
             **({"method": "elfs", "recommended": None, "notes": [], **(other or {})} if stage == "selection" else {}),

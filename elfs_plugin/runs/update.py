@@ -17,10 +17,11 @@ from ..progress import part
 from ..proxy.train import ProxyConfig
 from ..pruning.zones import resolve_budget
 from ..stages import STAGES, stage_weights
-from . import changes, fields, graph, keeping, own, samples, vectors
+from . import changes, fields, graph, index_vectors, keeping, own, samples, vectors
 from .fiftyone_types import Collection
 from .run import Run
 from .session import WRITING, Session
+from .similarity_index import index_of_run
 
 PLACING = "Finding the nearest labelled images"
 _FOLDER = "update"
@@ -135,7 +136,7 @@ def _take_in(job, new, lost):
     bare = [i for i, ok in zip(members, known) if not ok]
     if bare and not (run.owns_embeddings and stage.get("encoder")):
         raise InvalidInput(
-            f"{len(bare):,} images of the run have no usable vector in '{run.embeddings_field}' any more (the first: "
+            f"{len(bare):,} images of the run have no usable vector in {run.vectors_in} any more (the first: "
             f"{bare[0]}). Write their vectors there again, or run ELFS again without them."
         )
 
@@ -205,14 +206,7 @@ def _embed(job, new, stage, dimensions):
     if not len(new):
         return _nothing(0, dimensions, {})
     if not (run.owns_embeddings and encoder):
-        job.reporter.stage(STAGES["embeddings"])(1.0, f"reading '{run.embeddings_field}'")
-        try:
-            return _read_vectors(job, new, dimensions)
-        except InvalidInput as error:
-            raise InvalidInput(
-                f"None of the {len(new):,} new images has a usable vector in '{run.embeddings_field}', which the run "
-                "uses. Write their vectors there first."
-            ) from error
+        return _given_vectors(job, new, dimensions)
     compute = None
     if encoder.startswith(samples.ZOO_PREFIX):
         compute = partial(samples.zoo_embeddings, fields.writable(job.dataset), new, encoder)
@@ -246,12 +240,30 @@ def _nothing(count, dimensions, failures):
     return Embeddings(np.empty((0, dimensions), dtype=np.float32), np.zeros(count, dtype=bool), failures)
 
 
-def _read_vectors(job, new, dimensions):
+def _given_vectors(job, new, dimensions):
+    run = job.record
+    progress = job.reporter.stage(STAGES["embeddings"])
+    progress(0.0, f"reading {run.vectors_in}")
+    index = index_of_run(job.dataset, run)
+    if index is not None:
+        run.index_made = index.made
+        if index.field is None:
+            return index_vectors.read_index(job.dataset, index, new.ids, dimensions=dimensions, progress=progress)
+    try:
+        return _read_vectors(job, new, dimensions, run.embeddings_field if index is None else index.field)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"None of the {len(new):,} new images has a usable vector in {run.vectors_in}, which the run uses. Write "
+            "their vectors there first."
+        ) from error
+
+
+def _read_vectors(job, new, dimensions, field):
     view = fields.writable(job.dataset)
     place: dict[str, Any] = {}
     for start in range(0, len(new), _ROWS):
         some = view.select(new.ids[start : start + _ROWS])
-        place.update(zip(*some.values(["id", job.record.embeddings_field])))
+        place.update(zip(*some.values(["id", field])))
     return validate_vectors([place.get(i) for i in new.ids], expected_dim=dimensions)
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from ..checkpoints import fingerprint
 from ..contracts import AnyPath, Array, Mask, Vectors
 from ..files import whole_file
-from . import fields, samples
+from . import fields, index_vectors, samples
+from .similarity_index import index_of_run
 
 if TYPE_CHECKING:
     from .run import Run
@@ -59,19 +60,25 @@ def load(folder: AnyPath, token: str | None) -> tuple[Vectors, Array]:
 
 
 def read(run: Run, ids: Sequence[str]) -> tuple[Vectors, Mask]:
-    """The vectors of samples of a :class:`~.run.Run`, from its files or its field.
+    """The vectors of samples of a :class:`~.run.Run`, from its files, its field or its
+    similarity index.
 
     Returns:
         (K, D) float32 of those of the M ids that have a usable one, in their order; and which have, (M,) bool
     """
     ids = list(ids)
+    index = index_of_run(run.dataset, run.record)
+    if index is not None and index.field is None:
+        embeddings = index_vectors.read_index(run.dataset, index, ids)
+        return embeddings.vectors, embeddings.ok
     if has_file(run.folder, run.record.vectors):
         found, stored_ids = load(run.folder, run.record.vectors)
         known = stored_ids.tolist()
     else:
         view = fields.writable(run.dataset)
         few = 2 * len(ids) <= view.count() and len(ids) <= _MOST_IN_A_QUERY
-        read_ids, embeddings = samples.read_vectors(view.select(ids) if few else view, run.record.embeddings_field)
+        field = run.record.embeddings_field if index is None else index.field
+        read_ids, embeddings = samples.read_vectors(view.select(ids) if few else view, field)
         found, known = embeddings.vectors, [i for i, ok in zip(read_ids.ids, embeddings.ok) if ok]
     place = {i: row for row, i in enumerate(known)}
     rows = np.array([place.get(i, -1) for i in ids], dtype=np.int64)

@@ -7,9 +7,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import gpu, gpu_parts, gpu_report
 from benchmarks.gpu_parts import Pace, Size
+from elfs_plugin.encoders.jpeg_on_device import JpegDecoder
+from elfs_plugin.encoders.preprocessing import recognised
 from elfs_plugin.errors import Cancelled
 
 CPU = torch.device("cpu")
@@ -22,7 +25,7 @@ def measured(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu_parts, "two_threads", lambda: None)
         patch.setattr(os, "sched_setaffinity", lambda *given: None, raising=False)
-        options = ["--tiny", "--device", "cpu", "--minutes", "0.4", "--scratch", str(scratch)]
+        options = ["--tiny", "--device", "cpu", "--minutes", "0.1", "--scratch", str(scratch)]
         for side in gpu.SIDES:
             gpu.measure(gpu.command_line().parse_args([*options, "--side", side]))
         found, arrays = zip(*(gpu.read_side(scratch, side) for side in gpu.SIDES))
@@ -39,9 +42,26 @@ def test_every_part_is_measured_on_both_sides(measured, part):
 
 
 def test_a_cpu_agrees_with_itself(measured):
-    for part in ("neighbors", "k_means", "published_clustering", "embedding"):
+    for part in ("neighbors", "k_means", "published_clustering", "decoding", "embedding"):
         assert measured["parts"][part]["agreement"] == pytest.approx(1, abs=1e-6) and measured["parts"][part]["agrees"]
     assert all(row.get("agrees", True) for row in measured["parts"].values())
+
+
+def test_a_device_that_decodes_gives_the_same_pixels_in_order(tmp_path):
+    size = gpu_parts.Size(files=70, network="test_resnet")
+    files = gpu_parts.jpeg_files(size, tmp_path, [])
+    Image.open(files[3]).save(files[3], progressive=True)  # not for the device
+    preprocessing, cpu = recognised(gpu_parts.timm_transform(size)), torch.device("cpu")
+    ways = (gpu_parts.decoded_in_threads, gpu_parts.decoded_by_device)
+    plain, other = (torch.cat(list(way(files, preprocessing, cpu))).flatten(1) for way in ways)
+    assert len(plain) == 70 and torch.nn.functional.cosine_similarity(plain, other).min() > 0.999
+
+
+def test_whether_a_gpu_decodes_can_be_chosen():
+    with gpu_parts._decoding_chosen(True):
+        assert JpegDecoder.agrees(None, [], None, None) is True
+    with gpu_parts._decoding_chosen(None):
+        assert JpegDecoder(None, None, None).agrees([], None, None) is False
 
 
 def test_the_report_has_a_row_for_every_part(measured):

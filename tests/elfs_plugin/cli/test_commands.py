@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import fiftyone as fo
+import fiftyone.brain as fob
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,7 @@ from elfs_plugin.cli import image_folder
 from elfs_plugin.cli import source as cli_source
 from elfs_plugin.cli.commands import main
 from elfs_plugin.runs import folder, jobs
+from tests.helpers import blobs
 
 pytestmark = pytest.mark.usefixtures("quick_clustering")
 
@@ -61,6 +63,13 @@ def test_a_folder_is_run_and_the_result_is_named(photos, capsys):
     assert "Embeddings: pixels, not trained on anything" in out
     assert "Passed over 1: other files (.txt 1)." in err
     assert len(fo.load_dataset(place.name).load_saved_view("elfs_coreset")) == 5
+
+
+def test_the_vectors_of_a_similarity_index(dataset, capsys):
+    fob.compute_similarity(dataset, embeddings=blobs(clusters=3)[0], brain_key="sim")
+    assert main(["run", dataset.name, "--similarity-index", "sim", *OPTIONS, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["samples"] == 80
+    assert runs.load_record(dataset, "elfs").similarity_index == "sim"
 
 
 def test_png_and_jpeg_files_are_run_and_json_is_the_last_line(photos, capsys):
@@ -168,8 +177,13 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--name", "x" * 2000], "no name that FiftyOne can take"),
         (["{photos}", "--encoder", ""], "--encoder is empty"),
         (["{photos}", "--embeddings", ""], "--embeddings is empty"),
+        (["{photos}", "--similarity-index", ""], "--similarity-index is empty"),
         (["{photos}", "--weights", ""], "--weights is empty"),
         (["{photos}", "--encoder", "pixels", "--embeddings", "x"], "not both"),
+        (
+            ["{photos}", "--similarity-index", "s", "--embeddings", "x"],
+            "Give --embeddings or --similarity-index, not both",
+        ),
         (["{photos}", "--weights", "{files}/a.txt"], "--weights goes with"),
         (["{photos}", "--encoder", "zoo:clip-vit-base32-torch", "--weights", "{files}/a.txt"], "--weights goes with"),
         (["{photos}", "--encoder", "timm:resnet18", "--weights", "{files}"], "cannot be read .*directory"),
@@ -180,6 +194,7 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--encoder", "open_clip:ViT"], "OpenCLIP has no model"),
         (["{photos}", "--encoder", "zoo:none"], "no model 'zoo:none'"),
         (["{photos}", "--embeddings", "none"], "no field 'none'"),
+        (["{photos}", "--similarity-index", "none"], r"no similarity index 'none' \(similarity indexes: none\)"),
         (["{photos}", "--device", "cuda:99"], "The device 'cuda:99' cannot be used"),
         (["{photos}", "--device", "meta"], "The device 'meta' cannot be used"),
         (["{photos}", "--device", ""], "The device '' cannot be used"),

@@ -109,6 +109,7 @@ def test_a_folder_is_run_first(plugin, digits, capsys, tmp_path):
         (["{files}/vectors.npy", "--budgets", "0.1,some"], "'some' is no budget"),
         (["{files}/vectors.npy", "--clusters", "3", "--methods", "best"], "Unknown selector 'best'"),
         (["{files}/vectors.npy", "--encoder", "pixels", "--embeddings", "x"], "not both"),
+        (["{files}/vectors.npy", "--similarity-index", "x"], "--similarity-index is for images"),
     ],
 )
 def test_refusals(files, capsys, arguments, words):

@@ -79,6 +79,66 @@ def test_a_block_of_other_images_or_of_another_encoder_is_not_taken(tmp_path, pa
     assert BlockStore(tmp_path / "kept", paths, "encoder").count(range(4, 7)) is None
 
 
+def test_a_block_by_another_engine_is_not_taken(tmp_path, paths):
+    store = BlockStore(tmp_path / "kept", paths, "encoder")
+    store.inference = "float32 by OpenVINO 1"
+    store.save(range(4, 7), FOUND)
+    again = BlockStore(tmp_path / "kept", paths, "encoder")
+    assert again.count(range(4, 7)) == 2 and again.inference == "float32 by OpenVINO 1"
+    again.inference = "float32 by PyTorch"
+    assert again.count(range(4, 7)) is None and again.load(range(4, 7)) is None
+    again.inference = "bfloat16 by OpenVINO 1"
+    assert again.count(range(4, 7)) == 2
+
+
+def test_a_block_that_says_nothing_of_its_engine_is_by_pytorch(tmp_path, paths):
+    store = BlockStore(tmp_path / "kept", paths, "encoder")
+    store.save(range(4, 7), FOUND)
+    (file,) = (tmp_path / "kept").iterdir()
+    with np.load(file) as found:
+        earlier = {name: found[name] for name in found if name != "inference"}
+    np.savez(file, **earlier)
+    store.inference = "float32 by PyTorch"
+    assert store.count(range(4, 7)) == 2
+    store.inference = "float32 by OpenVINO 1"
+    assert store.count(range(4, 7)) is None
+
+
+class Engines(Counting):
+    """Computes by the first of ``engines``, or by the one that has computed what is kept, where it is among them."""
+
+    def __init__(self, *engines):
+        super().__init__()
+        self.engines, self.inference, self.plans = engines, "float32 by PyTorch", []
+
+    def plan(self, count, kept):
+        self.plans.append((count, kept))
+        self.inference = kept if kept in self.engines else self.engines[0]
+
+    def settle(self, values, smaller):
+        pass
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_embedded_after_a_kill_is_not_mixed_with_another_engines(tmp_path, paths, monkeypatch, there):
+    monkeypatch.setattr(embed, "BLOCK", SIZE)
+    kept, slow, quick = tmp_path / "kept", "float32 by PyTorch", "float32 by OpenVINO 1"
+
+    def stops(fraction, text=""):
+        if fraction > 0.5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        embed_images(paths, Engines(quick), kept=kept, progress=stops)
+    again = Engines(slow, quick) if there else Engines(slow)
+    result = embed_images(paths, again, kept=kept)
+    assert again.plans == [(38, quick)] and again.count == (37 if there else 68)
+    assert again.inference == (quick if there else slow) and len(result.vectors) == 68
+    third = Engines(slow)
+    embed_images(paths, third, kept=kept)
+    assert third.count == 0 and third.plans == []
+
+
 @pytest.mark.parametrize("damage", ["half", "flipped", "empty", "foreign"])
 def test_a_damaged_block_is_computed_again(tmp_path, paths, monkeypatch, damage):
     monkeypatch.setattr(embed, "BLOCK", SIZE)

@@ -44,6 +44,18 @@ def test_what_is_recognised_gives_the_same_but_for_roundings(name, size):
     assert difference.max() < 2.01 and difference.mean() < 0.5
 
 
+@pytest.mark.parametrize("name", ["timm", "whole", "open_clip"])
+@pytest.mark.parametrize("size", [(64, 64), (73, 73), (500, 333), (333, 500), (40, 21), (64, 90), (1, 1), (150, 75)])
+def test_what_is_scaled_as_a_tensor_is_the_same_but_for_roundings(name, size):
+    found = recognised(TRANSFORMS[name]())
+    assert found.scales_on_device and not recognised(TRANSFORMS["lanczos"]()).scales_on_device
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size[::-1], 3), dtype=np.uint8)
+    given = found.scaled(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy()
+    expected = np.stack([found.pixels(Image.fromarray(image)) for image in pixels])
+    assert given.shape == expected.shape
+    assert np.abs(given - expected).max() <= 2 and np.abs(given - expected).mean() < 0.1
+
+
 def test_other_preprocessing_is_left_alone():
     from torchvision import transforms
 

@@ -12,6 +12,7 @@ from elfs_plugin.encoders import torch_encoder
 from elfs_plugin.encoders.embed import WORTHWHILE, embed_images
 from elfs_plugin.encoders.images import load_rgb
 from elfs_plugin.encoders.torch_encoder import LEAST_COSINE, TorchEncoder, agree, lost, quick_kinds
+from elfs_plugin.errors import MissingModel
 
 CPU = torch.device("cpu")
 
@@ -57,11 +58,31 @@ def test_an_encoder_goes_to_another_process_and_computes_there_as_was_chosen_her
     other = pickle.loads(pickle.dumps(encoder))
     assert other.identity == encoder.identity and other.on_problem is None
     assert np.array_equal(other.encode(images), exact)
-    other.settle_as(encoder.settled)
-    assert other.settled == encoder.settled == ("bfloat16", False)
+    other.settle_as(encoder.settled, images)
+    assert other.settled == encoder.settled == torch_encoder.Way("bfloat16", "PyTorch", False, False)
     assert np.array_equal(other.encode(images), encoder.encode(images))
-    other.settle_as(("float32", True))
+    other.settle_as(torch_encoder.Way("float32", "PyTorch", True, False), images)
     assert np.array_equal(other.encode(images), exact) and other.least_side == other.smaller_side is not None
+
+
+def test_another_process_computes_by_the_engine_that_was_chosen_or_says_that_it_lacks_it():
+    import timm
+
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
+    images = list(np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
+    encoders = [TorchEncoder("small", network, transform, CPU) for _ in range(2)]
+    with pytest.raises(MissingModel, match="OpenVINO 0, which is to compute the vectors, is not installed"):
+        encoders[0].settle_as(torch_encoder.Way("float32", "OpenVINO 0", False, False), images)
+    engine = torch_encoder.openvino_network.engine()
+    if engine is None:
+        pytest.skip("OpenVINO is not installed")
+    exact = encoders[0].encode(images)
+    for encoder, few in zip(encoders, (images[:2], images[2:])):
+        encoder.settle_as(torch_encoder.Way("float32", engine, False, False), few)
+        assert encoder.inference == f"float32 by {engine}"
+    found = [encoder.encode(images) for encoder in encoders]
+    assert np.array_equal(*found) and agree(exact, found[0])
 
 
 def test_float32_stays_where_the_differences_between_vectors_would_be_lost(in_bfloat16):
@@ -173,7 +194,7 @@ def test_a_random_network_gives_the_vectors_and_neighbours_of_the_plain_way(tmp_
 
     torch.manual_seed(0)
     model = timm.create_model("resnet18", pretrained=False, num_classes=0).eval()
-    transform = timm.data.create_transform(input_size=(3, 112, 112), is_training=False)
+    transform = timm.data.create_transform(input_size=(3, 80, 80), is_training=False)
     paths = photographs(tmp_path, WORTHWHILE, sides=(60, 400))
     with torch.inference_mode():
         batches = [torch.stack([transform(load_rgb(path)) for path in paths[at : at + 64]]) for at in range(0, 512, 64)]

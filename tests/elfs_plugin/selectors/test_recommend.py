@@ -28,6 +28,12 @@ def test_doubtful_pseudo_labels_are_not_relied_on():
     assert found.method == "graph_coverage" and "doubtful" in found.reason
 
 
+def test_at_few_labels_for_each_cluster_the_second_reads_the_pseudo_labels():
+    seconds = [recommend(1000, budget, clusters=10).second for budget in (20, 21)]
+    assert seconds == ["prune4rel", "k_medoids"]
+    assert recommend(1000, 20).second == recommend(1000, 20, clusters=10, trusted=False).second == "k_medoids"
+
+
 def test_the_reason_names_what_is_known():
     assert "about 2.5 for each cluster" in recommend(1000, 25, clusters=10).reason
     assert "the 30 labelled ones" in recommend(1000, 25, labelled=30).reason
