@@ -49,6 +49,10 @@ class TakenOver(ElfsError):
     """The job is no longer the owner of its run: another one took it for dead and has it now. It must write no more."""
 
 
+class EngineFailed(ElfsError):
+    """Workers in other processes could not do what they were given."""
+
+
 class Cancelled(ElfsError):
     """The user cancelled the job."""
 

@@ -22,6 +22,8 @@ from .encoders.decoded import DecodedImages
 from .encoders.default import resolve_encoder
 from .encoders.embed import Embeddings, validate_vectors
 from .encoders.images import DEFAULT_IMAGE_SIZE
+from .engine.base import Engine
+from .engine.choose import using
 from .errors import InvalidInput
 from .neighbors.neighbor_graph import NeighborGraph
 from .options import ClusteringOptions, ElfsOptions, ScoringOptions, SearchOptions
@@ -329,6 +331,8 @@ def run_elfs(
     folder: AnyPath | None = None,
     reporter: Reporter | None = None,
     on_stage: Callable[[str, Any, float], None] | None = None,
+    engine: str | Engine | None = None,
+    address: str | None = None,
     **options: Any,
 ) -> ElfsResult:
     """The whole of ELFS, stage by stage.
@@ -341,6 +345,7 @@ def run_elfs(
         proxy_images: N image paths for a proxy on images when ``source`` is a matrix
         ids: (N,) distinct identifiers that break ties
         folder: finished stages are kept here and reused when the same call is made again
+        engine, address: what runs independent pieces of work, see :func:`~.engine.choose.using`
         options: see :meth:`~.options.ElfsOptions.of`
 
     Returns:
@@ -349,7 +354,13 @@ def run_elfs(
     Raises:
         InvalidInput: before any work, for what can be seen to be wrong then; after the embedding, where too few of the
             samples can be used
+        EngineFailed: where workers in other processes could not do what they were given
     """
+    with using(engine, address):
+        return _run(source, num_clusters, budget, proxy_images, ids, device, folder, reporter, on_stage, options)
+
+
+def _run(source, num_clusters, budget, proxy_images, ids, device, folder, reporter, on_stage, options):
     asked = ElfsOptions.of(num_clusters=num_clusters, budget=budget, **options)
     paths, source = as_source(source)
     n = len(source)

@@ -19,7 +19,7 @@ import fiftyone.operators.types as types
 from fiftyone.operators.executor import ExecutionContext, ExecutionError, Executor, ValidationContext
 
 from . import parameters
-from .inputs import choices, refuse
+from .inputs import choices, engine_inputs, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,13 @@ class ElfsOperator(foo.Operator):
     minimum = 1
     """Images that a view must have."""
     risk = "MEDIUM"
+    distributes = False
+    """Whether some of its work is in pieces that another engine can run, see docs/engine.md."""
+
+    @property
+    def parameters(self):
+        """The names of its parameters besides those that all have."""
+        return (*self.takes, "engine", "address") if self.distributes else self.takes
 
     @property
     def config(self):
@@ -85,7 +92,7 @@ class ElfsOperator(foo.Operator):
             target = _target(dataset_or_view)
             request = {"dataset_name": target._root_dataset.name, "view": target.view()._serialize()}
             shows = _shows_progress(progress)
-            params, refused = parameters.read(params, self.takes)
+            params, refused = parameters.read(params, self.parameters)
             if refused:
                 raise ExecutionError(" ".join(refused.values()))
             request["params"] = {"key": "elfs", **params}
@@ -126,13 +133,15 @@ class ElfsOperator(foo.Operator):
         """The form for the parameters so far, which are made plain, see :func:`~.parameters.read`."""
         from ..elfs_plugin.runs import check_collection
 
-        params, refused = parameters.read(ctx.params, self.takes)
+        params, refused = parameters.read(ctx.params, self.parameters)
         ctx.params = ctx.request_params["params"] = params
         inputs = types.Object()
         collection = self.collection(ctx)
         if self.uses_view or collection is None:
             check_collection(collection, minimum=self.minimum)
         self.form(ctx, inputs, collection)
+        if self.distributes:
+            engine_inputs(ctx, inputs)
         if self.long and not ctx.delegated:
             add_progress_choice(inputs)
         for name, prop in inputs.properties.items():
@@ -169,7 +178,7 @@ class ElfsOperator(foo.Operator):
 
             sinks.append(TerminalBar())
         try:
-            summary = self.run(ctx, self.collection(ctx), sinks)
+            summary = self._run_by_engine(ctx, self.collection(ctx), sinks)
         except Exception as error:  # logged, shown as a sentence, and raised again
             message = self._explain(error, ctx)
             with contextlib.suppress(Exception):
@@ -179,6 +188,12 @@ class ElfsOperator(foo.Operator):
             ctx.ops.reload_dataset()
         self.after(ctx, summary)
         return summary
+
+    def _run_by_engine(self, ctx, collection, sinks):
+        from ..elfs_plugin.engine.choose import using
+
+        with using(ctx.params.get("engine"), ctx.params.get("address")):
+            return self.run(ctx, collection, sinks)
 
     def after(self, ctx, summary):
         """What a short operator shows in the App when it is done."""
@@ -190,7 +205,7 @@ class ElfsOperator(foo.Operator):
 
         def work():
             try:
-                events.put(self.run(ctx, collection, [events.put]))
+                events.put(self._run_by_engine(ctx, collection, [events.put]))
             except BaseException as error:
                 logger.info("%s ended: %s", self.uri, error)
                 events.put(_Failed(self._explain(error, ctx)))

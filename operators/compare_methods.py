@@ -12,6 +12,7 @@ class CompareMethods(ElfsOperator):
     operator = "compare_methods"
     title = "Compare methods"
     description = "Every selection method next to Random at several budgets: which of them to trust on your data"
+    distributes = True
     takes = ("budgets", "methods", "seeds", "seed", "device")
     uses_view = False
     risk = "LOW"

@@ -8,6 +8,7 @@ class ComputeEmbeddings(ElfsOperator):
     operator = "compute_embeddings"
     title = "Compute embeddings"
     description = "Embeds images with a foundation model (or as thumbnails) into a vector field"
+    distributes = True
     takes = ("encoder", "weights", "embeddings_field", "seed", "device")
 
     def form(self, ctx, inputs, collection):

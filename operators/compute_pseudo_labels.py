@@ -8,6 +8,7 @@ class ComputePseudoLabels(ElfsOperator):
     operator = "compute_pseudo_labels"
     title = "Compute pseudo-labels"
     description = "Clusters embeddings by TEMI deep clustering into pseudo-labels"
+    distributes = True
     takes = (
         "embeddings_field",
         "similarity_index",

@@ -46,6 +46,30 @@ def seed_input(inputs):
     inputs.int("seed", default=0, required=False, label="Seed", description="Same seed, same result")
 
 
+ENGINE_LABELS = {
+    "local": "This machine, in threads",
+    "ray": "Ray: worker processes here, or a cluster. Schedule the operator, it does not run in the App itself",
+}
+
+
+def engine_inputs(ctx, inputs):
+    """What runs independent pieces of work, where there is a choice."""
+    from ..elfs_plugin.engine import names
+
+    chosen = ctx.params.get("engine")
+    if names.available() == [names.ENGINES[0]] and chosen is None:
+        return
+    choice_input(inputs, "engine", {name: ENGINE_LABELS[name] for name in names.available()}, "local", "Engine")
+    if chosen == "ray":
+        prop = inputs.str(
+            "address",
+            required=False,
+            label="Address of the Ray cluster",
+            description="HOST:PORT or auto; empty: a cluster on the worker's machine, for this job alone",
+        )
+        check(prop, names.check, "ray", ctx.params.get("address"))
+
+
 def check(prop, function, *args):
     """Marks a property invalid with the message of the :class:`ElfsError` that ``function`` raises. Returns success."""
     checked(prop, function, *args)

@@ -12,6 +12,7 @@ class MeasureStability(ElfsOperator):
     operator = "measure_stability"
     title = "Measure stability"
     description = "Trains the proxy again with other seeds: how much of the coreset stays the same?"
+    distributes = True
     takes = ("coreset", "budget_unit", "budget", "beta_mode", "beta", "seeds", "proxy", "seed", "device")
     uses_view = False
     risk = "LOW"

@@ -258,6 +258,13 @@ def _device(name, value):
     return value
 
 
+def _engine(name, value):
+    from ..elfs_plugin.engine.names import check
+
+    check(_text(name, value))
+    return value
+
+
 _KINDS = {
     **dict.fromkeys(
         (
@@ -290,6 +297,7 @@ _KINDS = {
             "failures_tag",
             "to",
             "prelabels",
+            "address",
         ),
         _text,
     ),
@@ -314,6 +322,7 @@ _KINDS = {
     "image_size": lambda _, value: validation.validate_image_size(value),
     "epochs": lambda _, value: validation.validate_epochs(value),
     "device": _device,
+    "engine": _engine,
 }
 
 

@@ -17,6 +17,7 @@ class RunElfs(ElfsOperator):
     operator = "run_elfs"
     title = "Select images to label"
     description = "Embeddings, pseudo-labels, scores, β, and a coreset by the recommended method, by ELFS or another"
+    distributes = True
     takes = (
         "source",
         "encoder",

@@ -9,6 +9,7 @@ class SearchBeta(ElfsOperator):
     operator = "search_beta"
     title = "Find β"
     description = "Grid search for β on a 90/10 split of the pseudo-labelled data"
+    distributes = True
     takes = ("budget_unit", "budget", "grid", "repeats", "proxy", "image_size", "seed", "device")
     uses_view = False
 

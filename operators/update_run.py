@@ -9,6 +9,7 @@ class UpdateRun(ElfsOperator):
     operator = "update_run"
     title = "Update run"
     description = "Takes images added since into a run, closes the gaps of deleted ones, and ranks all again"
+    distributes = True
     takes = ("device",)
     uses_view = False
 

@@ -50,6 +50,7 @@ MONGO = ("elfs_plugin/runs", "elfs_plugin/cli/test_demo.py", "elfs_plugin/cli/te
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "mongo: needs FiftyOne with its MongoDB")
+    config.addinivalue_line("markers", "ray: starts a Ray cluster on this machine")
     config.addinivalue_line("markers", "app: needs the App in a browser, and MongoDB")
     if _without_mongo(config):
         sys.modules["fiftyone"] = None  # so that arithmetic that imports it fails
@@ -76,7 +77,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: _length_of(_group_of(item)))
 
 
-LONGEST = ("app", "label_studio")
+LONGEST = ("app", "label_studio", "ray")
 """The groups that take longest begin first, so that at the end no process waits for another."""
 
 
@@ -86,7 +87,9 @@ def _length_of(group):
 
 def _group_of(item):
     """The tests that run in one process: those of a module or class share its fixtures. Two browsers on two cores wait
-    for each other, and so would two servers of Label Studio."""
+    for each other, and so would two servers of Label Studio, or two clusters of Ray."""
+    if item.get_closest_marker("ray"):
+        return "ray"
     for fixture, name in (("app_url", "app"), ("label_studio", "label_studio")):
         if fixture in item.fixturenames:
             return name

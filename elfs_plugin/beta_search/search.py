@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from ..arrays import as_array, as_row
 from ..contracts import AnyPath, Array, Budget, Floats, Progress
-from ..devices import has_gpu, resolve_device
+from ..devices import has_gpu
+from ..engine.choose import current
 from ..errors import InvalidInput
 from ..order import Order
 from ..progress import silent
@@ -164,7 +165,7 @@ def search_beta(
         train = order.sorted(part.train)
         coresets = [coreset_of(train, scores, budget / n, beta, hard) for beta in betas]
         drawn.append(Coresets(part.held_out, np.stack(coresets)))
-    given = (inputs, labels, drawn, betas, config, order, seed, resolve_device(device))
+    given = (inputs, labels, drawn, betas, config, order, seed, current().device(device))
     accuracies = on_images(*given, checkpoint, progress) if config.on_images else at_once(*given, progress)
     chosen, reason = choose(betas, accuracies, budget / n)
     return BetaSearch(betas, accuracies, chosen, reason)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
+from ..engine.choose import using
+from ..engine.names import ENGINES
 from ..errors import ElfsError, InvalidInput, explain
 from ..text import printable
 from . import arguments as cli_arguments
@@ -181,6 +183,17 @@ def _parser():
         command.add_argument(
             "--device", default="auto", help="what computes: auto (a GPU when there is one), cpu, cuda, cuda:1, mps"
         )
+        command.add_argument(
+            "--engine",
+            choices=ENGINES,
+            help="what runs independent pieces of work: local (threads; default, unless ELFS_ENGINE says otherwise) or "
+            "ray (pip install 'ray[data]')",
+        )
+        command.add_argument(
+            "--address",
+            metavar="HOST:PORT",
+            help="of a Ray cluster that this machine belongs to, or auto (default: one of its own, on this machine)",
+        )
     for command in (demo, run):
         command.add_argument("--no-app", action="store_true", help="end after the printed summary, without the App")
         command.add_argument(
@@ -225,7 +238,7 @@ def _run(options):
     from ..progress import TerminalBar
 
     chosen = f"{options.key}_coreset"
-    with opened(options.source, options.name) as source:
+    with using(options.engine, options.address), opened(options.source, options.name) as source:
         dataset = source.dataset
         summary = runs.run_elfs(
             dataset,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.choose import using
 from ..errors import ElfsError, InvalidInput
 from ..evaluation import tables as comparison_table
 from ..progress import Reporter, TerminalBar
@@ -68,7 +69,8 @@ def run(options: Namespace) -> int:
     table = None if options.csv is None else cli_arguments.OutputFile(options.csv, CSV_HEADER)
     cli_arguments.check_device(options.device)
     compare = _compare_file if _is_file(options.source) else _compare_dataset
-    summary = compare(options, budgets, methods)
+    with using(options.engine, options.address):
+        summary = compare(options, budgets, methods)
     _print(summary)
     failed = None
     if table is not None:

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 
 from ..captured_step import CapturedStep
 from ..compiling import keep_on_disk, pays, remember
-from ..contracts import Floats, Progress
+from ..contracts import Floats, Integers, Progress, Vectors
 from ..devices import generator
+from ..engine.base import Piece
+from ..engine.choose import current
 from ..errors import is_gpu_lost
 from ..gpu_memory import CPU, or_on_cpu
 from ..progress import part
@@ -66,34 +68,45 @@ def kmeans_targets(
     seeds = [derived(seed, Stream.KMEANS, first + head, bits=31) for head in range(heads)]
 
     def on(device):
-        kmeans = _KMeans(unit, num_clusters) if device.type == "cpu" else _KMeansOnDevice(unit.to(device), num_clusters)
         targets = torch.empty(heads, len(unit), dtype=torch.int64)
-        for head, its_seed in enumerate(seeds):
-            targets[head] = kmeans.labels(its_seed)
-            progress((head + 1) / heads, f"k-means {head + 1} of {heads}")
+        if device.type == "cpu":
+            made = _kmeans_of_heads(unit.cpu().numpy(), num_clusters, seeds, progress)
+        else:
+            kmeans = _KMeansOnDevice(unit.to(device), num_clusters)
+            made = ((head, kmeans.labels(its_seed)) for head, its_seed in enumerate(seeds))
+        for done, (head, labels) in enumerate(made, 1):
+            targets[head] = torch.from_numpy(np.array(labels))  # those of a worker cannot be written to
+            progress(done / heads, f"k-means {done} of {heads}")
         return targets
 
     return or_on_cpu(device, on, "k-means")
 
 
-class _KMeans:
-    def __init__(self, unit, num_clusters):
-        self._unit, self._clusters = unit.cpu().numpy(), num_clusters
+def _kmeans_of_heads(unit, num_clusters, seeds, progress):
+    """(head, labels) of each, by the engine in use."""
+    import faiss
 
-    def labels(self, seed):
-        import faiss
+    engine = current()
+    shared = engine.share(unit)
+    pieces = [Piece(kmeans_labels, (shared, num_clusters, seed)) for seed in seeds]
+    return engine.run(pieces, progress, threads=faiss.omp_get_max_threads())
 
-        kmeans = faiss.Kmeans(
-            self._unit.shape[1],
-            self._clusters,
-            niter=KMEANS_ITERATIONS,
-            spherical=True,
-            seed=seed,
-            min_points_per_centroid=1,
-            max_points_per_centroid=KMEANS_POINTS,
-        )
-        kmeans.train(self._unit)
-        return torch.from_numpy(kmeans.index.search(self._unit, 1)[1][:, 0])
+
+def kmeans_labels(unit: Vectors, num_clusters: int, seed: int, report: Progress) -> Integers:
+    """Labels (N,) of one spherical k-means of (N, D) rows of unit length, by faiss."""
+    import faiss
+
+    kmeans = faiss.Kmeans(
+        unit.shape[1],
+        num_clusters,
+        niter=KMEANS_ITERATIONS,
+        spherical=True,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=KMEANS_POINTS,
+    )
+    kmeans.train(unit)
+    return kmeans.index.search(unit, 1)[1][:, 0]
 
 
 class _KMeansOnDevice:

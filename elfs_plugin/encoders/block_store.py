@@ -78,14 +78,14 @@ class BlockStore:
         found.update({int(row): reason for row, reason in json.loads(str(arrays["failures"])).items()})
         return [(index, found[row]) for row, index in enumerate(block)]
 
-    def save(self, block: range, found: Sequence[tuple[int, Any]]) -> None:
-        """Keeps (index, vector or reason) of a block. What the disk refuses is told, once."""
+    def save(self, block: range, found: Sequence[tuple[int, Any]]) -> bool:
+        """Keeps (index, vector or reason) of a block; False where it could not. What the disk refuses is told, once."""
         if self._folder is None or self._refused:
-            return
+            return False
         rows = [row for row, (_, value) in enumerate(found) if not isinstance(value, str)]
         lengths = {len(found[row][1]) for row in rows}
         if len(lengths) > 1:  # an odd encoder; its block is computed again
-            return
+            return False
         vectors = np.array([found[row][1] for row in rows], dtype=np.float32).reshape(len(rows), *lengths or (0,))
         failures = {str(row): value for row, (_, value) in enumerate(found) if isinstance(value, str)}
         try:
@@ -104,6 +104,8 @@ class BlockStore:
                 raise
             self._refused = True
             self._report(error)
+            return False
+        return True
 
     def _file(self, block):
         assert self._folder is not None

@@ -26,6 +26,7 @@ from PIL import Image, ImageOps
 from .. import scratch
 from ..contracts import AnyPath, Array, Floats, Mask, Progress, Vectors
 from ..devices import resolve_device
+from ..engine.choose import current
 from ..errors import InvalidInput, MissingModel
 from ..progress import part, silent
 from . import lite0
@@ -37,7 +38,8 @@ from .known import AUTO
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
 from .provenance import Provenance, provenance_of
 from .rows import Rows
-from .streaming import Encoder, NotEncoded, stream
+from .spread import Recipe, Spread
+from .streaming import HOPELESS, Encoder, NotEncoded, stream
 from .timm_models import check_timm_model, load_timm
 from .torch_encoder import TorchEncoder
 
@@ -159,15 +161,21 @@ def embed_images(
     n = len(paths)
     if n == 0:
         raise InvalidInput("There are no images to embed. Choose a view that has some.")
-    encoder = resolve_encoder(encoder, paths)
-    if isinstance(encoder, str):
-        progress(0.0, f"loading {encoder}")
-        encoder = load_encoder(encoder, weights=weights, device=device)
+    encoder = name = resolve_encoder(encoder, paths)
+    engine = current()
+    if isinstance(name, str):
+        progress(0.0, f"loading {name}")
+        encoder = load_encoder(name, weights=weights, device="cpu" if engine.distributed else device)
     if on_problem is not None and hasattr(encoder, "on_problem"):
         encoder.on_problem = on_problem
     store = _store(kept, paths, encoder)
     gathered = _Gathered(n, _folder_of(kept), part(progress, 0.0, 1.0))
-    job = _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads)
+    if engine.distributed:
+        recipe = _recipe(name, weights, encoder, str(engine.device(device)))
+        spread = Spread(engine, paths, recipe, _settle, batch_size, gathered.tick)
+        job: _Job = _SpreadJob(paths, encoder, store, gathered, spread, on_problem)
+    else:
+        job = _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads)
     job.run()
     return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights, job.inference))
 
@@ -178,6 +186,16 @@ WORTHWHILE = 512
 _SETTLED_BY = 16
 
 _NOT_FINITE = "vector with NaN or infinite values"
+
+
+def _recipe(name, weights, encoder, device):
+    """How workers get the encoder that is loaded here."""
+    identity = getattr(encoder, "identity", None)
+    if not isinstance(name, str):
+        return Recipe(None, None, encoder, device, identity, load_encoder)
+    return Recipe(
+        name, None if weights is None else str(Path(weights).expanduser()), None, device, identity, load_encoder
+    )
 
 
 def _store(kept, paths, encoder):
@@ -264,14 +282,17 @@ class _Job:
         if not blocks or self._settled:
             return
         kept = self._store.inference if self._ready else None
-        plan = getattr(self._encoder, "plan", None)
-        if plan is not None:
-            plan(sum(map(len, blocks)), kept)
-        _settle(self._encoder, self._paths)
+        self._choose_way(sum(map(len, blocks)), kept)
         self._settled = True
         self._store.inference = self.inference
         if kept is not None and engine_of(kept) != engine_of(self.inference):
             self._look()  # what another engine has computed is computed again
+
+    def _choose_way(self, count, kept):
+        plan = getattr(self._encoder, "plan", None)
+        if plan is not None:
+            plan(count, kept)
+        _settle(self._encoder, self._paths)
 
     def _worked(self):
         return self._gathered.count > 0 or any(self._ready.values())
@@ -281,6 +302,73 @@ class _Job:
         # An encoder that has not worked yet may be to blame: once it is repaired, these images are to be tried again.
         if self._worked() or not any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, taken)):
             self._store.save(block, taken)
+
+
+class _SpreadJob(_Job):
+    """Has the blocks computed by workers. They come in any order: each is kept at once, and taken when its turn is."""
+
+    def __init__(self, paths, encoder, store, gathered, spread, on_problem):
+        super().__init__(paths, encoder, store, gathered)
+        self._spread, self._tell, self._told = spread, on_problem or (lambda sentence: None), set()
+        self._some_worked, self._error, self._saved, self._inference = False, None, set(), ""
+
+    @property
+    def inference(self):
+        return (self._inference if self._settled else self._store.inference) or ""
+
+    def _choose_way(self, count, kept):
+        self._inference = self._spread.settle(count, kept)
+
+    def _computed(self, blocks):
+        self._settle(blocks)
+        waiting: dict[range, Any] = {}
+        with contextlib.closing(self._spread.computed(blocks)) as arriving:
+            for block in blocks:
+                while block not in waiting:
+                    other, made = next(arriving)
+                    waiting[other] = self._arrived(other, made)
+                found = waiting.pop(block) or self._store.load(block)
+                yield self._again(block) if found is None else found
+            if not self._worked() and self._error is not None:
+                raise self._error
+
+    def _arrived(self, block, made):
+        """Keeps a block, and then says so. Returns None where it lies in the store, and need not be held."""
+        for sentence in made.said:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self._tell(sentence)
+        self._some_worked = self._some_worked or any(not isinstance(value, ImageError) for _, value in made.found)
+        self._error = self._error or made.error
+        if self._error is not None and not self._worked() and len(made.found) >= HOPELESS:
+            raise self._error
+        kept = self._kept(block, made.found)
+        self._gathered.report(made.found)
+        return None if kept else made.found
+
+    def _kept(self, block, found):
+        plain = self._gathered.plain(found)
+        if not self._worked() and any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, plain)):
+            return False
+        if not self._store.save(block, plain):
+            return False
+        self._saved.add(block)
+        return True
+
+    def _again(self, block):
+        """A block that has gone from the store since it was kept there."""
+        self._saved.discard(block)
+        ((_, made),) = self._spread.computed([block])
+        return made.found
+
+    def _worked(self):
+        return self._some_worked or super()._worked()
+
+    def _keep(self, block, found):
+        if block in self._saved:
+            self._gathered.take(found)
+        else:
+            super()._keep(block, found)
 
 
 def _by_encoder(found, taken):
@@ -306,6 +394,11 @@ class _Gathered:
         """Takes (index, vector or error or reason) in order. Returns (index, vector or reason)."""
         return [(index, self._taken(index, value)) for index, value in found]
 
+    def plain(self, found):
+        """The same as :meth:`take` returns, and none of it taken."""
+        reasons = [self._reason(value) for _, value in found]
+        return [(index, value if reason is None else reason) for (index, value), reason in zip(found, reasons)]
+
     def _taken(self, index, value):
         reason = self._reason(value)
         if reason is None:
@@ -326,6 +419,10 @@ class _Gathered:
         """Shows that these (index, vector or error or reason) are finished, taken or not."""
         self._done += len(found)
         self._failed += sum(isinstance(value, (ImageError, str)) for _, value in found)
+        self.tick()
+
+    def tick(self):
+        """Says again how far it is, which is where a job notices that it is to stop."""
         failed = f", {self._failed:,} failed" if self._failed else ""
         self._progress(self._done / self._n, f"{self._done:,} of {self._n:,} images{failed}")
 

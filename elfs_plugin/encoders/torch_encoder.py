@@ -10,6 +10,7 @@ import logging
 import platform
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image
 from ..checkpoints import fingerprint
 from ..contracts import AnyPath, Vectors
 from ..devices import matmul_dtype
-from ..errors import is_gpu_lost, is_out_of_memory
+from ..errors import MissingModel, is_gpu_lost, is_out_of_memory
 from ..text import first_line
 from . import openvino_network
 from .images import ImageError, read_image
@@ -42,6 +43,17 @@ are similar, as those of an untrained network, the cosine says nothing. 99% of t
 
 CPU_BATCH, GPU_BATCH = 8, 64
 """Images at a time. On a CPU, where each thread has a batch of its own, more would not fit into its cache."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a :class:`TorchEncoder` computes: in which ``numbers``, by which ``engine``, from JPEG files that are decoded
+    ``smaller``, and ``on_gpu``."""
+
+    numbers: str
+    engine: str
+    smaller: bool
+    on_gpu: bool
 
 
 class TorchEncoder:
@@ -218,6 +230,45 @@ class TorchEncoder:
                 functools.partial(self._computed, self._stacked(few), m, self._dtype) for m in (pytorch, self._model)
             ]
             return openvino_network.times_as_fast(*ways)
+
+    @property
+    def settled(self) -> Way:
+        """What :meth:`settle` and :meth:`settle_decoding` have chosen, for :meth:`settle_as` of the same encoder in
+        another process."""
+        numbers = str(self._dtype).removeprefix("torch.")
+        return Way(numbers, self._engine or PYTORCH, self._decodes_smaller, self._jpegs is not None)
+
+    def settle_as(self, way: Way, values: list[Any]) -> None:
+        """Computes in the :class:`Way` that was chosen elsewhere.
+
+        Args:
+            values: two transformed images, or more, to convert the network with
+
+        Raises:
+            MissingModel: when the engine is not installed here
+        """
+        kind, self._decodes_smaller = getattr(torch, way.numbers), way.smaller
+        self._use_exact()
+        if kind != torch.float32:
+            self._use(kind, with_weights_in(self._exact, kind))
+        if way.engine != self._engine:
+            if way.engine != openvino_network.engine():
+                raise MissingModel(f"{way.engine}, which is to compute the vectors, is not installed.")
+            example = self._prepared(self._stacked(values[:2]), self._device)
+            self._model, self._engine = openvino_network.OpenVinoNetwork(self._exact, example, kind), way.engine
+        self._jpegs = None
+        if way.on_gpu and self._preprocessing is not None:
+            self._jpegs = JpegDecoder(self._preprocessing, self._device, self._read_here)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process. The network is taken as it was given: in float32, on the CPU."""
+        own = ("_alone", "_model", "_jpegs", "on_problem")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.on_problem, self._jpegs, self._alone = None, None, threading.RLock()
+        self._use(torch.float32, self._exact)
 
     def _agree_in(self, kind, values, exact):
         """Whether ``kind`` of numbers gives the same; it is then in use."""

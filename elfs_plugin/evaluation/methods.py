@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 from .. import selectors
 from ..arrays import as_array, as_matrix
 from ..contracts import Array, Budget, Floats, Integers, Progress
+from ..engine.base import GPU_SHARE, Piece
+from ..engine.choose import current
 from ..errors import InvalidInput
 from ..neighbors.graph import knn_graph, suggest_k
 from ..order import Order
@@ -24,7 +26,7 @@ from ..progress import part, silent
 from ..pruning.zones import resolve_budget
 from ..seeds import repeats
 from ..validation import derived_seed
-from .choosing import choose_at_all, prepared
+from .choosing import Chosen, choose_at_all, prepared
 from .comparison import DUPLICATE_QUANTILE, coverage, imbalance, near_duplicate_pairs, verdict
 from .probe import check_probe, probe_accuracies
 
@@ -153,18 +155,19 @@ def compare_methods(
     seconds = np.zeros((len(names), seeds))
     betas = np.full((len(counts), seeds), np.nan)
     warnings: dict[str, str] = {}
-    for s, own in enumerate(drawn):
-        of_seed = _named(part(progress, 0.05 + 0.75 * s / seeds, 0.05 + 0.75 * (s + 1) / seeds), s, seeds)
-        ready = prepared(pool, names, own, dynamics=dynamics, device=device, progress=part(of_seed, 0.0, 0.35))
-        for m, name in enumerate(names):
-            step = part(of_seed, 0.35 + 0.65 * m / len(names), 0.35 + 0.65 * (m + 1) / len(names))
-            step(0.0, name)
-            made = choose_at_all(name, ready, counts, own, device=device, progress=step)
+    engine = current()
+    where = engine.device(device)
+    settings = (engine.share(pool), names, counts, dynamics, where)
+    pieces = [Piece(choices_of, (*settings, own, (s, seeds))) for s, own in enumerate(drawn)]
+    gpus = GPU_SHARE if where.type == "cuda" else 0.0
+    found = dict(engine.run(pieces, part(progress, 0.05, 0.8), gpus=gpus))
+    for s in range(seeds):
+        for m, made in enumerate(found[s]):
             seconds[m, s] = made.seconds
             if made.betas:
                 betas[:, s] = made.betas
             if made.warning:
-                warnings.setdefault(name, made.warning)
+                warnings.setdefault(names[m], made.warning)
             for b, rows in enumerate(made.rows):
                 chosen[m][b][s] = rows
     order = Order(n, ids)
@@ -192,6 +195,27 @@ def compare_methods(
         left_out=left_out,
         chosen=chosen,
     )
+
+
+def choices_of(
+    pool: selectors.Pool,
+    names: Sequence[str],
+    counts: Sequence[int],
+    dynamics: Dynamics | None,
+    device: torch.device,
+    seed: int,
+    place: tuple[int, int],
+    report: Progress,
+) -> list[Chosen]:
+    """What M methods choose at all budgets with one seed, the ``place`` of so many (from 0): a
+    :class:`~.choosing.Chosen` each."""
+    of_seed, found = _named(report, *place), []
+    ready = prepared(pool, names, seed, dynamics=dynamics, device=device, progress=part(of_seed, 0.0, 0.35))
+    for m, name in enumerate(names):
+        step = part(of_seed, 0.35 + 0.65 * m / len(names), 0.35 + 0.65 * (m + 1) / len(names))
+        step(0.0, name)
+        found.append(choose_at_all(name, ready, counts, seed, device=device, progress=step))
+    return found
 
 
 def sentences(compared: MethodComparison, accuracy: Floats, what: str) -> list[str]:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from ..contracts import Array, Budget, Floats, Integers, Progress
+from ..engine.base import GPU_SHARE, Piece
+from ..engine.choose import current
 from ..errors import InvalidInput
 from ..plain import plain
 from ..progress import part, silent
@@ -129,30 +131,51 @@ def stability(
     budget = resolve_budget(budget, n)
     resolve_beta(beta, budget, n)
     drawn = repeats(seed, seeds)
-    scores_by_seed = []
-    for place, own in enumerate(drawn):
-        if place == 0 and scores is not None:
-            scores_by_seed.append(np.asarray(scores, dtype=np.float64))
-            continue
-        report = part(progress, place / seeds, (place + 1) / seeds)
-        dynamics = train_proxy(
-            inputs,
-            labels,
-            num_classes=num_classes,
-            config=config,
-            seed=own,
-            device=device,
-            progress=lambda f, detail="", report=report, place=place: report(
-                f, f"seed {place + 1} of {seeds}: {detail}"
-            ),
-        )
-        scores_by_seed.append(getattr(dynamics, score))
+    engine = current()
+    by_seed: dict[int, Floats] = {}
+    first = 0 if scores is None else 1
+    if scores is not None:
+        by_seed[0] = np.asarray(scores, dtype=np.float64)
+    where, on_images = engine.device(device), config is not None and config.on_images
+    settings, shared = (num_classes, config, where, score), (engine.share(inputs), engine.share(labels))
+    pieces = [Piece(scores_of, (*shared, *settings, own, (at, seeds))) for at, own in enumerate(drawn)][first:]
+    trained = part(progress, first / seeds, 1.0)
+    # Networks on embeddings train on one thread anyway.
+    threads, gpus = None if on_images else 1, GPU_SHARE if where.type == "cuda" else 0.0
+    for index, found in engine.run(pieces, trained, threads=threads, gpus=gpus):
+        by_seed[first + index] = found
+    scores_by_seed = [by_seed[at] for at in range(seeds)]
     chosen = np.zeros((seeds, n), dtype=bool)
     for row, values in zip(chosen, scores_by_seed):
         row[double_end(values, budget, beta, hard=hard or HARD_WHEN[score], ids=ids).coreset] = True
     overlap = np.array([[(a & b).sum() for b in chosen] for a in chosen]) / budget
     progress(1.0, f"{seeds} coresets compared")
     return Stability(drawn, budget, as_beta(beta), score, overlap, _spearman(scores_by_seed), chosen.sum(axis=0))
+
+
+def scores_of(
+    inputs: ArrayLike,
+    labels: Sequence[int] | Integers,
+    num_classes: int,
+    config: ProxyConfig | None,
+    device: torch.device,
+    score: str,
+    seed: int,
+    place: tuple[int, int],
+    report: Progress,
+) -> Floats:
+    """(N,) scores of a proxy that is trained with one seed, the ``place`` of so many (from 0)."""
+    at, seeds = place
+    dynamics = train_proxy(
+        inputs,
+        labels,
+        num_classes=num_classes,
+        config=config,
+        seed=seed,
+        device=device,
+        progress=lambda f, detail="": report(f, f"seed {at + 1} of {seeds}: {detail}"),
+    )
+    return getattr(dynamics, score)
 
 
 def _spearman(scores):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,8 +13,10 @@ from numpy.typing import ArrayLike
 
 from .. import scratch
 from ..arrays import as_matrix
-from ..contracts import Progress
+from ..contracts import Floats, Integers, Progress, Vectors
 from ..devices import generator, resolve_device
+from ..engine.base import Piece
+from ..engine.choose import current
 from ..errors import InvalidInput
 from ..gpu_memory import OUT_OF_MEMORY, empty_cache
 from ..progress import part, silent
@@ -20,7 +24,7 @@ from ..seeds import Stream, derived
 from ..text import first_line
 from ..validation import derived_seed, validate_neighbors
 from . import on_device
-from .cells import partition
+from .cells import Cells, partition
 from .neighbor_graph import NeighborGraph
 from .vectors import normalize
 
@@ -148,15 +152,15 @@ def _exact_on(device, unit, k, result, progress):
 
 
 def _exact_in_threads(unit, k, result, progress):
-    n = len(unit)
+    starts = range(0, len(unit), _QUERY_ROWS)
+    _gather(result, nearest_rows, (unit, k), starts, lambda done: f"{done:,} of {len(unit):,} points", progress)
 
-    def search(start):
-        stop = min(start + _QUERY_ROWS, n)
-        result.put(np.arange(start, stop), *_top(unit[start:stop], unit, k + 1))
-        return stop
 
-    for done in _in_threads(search, range(0, n, _QUERY_ROWS)):
-        progress(done / n, f"{done:,} of {n:,} points")
+def nearest_rows(unit: Vectors, k: int, start: int, report: Progress) -> tuple[Integers, Floats, Integers]:
+    """One block of the exact search: (rows (R,), similarities, neighbours (R, k + 1)), themselves among them."""
+    rows = np.arange(start, min(start + _QUERY_ROWS, len(unit)))
+    with _alone():
+        return rows, *_top(unit[start : start + _QUERY_ROWS], unit, k + 1)
 
 
 def _approximate(vectors, k, recall, seed, progress):
@@ -172,20 +176,56 @@ def _approximate(vectors, k, recall, seed, progress):
     least = _least_similarities(unit, sample, k, part(progress, 0.1, 0.13))
     probes = _probes(unit, cells, centroids, sample, least, k, recall, part(progress, 0.13, 0.16))
     result = _Result(cells.order, k)
-    columns = max(probes, _enough(np.sort(cells.sizes), k))
+    _gather(
+        result,
+        nearest_in_cells,
+        (unit, cells, centroids, probes, max(probes, _enough(np.sort(cells.sizes), k)), k),
+        range(0, len(cells), _CELLS_PER_TASK),
+        lambda done: f"{done:,} of {n:,} points, each in {probes:,} of {len(cells):,} cells",
+        part(progress, 0.16, 1.0),
+    )
+    found = result.similarities[cells.order[sample]] >= least[:, None] - _TIE
+    return result.graph("approximate", float(found.mean()))
 
-    def search(first):
-        some = np.arange(first, min(first + _CELLS_PER_TASK, len(cells)))
+
+def nearest_in_cells(
+    unit: Vectors, cells: Cells, centroids: Vectors, probes: int, columns: int, k: int, first: int, report: Progress
+) -> tuple[Integers, Floats, Integers]:
+    """The points of some cells in the cells that are nearest to theirs; returns as :func:`nearest_rows`.
+
+    Args:
+        unit: (N, D) in the order of the cells
+        centroids: (cells, D)
+        probes, columns: cells to look through, and so many are ranked, for the sake of small ones
+        first: of the cells
+    """
+    some = np.arange(first, min(first + _CELLS_PER_TASK, len(cells)))
+    found = []
+    with _alone():
         for cell, near in zip(some, _nearest_cells(centroids, some, columns)):
             near = near[: max(probes, _enough(cells.sizes[near], k))]
             queries = np.arange(cells.limits[cell], cells.limits[cell + 1])
-            result.put(queries, *_top_in_cells(unit, cells, queries, near, k + 1))
-        return cells.limits[some[-1] + 1]
+            found.append((queries, *_top_in_cells(unit, cells, queries, near, k + 1)))
+    rows, similarities, neighbors = (np.concatenate(parts) for parts in zip(*found))
+    return rows, similarities, neighbors
 
-    for done in _in_threads(search, range(0, len(cells), _CELLS_PER_TASK)):
-        progress(0.16 + 0.84 * done / n, f"{done:,} of {n:,} points, each in {probes:,} of {len(cells):,} cells")
-    found = result.similarities[cells.order[sample]] >= least[:, None] - _TIE
-    return result.graph("approximate", float(found.mean()))
+
+def _gather(result, search, given, starts, words, progress):
+    """Has blocks searched by the engine in use, and puts what they give into the result. The large arrays of ``given``
+    are shared."""
+    import faiss
+
+    engine, n, done = current(), len(result.order), 0
+
+    def tick(fraction, detail=""):
+        progress(done / n, words(done))
+
+    shared = [value if isinstance(value, int) else engine.share(value) for value in given]
+    pieces = [Piece(search, (*shared, start)) for start in starts]
+    for _, (rows, similarities, found) in engine.run(pieces, tick, workers=faiss.omp_get_max_threads(), threads=1):
+        result.put(rows, similarities, found)
+        done += len(rows)
+        progress(done / n, words(done))
 
 
 class _Result:
@@ -313,13 +353,43 @@ def _in_threads(function, items):
     each other, and a product does not depend on how many there are."""
     import faiss
 
-    pool = ThreadPoolExecutor(faiss.omp_get_max_threads(), initializer=faiss.omp_set_num_threads, initargs=(1,))
-    # By itself faiss multiplies matrices only from 128,000 numbers (Q x D) of queries on. On one thread that is 2 to 5
-    # times as quick for 100 queries too (measured, 64 to 512 dimensions).
-    threshold = faiss.cvar.distance_compute_blas_threshold
-    faiss.cvar.distance_compute_blas_threshold = 0
+    def alone(item):
+        with _alone():
+            return function(item)
+
+    pool = ThreadPoolExecutor(faiss.omp_get_max_threads())
     try:
-        yield from pool.map(function, items)
+        yield from pool.map(alone, items)
     finally:
         pool.shutdown(cancel_futures=True)
-        faiss.cvar.distance_compute_blas_threshold = threshold
+
+
+_products = threading.Lock()
+_within = [0, 0]
+"""How many threads compute products now, and faiss's threshold before the first of them."""
+
+
+@contextlib.contextmanager
+def _alone():
+    """A block whose products are computed on this thread alone, and by matrix products also where they are small.
+
+    By itself faiss multiplies matrices only from 128,000 numbers (Q x D) of queries on. On one thread that is 2 to 5
+    times as quick for 100 queries too (measured, 64 to 512 dimensions). The threshold is the whole process's.
+    """
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    with _products:
+        if _within[0] == 0:
+            _within[1] = faiss.cvar.distance_compute_blas_threshold
+            faiss.cvar.distance_compute_blas_threshold = 0
+        _within[0] += 1
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+        with _products:
+            _within[0] -= 1
+            if _within[0] == 0:
+                faiss.cvar.distance_compute_blas_threshold = _within[1]

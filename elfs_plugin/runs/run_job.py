@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from ..contracts import Sink
+from ..engine.choose import using
 from ..errors import InvalidInput
 from . import folder, graph, jobs, journal, kept_choices, own, record, vectors
 from .fiftyone_types import Collection
@@ -75,7 +76,9 @@ class RunJob:
 
     def __enter__(self: Job) -> Job:
         self.reporter = self._job.__enter__()
+        self._engine = ExitStack()
         try:
+            self._engine.enter_context(using())
             folder.prepare(self.dataset, self.key)
             # What an earlier job had decided is finished first, and what it had only begun goes.
             # Another process may also have worked on this run between the form and the lock.
@@ -89,6 +92,7 @@ class RunJob:
                 record.check_there(self.dataset, self.key, self._needs)
             self.begin()
         except BaseException as error:
+            self._engine.close()
             self._job.__exit__(type(error), error, error.__traceback__)
             raise
         return self
@@ -97,6 +101,7 @@ class RunJob:
         """What a kind of job does first, under the lock."""
 
     def __exit__(self, *error: Any) -> bool | None:
+        self._engine.close()  # nothing that a job has started outlives its lock
         with suppress(PyMongoError):  # also what was finished before an error is to be seen
             own.refresh(self.shared)
         if error[0] is not None:

@@ -246,7 +246,7 @@ def uninterrupted():
 def test_an_interrupted_search_on_images_goes_on_to_the_same_result(
     tmp_path, monkeypatch, uninterrupted, stop, threads
 ):
-    monkeypatch.setattr("elfs_plugin.beta_search.side_by_side.SECONDS_BETWEEN_REPORTS", 0.001)
+    monkeypatch.setattr("elfs_plugin.engine.in_threads.SECONDS_BETWEEN_REPORTS", 0.001)
     monkeypatch.setattr(beta_candidates, "cpu_threads", lambda: threads)
     images, labels, scores = picture_task()
     reports = []

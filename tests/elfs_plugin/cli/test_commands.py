@@ -208,6 +208,8 @@ def test_a_bare_name_is_the_dataset_and_a_path_the_folder(photos, capsys, tmp_pa
         (["{photos}", "--learner", "child"], "Unknown learner 'child'"),
         (["{photos}", "--method", "zcore", "--learner", "probe"], "--learner is what --method auto looks at"),
         (["{photos}", "--beta", "0.1", "--learner", "probe"], "--learner is what --method auto looks at"),
+        (["{photos}", "--engine", "local", "--address", "there:1"], "An address is for the engine 'ray'"),
+        (["{photos}", "--address", "127.0.0.1:1"], "127.0.0.1:1 does not answer|Ray, which is not installed"),
     ],
 )
 def test_wrong_arguments_cost_one_line_and_leave_nothing(photos, new_dataset, capsys, tmp_path, arguments, words):

@@ -1,3 +1,4 @@
+import pickle
 import weakref
 
 import numpy as np
@@ -11,6 +12,7 @@ from elfs_plugin.encoders import torch_encoder
 from elfs_plugin.encoders.embed import WORTHWHILE, embed_images
 from elfs_plugin.encoders.images import load_rgb
 from elfs_plugin.encoders.torch_encoder import LEAST_COSINE, TorchEncoder, agree, lost, quick_kinds
+from elfs_plugin.errors import MissingModel
 
 CPU = torch.device("cpu")
 
@@ -41,6 +43,46 @@ def test_fewer_bits_are_used_where_the_vectors_are_the_same(in_bfloat16):
     assert given.dtype == np.float32 and not np.array_equal(given, exact) and agree(exact, given)
     encoder.settle([])
     assert np.array_equal(encoder.encode(values()), exact)
+
+
+def test_an_encoder_goes_to_another_process_and_computes_there_as_was_chosen_here(in_bfloat16):
+    import timm
+
+    torch.manual_seed(0)
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
+    encoder = TorchEncoder("small", network, transform, CPU, on_problem=print)
+    images = list(np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
+    exact = encoder.encode(images)
+    encoder.settle(images, images)
+    other = pickle.loads(pickle.dumps(encoder))
+    assert other.identity == encoder.identity and other.on_problem is None
+    assert np.array_equal(other.encode(images), exact)
+    other.settle_as(encoder.settled, images)
+    assert other.settled == encoder.settled == torch_encoder.Way("bfloat16", "PyTorch", False, False)
+    assert np.array_equal(other.encode(images), encoder.encode(images))
+    other.settle_as(torch_encoder.Way("float32", "PyTorch", True, False), images)
+    assert np.array_equal(other.encode(images), exact) and other.least_side == other.smaller_side is not None
+
+
+def test_another_process_computes_by_the_engine_that_was_chosen_or_says_that_it_lacks_it():
+    import timm
+
+    transform = timm.data.create_transform(input_size=(3, 32, 32), is_training=False)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
+    images = list(np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
+    encoders = [TorchEncoder("small", network, transform, CPU) for _ in range(2)]
+    with pytest.raises(MissingModel, match="OpenVINO 0, which is to compute the vectors, is not installed"):
+        encoders[0].settle_as(torch_encoder.Way("float32", "OpenVINO 0", False, False), images)
+    engine = torch_encoder.openvino_network.engine()
+    if engine is None:
+        pytest.skip("OpenVINO is not installed")
+    exact = encoders[0].encode(images)
+    for encoder, few in zip(encoders, (images[:2], images[2:])):
+        encoder.settle_as(torch_encoder.Way("float32", engine, False, False), few)
+        assert encoder.inference == f"float32 by {engine}"
+    found = [encoder.encode(images) for encoder in encoders]
+    assert np.array_equal(*found) and agree(exact, found[0])
 
 
 def test_float32_stays_where_the_differences_between_vectors_would_be_lost(in_bfloat16):

@@ -10,6 +10,8 @@ from ..contracts import Progress
 from ..errors import Cancelled
 
 SECONDS_BETWEEN_REPORTS = 0.2
+AHEAD = 4
+"""Results of a worker that may wait to be taken: who takes them may be slower, and they are in memory."""
 
 
 def in_threads(
@@ -23,6 +25,7 @@ def in_threads(
     """
     ended: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
     stop, todo = threading.Event(), deque(range(len(calls)))
+    room = threading.Semaphore(max(1, AHEAD * workers))
     fractions, latest = [0.0] * len(calls), [""]
 
     def run(index):
@@ -40,6 +43,8 @@ def in_threads(
 
     def work():
         while todo and not stop.is_set():
+            if not room.acquire(timeout=SECONDS_BETWEEN_REPORTS):
+                continue
             try:
                 index = todo.popleft()
             except IndexError:  # another thread was quicker
@@ -60,6 +65,7 @@ def in_threads(
             if error is not None:
                 raise error
             yield index, result
+            room.release()
             progress(sum(fractions) / len(calls), latest[0])
     finally:
         stop.set()

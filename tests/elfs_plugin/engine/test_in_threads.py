@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from elfs_plugin.beta_search import side_by_side as threads
-from elfs_plugin.beta_search.side_by_side import in_threads
+from elfs_plugin.engine import in_threads as threads
+from elfs_plugin.engine.in_threads import in_threads
 from elfs_plugin.errors import Cancelled
 from elfs_plugin.progress import silent
 
@@ -92,7 +92,7 @@ def test_leaving_the_loop_ends_the_others():
 def test_a_process_that_ends_does_not_wait_for_them():
     script = (
         "import threading, time\n"
-        "from elfs_plugin.beta_search.side_by_side import in_threads\n"
+        "from elfs_plugin.engine.in_threads import in_threads\n"
         "calls = [lambda report: time.sleep(60)] * 4\n"
         "threading.Thread(target=lambda: list(in_threads(calls, 2, print)), daemon=True).start()\n"
         "time.sleep(0.1)\n"
@@ -110,3 +110,12 @@ def test_an_error_ends_the_others_and_is_raised():
     with pytest.raises(ValueError, match="broken"):
         list(in_threads([until_stopped(ended), broken], 2, silent))
     assert ended == [1]
+
+
+def test_no_more_results_wait_than_there_is_room_for():
+    made = []
+    found = in_threads([lambda report, n=n: made.append(n) for n in range(100)], 2, silent)
+    next(found)
+    time.sleep(0.2)
+    assert len(made) <= 2 * threads.AHEAD + 1
+    assert len(list(found)) == 99 and len(made) == 100
