@@ -26,7 +26,7 @@ from elfs_plugin.proxy.train import ProxyConfig
 
 from .common import in_own_process
 from .manifold import manifold_into
-from .memory import NAMES, Watched, formula, limit_memory
+from .memory import NAMES, Watched, formula, limit_memory, private_memory
 from .results import Column, Table, started
 
 CLUSTERS = 10
@@ -95,6 +95,7 @@ def walk(options):
     """{"rows", "dimensions", "gigabytes": the limit, "stages": {stage: {"seconds", "processors", "bytes",
     "formula"}}, "k", "seconds"}."""
     limit_memory(options.gigabytes * 1e9)
+    begun = private_memory()
     vectors = np.load(options.here, mmap_mode="r")
     n, dimensions = vectors.shape
     stages, seen = {}, {}
@@ -131,6 +132,7 @@ def walk(options):
         "budget": budget,
         "limit": options.gigabytes,
         "stages": stages,
+        "begun": begun,
         "resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
 
@@ -175,12 +177,12 @@ class _Clock:
 
 
 def exceeded(results):
-    """[(rows, stage), …] that took more memory than by their formulas."""
+    """[(rows, stage), …] that took more memory than by their formulas, beside what the process had before."""
     return [
         (result["rows"], stage)
         for result in results
         for stage, found in result["stages"].items()
-        if found["bytes"] > found["formula"]
+        if found["bytes"] - result["begun"] > found["formula"]
     ]
 
 
