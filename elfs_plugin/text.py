@@ -1,21 +1,8 @@
-"""Texts from outside, for messages and for the database; and numbers of things in words."""
+"""Texts from outside, for messages and for the database."""
 
 import os
-from dataclasses import dataclass
 
 from .contracts import AnyPath
-
-
-@dataclass(frozen=True)
-class Noun:
-    """What samples are called: ``one``, ``many``."""
-
-    one: str
-    many: str
-
-    def count(self, number: int) -> str:
-        """``1 image``, ``1,200 images``."""
-        return f"{number:,} {self.one if number == 1 else self.many}"
 
 
 def is_text(value: str) -> bool:

@@ -126,6 +126,9 @@ class Save(Cuts):
         if model.selection:
             save.btn("annotate", label="Label …", icon="edit", variant="outlined", on_click=self.on_annotate)
             save.btn("export", label="Export …", icon="download", variant="outlined", on_click=self.on_export)
+            if model.is_of_rows:
+                label = "Write back to the source …"
+                save.btn("write_back", label=label, icon="reply", variant="outlined", on_click=self.on_write_back)
 
 
 def _no_image_of(clusters):

@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "deletion": ["check_deletable", "delete_run", "has_traces"],
         "export": ["export_coreset"],
-        "companions": ["companion_of", "companions_of", "noun_of", "resolved", "rows_of", "source_of"],
+        "companions": ["companion_of", "companions_of", "kind_of", "noun_of", "resolved", "rows_of", "source_of"],
         "fields": ["writable"],
         "integrity": ["check_run", "Finding", "RunHealth"],
         "jobs": ["read_job", "request_cancel"],

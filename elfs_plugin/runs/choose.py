@@ -24,6 +24,7 @@ from .advising import is_trusted
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
 from .run_job import RunJob
+from .write_back import add as add_write_back
 
 if TYPE_CHECKING:
     from ..options import ElfsOptions
@@ -50,6 +51,7 @@ def choose_coreset(
     labels_field: str | None = None,
     locked_tag: str | None = None,
     device: str = "auto",
+    write_back: bool = False,
     sinks: Iterable[Sink] = (),
 ) -> dict[str, Any]:
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
@@ -63,6 +65,8 @@ def choose_coreset(
         labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels. For
             methods that learn from the locked images, their labels
         locked_tag: images with this tag are labelled already: the budget counts on top of them
+        write_back: on a dataset of rows: writes the results to their source as well, see
+            :func:`~.write_back.write_rows_back`
 
     Raises:
         InvalidInput, NameTaken
@@ -103,6 +107,8 @@ def choose_coreset(
         rules["choice"] = _keep(job, found.ids, made.selection, locked)
         told = details_of(made, seed, warnings)
         saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
+        if write_back:
+            add_write_back(job.draft, job.record, job.dataset, tag)
         job.publish(job.reporter.stage(WRITING))
         return {
             "key": key,

@@ -16,7 +16,7 @@ from bson import ObjectId
 from fiftyone.core import odm
 
 from ..errors import InvalidInput
-from ..text import Noun
+from ..nouns import IMAGE, KINDS, Noun
 from .fiftyone_types import Collection, Dataset
 
 INFO = "elfs_rows"
@@ -24,22 +24,6 @@ INFO = "elfs_rows"
 
 MOST_PARENTS = 200_000
 """Parents that a view of rows can name: a view is one document of at most 16 MB."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """How a kind of row is spoken of: ``noun``, and ``found_in``, what a collection with such rows is."""
-
-    noun: Noun
-    found_in: str
-
-
-KINDS = {
-    "frames": Words(Noun("frame", "frames"), "a dataset of videos"),
-}
-"""The kinds of rows, see :mod:`.kinds`."""
-
-IMAGE = Noun("image", "images")
 
 
 @dataclass(frozen=True)

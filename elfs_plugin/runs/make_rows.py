@@ -45,7 +45,7 @@ def make_rows(
     Args:
         collection: the source, or a view of it: then only of the samples of the view. Rows of others that the companion
             has already stay
-        kind: a key of :data:`~.companions.KINDS`
+        kind: a key of :data:`~..nouns.KINDS`
         name: of the companion; default: of the one there is, or ``<source>-elfs-<kind>``
         settings: of the kind, see its ``parameters``; default: those that the companion was made with
 
@@ -58,15 +58,9 @@ def make_rows(
         NameTaken: when the name is that of a dataset which ELFS has not made of this source
     """
     chosen = kinds.kind(kind)
-    if collection is None:
-        raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
+    name, known, asked = check_rows(collection, kind, name, settings)
     source = collection._root_dataset
-    parents = source if collection._dataset is not source else collection
-    if companions.rows_of(source) is not None:
-        raise InvalidInput(f"'{source.name}' is a dataset of rows itself. Use the dataset that it was made of.")
-    name, known = _companion_name(source, chosen, name)
-    asked = _settings(chosen, settings, known)
-    chosen.check_source(parents, asked)
+    parents = _parents(collection)
     rows_folder.remove_orphans()
     operation = f"Making a dataset of {chosen.noun.many}"
     lock = f"rows_{kind}"
@@ -82,6 +76,35 @@ def make_rows(
     finally:
         if has_lock:
             jobs.forget(source, lock)  # the source is left as it was
+
+
+def check_rows(
+    collection: Collection, kind: str, name: str | None = None, settings: Mapping[str, Any] | None = None
+) -> tuple[str, Dataset | None, dict[str, Any]]:
+    """What :func:`make_rows` refuses, before any work.
+
+    Returns:
+        (the companion's name, the companion where it is there already, the settings with their defaults)
+
+    Raises:
+        InvalidInput, NameTaken
+    """
+    chosen = kinds.kind(kind)
+    if collection is None:
+        raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
+    source = collection._root_dataset
+    if companions.rows_of(source) is not None:
+        raise InvalidInput(f"'{source.name}' is a dataset of rows itself. Use the dataset that it was made of.")
+    name, known = _companion_name(source, chosen, name)
+    asked = _settings(chosen, settings, known)
+    chosen.check_source(_parents(collection), asked)
+    return name, known, asked
+
+
+def _parents(collection):
+    """The samples of the source that a collection means; of a generated view all."""
+    source = collection._root_dataset
+    return collection if collection._dataset is source else source
 
 
 def _companion_name(source, kind, name):

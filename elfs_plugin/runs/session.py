@@ -20,6 +20,7 @@ from ..stages import STAGES, Stages, stage_weights
 from . import coverage, fields, folder, keeping, own, ranking, roster, samples, saving, vectors
 from .fiftyone_types import Collection
 from .run_job import RunJob
+from .write_back import add as add_write_back
 
 WRITING = "Writing to the dataset"
 
@@ -192,6 +193,7 @@ class Session(RunJob):
         tag: str | None,
         view_name: str | None,
         expected: str | None = None,
+        write_back: bool = False,
     ) -> None:
         """Applies double-end pruning and saves the coreset under the names that are given, see
         :func:`~.operations.select_coreset`."""
@@ -208,6 +210,8 @@ class Session(RunJob):
         self.reporter.stage(STAGES["selection"])
         self.apply(count, as_beta(beta))
         saving.save(self.draft, self.record, tag, view_name)
+        if write_back:
+            add_write_back(self.draft, self.record, self.dataset, tag)
         self.record.stages["selection"]["seconds"] = round(time.monotonic() - start, 3)
 
     def apply(self, budget: Budget | str, beta: float | str) -> None:

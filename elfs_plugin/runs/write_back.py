@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..contracts import Sink
-from ..errors import InvalidInput
 from . import written_back
 from .fiftyone_types import Dataset
 from .kinds.base import Written
@@ -36,7 +35,7 @@ def write_rows_back(
     Args:
         dataset: the companion
         tag: a coreset of the run: its rows are the chosen ones. Default: the one that was saved last
-        options: of the kind of rows, see its ``options``
+        options: of the kind of rows, see its ``options``; default: those of the last time
 
     Returns:
         ``key``, ``dataset`` (the source's name), ``tag``, ``chosen`` (how many rows), ``views`` (their names)
@@ -69,21 +68,13 @@ def add(
     """
     source = written_back.source_to_write(dataset)
     kind = written_back.kind_of(dataset)
-    tag = tag or _last_saved(run)
-    if tag not in run.tags:
-        raise InvalidInput(f"The run '{run.key}' has saved no coreset under the tag '{tag}'.", "tag")
+    tag = written_back.saved_tag(run, tag)
     before = written_back.restored(run)
+    if options is None and before is not None:
+        options = before.options
     written = Written(run.key, tag, list(run.tags), kind.checked_options(options or {}))
     known = {} if before is None else before.views
     written.views = {**known, **{name: known.get(name, "") for name in kind.view_names(written)}}
     kind.check_free(source, dataset, written)
     written_back.note(run, written)
     draft.step("write_rows")
-
-
-def _last_saved(run):
-    if not run.saved:
-        raise InvalidInput(
-            f"The run '{run.key}' has saved no coreset yet. Select one under a tag first (select_coreset).", "tag"
-        )
-    return max(run.saved, key=lambda tag: run.saved[tag].get("when", 0))

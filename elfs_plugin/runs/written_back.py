@@ -39,6 +39,24 @@ def source_to_write(dataset: Dataset) -> Dataset:
     return own.own_dataset(source)
 
 
+def saved_tag(run: RunRecord, tag: str | None) -> str:
+    """The tag of a coreset that a run (its record) has saved; None: the one that was saved last.
+
+    Raises:
+        InvalidInput: when there is none
+    """
+    if not run.saved:
+        raise InvalidInput(
+            f"The run '{run.key}' has saved no coreset yet. Select one under a tag first (select_coreset).", "tag"
+        )
+    tag = tag or max(run.saved, key=lambda name: run.saved[name].get("when", 0))
+    if tag not in run.saved:
+        raise InvalidInput(
+            f"The run '{run.key}' has saved no coreset under the tag '{tag}' (saved: {', '.join(run.saved)}).", "tag"
+        )
+    return tag
+
+
 def note(run: RunRecord, written: Written) -> None:
     """Keeps in a record what is to be written, or has been."""
     run.written_back = {

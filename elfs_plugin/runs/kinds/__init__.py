@@ -1,14 +1,14 @@
 """What a row can be: one module for each kind, a subclass of :class:`~.base.RowKind` called by its name.
 
-To add a kind: its words in :data:`~..companions.KINDS`, what stands for it in :func:`~..companions.kind_of`, and a
+To add a kind: its words in :data:`~...nouns.KINDS`, what stands for it in :func:`~..companions.kind_of`, and a
 module here. :mod:`~..make_rows` makes companions with it, :mod:`~..write_back` brings their results to the source.
 """
 
 import importlib
 
 from ...errors import InvalidInput
+from ...nouns import KINDS
 from ...validation import shown
-from ..companions import KINDS
 from .base import RowKind
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...contracts import Progress
+from ...nouns import KINDS, Noun
 from ...progress import silent
 from ...selectors.parameter import Parameter, check_all
-from ...text import Noun
-from ..companions import KINDS
 from ..fiftyone_types import Collection, Dataset
 
 
@@ -77,7 +76,7 @@ class Written:
 class RowKind:
     """Base class of a kind: its rows are found in a source, and results are written to where they came from.
 
-    * ``name``: a key of :data:`~..companions.KINDS`
+    * ``name``: a key of :data:`~...nouns.KINDS`
     * ``parameters``: its settings, as those of a selector
     * ``options``: what the user may choose about writing back
     * ``fields``: fields of the rows besides ``parent_id``, name -> keyword arguments of FiftyOne's ``add_sample_field``

@@ -44,16 +44,11 @@ class Kind(RowKind):
 
     name = "frames"
     parameters = (
-        Parameter("fps", "number", 1.0, "Frames in a second. Empty: every frame", low=0.0001, high=1000),
+        Parameter("fps", "number", 1.0, "Frames in a second. 0: every frame", low=0, high=1000),
         Parameter("longest_side", "integer", None, "Pixels. Empty: as large as the video", low=16, high=16384),
     )
     options = (Parameter("clips", "number", None, "Seconds before and after each chosen frame", low=0, high=86_400),)
     fields = {"frame_number": {"ftype": fo.IntField}, "time": {"ftype": fo.FloatField}}
-
-    def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        every = "fps" in settings and settings["fps"] is None
-        found = super().checked({name: value for name, value in settings.items() if not (every and name == "fps")})
-        return {**found, "fps": None} if every else found
 
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         if parents._root_dataset.media_type != fo.core.media.VIDEO:
@@ -182,7 +177,7 @@ def _rows(making, parent, path, rate):
         if doc.get("filepath") and not Path(doc["filepath"]).is_relative_to(making.folder)
     }
     if with_image:
-        return _existing(with_image, path, rate, making.settings["fps"])
+        return _existing(with_image, path, rate, making.settings["fps"] or None)
     ids = {number: doc["_id"] for number, doc in docs.items()}
     if known is not None and known.get("size") == _size(path):  # the same video, copied or touched
         ids = {number: ObjectId(row) for row, number, _ in known["rows"]} | ids
@@ -211,7 +206,7 @@ def _decoded(folder, path, ids, making):
     folder.mkdir(parents=True)
     length, rows = Length(), []
     side = making.settings["longest_side"]
-    for frame in sampled_frames(path, making.settings["fps"], length):
+    for frame in sampled_frames(path, making.settings["fps"] or None, length):
         image = frame.image
         if side is not None and max(image.shape[:2]) > side:
             scale = side / max(image.shape[:2])

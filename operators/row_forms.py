@@ -1,0 +1,62 @@
+"""The settings of a kind of rows as inputs, built from its typed parameters."""
+
+from .inputs import check
+from .parameters import ROW
+
+LABELS = {
+    "fps": "Frames in a second",
+    "longest_side": "Longest side of the images",
+    "clips": "Clips around the chosen frames",
+}
+
+
+def row_inputs(ctx, inputs, parameters):
+    """One input for each parameter; what a user leaves empty is its default."""
+    for parameter in parameters:
+        name = ROW + parameter.name
+        options = {
+            "default": parameter.default,
+            "required": False,
+            "label": LABELS.get(parameter.name, parameter.name.replace("_", " ").capitalize()),
+            "description": parameter.text,
+        }
+        if parameter.kind == "choice":
+            prop = inputs.enum(name, list(parameter.choices), **options)
+        elif parameter.kind == "flag":
+            prop = inputs.bool(name, **options)
+        elif parameter.kind == "text":
+            prop = inputs.str(name, **options)
+        else:
+            prop = (inputs.int if parameter.kind == "integer" else inputs.float)(name, **options)
+        if name in ctx.params:
+            check(prop, parameter.check, ctx.params[name])
+
+
+def row_values(params, parameters):
+    """The values that were given, by the names of the parameters."""
+    return {p.name: params[ROW + p.name] for p in parameters if params.get(ROW + p.name) is not None}
+
+
+def kind_parameters(params, without):
+    """Refuses parameters of another kind of rows; ``without`` is that of :mod:`.parameters`."""
+    from ..elfs_plugin.nouns import KINDS
+    from ..elfs_plugin.runs import kinds
+
+    kind = params.get("kind")
+    if kind in KINDS:
+        own = [ROW + parameter.name for parameter in kinds.kind(kind).parameters]
+        foreign = [name for name in params if name.startswith(ROW) and name not in own]
+        without(params, foreign, f"'{kind}' has no such setting (it has: {', '.join(own)}).")
+
+
+def write_back_input(ctx, inputs):
+    """Whether results go to the source as well, on a dataset of rows alone."""
+    from ..elfs_plugin.runs import source_of, written_back
+
+    source = source_of(ctx.dataset)
+    if source is None and not ctx.params.get("write_back"):
+        return
+    name = "the source" if source is None else f"'{source.name}'"
+    prop = inputs.bool("write_back", default=False, required=False, label=f"Write the results back to {name}")
+    if ctx.params.get("write_back"):
+        check(prop, written_back.source_to_write, ctx.dataset)
