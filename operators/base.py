@@ -42,6 +42,8 @@ class ElfsOperator(foo.Operator):
     """Names of its parameters besides those that all have, see :mod:`.parameters`."""
     long = True
     uses_view = True
+    takes_images = True
+    """Whether it works on images, or rows in their place; not on what rows are made of."""
     minimum = 1
     """Images that a view must have."""
     risk = "MEDIUM"
@@ -90,6 +92,8 @@ class ElfsOperator(foo.Operator):
         """
         try:
             target = _target(dataset_or_view)
+            if self.takes_images:
+                target = _resolved(target)
             request = {"dataset_name": target._root_dataset.name, "view": target.view()._serialize()}
             shows = _shows_progress(progress)
             params, refused = parameters.read(params, self.parameters)
@@ -137,7 +141,7 @@ class ElfsOperator(foo.Operator):
         ctx.params = ctx.request_params["params"] = params
         inputs = types.Object()
         collection = self.collection(ctx)
-        if self.uses_view or collection is None:
+        if collection is None or (self.uses_view and self.takes_images):
             check_collection(collection, minimum=self.minimum)
         self.form(ctx, inputs, collection)
         if self.distributes:
@@ -275,6 +279,13 @@ def _target(dataset_or_view):
     if dataset.deleted:
         raise InvalidInput("The dataset has been deleted. Load or make another one.")
     return found
+
+
+def _resolved(target):
+    """The dataset of rows, or a view of it, in place of videos and the like."""
+    from ..elfs_plugin.runs import resolved
+
+    return resolved(target)
 
 
 def _shows_progress(progress):

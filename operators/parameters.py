@@ -27,6 +27,9 @@ NAME = "name_"
 INDEX = "index:"
 """Before the brain key of a similarity index, where a form offers vector fields and indexes in one list."""
 
+ROW = "row_"
+"""Of the settings of kinds of rows."""
+
 COMMON = ("key", "progress")
 """What every operator takes."""
 
@@ -63,7 +66,7 @@ def read(given, takes):
                 continue
             if name not in known and name not in APPS_OWN:
                 raise InvalidInput(_unknown(name, known))
-            kind = _single if name.startswith((PREFIX, TOOL, NAME)) else _KINDS.get(name)
+            kind = _single if name.startswith((PREFIX, TOOL, NAME, ROW)) else _KINDS.get(name)
             value = value if kind is None else kind(name, value)
             if value is not None:
                 params[name] = value
@@ -111,12 +114,20 @@ def _of_rounds():
     return list(NAMES)
 
 
-_FAMILIES = {PREFIX: _of_methods, TOOL: _of_tools, NAME: _of_rounds}
+def _of_rows():
+    from ..elfs_plugin.nouns import KINDS
+    from ..elfs_plugin.runs import kinds
+
+    found = [kinds.kind(name) for name in KINDS]
+    return list(dict.fromkeys(p.name for kind in found for p in (*kind.parameters, *kind.options)))
+
+
+_FAMILIES = {ROW: _of_rows, PREFIX: _of_methods, TOOL: _of_tools, NAME: _of_rounds}
 """Prefix -> the names that can follow it."""
 
 
 def _unknown(name, known):
-    listed = [other for other in known if not other.startswith((PREFIX, TOOL, NAME))]
+    listed = [other for other in known if not other.startswith((PREFIX, TOOL, NAME, ROW))]
     return f"There is no parameter '{name}'.{did_you_mean(name, known)} This operator takes: {', '.join(listed)}."
 
 
@@ -298,17 +309,20 @@ _KINDS = {
             "to",
             "prelabels",
             "address",
+            "kind",
+            "dataset_name",
         ),
         _text,
     ),
-    **dict.fromkeys(("seeds", "repeats", "golden", "round", "control", "chunk"), _whole),
-    **dict.fromkeys(("veto_share", "share"), _number),
-    **dict.fromkeys(("overwrite", "close", "other_names"), _flag),
+    **dict.fromkeys(("seeds", "repeats", "golden", "round", "control", "chunk", "sequence"), _whole),
+    **dict.fromkeys(("veto_share", "share", "gap"), _number),
+    **dict.fromkeys(("overwrite", "close", "other_names", "write_back"), _flag),
     **dict.fromkeys(("names", "options"), _mapping),
     **dict.fromkeys(("classes", "annotators"), _names),
     "class_budgets": lambda name, value: value if isinstance(value, str) else _mapping(name, value),
     "methods": _texts,
     "similarity_index": lambda name, value: _text(name, getattr(value, "key", value)),
+    "per_parent": lambda name, value: str(_whole(name, value)) if whole_number(value) else _text(name, value),
     "progress": _progress,
     "num_clusters": _clusters,
     "budget": _budget,

@@ -3,6 +3,7 @@ from .budget_forms import beta_inputs, beta_of, budget_inputs, budget_of
 from .forms import check_settings, output_inputs, run_input
 from .inputs import pick, seed_input
 from .parameters import PREFIX, without
+from .row_forms import SPREAD, spread_inputs, spread_options, write_back_input
 from .selector_forms import (
     AUTO,
     VETO_OF,
@@ -40,6 +41,10 @@ class SelectCoreset(ElfsOperator):
         "view_name",
         "seed",
         "device",
+        "write_back",
+        "gap",
+        "per_parent",
+        "sequence",
     )
     uses_view = False
 
@@ -57,6 +62,7 @@ class SelectCoreset(ElfsOperator):
         if method == "elfs":
             beta_inputs(ctx, inputs, budget, n, run.stages.get("beta", {}).get("chosen"))
             output_inputs(ctx, inputs, key)
+            write_back_input(ctx, inputs)
             return
         if method == AUTO:
             learner_input(inputs)
@@ -64,8 +70,10 @@ class SelectCoreset(ElfsOperator):
         else:
             parameter_inputs(ctx, inputs, method)
         shared_inputs(ctx, inputs, key)
+        spread_inputs(ctx, inputs)
         seed_input(inputs)
         output_inputs(ctx, inputs, key, choice_tag(key, method))
+        write_back_input(ctx, inputs)
 
     def check_together(self, ctx, params):
         check_settings(params)
@@ -74,7 +82,7 @@ class SelectCoreset(ElfsOperator):
             without(params, ("learner",), "it is what the method 'auto' looks at.")
         others = [name for name in params if name.startswith(PREFIX)]
         if method == "elfs":
-            shared = ("quota", "veto", "veto_mode", "veto_share", "labels_field", "locked_tag")
+            shared = ("quota", "veto", "veto_mode", "veto_share", "labels_field", "locked_tag", *SPREAD)
             without(params, (*shared, *others), "it is for the other methods; name one as method.")
             return
         mode = veto_mode(params)
@@ -93,7 +101,7 @@ class SelectCoreset(ElfsOperator):
         from ..elfs_plugin import runs
         from ..elfs_plugin.runs.names import choice_tag
 
-        options = pick(ctx.params, "key", "tag", "view_name")
+        options = pick(ctx.params, "key", "tag", "view_name", "write_back")
         method, budget = method_of(ctx.params), budget_of(ctx.params)
         if method == "elfs":
             return runs.select_coreset(ctx.dataset, budget=budget, beta=beta_of(ctx.params), **options, sinks=sinks)
@@ -105,5 +113,6 @@ class SelectCoreset(ElfsOperator):
             **options,
             **pick(ctx.params, "seed", "device"),
             **method_options(ctx.params, method),
+            **spread_options(ctx.params),
             sinks=sinks,
         )

@@ -19,6 +19,7 @@ from .compare import Compare
 from .label import Label
 from .progress import progress_text
 from .recommended import Recommended
+from .rows import RowsOf
 from .told import is_telling, telling, was_told
 from .tune import Tune
 
@@ -56,7 +57,7 @@ ONE_OF_TWO = {
 }
 
 
-class CoresetPanel(*PARTS, foo.Panel):
+class CoresetPanel(*PARTS, RowsOf, foo.Panel):
     @property
     def config(self):
         return foo.PanelConfig(
@@ -121,6 +122,8 @@ class CoresetPanel(*PARTS, foo.Panel):
         state, drawn = ctx.panel.state, ctx.params.get("drawn") or {}
         if ctx.dataset is None or (state.key and is_telling(ctx.dataset, state.key)):
             return False
+        if drawn.get("refused") is not None:
+            return self.model(ctx).message != drawn["refused"]
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
         running = bool(job and job["state"] == "running")
         if running and drawn.get("running") and job["started"] == drawn.get("job"):
@@ -244,6 +247,8 @@ class CoresetPanel(*PARTS, foo.Panel):
         job = model.job if model else None
         running = bool(model and model.running)
         drawn = {"running": running, "job": job["started"] if job else None, "cut": [state.hard, state.budget]}
+        if model and model.phase == "refused":
+            drawn["refused"] = model.message
         params = {"drawn": drawn}
         if is_drawn and model and model.phase == "ready":
             params["stamp"] = self.stamp(ctx, model)
@@ -260,19 +265,19 @@ class CoresetPanel(*PARTS, foo.Panel):
         if ctx.current_sample and model.phase == "ready":
             self.render_card(panel, ctx, model)
         if model.phase == "refused":
-            panel.view(
-                "refused",
-                types.AlertView(severity="warning", label="ELFS cannot work on this", description=model.message),
-            )
+            self.render_refused(panel, model)
         elif model.phase == "no_runs":
-            self._render_empty(panel)
+            self._render_empty(panel, model)
         else:
             self._render_run(panel, ctx, model)
 
-    def _render_empty(self, panel):
-        text = "Choose which images to label, without labels. It takes minutes and changes nothing but its own field."
+    def _render_empty(self, panel, model):
+        many = model.noun.many
+        text = f"Choose which {many} to label, without labels. It takes minutes and changes nothing but its own field."
         panel.view("empty", types.AlertView(severity="info", label="No ELFS run on this dataset yet", description=text))
-        panel.btn("run", label="Select images to label …", icon="play_arrow", variant="contained", on_click=self.on_run)
+        panel.btn(
+            "run", label=f"Select {many} to label …", icon="play_arrow", variant="contained", on_click=self.on_run
+        )
 
     def _render_run(self, panel, ctx, model):
         head = wrapping(panel, "head")

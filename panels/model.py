@@ -24,6 +24,7 @@ class Model:
             runs.check_collection(ctx.dataset)
         except ElfsError as error:
             self.phase, self.message = "refused", str(error)
+            self._read_rows(ctx.dataset)
             return
         self.busy = running_jobs(ctx.dataset)
         known = runs.Run.all_of(ctx.dataset)
@@ -36,6 +37,36 @@ class Model:
             return
         self.run = known.get(self.key) or runs.Run(ctx.dataset, self.key)
         self.phase = self._phase()
+
+    @functools.cached_property
+    def noun(self):
+        """What the samples are called."""
+        from ..elfs_plugin import runs
+
+        return runs.noun_of(self.dataset)
+
+    @property
+    def is_of_rows(self):
+        """Whether the samples are rows of another dataset, which is still there."""
+        from ..elfs_plugin import runs
+
+        return runs.source_of(self.dataset) is not None
+
+    rows, companion = None, None
+    """Of a dataset that holds no images: the kind of rows that stands for it, and the name of the dataset of them."""
+
+    def _read_rows(self, dataset):
+        from ..elfs_plugin import runs
+        from ..elfs_plugin.runs.jobs import running_jobs
+
+        self.rows = None if dataset is None else runs.kind_of(dataset)
+        if self.rows is None:
+            return
+        for key in running_jobs(dataset):
+            self.message = runs.read_job(dataset, key)["label"]
+            return
+        found = runs.companion_of(dataset)
+        self.companion = None if found is None else found.name
 
     lost = None
     """The key of a run that the panel showed and that is gone."""

@@ -16,6 +16,7 @@ from ..text import printable
 from . import arguments as cli_arguments
 from . import compare as cli_compare
 from . import rounds as cli_rounds
+from . import rows as cli_rows
 from . import signals as cli_signals
 from .app import open_app, print_summary, say
 from .install import point_fiftyone_here
@@ -164,6 +165,10 @@ def _parser():
 
     rounds = commands.add_parser("rounds", help="the labelling: choose a batch, send it, take labels back, again")
     cli_rounds.add_arguments(rounds)
+
+    rows = commands.add_parser("rows", help="the frames of videos as a dataset of their own, on which the rest works")
+    back = commands.add_parser("write-back", help="results on such a dataset to where its rows come from")
+    cli_rows.add_arguments(rows, back)
 
     convert = commands.add_parser(
         "convert-checkpoint",

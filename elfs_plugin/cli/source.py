@@ -66,11 +66,21 @@ def _open(text, name):
     if is_dataset:
         if name is not None:
             raise InvalidInput(f"--name is for the dataset of a folder; '{text}' is a dataset already. Leave it out.")
-        return Source(fo.load_dataset(text))
+        return Source(_with_rows(fo.load_dataset(text)))
     what = "is a file" if os.path.isfile(folder) else "is neither a folder nor a FiftyOne dataset"
     raise InvalidInput(
         f"'{printable(text)}' {what}. Give a folder of images, or a dataset: `fiftyone datasets list` shows yours."
     )
+
+
+def _with_rows(dataset):
+    """The dataset itself, or the one of its frames, groups or objects."""
+    from ..runs import noun_of, resolved
+
+    found = resolved(dataset)
+    if found is not dataset:
+        _say(f"Taking the {noun_of(found).many} of '{dataset.name}': the dataset '{found.name}'.")
+    return found
 
 
 def _means_dataset(text, folder):

@@ -9,6 +9,9 @@ together as a whole. :mod:`.operations` has one function per operator; its :clas
 library's pipeline to a dataset, and :mod:`.keeping` turns results into values. :mod:`.choose`, :mod:`.analyses`,
 :mod:`.comparing_methods` and :mod:`.auditing` are the other jobs.
 
+What a row is that is no image, :mod:`.companions` knows and :mod:`.kinds`: :mod:`.make_rows` makes a dataset of such
+rows, :mod:`.write_back` brings results to where the rows come from.
+
 Below both: :mod:`.samples` reads views, :mod:`.fields` knows the fields, :mod:`.record` what a run did.
 
 Modules are imported when a name of theirs is first used: the panel must not wait for PyTorch.
@@ -41,9 +44,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "deletion": ["check_deletable", "delete_run", "has_traces"],
         "export": ["export_coreset"],
+        "companions": ["companion_of", "companions_of", "kind_of", "noun_of", "resolved", "rows_of", "source_of"],
         "fields": ["writable"],
         "integrity": ["check_run", "Finding", "RunHealth"],
         "jobs": ["read_job", "request_cancel"],
+        "make_rows": ["make_rows"],
         "operations": [
             "compute_embeddings",
             "compute_pseudo_labels",
@@ -73,6 +78,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "views": ["borderline_view", "rank_view", "zone_view"],
         "visualization": ["visualize"],
         "workspace": ["ensure_workspace"],
+        "write_back": ["write_rows_back"],
     },
 )
 __all__ += ["Changed"]

@@ -13,7 +13,7 @@ from bson import json_util
 from fiftyone.core import odm
 from pymongo import IndexModel
 
-from . import claims, fields, jobs, names, record, removal, views, workspace
+from . import claims, fields, jobs, names, record, removal, views, workspace, written_back
 from .fiftyone_types import Dataset, Query
 from .run import Run
 
@@ -56,12 +56,12 @@ def _write(dataset, run, step):
     for index in step["indexes"]:
         if index in there:
             collection.drop_index(index)
-    _write_rows(dataset, run, step)
+    _write_values(dataset, run, step)
     if step["indexes"]:
         collection.create_indexes([IndexModel(index) for index in step["indexes"]])
 
 
-def _write_rows(dataset, run, step):
+def _write_values(dataset, run, step):
     key, labels = run.key, step["labels"]
     others = step["vectors"] + labels
     if not labels and not (step["names"] and _holds_something(dataset, key)):
@@ -263,6 +263,12 @@ def _workspace(dataset, run, step):
         workspace.ensure_workspace(dataset)
 
 
+def _write_rows(dataset, run, step):
+    """Writes the results of a run on rows to the source of the rows. After all others: it reads what they write."""
+    dataset._reload(hard=True)
+    written_back.carry_out(dataset, run)
+
+
 STEPS = {
     "declare": _declare,
     "write": _write,
@@ -278,4 +284,5 @@ STEPS = {
     "drop_plots": _drop_plots,
     "release": _release,
     "workspace": _workspace,
+    "write_rows": _write_rows,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +18,16 @@ from ..proxy.dynamics import Dynamics
 from ..proxy.labelled import probabilities_of_all
 from ..pruning.scores import SCORES
 from ..selectors.recommend import AUTO, check_asked
+from ..selectors.sequences import check_sequence
+from ..selectors.spread import Spread
 from ..validation import validate_seed
 from . import coverage, fields, kept_choices, reading, saving, truth
 from .advising import is_trusted
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
+from .row_values import parents_and_times
 from .run_job import RunJob
+from .write_back import add as add_write_back
 
 if TYPE_CHECKING:
     from ..options import ElfsOptions
@@ -45,11 +49,14 @@ def choose_coreset(
     seed: int = 0,
     quota: str = "none",
     veto: Veto | None = None,
+    spread: Mapping[str, Any] | None = None,
+    sequence: int = 1,
     params: Mapping[str, Any] | None = None,
     learner: str = "probe",
     labels_field: str | None = None,
     locked_tag: str | None = None,
     device: str = "auto",
+    write_back: bool = False,
     sinks: Iterable[Sink] = (),
 ) -> dict[str, Any]:
     """Chooses ``budget`` of the run's images by a method and tags them; zones and ranks of the run stay as they are.
@@ -58,17 +65,21 @@ def choose_coreset(
         method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`~.advising.advice` names
         learner: what is going to learn from the labels, one of :data:`~..selectors.recommend.LEARNERS`
         params: its parameters
-        budget, quota, veto, seed: as for :func:`~..selectors.select`
+        budget, quota, veto, spread, seed: as for :func:`~..selectors.select`; a spread is for rows
+        sequence: so many frames of a video, one after the other, are chosen together
         tag: names the coreset; ``view_name`` a saved view of the tag
         labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels. For
             methods that learn from the locked images, their labels
         locked_tag: images with this tag are labelled already: the budget counts on top of them
+        write_back: on a dataset of rows: writes the results to their source as well, see
+            :func:`~.write_back.write_rows_back`
 
     Raises:
         InvalidInput, NameTaken
     """
     seed, params = validate_seed(seed), params or {}
     check_asked(method, params, learner)
+    apart, sequence = Spread.of(spread), check_sequence(sequence)
     if method != AUTO:
         selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
     if not tag:
@@ -90,6 +101,8 @@ def choose_coreset(
             score=job.run.stages["scores"]["score"],
             quota=quota,
             veto=veto,
+            spread=apart,
+            sequence=sequence,
             params=params,
             device=device,
             progress=progress,
@@ -99,10 +112,13 @@ def choose_coreset(
             job.reporter.warn(warning)
         ids = found.ids[made.selection.indices].tolist()
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
+        rules.update(spread=None if apart is None else asdict(apart), sequence=sequence)
         locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
         rules["choice"] = _keep(job, found.ids, made.selection, locked)
         told = details_of(made, seed, warnings)
         saving.save_ids(job.draft, job.record, ids, tag, view_name, {**told, **rules})
+        if write_back:
+            add_write_back(job.draft, job.record, job.dataset, tag)
         job.publish(job.reporter.stage(WRITING))
         return {
             "key": key,
@@ -194,6 +210,7 @@ def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selector
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
     unknown: dict[str, Any] = dict.fromkeys(set(SCORES) - set(fields.SCORES), np.full(len(found), np.nan))
+    parents, times = parents_and_times(run.dataset, found.ids.tolist())
     dynamics = Dynamics(**values, **unknown, epochs=1)
     return selectors.Pool(
         found.ids,
@@ -201,6 +218,8 @@ def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selector
         pseudo_labels=found.labels,
         confidence=confidence,
         dynamics=dynamics,
+        parents=parents,
+        times=times,
         locked=_locked(run.dataset, locked_tag, found),
         neighbors=kept_graph(run, found),
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..contracts import Verify
 from ..errors import InvalidInput
-from . import fields, jobs, journal, own, record, roster, unlinked, workspace
+from . import fields, jobs, journal, own, record, roster, unlinked, workspace, written_back
 from .fiftyone_types import Dataset
 from .record import RunRecord
 from .removal import release_embeddings, remove_brain_run
@@ -93,6 +93,7 @@ def _remove(dataset, run, verify):
     files = _take_in_pending(run)
     run.pending = {**DELETING, "files": files}
     record.save_record(dataset, run)  # killed from here on, it is known that the run is half gone
+    written_back.remove(dataset, run, [other for name, other in record.records(dataset).items() if name != key])
     views = run.own_views(dataset)
     with jobs.changing(dataset):
         dataset._reload(hard=True)
@@ -127,6 +128,7 @@ def _take_in_pending(run):
     run.view_ids = [entry for entry in run.view_ids if entry["name"] not in coming.saved_views]
     run.owns_field = run.owns_field or coming.owns_field
     run.workspace = run.workspace or coming.workspace
+    written_back.take_in(run, coming)
     if coming.owns_embeddings and not run.owns_embeddings:
         run.owns_embeddings, run.embeddings_field = True, coming.embeddings_field
     steps = pending.get("steps", ())

@@ -36,7 +36,7 @@ SCORES = STORED
 """The scores that are written on samples and can be ranked by."""
 
 _NAMES = tuple(name for stage in PATHS.values() for name in stage)
-_KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "pseudo_label": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification},
     "rank": {"ftype": fo.IntField},
     "zone": {"ftype": fo.StringField},
@@ -141,7 +141,7 @@ def declare_group(dataset: Dataset, key: str, names: Iterable[str], owned: bool)
     if known is not None and not missing:
         return
     # All at once: FiftyOne reads the dataset anew after each call.
-    inside = [create_field(name, **_KINDS.get(name, {"ftype": fo.FloatField})) for name in missing]
+    inside = [create_field(name, **KINDS.get(name, {"ftype": fo.FloatField})) for name in missing]
     new: dict[str, Any] = {"description": f"Results of the ELFS run '{key}'", "info": dict(_MARK)}
     dataset.add_sample_field(
         key,

@@ -131,6 +131,7 @@ def select_coreset(
     tag: str | None = None,
     view_name: str | None = None,
     expected: str | None = None,
+    write_back: bool = False,
     sinks: Iterable[Sink] = (),
 ) -> dict[str, Any]:
     """Applies double-end pruning to the run's ranks: writes zones, and a tag and a saved view when named.
@@ -139,6 +140,8 @@ def select_coreset(
         beta: ``"auto"`` takes the β of the last search
         expected: what the caller has seen saved under the tag, a :func:`~.saving.saved_token`; None: whatever is
             there is replaced
+        write_back: on a dataset of rows: writes the results to their source as well, see
+            :func:`~.write_back.write_rows_back`
 
     Raises:
         NameTaken: when the tag or the view exists and is not the run's
@@ -147,7 +150,7 @@ def select_coreset(
     with Session(
         collection, key, "Selecting the coreset", ("selection",), sinks, needs="scores", whole=True, kind="selection"
     ) as job:
-        job.select(budget, beta, tag, view_name, expected)
+        job.select(budget, beta, tag, view_name, expected, write_back)
         return job.summary("selection")
 
 

@@ -51,8 +51,9 @@ class RunRecord:
     changes with the scores, see :func:`~.ranking.ranking_version`. ``workspace`` is the name of the saved workspace
     that ELFS made on the dataset. ``view_ids`` lists ``{"name", "id"}`` of the saved views, for a view of that name may
     be somebody else's by now. ``graph`` and ``vectors`` name the files in the run's folder that belong to these
-    results. ``labelling`` and ``rounds`` are those of :mod:`.rounds.state`. ``pending`` is what has been decided and
-    may not all be written yet, see :mod:`.journal`.
+    results. ``labelling`` and ``rounds`` are those of :mod:`.rounds.state`. ``written_back`` is what a run on rows has
+    written to their source, see :mod:`.written_back`. ``pending`` is what has been decided and may not all be written
+    yet, see :mod:`.journal`.
     """
 
     key: str
@@ -75,6 +76,7 @@ class RunRecord:
     vectors: str | None = None
     labelling: dict[str, Any] | None = None
     rounds: list[dict[str, Any]] = field(default_factory=list)
+    written_back: dict[str, Any] | None = None
     pending: dict[str, Any] | None = None
     format: int = FORMAT
 

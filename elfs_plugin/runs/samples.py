@@ -15,7 +15,7 @@ from ..contracts import Budget, Progress
 from ..errors import InvalidInput, MissingModel, is_out_of_memory
 from ..pruning.zones import resolve_budget
 from ..validation import shown
-from . import fields, reading
+from . import companions, fields, reading
 from .fiftyone_types import Collection, Dataset
 
 if TYPE_CHECKING:
@@ -42,14 +42,17 @@ def check_collection(collection: Collection, *, minimum: int = 1) -> None:
     """Refuses what ELFS cannot work on, with what to do instead.
 
     Raises:
-        InvalidInput: for no dataset, an empty view, media other than images, label or frame views, unflattened groups
+        InvalidInput: for no dataset, an empty view, media other than images, label or frame views, unflattened groups;
+            where a companion holds the rows, with its name, see :mod:`.companions`
     """
     if collection is None:
         raise InvalidInput("No dataset is open. Open one in the App, or pass one.")
+    if companions.kind_of(collection) is not None:
+        raise InvalidInput(companions.refusal(collection))
     if getattr(collection, "_is_generated", False):
         raise InvalidInput(
-            "This is a view into labels, clips or frames; ELFS selects whole images. Use the dataset, or run "
-            "view.to_patches()/to_frames() with its own dataset: view.clone('name')."
+            "This is a view into labels, clips or frames; ELFS selects whole images. Use the dataset itself, or make "
+            "the view a dataset of its own: view.clone('name')."
         )
     if getattr(collection, "_is_dynamic_groups", False):
         raise InvalidInput(
@@ -76,8 +79,6 @@ def check_collection(collection: Collection, *, minimum: int = 1) -> None:
 
 
 def _not_images(collection, media):
-    if media == fo.core.media.VIDEO:
-        return f"ELFS works on images; this view holds {media}. For videos, use dataset.to_frames().clone()."
     if media == fo.core.media.UNKNOWN:
         first = (collection.limit(1).values("filepath") or ["none"])[0]
         return (

@@ -23,6 +23,7 @@ from .fiftyone_types import Collection
 from .index_vectors import read_index
 from .run_job import RunJob
 from .similarity_index import find_index
+from .write_back import add as add_write_back
 
 WRITING = "Writing to the dataset"
 READING = "Reading the similarity index"
@@ -226,6 +227,7 @@ class Session(RunJob):
         tag: str | None,
         view_name: str | None,
         expected: str | None = None,
+        write_back: bool = False,
     ) -> None:
         """Applies double-end pruning and saves the coreset under the names that are given, see
         :func:`~.operations.select_coreset`."""
@@ -242,6 +244,8 @@ class Session(RunJob):
         self.reporter.stage(STAGES["selection"])
         self.apply(count, as_beta(beta))
         saving.save(self.draft, self.record, tag, view_name)
+        if write_back:
+            add_write_back(self.draft, self.record, self.dataset, tag)
         self.record.stages["selection"]["seconds"] = round(time.monotonic() - start, 3)
 
     def apply(self, budget: Budget | str, beta: float | str) -> None:

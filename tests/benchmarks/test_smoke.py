@@ -22,6 +22,7 @@ CASES = {
         ["--images", 16, "--models", "resnet10t", "--rounds", 1, "--workers", 0, "--ways", "here", "dataloader"],
         {"speed", "agreement"},
     ),
+    "frames": (["--scenes", 6, "--seeds", 1, "--budgets", 0.5], {"budget_3"}),
     "growth": (["--samples", 60, 90, "--dimensions", 4], {"stages_4", "data_4"}),
     "health": (["--rows", 300], {"separation"}),
     "methods": (["--methods", "el2n", "forgetting", "zcore", "--seeds", 2], {"accuracy", "agreement"}),
@@ -61,6 +62,7 @@ CASES = {
 WITHOUT_FILE = {
     "beta --synthetic",
     "embedding",
+    "frames",
     "growth",
     "health",
     "out_of_core",
