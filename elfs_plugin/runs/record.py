@@ -25,7 +25,7 @@ METHOD = "elfs"
 FORMAT = 6
 """Version of the layout of records. 1 had no number; 2 added ``ranking``, ``saved``, ``brain_keys``, ``workspace``; 3
 added ``pending``, which an older version must not pass over, ``view_ids``, ``graph`` and ``vectors``, and marks on the
-fields that are written; 4 added ``labelling`` and ``rounds``; 6 added ``similarity_index``."""
+fields that are written; 4 added ``labelling`` and ``rounds``; 6 added ``similarity_index`` and ``written_back``."""
 
 _MARKED = 3
 
