@@ -86,7 +86,7 @@ class ElfsOperator(foo.Operator):
         try:
             target = _target(dataset_or_view)
             if self.takes_images:
-                target = _resolved(target)
+                target = _resolved(target, None if self.uses_view else params.get("key", "elfs"))
             request = {"dataset_name": target._root_dataset.name, "view": target.view()._serialize()}
             shows = _shows_progress(progress)
             params, refused = parameters.read(params, self.takes)
@@ -266,11 +266,11 @@ def _target(dataset_or_view):
     return found
 
 
-def _resolved(target):
-    """The dataset of rows, or a view of it, in place of videos and the like."""
+def _resolved(target, key):
+    """The dataset of rows, or a view of it, in place of videos and the like, unless the dataset itself has the run."""
     from ..elfs_plugin.runs import resolved
 
-    return resolved(target)
+    return resolved(target, key)
 
 
 def _shows_progress(progress):

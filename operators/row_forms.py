@@ -7,6 +7,9 @@ LABELS = {
     "fps": "Frames in a second",
     "longest_side": "Longest side of the images",
     "clips": "Clips around the chosen frames",
+    "slice": "Slice",
+    "vectors": "Vectors",
+    "embeddings_field": "Field of vectors",
 }
 
 

@@ -250,7 +250,7 @@ class _Writer:
     def remove_gone(self, kind: RowKind, folder: Path) -> int:
         """Removes the rows of parents that are no longer in the source. Returns how many rows have been removed in
         all."""
-        there = {str(found["_id"]) for found in self._source._sample_collection.find({}, {"_id": 1})}
+        there = kind.parents_in(self._source)
         orphans = [parent for parent in self._known if parent not in there]
         for parent in orphans:
             self._remove(list(self._known[parent]))

@@ -56,11 +56,6 @@ def check_collection(collection: Collection, *, minimum: int = 1) -> None:
             "stage Flatten, so that ELFS sees every image: view.flatten()."
         )
     media = collection.media_type
-    if media == fo.core.media.GROUP:
-        raise InvalidInput(
-            f"This dataset is grouped. Choose one slice first: add the stage SelectGroupSlices "
-            f"({', '.join(collection.group_slices or [])}) in the view bar."
-        )
     if media is not None and media != fo.core.media.IMAGE:
         raise InvalidInput(_not_images(collection, media))
     if media is None or not collection.limit(1).values("id"):
@@ -80,6 +75,12 @@ def _not_images(collection, media):
         return (
             f"FiftyOne does not take these files for images, by their names (the first: {os.path.basename(first)}). If "
             'they are images, make the dataset anew with fo.Sample(path, media_type="image").'
+        )
+    root = collection._root_dataset
+    if root.media_type == fo.core.media.GROUP:
+        return (
+            f"ELFS works on images; this view holds {media}. Choose slices of images (the stage SelectGroupSlices), or "
+            "make the view a dataset of its own: view.clone('name')."
         )
     return f"ELFS works on images; this view holds {media}. Use a dataset of images."
 

@@ -115,6 +115,10 @@ class RowKind:
         """
         raise NotImplementedError
 
+    def parents_in(self, source: Dataset) -> set[str]:
+        """Ids of all parents that the source has now."""
+        return {str(found["_id"]) for found in source._sample_collection.find({}, {"_id": 1})}
+
     def find(self, making: Making) -> Iterator[Found]:
         """What there is now of each parent of ``making.parents``, one :class:`Found` each, in any order. It must give
         a row the same id each time, and the id that the source has for it if it has one."""

@@ -1,0 +1,78 @@
+"""Results of a run on groups, written to all slices of each group and taken away again, in the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import NameTaken
+from ..fiftyone_types import Dataset
+from .base import Written
+from .group_slices import id_path
+
+
+def write(source: Dataset, companion: Dataset, written: Written, names: list[str]) -> None:
+    """Writes the sub-fields ``names`` and the tags of a run to every sample of the groups that have them; what an
+    earlier call has written is replaced. Tags that somebody else has given stay theirs."""
+    key = written.key
+    clear(source, key, names)
+    tags = _those({"$ifNull": ["$tags", []]}, {"$in": ["$$this", {"$literal": written.tags}]})
+    values = {name: f"${key}.{name}" for name in names}
+    members = {
+        "from": source._sample_collection_name,
+        "localField": "_id",
+        "foreignField": id_path(source),
+        "pipeline": [{"$project": {"_id": 1}}],
+        "as": "members",
+    }
+    stages: list[dict[str, Any]] = [
+        {"$match": {key: {"$ne": None}}},
+        {"$project": {"tags": tags, "values": values}},
+        {"$lookup": members},
+        {"$unwind": "$members"},
+        {"$project": {"_id": "$members._id", "tags": 1, "values": 1}},
+    ]
+    there, owned = {"$ifNull": ["$tags", []]}, {"$ifNull": [f"${key}.tags", []]}
+    missing = _those("$$new.tags", {"$not": [{"$in": ["$$this", there]}]})
+    change = {
+        "tags": {"$concatArrays": [there, missing]},
+        key: {"$mergeObjects": [f"${key}", "$$new.values", {"tags": {"$setUnion": [owned, missing]}}]},
+        "last_modified_at": "$$NOW",
+    }
+    into = {
+        "into": source._sample_collection_name,
+        "on": "_id",
+        "whenMatched": [{"$set": change}],
+        "whenNotMatched": "discard",
+    }
+    companion._sample_collection.aggregate([*stages, {"$merge": into}], allowDiskUse=True)
+
+
+def clear(source: Dataset, key: str, names: list[str]) -> None:
+    """Takes away the tags that were written for a run, and the values of the sub-fields ``names``."""
+    owned = {"$ifNull": [f"${key}.tags", []]}
+    kept = _those({"$ifNull": ["$tags", []]}, {"$not": [{"$in": ["$$this", owned]}]})
+    parts = [f"{key}.{name}" for name in (*names, "tags")]
+    stages = [{"$set": {"tags": kept, "last_modified_at": "$$NOW"}}, {"$unset": parts}]
+    source._sample_collection.update_many({key: {"$ne": None}}, stages)
+
+
+def check_tags_free(source: Dataset, written: Written) -> None:
+    """Refuses tags that samples of the source carry which no call of :func:`write` has given.
+
+    Raises:
+        NameTaken
+    """
+    for tag in written.tags:
+        samples = source._sample_collection
+        used = samples.find_one({"tags": tag}, {"_id": 1}) is not None
+        if used and samples.find_one({f"{written.key}.tags": tag}, {"_id": 1}) is None:
+            raise NameTaken(
+                f"The tag '{tag}' is already in use on the dataset '{source.name}'. Select the coreset under another "
+                "tag, or remove that one there.",
+                "tag",
+            )
+
+
+def _those(items, condition):
+    """In their order, the items that meet a condition on ``$$this``."""
+    return {"$filter": {"input": items, "as": "this", "cond": condition}}
