@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import NameTaken
+from .. import fields
 from ..fiftyone_types import Dataset
 from .base import Written
 from .group_slices import id_path
@@ -62,6 +63,8 @@ def check_tags_free(source: Dataset, written: Written) -> None:
     Raises:
         NameTaken
     """
+    if _has_lost_its_field(source, written):
+        return
     for tag in written.tags:
         samples = source._sample_collection
         used = samples.find_one({"tags": tag}, {"_id": 1}) is not None
@@ -71,6 +74,17 @@ def check_tags_free(source: Dataset, written: Written) -> None:
                 "tag, or remove that one there.",
                 "tag",
             )
+
+
+def untag_lost(source: Dataset, written: Written) -> None:
+    """Takes the tags of a run away where somebody has deleted its field, which said whose tags they are."""
+    if _has_lost_its_field(source, written):
+        for tag in written.tags:
+            fields.untag(source, tag)
+
+
+def _has_lost_its_field(source, written):
+    return any(written.views.values()) and not source.has_sample_field(written.key)
 
 
 def _those(items, condition):

@@ -67,9 +67,8 @@ def write_means(
         query = {id_path(source): {"$in": part}, place: {"$ne": None}}
         shown = {"group": f"${id_path(source)}", "vector": f"${place}"}
         # In the order of their ids: a sum of floats depends on the order.
-        for sample in source._sample_collection.aggregate(
-            [{"$match": query}, {"$project": shown}, {"$sort": {"_id": 1}}]
-        ):
+        stages = [{"$match": query}, {"$project": shown}, {"$sort": {"_id": 1}}]
+        for sample in source._sample_collection.aggregate(stages, allowDiskUse=True):
             vector = _unit(kind.to_python(sample["vector"]))
             if vector is not None:
                 found.setdefault(sample["group"], []).append(vector)
@@ -84,7 +83,7 @@ def mean_of(vectors: list[Floats]) -> Floats | None:
     """The (D,) mean of vectors, None where they differ in dimension."""
     if len({len(vector) for vector in vectors}) != 1:
         return None
-    return np.mean(vectors, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
 
 
 def _unit(value: Any) -> Floats | None:
@@ -106,6 +105,7 @@ def _write(companion, path, kind, groups, means):
     for group, before in known.items():
         mean = means.get(group)
         value = None if mean is None else kind.to_mongo(mean.tolist() if isinstance(kind, fo.ListField) else mean)
+        value = bytes(value) if isinstance(value, bytes) else value  # a Binary equals no bytes
         if value != before:
             changes.append(UpdateOne({"_id": group}, {"$set": {path: value}, "$currentDate": now}))
     if changes:

@@ -116,6 +116,7 @@ class Kind(RowKind):
         tags = {"tags": {"ftype": fo.ListField, "subfield": fo.StringField}}
         with jobs.changing(source):
             source._reload(hard=True)
+            group_results.untag_lost(source, written)
             source_fields.declare(source, written.key, companion, {**source_fields.kinds_of(names), **tags})
         group_results.write(source, companion, written, names)
         source._reload(hard=True)
@@ -125,18 +126,19 @@ class Kind(RowKind):
         source_fields.save_view(source, written, written.tag, source.match_tags(written.tag), text)
 
     def remove(self, source: Dataset, companion: Dataset, written: Written, others: Iterable[Written]) -> None:
-        source_fields.delete_views(source, written)
         with jobs.changing(source):
             source._reload(hard=True)
+            group_results.untag_lost(source, written)
             if source_fields.is_ours(source, written.key, companion):
                 group_results.clear(source, written.key, [])
             source_fields.delete(source, written.key, companion, [*source_fields.RESULTS, "tags"])
+        source_fields.delete_views(source, written)
         source._reload(hard=True)
 
 
 def _row(group, sample, name):
     slice_id = sample.pop("_id")
-    return {"_id": group, **sample, "slice": name, "slice_id": slice_id}
+    return {"_id": group, **sample, "slice": name, "_slice_id": slice_id}
 
 
 def _take_over(source, companion, name, wanted, copied):
@@ -146,7 +148,7 @@ def _take_over(source, companion, name, wanted, copied):
         companion.get_field(field).db_field or field: carried.holds_vectors(kind) for field, kind in copied.items()
     }
     own = ("filepath", "metadata", "tags", *paths)
-    new = {"slice_id": "$_id", "slice": f"${group_slices.name_path(source)}", **{path: 1 for path in own}}
+    new = {"_slice_id": "$_id", "slice": f"${group_slices.name_path(source)}", **{path: 1 for path in own}}
     values: dict[str, Any] = {
         path: {"$ifNull": [f"$$new.{path}", f"${path}"] if is_vector else [f"${path}", f"$$new.{path}"]}
         for path, is_vector in paths.items()
@@ -154,7 +156,7 @@ def _take_over(source, companion, name, wanted, copied):
     same = {"$mergeObjects": ["$$ROOT", {"filepath": "$$new.filepath", "slice": "$$new.slice", **values}]}
     kept = {path: f"${path}" for path in ("_rand", "_media_type", "_dataset_id", "_parent_id")}
     other = {"$mergeObjects": [kept, "$$new", {"created_at": "$$NOW", "last_modified_at": "$$NOW"}]}
-    change = {"$cond": [{"$eq": ["$slice_id", "$$new.slice_id"]}, same, other]}
+    change = {"$cond": [{"$eq": ["$_slice_id", "$$new._slice_id"]}, same, other]}
     into = {
         "into": companion._sample_collection_name,
         "on": "_id",
