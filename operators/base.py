@@ -134,7 +134,7 @@ class ElfsOperator(foo.Operator):
         ctx.params = ctx.request_params["params"] = params
         inputs = types.Object()
         collection = self.collection(ctx)
-        if collection is None or (self.uses_view and self.takes_images):
+        if collection is None or (self.takes_images and (self.uses_view or _has_rows_elsewhere(collection))):
             check_collection(collection, minimum=self.minimum)
         self.form(ctx, inputs, collection)
         if self.long and not ctx.delegated:
@@ -271,6 +271,13 @@ def _resolved(target, key):
     from ..elfs_plugin.runs import resolved
 
     return resolved(target, key)
+
+
+def _has_rows_elsewhere(dataset):
+    """Whether a dataset of videos or groups has no runs itself: its rows may have."""
+    from ..elfs_plugin.runs import kind_of, list_runs
+
+    return kind_of(dataset) is not None and not list_runs(dataset)
 
 
 def _shows_progress(progress):

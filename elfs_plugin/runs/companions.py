@@ -111,6 +111,13 @@ def kind_of(collection: Collection) -> str | None:
     return "frames" if of_videos and collection.media_type == fo.core.media.VIDEO else None
 
 
+def offered_kind(collection: Collection) -> str:
+    """The kind of rows to make of a collection where none is named."""
+    if getattr(collection, "_is_dynamic_groups", False):
+        return "groups"
+    return kind_of(collection) or kind_of(collection._root_dataset) or next(iter(KINDS))
+
+
 def companion_of(collection: Collection) -> Dataset | None:
     """The companion that takes the place of a collection of :func:`kind_of` rows, or None where there is none."""
     kind = kind_of(collection) if collection is not None else None

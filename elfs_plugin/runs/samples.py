@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from ..pruning.zones import resolve_budget
 from ..validation import shown
 from . import companions, fields
 from .fiftyone_types import Collection, Dataset
+from .stored_vectors import StoredVectors
 
 if TYPE_CHECKING:
     from ..encoders.embed import Embeddings
@@ -185,29 +185,13 @@ def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embedding
 
 
 def _ids_paths_vectors(collection, field):
-    """Read at once, for the dataset may change. FiftyOne parses the head of every stored array anew, which is most of
-    its time: here each that differs is parsed once."""
+    """Read at once, for the dataset may change."""
     kind = collection.get_field(field)
     if type(kind) is not fo.VectorField:
         return collection.values(["id", "filepath", field])
     ids, paths, values = collection.values(["id", "filepath", field], _raw=True)
-    heads: dict[Any, Any] = {}
-    return [str(i) for i in ids], paths, [_stored_vector(value, heads, kind) for value in values]
-
-
-def _stored_vector(value, heads, kind):
-    if not isinstance(value, bytes):
-        return kind.to_python(value)
-    data = zlib.decompress(value)
-    end = data.find(b"\n") + 1  # NumPy ends the head of its files so
-    head = data[:end]
-    if head not in heads:
-        array = kind.to_python(value)
-        plain = array.ndim == 1 and array.dtype.kind in "fiu" and end + array.nbytes == len(data)
-        heads[head] = array.dtype if plain else None
-    if heads[head] is None:
-        return kind.to_python(value)
-    return np.frombuffer(data, heads[head], offset=end)
+    stored = StoredVectors(kind)
+    return [str(i) for i in ids], paths, [stored.read(value) for value in values]
 
 
 def zoo_embeddings(collection: Collection, samples: Samples, encoder: str, progress: Progress) -> Embeddings:

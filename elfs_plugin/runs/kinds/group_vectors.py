@@ -14,6 +14,7 @@ from pymongo import UpdateOne
 from ...contracts import Floats
 from ...errors import InvalidInput
 from ..fiftyone_types import Dataset
+from ..stored_vectors import StoredVectors
 from . import carried
 from .group_slices import id_path, image_slices
 
@@ -59,6 +60,7 @@ def write_means(
     """
     kind = companion.get_field(field)
     path, place = kind.db_field or field, source.get_field(field).db_field or field
+    stored = StoredVectors(kind)
     mixed = 0
     for at in range(0, len(groups), BATCH):
         check()
@@ -69,12 +71,12 @@ def write_means(
         # In the order of their ids: a sum of floats depends on the order.
         stages = [{"$match": query}, {"$project": shown}, {"$sort": {"_id": 1}}]
         for sample in source._sample_collection.aggregate(stages, allowDiskUse=True):
-            vector = _unit(kind.to_python(sample["vector"]))
+            vector = _unit(stored.read(sample["vector"]))
             if vector is not None:
                 found.setdefault(sample["group"], []).append(vector)
         means = {group: mean_of(vectors) for group, vectors in found.items()}
         mixed += sum(mean is None for mean in means.values())
-        _write(companion, path, kind, part, means)
+        _write(companion, path, stored, kind, part, means)
     if mixed:
         logger.warning("%d groups have vectors of several dimensions in '%s': they get none.", mixed, field)
 
@@ -97,16 +99,17 @@ def _unit(value: Any) -> Floats | None:
     return vector / length if usable else None
 
 
-def _write(companion, path, kind, groups, means):
+def _write(companion, path, stored, kind, groups, means):
     rows = companion._sample_collection
-    known = {row["_id"]: row.get(path) for row in rows.find({"_id": {"$in": groups}}, {path: 1})}
-    now = {"last_modified_at": True}
     changes = []
-    for group, before in known.items():
-        mean = means.get(group)
-        value = None if mean is None else kind.to_mongo(mean.tolist() if isinstance(kind, fo.ListField) else mean)
-        value = bytes(value) if isinstance(value, bytes) else value  # a Binary equals no bytes
-        if value != before:
-            changes.append(UpdateOne({"_id": group}, {"$set": {path: value}, "$currentDate": now}))
+    for row in rows.find({"_id": {"$in": groups}}, {path: 1}):
+        mean, before = means.get(row["_id"]), row.get(path)
+        if mean is None and before is None:
+            continue
+        if mean is not None and before is not None and np.array_equal(stored.read(before), mean):
+            continue
+        value = kind.to_mongo(mean.tolist() if isinstance(kind, fo.ListField) and mean is not None else mean)
+        change = {"$set": {path: value}, "$currentDate": {"last_modified_at": True}}
+        changes.append(UpdateOne({"_id": row["_id"]}, change))
     if changes:
         rows.bulk_write(changes, ordered=False)
