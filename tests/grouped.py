@@ -8,7 +8,7 @@ import numpy as np
 SCENES = 4
 
 
-def grouped(paths, lacking=None, extra=("video", "a.mp4")):
+def grouped(paths, lacking=None, extra=("video", "a.mp4"), field="group"):
     """A grouped dataset of slices ``left`` and ``right``, each group with two of the ``paths`` of images, and a third
     one, ``extra`` (slice, path), of another medium.
 
@@ -17,7 +17,7 @@ def grouped(paths, lacking=None, extra=("video", "a.mp4")):
     """
     lacking = lacking or {}
     dataset = fo.Dataset(f"grouped-{os.urandom(6).hex()}")
-    dataset.add_group_field("group", default="left")
+    dataset.add_group_field(field, default="left")
     dataset.add_sample_field("vector", fo.VectorField)
     rng = np.random.default_rng(0)
     samples = []
@@ -26,7 +26,8 @@ def grouped(paths, lacking=None, extra=("video", "a.mp4")):
         for name, path, length in (("left", left, 1.0), ("right", right, 3.0), (*extra, None)):
             if name in lacking.get(n, ()):
                 continue
-            sample = fo.Sample(str(path), group=group.element(name), n=n, tags=["mine"])
+            sample = fo.Sample(str(path), n=n, tags=["mine"])
+            sample[field] = group.element(name)
             if length is not None:
                 vector = np.eye(SCENES)[n % SCENES] + 0.05 * rng.normal(size=SCENES)
                 sample["vector"] = length * vector / np.linalg.norm(vector)

@@ -43,7 +43,7 @@ def test_from_groups_to_tags_on_all_slices(source, operator, execute, errors_of,
     told = execute("make_rows", source, row_slice="right", row_vectors="mean").result
     assert told["rows"] == 12
     companion = fo.load_dataset(told["dataset"])
-    assert companion.distinct("slice") == ["right"]
+    assert companion.distinct("slice_name") == ["right"]
     # A call from Python takes the rows of the groups.
     options = {"num_clusters": 3, "budget": 4, "beta": 0.1, "source": "field", "embeddings_field": "vector"}
     assert operator("run_elfs")(source, tag="four", **options)["samples"] == 12

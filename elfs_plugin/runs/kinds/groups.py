@@ -38,7 +38,7 @@ class Kind(RowKind):
         ),
         Parameter("embeddings_field", "text", None, "Vectors to take the mean of. Empty: all fields made for vectors"),
     )
-    fields = {"slice": {"ftype": fo.StringField}, "slice_id": {"ftype": fo.ObjectIdField}}
+    fields = {"slice_name": {"ftype": fo.StringField}, "slice_id": {"ftype": fo.ObjectIdField}}
 
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         source = parents._root_dataset
@@ -138,7 +138,7 @@ class Kind(RowKind):
 
 def _row(group, sample, name):
     slice_id = sample.pop("_id")
-    return {"_id": group, **sample, "slice": name, "_slice_id": slice_id}
+    return {"_id": group, **sample, "slice_name": name, "_slice_id": slice_id}
 
 
 def _take_over(source, companion, name, wanted, copied):
@@ -148,12 +148,12 @@ def _take_over(source, companion, name, wanted, copied):
         companion.get_field(field).db_field or field: carried.holds_vectors(kind) for field, kind in copied.items()
     }
     own = ("filepath", "metadata", "tags", *paths)
-    new = {"_slice_id": "$_id", "slice": f"${group_slices.name_path(source)}", **{path: 1 for path in own}}
+    new = {"_slice_id": "$_id", "slice_name": f"${group_slices.name_path(source)}", **{path: 1 for path in own}}
     values: dict[str, Any] = {
         path: {"$ifNull": [f"$$new.{path}", f"${path}"] if is_vector else [f"${path}", f"$$new.{path}"]}
         for path, is_vector in paths.items()
     }
-    same = {"$mergeObjects": ["$$ROOT", {"filepath": "$$new.filepath", "slice": "$$new.slice", **values}]}
+    same = {"$mergeObjects": ["$$ROOT", {"filepath": "$$new.filepath", "slice_name": "$$new.slice_name", **values}]}
     kept = {path: f"${path}" for path in ("_rand", "_media_type", "_dataset_id", "_parent_id")}
     other = {"$mergeObjects": [kept, "$$new", {"created_at": "$$NOW", "last_modified_at": "$$NOW"}]}
     change = {"$cond": [{"$eq": ["$_slice_id", "$$new._slice_id"]}, same, other]}

@@ -8,6 +8,7 @@ from fiftyone import ViewField as F
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput, NameTaken
+from elfs_plugin.runs.kinds import source_fields
 from elfs_plugin.runs.kinds.group_vectors import mean_of
 from tests.grouped import all_slices, grouped
 
@@ -72,20 +73,51 @@ def test_each_group_becomes_the_image_of_its_slice(source, state_of):
     vectors = dict(zip(*right.values(["group.id", "vector"])))
     for row, vector in zip(*companion.values(["id", "vector"])):
         assert vector.tolist() == vectors[row].tolist()
-    assert companion.distinct("slice") == ["right"] and not companion.has_sample_field("group")
+    assert companion.distinct("slice_name") == ["right"] and not companion.has_sample_field("group")
+
+
+def test_a_group_field_of_another_name(make):
+    source = make(field="frameset")
+    companion = rows_of(source, vectors="mean")
+    assert sorted(companion.values("id")) == sorted(set(all_slices(source).values("frameset.id")))
+    run_on(companion)
+    runs.write_rows_back(companion)
+    assert set(all_slices(source).match_tags("coreset").values("n")) == set(companion.match_tags("coreset").values("n"))
+    assert len(runs.resolved(source.match(F("n") < 4))) == 4
+
+
+def test_fields_that_have_a_name_of_the_rows(source):
+    source.add_sample_field("slice_name", fo.StringField)
+    all_slices(source).set_values("slice_name", ["of the user"] * 3 * GROUPS)
+    assert rows_of(source).distinct("slice_name") == ["left"]
+
+
+def test_labels_of_the_slice_come_along_once(source):
+    left = source.select_group_slices("left")
+    left.set_values("label", [fo.Classification(label=str(n)) for n in left.values("n")])
+    companion = rows_of(source)
+    labels = dict(zip(*companion.values(["n", "label.label"])))
+    assert labels == {n: str(n) for n in range(GROUPS)}
+    companion.match(F("n") == 3).set_values("label.label", ["corrected"])
+    companion.match(F("n") == 4).set_values("label", [None])
+    left.match(F("n").is_in([3, 4])).set_values("label.label", ["new", "new"])
+    runs.make_rows(source, "groups")
+    companion.reload()
+    labels = dict(zip(*companion.values(["n", "label.label"])))
+    assert (labels[3], labels[4], labels[5]) == ("corrected", "new", "5")
 
 
 def test_no_slice_named(source):
-    assert rows_of(source).distinct("slice") == ["left"]
+    assert rows_of(source).distinct("slice_name") == ["left"]
     source.default_group_slice = "right"
     again = runs.make_rows(source, "groups")
     assert again["added"] == again["removed"] == 0
-    assert fo.load_dataset(again["dataset"]).distinct("slice") == ["left"]
+    assert fo.load_dataset(again["dataset"]).distinct("slice_name") == ["left"]
 
 
 def test_the_default_slice_is_no_image(source):
     source.default_group_slice = "video"
-    assert rows_of(source).distinct("slice") == ["left"]
+    assert rows_of(source).distinct("slice_name") == ["left"]
 
 
 def test_means_of_the_vectors_of_all_slices(make):
@@ -236,6 +268,28 @@ def test_results_come_to_all_slices_and_go_again(make, state_of):
     runs.write_rows_back(companion)
     assert documents(source).keys() == stored.keys()
     assert source.count_sample_tags()["coreset"] == 5
+    runs.delete_run(companion)
+    assert state_of(source) == before and documents(source) == stored
+
+
+def test_what_was_interrupted_is_finished(source, state_of, monkeypatch):
+    companion = rows_of(source)
+    before, stored = state_of(source), documents(source)
+    run_on(companion)
+    with monkeypatch.context() as broken:
+
+        def fail(*args):
+            raise OSError("no connection")
+
+        broken.setattr(source_fields, "save_view", fail)
+        with pytest.raises(OSError, match="no connection"):
+            runs.write_rows_back(companion)
+    assert source.list_saved_views() == []
+    runs.repair_run(companion)
+    chosen = set(companion.match_tags("coreset").values("n"))
+    source.reload()
+    assert set(source.load_saved_view("coreset").values("n")) == chosen
+    assert set(all_slices(source).match_tags("coreset").values("n")) == chosen
     runs.delete_run(companion)
     assert state_of(source) == before and documents(source) == stored
 
