@@ -7,7 +7,7 @@ from bson import ObjectId
 from fiftyone import ViewField as F
 
 from elfs_plugin import runs
-from elfs_plugin.errors import InvalidInput, NameTaken
+from elfs_plugin.errors import ElfsError, InvalidInput, NameTaken
 from elfs_plugin.runs.kinds import source_fields
 from elfs_plugin.runs.kinds.group_vectors import mean_of
 from tests.grouped import all_slices, grouped
@@ -282,7 +282,7 @@ def test_what_was_interrupted_is_finished(source, state_of, monkeypatch):
             raise OSError("no connection")
 
         broken.setattr(source_fields, "save_view", fail)
-        with pytest.raises(OSError, match="no connection"):
+        with pytest.raises(ElfsError, match="no connection"):
             runs.write_rows_back(companion)
     assert source.list_saved_views() == []
     runs.repair_run(companion)
