@@ -17,7 +17,7 @@ def write(source: Dataset, companion: Dataset, written: Written, names: list[str
     key = written.key
     clear(source, key, names)
     tags = _those({"$ifNull": ["$tags", []]}, {"$in": ["$$this", {"$literal": written.tags}]})
-    values = {name: f"${key}.{name}" for name in names} or {"$literal": {}}
+    values: dict[str, Any] = {name: f"${key}.{name}" for name in names} or {"$literal": {}}
     members = {
         "from": source._sample_collection_name,
         "localField": "_id",
