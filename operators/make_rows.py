@@ -16,7 +16,7 @@ class MakeRows(ElfsOperator):
     def form(self, ctx, inputs, collection):
         from ..elfs_plugin.nouns import KINDS
         from ..elfs_plugin.runs import companions, kinds
-        from ..elfs_plugin.runs.make_rows import check_rows
+        from ..elfs_plugin.runs.make_rows import check_rows, settings_of
 
         default = companions.offered_kind(collection)
         texts = {name: f"{words.noun.many}, of {words.found_in}" for name, words in KINDS.items()}
@@ -24,7 +24,10 @@ class MakeRows(ElfsOperator):
         kind = ctx.params.setdefault("kind", default)
         if kind not in KINDS:
             return
-        row_inputs(ctx, inputs, kinds.kind(kind).parameters)
+        rows = kinds.kind(kind)
+        known_settings = settings_of(collection, kind, ctx.params.get("dataset_name"))
+        suggested = rows.suggested(collection._root_dataset)
+        row_inputs(ctx, inputs, rows.parameters, known_settings, suggested)
         prop = inputs.str(
             "dataset_name",
             required=False,
@@ -38,7 +41,7 @@ class MakeRows(ElfsOperator):
         if known and (name is None or name in known):
             text = "It is there already: new rows are added, those that have gone are removed, results stay."
             inputs.view("about", types.Notice(label=text))
-        values = row_values(ctx.params, kinds.kind(kind).parameters)
+        values = row_values(ctx.params, rows.parameters)
         if not prop.invalid:
             check(kind_input, check_rows, collection, kind, name, values)
 

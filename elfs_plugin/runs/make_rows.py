@@ -101,6 +101,14 @@ def check_rows(
     return name, known, asked
 
 
+def settings_of(collection: Collection, kind: str, name: str | None = None) -> dict[str, Any]:
+    """The settings of the companion that :func:`make_rows` would bring up to date; none where it would make one."""
+    there = companions.companions_of(collection._root_dataset, kind)
+    chosen = there[0] if name is None and len(there) == 1 else name
+    found = companions.rows_of(fo.load_dataset(chosen)) if chosen in there else None
+    return {} if found is None else found.settings
+
+
 def _parents(collection):
     """The samples of the source that a collection means; of a generated view all."""
     source = collection._root_dataset

@@ -39,9 +39,13 @@ def test_a_grouped_dataset_is_refused_with_what_to_do(source, execute, state_of,
 def test_from_groups_to_tags_on_all_slices(source, operator, execute, errors_of, form):
     defaults = form("make_rows", source)
     assert defaults["kind"].default == "groups" and defaults["row_vectors"].default == "slice"
+    assert [choice.value for choice in defaults["row_slice"].view.choices] == ["left", "right"]
+    assert [choice.value for choice in defaults["row_embeddings_field"].view.choices] == ["vector"]
     assert "has no slice 'middle'" in errors_of("make_rows", source, row_slice="middle")["kind"]
     told = execute("make_rows", source, row_slice="right", row_vectors="mean").result
     assert told["rows"] == 12
+    again = form("make_rows", source)
+    assert (again["row_slice"].default, again["row_vectors"].default) == ("right", "mean")
     companion = fo.load_dataset(told["dataset"])
     assert companion.distinct("slice_name") == ["right"]
     # A call from Python takes the rows of the groups.

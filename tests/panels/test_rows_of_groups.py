@@ -19,9 +19,9 @@ def test_the_panel_leads_to_the_groups(plugin, source):
     panel = Panel(source)
     assert "ELFS works on the groups" in panel.alerts and "Or choose one slice" in panel.text
     assert panel.find("open_rows") is None
-    assert "@elfs/coreset/make_rows" in str(panel.press("make_rows").started)
+    assert panel.press("make_rows").started[0][1]["operator_uri"] == "@elfs/coreset/make_rows"
     companion = runs.make_rows(source, "groups")["dataset"]
     panel = Panel(source)
     assert companion in panel.text
-    assert companion in str(panel.press("open_rows").started)
+    assert panel.press("open_rows").started == [("open_dataset", {"dataset": companion})]
     assert "ELFS works on the groups" not in Panel(fo.load_dataset(companion)).alerts

@@ -107,6 +107,10 @@ class RowKind:
         """
         return check_all(self.name, self.options, options)
 
+    def suggested(self, source: Dataset) -> dict[str, list[str]]:
+        """Values of the source that settings which are texts may have, name -> values."""
+        return {}
+
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         """Refuses what holds no such rows, before anything is made.
 

@@ -40,6 +40,12 @@ class Kind(RowKind):
     )
     fields = {"slice_name": {"ftype": fo.StringField}, "slice_id": {"ftype": fo.ObjectIdField}}
 
+    def suggested(self, source: Dataset) -> dict[str, list[str]]:
+        if source.media_type != fo.core.media.GROUP:
+            return {}
+        vectors = [name for name, kind in source.get_field_schema().items() if carried.holds_vectors(kind)]
+        return {"slice": group_slices.image_slices(source), "embeddings_field": vectors}
+
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         source = parents._root_dataset
         if getattr(parents, "_is_dynamic_groups", False):
