@@ -44,4 +44,4 @@ def test_on_frames_it_speaks_of_frames_and_writes_back(videos):
     panel.press("write_back")
     assert panel.started[0][1]["operator_uri"] == "@elfs/coreset/write_rows_back"
     panel.press("save_coreset")
-    assert panel.said[0].startswith("4 frames tagged 'elfs_coreset'")
+    assert panel.said[0].startswith("4 frames tagged 'four' and saved")

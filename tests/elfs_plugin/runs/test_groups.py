@@ -460,3 +460,18 @@ def test_a_clone_of_the_rows_is_a_dataset_of_images(source):
     clone = rows_of(source).clone()
     assert runs.rows_of(clone) is None and len(runs.companions_of(source)) == 1
     clone.delete()
+
+
+def test_what_a_deleted_dataset_of_rows_has_left_is_taken_over(source, state_of):
+    before, stored = state_of(source), documents(source)
+    companion = rows_of(source)
+    run_on(companion)
+    runs.write_rows_back(companion)
+    companion.delete()
+    again = rows_of(source)
+    assert not again.has_sample_field("elfs") and again.count_sample_tags()["mine"] == GROUPS
+    run_on(again, tag="again")
+    runs.write_rows_back(again)
+    assert source.count_sample_tags() == {"mine": GROUPS, "again": 5}
+    runs.delete_run(again)
+    assert documents(source) == stored and state_of(source).schema == before.schema
