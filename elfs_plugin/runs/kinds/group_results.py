@@ -8,7 +8,7 @@ from ...errors import NameTaken
 from .. import fields
 from ..fiftyone_types import Dataset
 from .base import Written
-from .group_slices import id_path
+from .group_slices import id_path, those
 
 
 def write(source: Dataset, companion: Dataset, written: Written, names: list[str]) -> None:
@@ -16,7 +16,7 @@ def write(source: Dataset, companion: Dataset, written: Written, names: list[str
     earlier call has written is replaced. Tags that somebody else has given stay theirs."""
     key = written.key
     clear(source, key, names)
-    tags = _those({"$ifNull": ["$tags", []]}, {"$in": ["$$this", {"$literal": written.tags}]})
+    tags = those({"$ifNull": ["$tags", []]}, {"$in": ["$$this", {"$literal": written.tags}]})
     values: dict[str, Any] = {name: f"${key}.{name}" for name in names} or {"$literal": {}}
     members = {
         "from": source._sample_collection_name,
@@ -33,7 +33,7 @@ def write(source: Dataset, companion: Dataset, written: Written, names: list[str
         {"$project": {"_id": "$members._id", "tags": 1, "values": 1}},
     ]
     there, owned = {"$ifNull": ["$tags", []]}, {"$ifNull": [f"${key}.tags", []]}
-    missing = _those("$$new.tags", {"$not": [{"$in": ["$$this", there]}]})
+    missing = those("$$new.tags", {"$not": [{"$in": ["$$this", there]}]})
     change = {
         "tags": {"$concatArrays": [there, missing]},
         key: {"$mergeObjects": [f"${key}", "$$new.values", {"tags": {"$setUnion": [owned, missing]}}]},
@@ -51,7 +51,7 @@ def write(source: Dataset, companion: Dataset, written: Written, names: list[str
 def clear(source: Dataset, key: str, names: list[str]) -> None:
     """Takes away the tags that were written for a run, and the values of the sub-fields ``names``."""
     owned = {"$ifNull": [f"${key}.tags", []]}
-    kept = _those({"$ifNull": ["$tags", []]}, {"$not": [{"$in": ["$$this", owned]}]})
+    kept = those({"$ifNull": ["$tags", []]}, {"$not": [{"$in": ["$$this", owned]}]})
     parts = [f"{key}.{name}" for name in (*names, "tags")]
     stages = [{"$set": {"tags": kept, "last_modified_at": "$$NOW"}}, {"$unset": parts}]
     source._sample_collection.update_many({key: {"$ne": None}}, stages)
@@ -85,8 +85,3 @@ def untag_lost(source: Dataset, written: Written) -> None:
 
 def _has_lost_its_field(source, written):
     return any(written.views.values()) and not source.has_sample_field(written.key)
-
-
-def _those(items, condition):
-    """In their order, the items that meet a condition on ``$$this``."""
-    return {"$filter": {"input": items, "as": "this", "cond": condition}}

@@ -76,12 +76,23 @@ def groups(source: Dataset, name: str, wanted: list[str] | None) -> Iterator[dic
     """One document for each group: ``_id``; ``sample``, the parts of its sample of the slice ``name`` that a row needs,
     None where it lacks the slice."""
     path = id_path(source)
-    parts = {part: f"${part}" for part in ("filepath", "tags", "metadata")}
-    sample = {"_id": "$_id", **parts}
+    sample = {"_id": "$_id", "filepath": "$filepath", "metadata": "$metadata", "tags": tags(source)}
     only = {"$cond": [{"$eq": [f"${name_path(source)}", {"$literal": name}]}, sample, None]}
     for query in queries(source, wanted):
         stages = [{"$match": query}, {"$group": {"_id": f"${path}", "sample": {"$min": only}}}]
         yield from source._sample_collection.aggregate(stages, allowDiskUse=True)
+
+
+def tags(source: Dataset) -> dict[str, Any]:
+    """An expression for the tags of a sample but those that were written back from rows."""
+    written = [name for name, kind in source.get_field_schema().items() if "written_back_by" in (kind.info or {})]
+    ours = {"$concatArrays": [[], *({"$ifNull": [f"${name}.tags", []]} for name in written)]}
+    return those({"$ifNull": ["$tags", []]}, {"$not": [{"$in": ["$$this", ours]}]})
+
+
+def those(items: Any, condition: dict[str, Any]) -> dict[str, Any]:
+    """An expression for the items, in their order, that meet a condition on ``$$this``."""
+    return {"$filter": {"input": items, "as": "this", "cond": condition}}
 
 
 def id_path(source: Dataset) -> str:

@@ -153,8 +153,8 @@ def _take_over(source, companion, name, wanted, copied):
     paths = {
         companion.get_field(field).db_field or field: carried.holds_vectors(kind) for field, kind in copied.items()
     }
-    own = ("filepath", "metadata", "tags", *paths)
-    new = {"_slice_id": "$_id", "slice_name": f"${group_slices.name_path(source)}", **{path: 1 for path in own}}
+    own = {"_slice_id": "$_id", "slice_name": f"${group_slices.name_path(source)}", "tags": group_slices.tags(source)}
+    new = {**own, **{path: 1 for path in ("filepath", "metadata", *paths)}}
     values: dict[str, Any] = {
         path: {"$ifNull": [f"$$new.{path}", f"${path}"] if is_vector else [f"${path}", f"$$new.{path}"]}
         for path, is_vector in paths.items()
