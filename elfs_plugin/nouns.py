@@ -28,5 +28,6 @@ IMAGE = Noun("image", "images")
 
 KINDS = {
     "frames": Words(Noun("frame", "frames"), Noun("video", "videos"), "a dataset of videos"),
+    "groups": Words(Noun("group", "groups"), Noun("group", "groups"), "a grouped dataset"),
 }
 """The kinds of rows by name."""

@@ -93,7 +93,7 @@ class ElfsOperator(foo.Operator):
         try:
             target = _target(dataset_or_view)
             if self.takes_images:
-                target = _resolved(target)
+                target = _resolved(target, None if self.uses_view else params.get("key", "elfs"))
             request = {"dataset_name": target._root_dataset.name, "view": target.view()._serialize()}
             shows = _shows_progress(progress)
             params, refused = parameters.read(params, self.parameters)
@@ -141,7 +141,7 @@ class ElfsOperator(foo.Operator):
         ctx.params = ctx.request_params["params"] = params
         inputs = types.Object()
         collection = self.collection(ctx)
-        if collection is None or (self.uses_view and self.takes_images):
+        if collection is None or (self.takes_images and (self.uses_view or _has_rows_elsewhere(collection))):
             check_collection(collection, minimum=self.minimum)
         self.form(ctx, inputs, collection)
         if self.distributes:
@@ -281,11 +281,18 @@ def _target(dataset_or_view):
     return found
 
 
-def _resolved(target):
-    """The dataset of rows, or a view of it, in place of videos and the like."""
+def _resolved(target, key):
+    """The dataset of rows, or a view of it, in place of videos and the like, unless the dataset itself has the run."""
     from ..elfs_plugin.runs import resolved
 
-    return resolved(target)
+    return resolved(target, key)
+
+
+def _has_rows_elsewhere(dataset):
+    """Whether a dataset of videos or groups has no runs itself: its rows may have."""
+    from ..elfs_plugin.runs import kind_of, list_runs
+
+    return kind_of(dataset) is not None and not list_runs(dataset)
 
 
 def _shows_progress(progress):

@@ -9,22 +9,25 @@ from .row_forms import kind_parameters, row_inputs, row_values
 class MakeRows(ElfsOperator):
     operator = "make_rows"
     title = "Frames, groups or objects as rows"
-    description = "Makes a dataset of the frames of videos, on which everything else works, or brings it up to date"
+    description = "Makes a dataset of frames of videos, or of groups, on which everything else works, or updates it"
     takes = ("kind", "dataset_name", ROW)
     takes_images = False
 
     def form(self, ctx, inputs, collection):
         from ..elfs_plugin.nouns import KINDS
         from ..elfs_plugin.runs import companions, kinds
-        from ..elfs_plugin.runs.make_rows import check_rows
+        from ..elfs_plugin.runs.make_rows import check_rows, settings_of
 
-        default = companions.kind_of(collection) or next(iter(KINDS))
+        default = companions.offered_kind(collection)
         texts = {name: f"{words.noun.many}, of {words.found_in}" for name, words in KINDS.items()}
         kind_input = choice_input(inputs, "kind", texts, default, "Rows")
         kind = ctx.params.setdefault("kind", default)
         if kind not in KINDS:
             return
-        row_inputs(ctx, inputs, kinds.kind(kind).parameters)
+        rows = kinds.kind(kind)
+        known_settings = settings_of(collection, kind, ctx.params.get("dataset_name"))
+        suggested = rows.suggested(collection._root_dataset)
+        row_inputs(ctx, inputs, rows.parameters, known_settings, suggested)
         prop = inputs.str(
             "dataset_name",
             required=False,
@@ -38,7 +41,7 @@ class MakeRows(ElfsOperator):
         if known and (name is None or name in known):
             text = "It is there already: new rows are added, those that have gone are removed, results stay."
             inputs.view("about", types.Notice(label=text))
-        values = row_values(ctx.params, kinds.kind(kind).parameters)
+        values = row_values(ctx.params, rows.parameters)
         if not prop.invalid:
             check(kind_input, check_rows, collection, kind, name, values)
 
@@ -47,10 +50,9 @@ class MakeRows(ElfsOperator):
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
-        from ..elfs_plugin.nouns import KINDS
         from ..elfs_plugin.runs import companions, kinds
 
-        kind = ctx.params.get("kind") or companions.kind_of(collection) or next(iter(KINDS))
+        kind = ctx.params.get("kind") or companions.offered_kind(collection)
         settings = row_values(ctx.params, kinds.kind(kind).parameters)
         name = pick(ctx.params, "dataset_name").get("dataset_name")
         return runs.make_rows(collection, kind, name=name, settings=settings, sinks=sinks)

@@ -7,30 +7,34 @@ LABELS = {
     "fps": "Frames in a second",
     "longest_side": "Longest side of the images",
     "clips": "Clips around the chosen frames",
+    "slice": "Slice",
+    "vectors": "Vectors",
+    "embeddings_field": "Field of vectors",
 }
 
 SPREAD = ("gap", "per_parent", "sequence")
 """The rules about parents and times."""
 
 
-def row_inputs(ctx, inputs, parameters):
-    """One input for each parameter; what a user leaves empty is its default."""
+def row_inputs(ctx, inputs, parameters, known=None, suggested=None):
+    """One input for each parameter; what a user leaves empty is its default. ``known``: name -> value of a dataset of
+    rows that is there already; ``suggested``: name -> values that a text may have."""
+    known, suggested = known or {}, suggested or {}
     for parameter in parameters:
         name = ROW + parameter.name
         options = {
-            "default": parameter.default,
-            "required": False,
+            "default": known.get(parameter.name, parameter.default),
             "label": LABELS.get(parameter.name, parameter.name.replace("_", " ").capitalize()),
             "description": parameter.text,
         }
         if parameter.kind == "choice":
-            prop = inputs.enum(name, list(parameter.choices), **options)
+            prop = inputs.enum(name, list(parameter.choices), required=False, **options)
         elif parameter.kind == "flag":
-            prop = inputs.bool(name, **options)
+            prop = inputs.bool(name, required=False, **options)
         elif parameter.kind == "text":
-            prop = inputs.str(name, **options)
+            prop = suggestions_input(inputs, name, suggested.get(parameter.name, ()), options.pop("label"), **options)
         else:
-            prop = (inputs.int if parameter.kind == "integer" else inputs.float)(name, **options)
+            prop = (inputs.int if parameter.kind == "integer" else inputs.float)(name, required=False, **options)
         if name in ctx.params:
             check(prop, parameter.check, ctx.params[name])
 

@@ -40,7 +40,7 @@ def _make(options):
     from ..runs import companions
 
     source = _load(options.source)
-    kind = options.kind or companions.kind_of(source) or next(iter(KINDS))
+    kind = options.kind or companions.offered_kind(source)
     given = {"fps": options.fps, "longest_side": options.longest_side}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings.update(_settings(options.set))

@@ -98,15 +98,24 @@ def companions_of(source: Dataset, kind: str | None = None) -> list[str]:
 
 
 def kind_of(collection: Collection) -> str | None:
-    """The kind of rows that a collection stands for which holds no plain images: of a generated view, of videos. None
-    for images, and for what ELFS knows no rows of."""
+    """The kind of rows that a collection stands for which holds no plain images: of a generated view, of videos, of
+    groups. None for images, and for what ELFS knows no rows of: groups made by a field, the videos of a slice."""
     dataset = collection._dataset
+    of_videos = collection._root_dataset.media_type == fo.core.media.VIDEO
     if getattr(dataset, "_is_frames", False) or getattr(dataset, "_is_clips", False):
-        return "frames"
-    if getattr(collection, "_is_generated", False):
+        return "frames" if of_videos else None
+    if getattr(collection, "_is_generated", False) or getattr(collection, "_is_dynamic_groups", False):
         return None
-    videos = collection.media_type == dataset.media_type == fo.core.media.VIDEO  # and no slice of groups
-    return "frames" if videos else None
+    if collection.media_type == fo.core.media.GROUP:
+        return "groups"
+    return "frames" if of_videos and collection.media_type == fo.core.media.VIDEO else None
+
+
+def offered_kind(collection: Collection) -> str:
+    """The kind of rows to make of a collection where none is named."""
+    if getattr(collection, "_is_dynamic_groups", False):
+        return "groups"
+    return kind_of(collection) or kind_of(collection._root_dataset) or next(iter(KINDS))
 
 
 def companion_of(collection: Collection) -> Dataset | None:
@@ -118,15 +127,19 @@ def companion_of(collection: Collection) -> Dataset | None:
     return fo.load_dataset(names[0]) if len(names) == 1 else None
 
 
-def resolved(collection: Collection) -> Collection:
+def resolved(collection: Collection, key: str | None = None) -> Collection:
     """The collection itself, or what takes its place where it holds no plain images: its companion, of a view the rows
     of the view.
+
+    Args:
+        key: of the run that is meant, if one is. A dataset that has such a run itself, on one slice of its groups,
+            stays as it is
 
     Raises:
         InvalidInput: saying what makes the companion, or which one to name
     """
     kind = kind_of(collection)
-    if kind is None:
+    if kind is None or (key is not None and isinstance(collection, fo.Dataset) and collection.has_run(key)):
         return collection
     companion = companion_of(collection)
     if companion is None:
@@ -141,7 +154,10 @@ def refusal(collection: Collection) -> str:
     if companion is None:
         return _how_to(collection, kind)
     many = KINDS[kind].noun.many
-    return f"The {many} of this dataset are in the dataset '{companion.name}'. Open that one; ELFS works on it."
+    return (
+        f"The {many} of this dataset are in the dataset '{companion.name}'. Open that one; ELFS works on it."
+        f"{_or_slice(collection, kind)}"
+    )
 
 
 def _how_to(collection, kind):
@@ -153,14 +169,25 @@ def _how_to(collection, kind):
     return (
         f"ELFS works on images; this view holds {_held(collection)}. Make its {many} a dataset of images first, with "
         f"the operator make_rows (kind {kind}), or python -m elfs_plugin rows {source.name} --kind {kind}."
+        f"{_or_slice(collection, kind)}"
     )
+
+
+def _or_slice(collection, kind):
+    if kind != "groups":
+        return ""
+    media = collection._root_dataset.group_media_types
+    slices = ", ".join(sorted(name for name, of in media.items() if of == fo.core.media.IMAGE))
+    return f" Or choose one slice: add the stage SelectGroupSlices ({slices or 'none holds images'}) in the view bar."
 
 
 def _held(collection):
     dataset = collection._dataset
     if getattr(dataset, "_is_frames", False):
         return "frames"
-    return "clips" if getattr(dataset, "_is_clips", False) else str(collection.media_type)
+    if getattr(dataset, "_is_clips", False):
+        return "clips"
+    return "groups" if collection.media_type == fo.core.media.GROUP else str(collection.media_type)
 
 
 def _rows_in(companion, collection):
@@ -168,13 +195,19 @@ def _rows_in(companion, collection):
         return companion
     if getattr(collection._dataset, "_is_frames", False):
         return companion.select(collection.values("id"))
+    if collection.media_type == fo.core.media.GROUP:
+        return _of_parents(companion, collection.values(f"{collection._root_dataset.group_field}.id"), "groups")
     parents = collection.values("sample_id" if getattr(collection._dataset, "_is_clips", False) else "id")
     parents = list(dict.fromkeys(parents))
     if len(parents) == collection._root_dataset.count():
         return companion
+    return _of_parents(companion, parents, "samples")
+
+
+def _of_parents(companion, parents, what):
     if len(parents) > MOST_PARENTS:
         raise InvalidInput(
-            f"The view names {len(parents):,} of the dataset's samples; at most {MOST_PARENTS:,} can be named. Use the "
+            f"The view names {len(parents):,} of the dataset's {what}; at most {MOST_PARENTS:,} can be named. Use the "
             f"dataset '{companion.name}' and a view of it."
         )
     return companion.match({"_parent_id": {"$in": [ObjectId(i) for i in parents]}})

@@ -101,6 +101,14 @@ def check_rows(
     return name, known, asked
 
 
+def settings_of(collection: Collection, kind: str, name: str | None = None) -> dict[str, Any]:
+    """The settings of the companion that :func:`make_rows` would bring up to date; none where it would make one."""
+    there = companions.companions_of(collection._root_dataset, kind)
+    chosen = there[0] if name is None and len(there) == 1 else name
+    found = companions.rows_of(fo.load_dataset(chosen)) if chosen in there else None
+    return {} if found is None else found.settings
+
+
 def _parents(collection):
     """The samples of the source that a collection means; of a generated view all."""
     source = collection._root_dataset
@@ -250,7 +258,7 @@ class _Writer:
     def remove_gone(self, kind: RowKind, folder: Path) -> int:
         """Removes the rows of parents that are no longer in the source. Returns how many rows have been removed in
         all."""
-        there = {str(found["_id"]) for found in self._source._sample_collection.find({}, {"_id": 1})}
+        there = kind.parents_in(self._source)
         orphans = [parent for parent in self._known if parent not in there]
         for parent in orphans:
             self._remove(list(self._known[parent]))

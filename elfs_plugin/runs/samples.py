@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ..pruning.zones import resolve_budget
 from ..validation import shown
 from . import companions, fields, reading
 from .fiftyone_types import Collection, Dataset
+from .stored_vectors import StoredVectors
 
 if TYPE_CHECKING:
     from ..encoders.embed import Embeddings
@@ -60,11 +60,6 @@ def check_collection(collection: Collection, *, minimum: int = 1) -> None:
             "stage Flatten, so that ELFS sees every image: view.flatten()."
         )
     media = collection.media_type
-    if media == fo.core.media.GROUP:
-        raise InvalidInput(
-            f"This dataset is grouped. Choose one slice first: add the stage SelectGroupSlices "
-            f"({', '.join(collection.group_slices or [])}) in the view bar."
-        )
     if media is not None and media != fo.core.media.IMAGE:
         raise InvalidInput(_not_images(collection, media))
     if media is None or not collection.limit(1).values("id"):
@@ -84,6 +79,12 @@ def _not_images(collection, media):
         return (
             f"FiftyOne does not take these files for images, by their names (the first: {os.path.basename(first)}). If "
             'they are images, make the dataset anew with fo.Sample(path, media_type="image").'
+        )
+    root = collection._root_dataset
+    if root.media_type == fo.core.media.GROUP:
+        return (
+            f"ELFS works on images; this view holds {media}. Choose slices of images (the stage SelectGroupSlices), or "
+            "make the view a dataset of its own: view.clone('name')."
         )
     return f"ELFS works on images; this view holds {media}. Use a dataset of images."
 
@@ -237,29 +238,13 @@ def _decoder(kind):
 
 
 def _ids_paths_vectors(collection, field):
-    """Read at once, for the dataset may change. FiftyOne parses the head of every stored array anew, which is most of
-    its time: here each that differs is parsed once."""
+    """Read at once, for the dataset may change."""
     kind = collection.get_field(field)
     if type(kind) is not fo.VectorField:
         return collection.values(["id", "filepath", field])
     ids, paths, values = collection.values(["id", "filepath", field], _raw=True)
-    heads: dict[Any, Any] = {}
-    return [str(i) for i in ids], paths, [_stored_vector(value, heads, kind) for value in values]
-
-
-def _stored_vector(value, heads, kind):
-    if not isinstance(value, bytes):
-        return kind.to_python(value)
-    data = zlib.decompress(value)
-    end = data.find(b"\n") + 1  # NumPy ends the head of its files so
-    head = data[:end]
-    if head not in heads:
-        array = kind.to_python(value)
-        plain = array.ndim == 1 and array.dtype.kind in "fiu" and end + array.nbytes == len(data)
-        heads[head] = array.dtype if plain else None
-    if heads[head] is None:
-        return kind.to_python(value)
-    return np.frombuffer(data, heads[head], offset=end)
+    stored = StoredVectors(kind)
+    return [str(i) for i in ids], paths, [stored.read(value) for value in values]
 
 
 def zoo_embeddings(collection: Collection, samples: Samples, encoder: str, progress: Progress) -> Embeddings:

@@ -40,7 +40,7 @@ def unusable(new_dataset, digits):
     ("kind", "words"),
     [
         ("video", "ELFS works on images; this view holds video"),
-        ("groups", "This dataset is grouped. Choose one slice first"),
+        ("groups", "this view holds groups. Make its groups a dataset"),
         ("patches", "a view into labels, clips or frames"),
         ("empty view", "The view has no samples"),
         ("empty dataset", "The view has no samples"),

@@ -107,6 +107,10 @@ class RowKind:
         """
         return check_all(self.name, self.options, options)
 
+    def suggested(self, source: Dataset) -> dict[str, list[str]]:
+        """Values of the source that settings which are texts may have, name -> values."""
+        return {}
+
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         """Refuses what holds no such rows, before anything is made.
 
@@ -114,6 +118,10 @@ class RowKind:
             InvalidInput
         """
         raise NotImplementedError
+
+    def parents_in(self, source: Dataset) -> set[str]:
+        """Ids of all parents that the source has now."""
+        return {str(found["_id"]) for found in source._sample_collection.find({}, {"_id": 1})}
 
     def find(self, making: Making) -> Iterator[Found]:
         """What there is now of each parent of ``making.parents``, one :class:`Found` each, in any order. It must give

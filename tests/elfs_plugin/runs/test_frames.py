@@ -323,6 +323,6 @@ def test_a_video_that_is_a_slice_of_groups_is_refused(videos):
     groups = fo.Dataset()
     groups.add_group_field("group", default="video")
     groups.add_sample(fo.Sample(videos.first().filepath, group=fo.Group().element("video")))
-    with pytest.raises(InvalidInput, match="this view holds video. Use a dataset of images"):
+    with pytest.raises(InvalidInput, match="this view holds video. Choose slices of images"):
         runs.check_collection(groups.select_group_slices("video"))
     groups.delete()

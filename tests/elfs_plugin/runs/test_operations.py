@@ -444,7 +444,7 @@ def test_a_slice_of_a_grouped_dataset(digits, state_of):
         )
     before = state_of(dataset)
     right, left = (dataset.select_group_slices(name) for name in ("right", "left"))
-    with pytest.raises(InvalidInput, match="This dataset is grouped"):
+    with pytest.raises(InvalidInput, match="this view holds groups"):
         run(dataset)
     summary = run(right, tag="kept", view_name="Kept", beta="auto", repeats=1)
     assert (summary["samples"], summary["coreset"]) == (60, 20)

@@ -31,7 +31,7 @@ def test_groups_are_refused_and_a_slice_is_not(empty, digits):
     empty.add_samples(
         [fo.Sample(filepath=str(digits[i]), group=group.element(s)) for i, s in enumerate(("left", "right"))]
     )
-    with pytest.raises(InvalidInput, match="This dataset is grouped. Choose one slice first") as caught:
+    with pytest.raises(InvalidInput, match="this view holds groups.*Or choose one slice") as caught:
         samples.check_collection(empty)
     assert "left, right" in str(caught.value)
     samples.check_collection(empty.select_group_slices("right"))

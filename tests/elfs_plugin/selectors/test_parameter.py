@@ -11,6 +11,7 @@ NUMBER = Parameter("share", "number", 0.1, "…", 0)
 WHOLE = Parameter("k", "integer", 5, "…", 1, 50)
 CHOICE = Parameter("by", "choice", "size", "…", choices=("size", "age"))
 FLAG = Parameter("all", "flag", False, "…")
+TEXT = Parameter("slice", "text", None, "…")
 
 
 def test_numpys_numbers_are_numbers():
@@ -32,6 +33,16 @@ def test_what_is_no_choice(value):
         CHOICE.check(value)
     with pytest.raises(InvalidInput, match="either true or false"):
         FLAG.check(value)
+
+
+@pytest.mark.parametrize("value", [5, "", "  ", ["a"], True, b"a", "\udc80"])
+def test_what_is_no_text(value):
+    with pytest.raises(InvalidInput, match="slice is a text, not"):
+        TEXT.check(value)
+
+
+def test_a_text_or_none():
+    assert TEXT.check("left") == "left" and TEXT.check(None) is None
 
 
 def test_the_closest_name_is_offered():
