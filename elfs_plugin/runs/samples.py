@@ -231,9 +231,8 @@ def _streamed_vectors(collection, field):
 
 def _decoder(kind):
     """What makes vectors of the values of a field as MongoDB keeps them."""
-    heads: dict[Any, Any] = {}
     if type(kind) is fo.VectorField:
-        return lambda value: _stored_vector(value, heads, kind)
+        return StoredVectors(kind).read
     return lambda value: None if value is None else kind.to_python(value)
 
 
