@@ -310,7 +310,7 @@
       y: ticks(0, most, 3)
         .filter(Number.isInteger)
         .map((v) => ({ at: box.top + box.height * (1 - v / most), text: countText(v) })),
-      caption: box.width > 420 ? `${table.noun || "images"} over ${table.score}` : table.score,
+      caption: box.width > 420 ? `${nounOf(table)} over ${table.score}` : table.score,
     };
   }
 
@@ -347,9 +347,17 @@
     return marks.map((mark) => ({ x: mark.x, text: markText(mark), isLeft: !hasRoomRight(mark) || ofTwo(mark) }));
   }
 
-  /** What a screen reader says of the handles; `first` and `last` are the scores at the ends of the coreset. */
-  function handleTexts(cut, n, score, [first, last]) {
-    const images = (count) => `${countText(count)} of ${countText(n)} images`;
+  /** What the samples of a table are called. */
+  function nounOf(table) {
+    return table.noun || "images";
+  }
+
+  /**
+   * What a screen reader says of the handles; `first` and `last` are the scores at the ends of the coreset, `noun` what
+   * the samples are called.
+   */
+  function handleTexts(cut, n, score, [first, last], noun = "images") {
+    const images = (count) => `${countText(count)} of ${countText(n)} ${noun}`;
     return {
       hard: `\u03b2 ${percentText(cut.hard, n)}, ${images(cut.hard)} too hard; kept from ${score} ${first}`,
       easy: `budget ${percentText(cut.budget, n)}, ${images(cut.budget)}; kept to ${score} ${last}`,
@@ -694,10 +702,10 @@
       h("rect", { x: 2, y: 7.5, width: 10, height: 7.5, rx: 1.5, fill: "currentColor" })));
   }
 
-  function ZoneButtons({ counts, n, onZone }) {
+  function ZoneButtons({ counts, n, noun, onZone }) {
     const button = (zone) => h("button", {
       key: zone, type: "button", className: "elfs-button elfs-zone", "data-zone": zone, "data-count": counts[zone],
-      title: "Show these images in the grid", onClick: () => onZone(zone) },
+      title: `Show these ${noun} in the grid`, onClick: () => onZone(zone) },
     h("span", null, h("span", { className: `elfs-swatch elfs-swatch-${zone}`, "aria-hidden": true }), NAMES[zone]),
     h("span", null, h("strong", null, countText(counts[zone])), " ",
       h("span", { className: "elfs-share" }, percentText(counts[zone], n))));
@@ -732,11 +740,11 @@
         h("span", { className: "elfs-share" }, `${about}in the coreset, of all`)),
       h("div", { className: "elfs-clusters", role: "list" }, table.clusters.map(line)),
       more > 0 &&
-        h("div", { className: "elfs-share" }, `and ${countText(more)} more with ${countText(table.more.size)} images`));
+        h("div", { className: "elfs-share" }, `and ${countText(more)} more with ${countText(table.more.size)} ${nounOf(table)}`));
   }
 
   /** `texts` are what was typed, {count, text} of a field, shown as long as the count is still that. */
-  function Controls({ cut, n, lock, byRank, texts, note, onTyped, onLock, onAxis }) {
+  function Controls({ cut, n, noun, lock, byRank, texts, note, onTyped, onLock, onAxis }) {
     const field = (name, label, value, unit, width) =>
       h(Field, { name, label, value, unit, width, invalid: note?.name === name, onTyped });
     const shown = (name, count) => (texts[name]?.count === count ? texts[name].text : exactPercent(count, n));
@@ -749,13 +757,13 @@
     return h("div", { className: "elfs-controls" },
       h("div", { className: "elfs-group" },
         "\u03b2",
-        field("beta", "\u03b2 in percent", shown("beta", cut.hard), `% \u00b7 ${countText(cut.hard)} images`, 72),
+        field("beta", "\u03b2 in percent", shown("beta", cut.hard), `% \u00b7 ${countText(cut.hard)} ${noun}`, 72),
         hold("beta", "Hold \u03b2 while dragging"),
         beside("beta")),
       h("div", { className: "elfs-group" },
         "Budget",
         field("budget", "Budget in percent", shown("budget", cut.budget), "%", 72),
-        field("images", "Budget in images", countText(cut.budget), "images", 84),
+        field("images", `Budget in ${noun}`, countText(cut.budget), noun, 84),
         hold("budget", "Hold the budget while dragging"),
         beside("budget", "images")),
       h("div", { className: "elfs-group elfs-axes", role: "group", "aria-label": "Horizontal axis" },
@@ -790,13 +798,13 @@
     };
     const onZone = (zone) => view.on_zone && trigger(view.on_zone, { zone, stamp });
     const onLock = (name) => setLock(lock === name ? null : name);
-    const texts = handleTexts(cut, n, table.score, ends);
+    const texts = handleTexts(cut, n, table.score, ends, nounOf(table));
     const marks = { found: incoming.chosen_beta, usual: incoming.prior_beta };
     return h(React.Fragment, null,
-      h(ZoneButtons, { counts: zoneCounts(cut, n), n, onZone }),
+      h(ZoneButtons, { counts: zoneCounts(cut, n), n, noun: nounOf(table), onZone }),
       width > 0 && h(Plot, { table, state: { ...state, cut }, lock, byRank, width, texts, marks }),
       h(Controls, {
-        cut, n, lock, byRank, texts: typedTexts, note: sameCut(note?.cut, cut) ? note : null,
+        cut, n, noun: nounOf(table), lock, byRank, texts: typedTexts, note: sameCut(note?.cut, cut) ? note : null,
         onTyped, onLock, onAxis: setByRank }),
       h("div", { className: "elfs-readout" },
         h("span", { "data-scores": "" }, `kept: ${table.score} ${ends.join(" to ")}`)),

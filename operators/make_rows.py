@@ -20,7 +20,7 @@ class MakeRows(ElfsOperator):
 
         default = companions.offered_kind(collection)
         texts = {name: f"{words.noun.many}, of {words.found_in}" for name, words in KINDS.items()}
-        kind_input = choice_input(inputs, "kind", texts, default, "Rows")
+        kind_input = choice_input(inputs, "kind", texts, default, "A dataset of")
         kind = ctx.params.setdefault("kind", default)
         if kind not in KINDS:
             return

@@ -194,4 +194,6 @@ test("a screen reader hears what the handles cut off", () => {
     hard: "\u03b2 12.5%, 250 of 2,000 images too hard; kept from AUM \u2248 0.1",
     easy: "budget 25.0%, 500 of 2,000 images; kept to AUM 0.9",
   });
+  const { easy } = handleTexts({ hard: 250, budget: 500 }, 2000, "AUM", ["0.1", "0.9"], "frames");
+  assert.equal(easy, "budget 25.0%, 500 of 2,000 frames; kept to AUM 0.9");
 });
