@@ -8,17 +8,18 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..suggestions import did_you_mean
+from ..text import is_text
 from ..validation import plain_number, shown
 
-KINDS = ("number", "integer", "choice", "flag")
+KINDS = ("number", "integer", "choice", "flag", "text")
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One setting.
 
-    ``kind`` is ``"number"``, ``"integer"``, ``"choice"`` or ``"flag"``; ``low`` and ``high`` are inclusive limits;
-    ``text`` says in a sentence what it does. Where the ``default`` is None the method chooses; ``text`` says how.
+    ``kind`` is ``"number"``, ``"integer"``, ``"choice"``, ``"flag"`` or ``"text"``; ``low`` and ``high`` are inclusive
+    limits; ``text`` says in a sentence what it does. Where the ``default`` is None the method chooses; ``text`` says how.
     """
 
     name: str
@@ -50,6 +51,10 @@ class Parameter:
             if not isinstance(value, (bool, np.bool_)):
                 raise InvalidInput(f"{self.name} is either true or false, not {shown(value)}.", self.name)
             return bool(value)
+        if self.kind == "text":
+            if not isinstance(value, str) or not is_text(value) or not value.strip():
+                raise InvalidInput(f"{self.name} is a text, not {shown(value)}.", self.name)
+            return value
         value = plain_number(value)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         finite = number and abs(value) < 1e300  # also for whole numbers that no float can hold
