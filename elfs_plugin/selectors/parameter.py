@@ -19,7 +19,8 @@ class Parameter:
     """One setting.
 
     ``kind`` is ``"number"``, ``"integer"``, ``"choice"``, ``"flag"`` or ``"text"``; ``low`` and ``high`` are inclusive
-    limits; ``text`` says in a sentence what it does. Where the ``default`` is None the method chooses; ``text`` says how.
+    limits; ``text`` says in a sentence what it does. Where the ``default`` is None the method chooses; ``text`` says
+    how.
     """
 
     name: str
