@@ -77,14 +77,15 @@ class GraphCoverage:
 
     def _reach(self, j) -> Integers:
         """The samples where column j of K is not 0; their values are in ``_column``."""
-        return self._met[: _column(j, *self._links, self._own[j], self._column, self._met)]
+        return self._met[: column_of(j, *self._links, self._own[j], self._column, self._met)]
 
 
 _CACHED = __package__.split(".")[0] == "elfs_plugin"
 
 
 @numba.njit(cache=_CACHED)
-def _column(j, starts, ends, weights, own, column, met):
+def column_of(j, starts, ends, weights, own, column, met):
+    """Adds column j of K to ``column``, which is 0 everywhere; returns how many places of ``met`` hold where."""
     count = 0
     if own > 0.0:
         column[j] = own

@@ -241,6 +241,7 @@ def test_ten_thousand_objects_in_one_image(scenes):
     labels = labels_of(scenes)
     rows = companion.values("id")
     ranks = dict(zip(rows, range(10_000)))
+    companion.add_sample_field("elfs", fo.EmbeddedDocumentField, embedded_doc_type=fo.DynamicEmbeddedDocument)
     companion.add_sample_field("elfs.rank", fo.IntField)
     companion.set_values("elfs.rank", ranks, key_field="id")
     companion.select(rows[::100]).tag_samples("some")
