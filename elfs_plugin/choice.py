@@ -15,6 +15,8 @@ from .pruning.zones import count_hard, resolve_budget
 from .selectors import available, required, select
 from .selectors.base import Selection
 from .selectors.recommend import AUTO, Recommendation, check_asked, recommend
+from .selectors.sequences import Sequences, check_sequence
+from .selectors.spread import Spread
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +57,8 @@ def choose(
     score: str | None = None,
     quota: str = "none",
     veto: Veto | None = None,
+    spread: Spread | Mapping[str, Any] | None = None,
+    sequence: int = 1,
     params: Mapping[str, Any] | None = None,
     device: str | torch.device = "auto",
     progress: Progress = silent,
@@ -66,19 +70,26 @@ def choose(
         beta, score: for ``elfs``, where ``params`` does not say otherwise: the β that was searched, taken where the
             budget leaves room for it, and the score that the run ranks by
         learner, trusted: see :func:`~.selectors.recommend.recommend`
-        budget, quota, veto, seed: see :func:`~.selectors.select`
+        budget, quota, veto, spread, seed: see :func:`~.selectors.select`
+        sequence: so many rows of a parent, one after the other, are chosen together, see
+            :class:`~.selectors.sequences.Sequences`; ``spread`` then counts sequences
         params: of the method; none for ``"auto"``
     """
     advice, params = None, dict(params or {})
     check_asked(method, params, learner)
+    sequences = None
+    if check_sequence(sequence) > 1:
+        sequences = Sequences(pool, sequence)
+        pool, budget, spread = sequences.pool, sequences.budget(budget), sequences.spread(spread)
     if method == AUTO:
         advice = recommended(pool, budget, learner=learner, trusted=trusted)
         method = advice.method
     if method == "elfs":
         params = {**_of_run(pool, budget, beta, score), **params}
     pool = completed(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
-    found = select(method, pool, budget, seed=seed, quota=quota, veto=veto, progress=part(progress, 0.5, 1.0), **params)
-    return Coreset(method, params, found, advice)
+    rules = {"quota": quota, "veto": veto, "spread": spread}
+    found = select(method, pool, budget, seed=seed, **rules, progress=part(progress, 0.5, 1.0), **params)
+    return Coreset(method, params, found if sequences is None else sequences.expanded(found), advice)
 
 
 def _of_run(pool, budget, beta, score):

@@ -14,6 +14,8 @@ PROVIDERS = {
 _OTHERWISE = {
     "labels": "give the pool the labels that the samples came with",
     "probabilities": "warm_up.with_outputs computes them from embeddings and labels",
+    "parents": "frames, groups and objects have them, which make_rows makes a dataset of",
+    "times": "frames have them, which make_rows makes a dataset of",
     "grand": "warm_up.with_outputs computes them from embeddings and labels",
 }
 

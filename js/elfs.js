@@ -310,7 +310,7 @@
       y: ticks(0, most, 3)
         .filter(Number.isInteger)
         .map((v) => ({ at: box.top + box.height * (1 - v / most), text: countText(v) })),
-      caption: box.width > 420 ? `images over ${table.score}` : table.score,
+      caption: box.width > 420 ? `${table.noun || "images"} over ${table.score}` : table.score,
     };
   }
 

@@ -10,11 +10,13 @@ BETA = 0.2
 def budget_inputs(ctx, inputs, n):
     """The budget as a percentage or as a number of images of n; returns it resolved, or None when invalid."""
     from ..elfs_plugin.pruning.zones import resolve_budget
+    from ..elfs_plugin.runs import noun_of
 
-    choice_input(inputs, "budget_unit", UNITS, "percent", "Budget in")
-    prop = inputs.float(
-        "budget", default=10, required=False, label="Budget", description=f"How many of the {n:,} images to keep"
-    )
+    noun = noun_of(ctx.dataset)
+    units = {**UNITS, "images": noun.many.capitalize()}
+    choice_input(inputs, "budget_unit", units, "percent", "Budget in")
+    text = f"How many of the {noun.count(n)} to keep"
+    prop = inputs.float("budget", default=10, required=False, label="Budget", description=text)
     return checked(prop, lambda: resolve_budget(budget_of(ctx.params), n))
 
 

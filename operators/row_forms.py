@@ -1,6 +1,6 @@
 """The settings of a kind of rows as inputs, built from its typed parameters."""
 
-from .inputs import check
+from .inputs import check, suggestions_input
 from .parameters import ROW
 
 LABELS = {
@@ -8,6 +8,9 @@ LABELS = {
     "longest_side": "Longest side of the images",
     "clips": "Clips around the chosen frames",
 }
+
+SPREAD = ("gap", "per_parent", "sequence")
+"""The rules about parents and times."""
 
 
 def row_inputs(ctx, inputs, parameters):
@@ -60,3 +63,46 @@ def write_back_input(ctx, inputs):
     prop = inputs.bool("write_back", default=False, required=False, label=f"Write the results back to {name}")
     if ctx.params.get("write_back"):
         check(prop, written_back.source_to_write, ctx.dataset)
+
+
+def spread_inputs(ctx, inputs):
+    """Rules about parents and times, where the samples have them."""
+    from ..elfs_plugin.nouns import KINDS
+    from ..elfs_plugin.runs import rows_of
+    from ..elfs_plugin.selectors.sequences import check_sequence
+    from ..elfs_plugin.selectors.spread import PER_PARENT, Spread
+
+    rows = rows_of(ctx.dataset)
+    if rows is None:
+        return
+    words = KINDS[rows.kind]
+    prop = suggestions_input(
+        inputs,
+        "per_parent",
+        list(PER_PARENT),
+        f"From each {words.parent.one}",
+        description="A number: at most that many. proportional: by its size. one: at least one. Empty: any number",
+    )
+    if "per_parent" in ctx.params:
+        check(prop, Spread, _per_parent(ctx.params))
+    if not ctx.dataset.has_sample_field("time"):
+        return
+    prop = inputs.float("gap", required=False, label="Smallest gap, seconds", description="Between two chosen ones")
+    if "gap" in ctx.params:
+        check(prop, Spread, None, ctx.params["gap"])
+    text = f"So many {words.noun.many} one after the other are chosen together. Empty: single ones"
+    prop = inputs.int("sequence", required=False, label="Length of a sequence", description=text)
+    if "sequence" in ctx.params:
+        check(prop, check_sequence, ctx.params["sequence"])
+
+
+def spread_options(params):
+    """The rules of a form's values, as :func:`~..elfs_plugin.runs.choose_coreset` takes them."""
+    spread = {"per_parent": _per_parent(params), "gap": params.get("gap")}
+    spread = {name: value for name, value in spread.items() if value is not None}
+    return {**({"spread": spread} if spread else {}), **{n: params[n] for n in ("sequence",) if params.get(n)}}
+
+
+def _per_parent(params):
+    given = params.get("per_parent")
+    return int(given) if isinstance(given, str) and given.strip().isdecimal() else given

@@ -3,7 +3,7 @@ from .budget_forms import beta_inputs, beta_of, budget_inputs, budget_of
 from .forms import check_settings, output_inputs, run_input
 from .inputs import pick, seed_input
 from .parameters import PREFIX, without
-from .row_forms import write_back_input
+from .row_forms import SPREAD, spread_inputs, spread_options, write_back_input
 from .selector_forms import (
     AUTO,
     VETO_OF,
@@ -42,6 +42,9 @@ class SelectCoreset(ElfsOperator):
         "seed",
         "device",
         "write_back",
+        "gap",
+        "per_parent",
+        "sequence",
     )
     uses_view = False
 
@@ -67,6 +70,7 @@ class SelectCoreset(ElfsOperator):
         else:
             parameter_inputs(ctx, inputs, method)
         shared_inputs(ctx, inputs, key)
+        spread_inputs(ctx, inputs)
         seed_input(inputs)
         output_inputs(ctx, inputs, key, choice_tag(key, method))
         write_back_input(ctx, inputs)
@@ -78,7 +82,7 @@ class SelectCoreset(ElfsOperator):
             without(params, ("learner",), "it is what the method 'auto' looks at.")
         others = [name for name in params if name.startswith(PREFIX)]
         if method == "elfs":
-            shared = ("quota", "veto", "veto_mode", "veto_share", "labels_field", "locked_tag")
+            shared = ("quota", "veto", "veto_mode", "veto_share", "labels_field", "locked_tag", *SPREAD)
             without(params, (*shared, *others), "it is for the other methods; name one as method.")
             return
         mode = veto_mode(params)
@@ -109,5 +113,6 @@ class SelectCoreset(ElfsOperator):
             **options,
             **pick(ctx.params, "seed", "device"),
             **method_options(ctx.params, method),
+            **spread_options(ctx.params),
             sinks=sinks,
         )

@@ -19,7 +19,7 @@ class Budget(Cuts):
             before = state.hard
             self.take_cut(ctx, before, int(ctx.params["x"]))
             room = "" if state.hard == before else f"; β was lowered to {state.hard / state.n:.1%} to make room for it"
-            ctx.ops.notify(f"Budget: {state.budget:,} images{room}", variant="info")
+            ctx.ops.notify(f"Budget: {self.model(ctx).noun.count(state.budget)}{room}", variant="info")
 
     def render_budget(self, panel, ctx, model):
         found = model.results.get("budget_curve")

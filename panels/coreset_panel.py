@@ -267,14 +267,17 @@ class CoresetPanel(*PARTS, RowsOf, foo.Panel):
         if model.phase == "refused":
             self.render_refused(panel, model)
         elif model.phase == "no_runs":
-            self._render_empty(panel)
+            self._render_empty(panel, model)
         else:
             self._render_run(panel, ctx, model)
 
-    def _render_empty(self, panel):
-        text = "Choose which images to label, without labels. It takes minutes and changes nothing but its own field."
+    def _render_empty(self, panel, model):
+        many = model.noun.many
+        text = f"Choose which {many} to label, without labels. It takes minutes and changes nothing but its own field."
         panel.view("empty", types.AlertView(severity="info", label="No ELFS run on this dataset yet", description=text))
-        panel.btn("run", label="Select images to label …", icon="play_arrow", variant="contained", on_click=self.on_run)
+        panel.btn(
+            "run", label=f"Select {many} to label …", icon="play_arrow", variant="contained", on_click=self.on_run
+        )
 
     def _render_run(self, panel, ctx, model):
         head = wrapping(panel, "head")

@@ -71,7 +71,8 @@ class Cuts(Part):
         most = state.n - state.hard
         take(ctx, state.hard, clip(images, 1, most))
         if not 1 <= images <= most:
-            self.say_limit(ctx, f"The budget can be 1 to {most:,} images beside this β; it is {state.budget:,} now.")
+            most = self.model(ctx).noun.count(most)
+            self.say_limit(ctx, f"The budget can be 1 to {most} beside this β; it is {state.budget:,} now.")
 
     def say_limit(self, ctx, text):
         state = ctx.panel.state

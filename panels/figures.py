@@ -33,7 +33,7 @@ def layout(x, y, *, height=220, y_percent=True, **more):
     }
 
 
-def histogram_figure(table, hard, budget):
+def histogram_figure(table, hard, budget, many="images"):
     """Traces of the stacked histogram of the score, coloured by zone; bin i holds ranks [ranks[i], ranks[i + 1])."""
     edges, ranks = np.asarray(table["edges"]), np.asarray(table["ranks"])
     centers = ((edges[:-1] + edges[1:]) / 2).round(4).tolist()
@@ -48,14 +48,14 @@ def histogram_figure(table, hard, budget):
                 "x": centers,
                 "y": inside.tolist(),
                 "marker": {"color": COLORS[zone]},
-                "hovertemplate": "%{y} images<extra>" + ZONE_NAMES[zone] + "</extra>",
+                "hovertemplate": "%{y} " + many + "<extra>" + ZONE_NAMES[zone] + "</extra>",
             }
         )
     return traces
 
 
-def histogram_layout(table):
-    return layout(table["score"], "images", height=230, y_percent=False, barmode="stack", bargap=0.05)
+def histogram_layout(table, many="images"):
+    return layout(table["score"], many, height=230, y_percent=False, barmode="stack", bargap=0.05)
 
 
 def curve_figure(curve, beta):

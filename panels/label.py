@@ -214,7 +214,7 @@ class Label(Part):
         measured = measurements(model.run)
         if measured:
             plot(panel, "golden", golden_figure(measured), golden_layout())
-        self._render_round(panel, ctx, entries)
+        self._render_round(panel, ctx, model, entries)
 
     def _render_step(self, panel, model, step, number):
         """The next step as the one filled button, the other steps beside it."""
@@ -259,7 +259,7 @@ class Label(Part):
             value(row, "label_prelabel", "pre-label", name if confidence is None else f"{name} ({confidence:.0%})")
         panel.md(IN_APP_HELP, name="label_help")
 
-    def _render_round(self, panel, ctx, entries):
+    def _render_round(self, panel, ctx, model, entries):
         state = ctx.panel.state
         numbers = {str(entry.number): f"Round {entry.number}" for entry in entries}
         chosen = state.label_round if state.label_round in numbers else str(entries[-1].number)
@@ -269,7 +269,7 @@ class Label(Part):
             # With the next round another list: of the same name the App would keep what was chosen in the old one.
             name = f"label_round_{len(entries)}"
             choice(panel, name, numbers, default=chosen, label="Round", on_change=self.on_label_round)
-        panel.md("\n\n".join(_sentences(entry)), name="label_round_text")
+        panel.md("\n\n".join(_sentences(entry, model.noun)), name="label_round_text")
         row = wrapping(panel, "label_parts")
         for part, label in PARTS.items():
             row.btn(
@@ -351,15 +351,15 @@ def _title(name):
     return known[name].title if name in known else name
 
 
-def _sentences(entry):
+def _sentences(entry, noun):
     """What happened in a round."""
     sources = ", ".join(f"{count:,} {source}" for source, count in entry.sources.items() if count)
     method = f" by {entry.method}" if entry.method else ""
-    found = [f"**Round {entry.number}: {entry.chosen:,} images{method}**{f' ({sources})' if sources else ''}."]
+    found = [f"**Round {entry.number}: {noun.count(entry.chosen)}{method}**{f' ({sources})' if sources else ''}."]
     if entry.reason:
         found.append(entry.reason)
     if entry.to:
-        parts = [f"\n* {part.annotator or part.key}: {part.samples:,} images, {part.state}" for part in entry.parts]
+        parts = [f"\n* {part.annotator or part.key}: {noun.count(part.samples)}, {part.state}" for part in entry.parts]
         found.append(f"Sent to {_title(entry.to)}{':' + ''.join(parts) if len(parts) > 1 else '.'}")
     told = ((name, count) for name, count in entry.returned.items() if _is_told(name, count))
     said = [f"{name.replace('_', ' ')} {_number(count)}" for name, count in told]

@@ -38,6 +38,13 @@ class Model:
         self.run = known.get(self.key) or runs.Run(ctx.dataset, self.key)
         self.phase = self._phase()
 
+    @functools.cached_property
+    def noun(self):
+        """What the samples are called."""
+        from ..elfs_plugin import runs
+
+        return runs.noun_of(self.dataset)
+
     @property
     def is_of_rows(self):
         """Whether the samples are rows of another dataset, which is still there."""

@@ -109,7 +109,7 @@ class Recommended(Save, Card):
         from ..elfs_plugin import runs
 
         state = ctx.panel.state
-        self._render_question(panel, state)
+        self._render_question(panel, state, model)
         advice = runs.advice(model.run, state.budget, learner=_learner(state))
         self._render_advice(panel, state, model, advice)
         tags = runs.tags_by_method(model.run)
@@ -125,9 +125,9 @@ class Recommended(Save, Card):
         if not ctx.current_sample:  # whose card is drawn above the tabs
             self.render_card(panel, ctx, model)
 
-    def _render_question(self, panel, state):
+    def _render_question(self, panel, state, model):
         # Values of the state alone, see the sliders of the tab *Tune*.
-        panel.int("images", label="Budget, images", on_change=self.on_recommended_images)
+        panel.int("images", label=f"Budget, {model.noun.many}", on_change=self.on_recommended_images)
         choice(
             panel, "learner", LEARNERS, default=_learner(state), label="The labels are for", on_change=self.on_learner
         )
@@ -169,7 +169,7 @@ class Recommended(Save, Card):
             named = {name: f"{name} ({model.record.saved[name]['method']})" for name in tags}
             choice(panel, "chosen_tag", named, default=tag, label="Coreset", on_change=self.on_chosen_tag)
         found = runs.compare_beside(model.run, tag, state.hard, state.budget)
-        panel.md(_headline(tag, saved, found, state, advice), name="chosen_title")
+        panel.md(_headline(tag, saved, found, state, advice, model.noun), name="chosen_title")
         for name, severity in (("warnings", "warning"), ("notes", "info")):
             for at, text in enumerate(saved.get(name) or []):
                 panel.view(f"chosen_{name}_{at}", types.AlertView(severity=severity, label=text))
@@ -236,16 +236,16 @@ def _learner(state):
     return state.learner if state.learner in LEARNERS else next(iter(LEARNERS))
 
 
-def _headline(tag, saved, found, state, advice):
+def _headline(tag, saved, found, state, advice, noun):
     """What was chosen, by which method and why, where ``advice`` does not say it, and beside what it is set."""
     if not found.chosen:
-        return f"No image has the tag `{tag}` any more. Choose again."
+        return f"No {noun.one} has the tag `{tag}` any more. Choose again."
     reason = (saved.get("recommended") or {}).get("reason")
     why = f" Recommended for {reason[0].lower() + reason[1:]}" if reason and reason != advice.reason else ""
     gone = saved.get("budget", found.chosen) - found.chosen
     lost = f" {gone:,} more have lost it or are gone." if gone > 0 else ""
-    beside = f"Beside ELFS with the cuts of the tab Tune: β = {state.hard / state.n:.1%}, {state.budget:,} images."
-    return f"**{found.chosen:,} images by {saved['method']}**, tagged `{tag}`.{lost}{why}\n\n{beside}"
+    beside = f"Beside ELFS with the cuts of the tab Tune: β = {state.hard / state.n:.1%}, {noun.count(state.budget)}."
+    return f"**{noun.count(found.chosen)} by {saved['method']}**, tagged `{tag}`.{lost}{why}\n\n{beside}"
 
 
 def _numbers(found):

@@ -47,7 +47,7 @@ class Save(Cuts):
         if model.stamp != state.loaded or model.stamp != self.stamp(ctx, model):
             self._look_again(ctx)
             raise runs.Changed(
-                f"{_somebody_else(self.model(ctx).selection)} It is shown now: set your cuts again and "
+                f"{_somebody_else(self.model(ctx))} It is shown now: set your cuts again and "
                 "save, or save under another name."
             )
         tag, view_name = self.names(ctx, state.tag)
@@ -65,9 +65,9 @@ class Save(Cuts):
             )
         self._look_again(ctx)
         ctx.ops.reload_dataset()
-        said = f"{budget:,} images tagged '{tag}' and saved as the view '{view_name}'"
+        said = f"{model.noun.count(budget)} tagged '{tag}' and saved as the view '{view_name}'"
         if left_out:
-            ctx.ops.notify(f"{said}. {_no_image_of(left_out)}", variant="warning")
+            ctx.ops.notify(f"{said}. {_no_image_of(left_out, model.noun)}", variant="warning")
         else:
             ctx.ops.notify(said, variant="success")
 
@@ -106,9 +106,9 @@ class Save(Cuts):
             panel.view("tag_problem", types.AlertView(severity="error", label=state.tag_problem))
         left_out = model.ranking.left_out(state.hard, state.budget)
         if left_out:
-            panel.view("left_out", types.AlertView(severity="warning", label=_no_image_of(left_out)))
+            panel.view("left_out", types.AlertView(severity="warning", label=_no_image_of(left_out, model.noun)))
         if seen["stamp"] != model.stamp:
-            text = f"{_somebody_else(model.selection)} *Save coreset* shows it first."
+            text = f"{_somebody_else(model)} *Save coreset* shows it first."
             panel.view("somebody_else", types.AlertView(severity="warning", label=text))
         if model.running:
             text = f"{model.job['operation']} is at work on this run: saving waits until it is done."
@@ -131,17 +131,17 @@ class Save(Cuts):
                 save.btn("write_back", label=label, icon="reply", variant="outlined", on_click=self.on_write_back)
 
 
-def _no_image_of(clusters):
+def _no_image_of(clusters, noun):
     """What a coreset lacks, in a sentence; ``clusters``: [(name, size)]."""
-    listed = ", ".join(f"{name} ({size:,} images)" for name, size in clusters[:NAMED])
+    listed = ", ".join(f"{name} ({noun.count(size)})" for name, size in clusters[:NAMED])
     more = f", and of {len(clusters) - NAMED} more clusters" if len(clusters) > NAMED else ""
-    return f"The coreset has no image of {listed}{more}. A smaller β or a larger budget may bring some in."
+    return f"The coreset has no {noun.one} of {listed}{more}. A smaller β or a larger budget may bring some in."
 
 
-def _somebody_else(selection):
-    what = "something else"
+def _somebody_else(model):
+    what, selection = "something else", model.selection
     if selection:
         scored = sum(selection.get(zone) or 0 for zone in ZONES)
         share = f", β = {selection['hard'] / scored:.1%}" if selection.get("easy") is not None and scored else ""
-        what = f"another coreset ({selection['coreset']:,} images{share})"
+        what = f"another coreset ({model.noun.count(selection['coreset'])}{share})"
     return f"Somebody else has saved {what} since you last looked, or you have in another place."

@@ -138,7 +138,7 @@ class Tune(SearchBeta, Save, Card):
         component = types.View(
             component="ElfsCuts",
             composite_view=True,
-            table=model.table,
+            table={**model.table, "noun": model.noun.many},
             cut=self._cut(ctx),
             **seen,
             heard=state.live is True,
@@ -163,9 +163,9 @@ class Tune(SearchBeta, Save, Card):
         values = {"scored": n, "hard": state.hard, "coreset": state.budget, "easy": n - state.hard - state.budget}
         for name, label in METRICS.items():
             value(metrics, name, label, f"{values[name]:,}")
-        traces = histogram_figure(model.table, state.hard, state.budget)
+        traces = histogram_figure(model.table, state.hard, state.budget, model.noun.many)
         box = panel.grid("stand_in", orientation="vertical", columns=1, componentsProps={"grid": stand_in})
-        plot(box, "histogram", traces, histogram_layout(model.table))
+        plot(box, "histogram", traces, histogram_layout(model.table, model.noun.many))
         for name, label, low in (("beta_percent", "β, %", 0), ("budget_percent", "Budget, %", 0.01)):
             number = types.Number(min=low, max=100, float=True)
             slider = types.SliderView(
@@ -173,7 +173,7 @@ class Tune(SearchBeta, Save, Card):
             )
             panel.define_property(name, number, label=label, view=slider, on_change=self.on_slide)
         typed = types.FieldView(componentsProps={"container": stand_in})
-        panel.int("images", label="Images to keep", view=typed, on_change=self.on_images)
+        panel.int("images", label=f"{model.noun.many.capitalize()} to keep", view=typed, on_change=self.on_images)
         if state.limit:
             alert = types.AlertView(severity="warning", label=state.limit, componentsProps={"container": stand_in})
             panel.view("limit", alert)

@@ -20,8 +20,10 @@ def print_summary(
     dataset: Dataset, summary: Mapping[str, Any], *, tag: str | None = None, view: str | None = None
 ) -> None:
     """Prints what a run did, and under which names its coreset was saved."""
+    from ..runs import noun_of
+
     zones = f"{summary['hard']:,} too hard, {summary['coreset']:,} coreset, {summary['easy']:,} too easy"
-    counts = f"{summary['samples']:,} images scored, {summary['failed']:,} failed"
+    counts = f"{noun_of(dataset).count(summary['samples'])} scored, {summary['failed']:,} failed"
     print(f"Dataset {dataset.name}, run {summary['key']}: {counts}")
     print(f"  {summary['clusters']} clusters, β = {summary['beta']:.3g}: {zones}{_by(summary)}")
     print(f"  Embeddings: {labels_in_words(summary['encoder'], summary['seen_labels'])}")

@@ -52,7 +52,7 @@ def _make(options):
     listed = dict(list(told["left_out"].items())[:LISTED])
     paths = dict(zip(*source.select(list(listed)).values(["id", "filepath"]))) if listed else {}
     for parent, reason in listed.items():
-        say(f"left out: {printable(paths.get(parent, parent))}: {reason}")
+        say(f"left out: {printable(paths.get(parent) or parent)}: {reason}")
     if told["without_rows"] > LISTED:
         say(f"left out: {told['without_rows'] - LISTED:,} more")
     return _end(options, told)

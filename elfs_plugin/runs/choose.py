@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +18,14 @@ from ..proxy.dynamics import Dynamics
 from ..proxy.labelled import probabilities_of_all
 from ..pruning.scores import SCORES
 from ..selectors.recommend import AUTO, check_asked
+from ..selectors.sequences import check_sequence
+from ..selectors.spread import Spread
 from ..validation import validate_seed
 from . import coverage, fields, kept_choices, saving, truth
 from .advising import is_trusted
 from .arrays import RunPool, kept_graph, read_pool
 from .fiftyone_types import Dataset
+from .row_values import parents_and_times
 from .run_job import RunJob
 from .write_back import add as add_write_back
 
@@ -46,6 +49,8 @@ def choose_coreset(
     seed: int = 0,
     quota: str = "none",
     veto: Veto | None = None,
+    spread: Mapping[str, Any] | None = None,
+    sequence: int = 1,
     params: Mapping[str, Any] | None = None,
     learner: str = "probe",
     labels_field: str | None = None,
@@ -60,7 +65,8 @@ def choose_coreset(
         method: one of :func:`~..selectors.available`, or ``"auto"`` for the one that :func:`~.advising.advice` names
         learner: what is going to learn from the labels, one of :data:`~..selectors.recommend.LEARNERS`
         params: its parameters
-        budget, quota, veto, seed: as for :func:`~..selectors.select`
+        budget, quota, veto, spread, seed: as for :func:`~..selectors.select`; a spread is for rows
+        sequence: so many frames of a video, one after the other, are chosen together
         tag: names the coreset; ``view_name`` a saved view of the tag
         labels_field: given labels that may be wrong, for methods that judge labels; default: the pseudo-labels. For
             methods that learn from the locked images, their labels
@@ -73,6 +79,7 @@ def choose_coreset(
     """
     seed, params = validate_seed(seed), params or {}
     check_asked(method, params, learner)
+    spread, sequence = Spread.of(spread), check_sequence(sequence)
     if method != AUTO:
         selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
     if not tag:
@@ -94,6 +101,8 @@ def choose_coreset(
             score=job.run.stages["scores"]["score"],
             quota=quota,
             veto=veto,
+            spread=spread,
+            sequence=sequence,
             params=params,
             device=device,
             progress=progress,
@@ -103,6 +112,7 @@ def choose_coreset(
             job.reporter.warn(warning)
         ids = found.ids[made.selection.indices].tolist()
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
+        rules.update(spread=None if spread is None else asdict(spread), sequence=sequence)
         locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
         rules["choice"] = _keep(job, found.ids, made.selection, locked)
         told = details_of(made, seed, warnings)
@@ -201,6 +211,7 @@ def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selector
     confidence = values.pop("pseudo_label.confidence")
     # Scores that are not kept on samples are unknown: a method that asks for one is told so.
     unknown: dict[str, Any] = dict.fromkeys(set(SCORES) - set(fields.SCORES), np.full(len(found), np.nan))
+    parents, times = parents_and_times(run.dataset, found.ids.tolist())
     dynamics = Dynamics(**values, **unknown, epochs=1)
     return selectors.Pool(
         found.ids,
@@ -208,6 +219,8 @@ def as_pool(run: Run, found: RunPool, locked_tag: str | None = None) -> selector
         pseudo_labels=found.labels,
         confidence=confidence,
         dynamics=dynamics,
+        parents=parents,
+        times=times,
         locked=_locked(run.dataset, locked_tag, found),
         neighbors=kept_graph(run, found),
     )

@@ -1,5 +1,6 @@
 """Selection methods behind one contract, see :mod:`.base`. ``select(name, pool, budget)`` is the way in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..contracts import Budget, Progress, Veto
@@ -9,6 +10,7 @@ from ..suggestions import did_you_mean
 from ..validation import derived_seed
 from .base import DIRECTIONS, Cost, Parameter, Pool, Ranked, Selection, Selector
 from .registry import selectors
+from .spread import Spread
 
 _TOLD = ("needs", "optional", "purpose", "paper", "direction", "nested", "learns_from", "cost", "parameters")
 
@@ -43,6 +45,7 @@ def select(
     seed: int = 0,
     quota: str = "none",
     veto: Veto | None = None,
+    spread: Spread | Mapping[str, Any] | None = None,
     progress: Progress = silent,
     **params: Any,
 ) -> Selection:
@@ -55,6 +58,7 @@ def select(
             ``"equal"``, by largest remainder, exact in total (:mod:`~..pruning.quotas`)
         veto: of a group of near-duplicates at most one enters, and none beside a locked one: a cosine similarity, or
             ``{"quantile": q}``; :func:`~..neighbors.near_duplicates.preview` tells what it would leave
+        spread: rules about parents and times of the samples, a :class:`~.spread.Spread` or a mapping of its fields
         params: the method's parameters
 
     Returns:
@@ -64,7 +68,8 @@ def select(
         InvalidInput: for an unknown method, a need that the pool lacks, a parameter out of range, or a veto that leaves
             fewer samples than the budget
     """
-    return _method(name)(**params).run(pool, budget, derived_seed(seed), quota=quota, veto=veto, progress=progress)
+    rules = {"quota": quota, "veto": veto, "spread": spread}
+    return _method(name)(**params).run(pool, budget, derived_seed(seed), **rules, progress=progress)
 
 
 def _method(name):
@@ -84,6 +89,7 @@ __all__ = [
     "Ranked",
     "Selection",
     "Selector",
+    "Spread",
     "available",
     "is_nested",
     "required",

@@ -1,6 +1,6 @@
 """The contract every selection method keeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from .cost import Cost
 from .parameter import Parameter, check_all
 from .pool import Pool
 from .reasons import Reasons
+from .spread import Spread
 
 __all__ = ["DIRECTIONS", "Choice", "Cost", "Eligible", "Parameter", "Pool", "Ranked", "Reason", "Selection", "Selector"]
 
@@ -95,12 +96,13 @@ class Selector:
       selectors imports all their files.
 
     :meth:`run` does the rest, the same for all methods: it checks what is needed, puts the pool in the order of the
-    ids, resolves the budget, keeps locked and excluded samples out, shares the budget out among clusters (``quota``)
-    and lets no near-duplicates in (``veto``). So a method may work by position: ties go to the lower index, which is
-    the lower id, and the order in which the samples were given does not matter. It must return exactly ``budget``
-    distinct indices, all open in the :class:`~.candidates.Candidates` when they were taken, draw everything random
-    by :func:`~..seeds.rng` from a stream of its own, added to :class:`~..seeds.Stream`, need no N x N and no b x N
-    matrix, and call ``progress`` where it can take longer than a second.
+    ids, resolves the budget, keeps locked and excluded samples out, shares the budget out among clusters (``quota``),
+    lets no near-duplicates in (``veto``), and nothing that is too near in time or too much of one parent (``spread``).
+    So a method may work by position: ties go to the lower index, which is the lower id, and the order in which the
+    samples were given does not matter. It must return exactly ``budget`` distinct indices, all open in the
+    :class:`~.candidates.Candidates` when they were taken, draw everything random by :func:`~..seeds.rng` from a stream
+    of its own, added to :class:`~..seeds.Stream`, need no N x N and no b x N matrix, and call ``progress`` where it can
+    take longer than a second.
 
     Scores are what the method ranks by, for all N samples; NaN where it has none.
     """
@@ -138,14 +140,16 @@ class Selector:
         *,
         quota: str = "none",
         veto: Veto | None = None,
+        spread: Spread | Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> Selection:
         """Chooses from a :class:`~.pool.Pool`; see :func:`~.select` for the arguments. Returns :class:`Selection`."""
-        quota = self.quota(quota)
+        quota, spread = self.quota(quota), Spread.of(spread)
         needs = dict.fromkeys(self.required())
         by = next((name for name in self.quota_by if getattr(pool, name) is not None), "pseudo_labels")
         needs.update({by: None} if quota != "none" else {})
         needs.update({"neighbors": None} if veto is not None else {})
+        needs.update(dict.fromkeys(spread.needs) if spread is not None else {})
         for need in needs:
             if getattr(pool, need) is None:
                 raise InvalidInput(f"{self.name} needs {need}; {how_to_get(need)}.", "method")
@@ -158,7 +162,8 @@ class Selector:
             raise InvalidInput("All samples of the pool are locked or excluded; there is nothing to choose.")
         budget = resolve_budget(budget, int(free.sum()))
         eligible = self.eligible(pool, free, budget)
-        rules, threshold = candidates.make(pool, eligible, budget, getattr(pool, by), quota=quota, veto=veto)
+        labels = getattr(pool, by)
+        rules, threshold = candidates.make(pool, eligible, budget, labels, quota=quota, veto=veto, spread=spread)
         choice = self.choose(pool, budget, seed, rules, progress)
         indices = np.asarray(choice.indices, dtype=np.int64)
         scores = np.empty(len(pool), dtype=np.float64)

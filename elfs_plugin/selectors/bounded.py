@@ -29,6 +29,7 @@ def bounded_rows(
     kept[pool.locked] = True
     rest = order[~kept[order]]
     kept[rest[: max(most - int(kept.sum()), 0)]] = True
+    candidates.only(kept)
     return np.flatnonzero(kept)
 
 

@@ -1,4 +1,5 @@
-"""Which samples may still be chosen: not locked, not excluded, no near-duplicate of a chosen one, cluster not full."""
+"""Which samples may still be chosen: not locked, not excluded, no near-duplicate of a chosen one, cluster not full, and
+not too near in time to a chosen one."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from ..errors import InvalidInput
 from ..neighbors import near_duplicates
 from ..pruning import quotas
 from .pool import Pool
+from .spacing import Spacing
+from .spread import Spread
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Candidates:
         labels: (N,) clusters that the quota counts
         groups: (N,) groups of near-duplicates of which at most one enters, or None
         locked: (N,) bool, samples whose groups are closed from the beginning
+        spacing: what keeps rules about parents and times, or None; it has taken part in ``allowed``
         eligible: what the method itself said of the samples, an :class:`Eligible`, kept for its choice
 
     Raises:
@@ -49,9 +53,11 @@ class Candidates:
         labels: Integers | None = None,
         groups: Integers | None = None,
         locked: Mask | None = None,
+        spacing: Spacing | None = None,
         eligible: Any = None,
     ) -> None:
         self.eligible = eligible
+        self.spacing = spacing
         self.open = allowed.copy()
         self.labels: Integers | None = None
         self.left: Integers | None = None
@@ -75,7 +81,7 @@ class Candidates:
     @property
     def restricted(self) -> bool:
         """Whether choosing one sample can close others."""
-        return self.groups is not None or self.left is not None
+        return self.groups is not None or self.left is not None or self.spacing is not None
 
     def _possible(self, mask):
         return int(mask.sum()) if self.groups is None else len(np.unique(self.groups[mask]))
@@ -108,6 +114,8 @@ class Candidates:
     def take(self, i: int) -> None:
         """Chooses sample i, which must be open."""
         self.open[i] = False
+        if self.spacing is not None:
+            self.spacing.take(i, self.open)
         if self.groups is not None:
             self.open[self._members.of(self.groups[i])] = False
         if self.left is not None:
@@ -116,9 +124,18 @@ class Candidates:
             if self.left[label] == 0:
                 self.open[self.labels == label] = False
 
+    def only(self, mask: Mask) -> None:
+        """Closes the samples outside of ``mask`` (N,) where what is taken may close several others: a method that looks
+        at a part alone must find the rest of its budget there."""
+        if self.spacing is not None:
+            self.open &= mask
+            self.spacing.restrict(self.open)
+
     def walk(self, order: Integers, budget: int) -> Integers:
         """The first ``budget`` of ``order`` (all open samples at least, best first) that may be chosen together."""
         order = order[self.open[order]]
+        if self.spacing is not None:  # near-duplicates are out already, see make()
+            return _walk(self.spacing.copy(), self.open.copy(), order, budget)
         if self.groups is not None:
             order = order[np.sort(np.unique(self.groups[order], return_index=True)[1])]
         if self.left is not None:
@@ -129,6 +146,18 @@ class Candidates:
             place[by_label] = np.arange(len(order)) - starts
             order = order[place < self.left[labels]]
         return order[:budget]
+
+
+def _walk(spacing, open_, order, budget):
+    found: list[int] = []
+    for i in order.tolist():
+        if len(found) >= budget:
+            break
+        if open_[i]:
+            open_[i] = False
+            spacing.take(i, open_)
+            found.append(i)
+    return np.array(found, dtype=order.dtype)
 
 
 class _Members:
@@ -150,21 +179,50 @@ def make(
     *,
     quota: str = "none",
     veto: Veto | None = None,
+    spread: Spread | None = None,
 ) -> tuple[Candidates, float | None]:
-    """(:class:`Candidates` of a pool, the veto's threshold or None); ``labels`` (N,) are what a quota counts."""
+    """(:class:`Candidates` of a pool, the veto's threshold or None); ``labels`` (N,) are what a quota counts.
+
+    With a spread and a veto at once the first of each group of near-duplicates stands for it, whatever the method
+    prefers: only so the budget is sure to be met.
+    """
     if quota not in quotas.QUOTAS:
         raise InvalidInput(f"Unknown quota {quota!r}. Use one of: {', '.join(quotas.QUOTAS)}.", "quota")
     threshold = groups = None
     if veto is not None:
         threshold = near_duplicates.resolve_threshold(veto, pool.neighbors)
         groups = near_duplicates.groups(pool.neighbors, threshold, ~pool.excluded)
+    allowed, spacing = pool.free & eligible.mask, None
+    if spread is not None:
+        if quota != "none":
+            raise InvalidInput(
+                "A quota per cluster and rules about parents or times cannot be kept together. Leave one out.", "quota"
+            )
+        if groups is not None:
+            allowed = _first_of_each(groups, allowed, pool.locked)
+        spacing = Spacing(spread, pool.parents, pool.times, pool.locked, allowed, budget)
+        if spacing.possible < budget:
+            raise InvalidInput(
+                f"Only {spacing.possible:,} can be chosen so far apart or of so few from each parent, fewer than the "
+                f"budget of {budget:,}. Give a smaller budget, a smaller gap, or more from each parent.",
+                "budget",
+            )
     rules = Candidates(
-        pool.free & eligible.mask,
+        allowed,
         budget,
         quota=quota,
         labels=labels,
         groups=groups,
         locked=pool.locked,
+        spacing=spacing,
         eligible=eligible,
     )
     return rules, threshold
+
+
+def _first_of_each(groups, allowed, locked):
+    """Of each group the first that is allowed, of one with a locked sample none."""
+    rows = np.flatnonzero(allowed & ~np.isin(groups, groups[locked]))
+    kept = np.zeros_like(allowed)
+    kept[rows[np.unique(groups[rows], return_index=True)[1]]] = True
+    return kept

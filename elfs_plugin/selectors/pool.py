@@ -31,6 +31,8 @@ class Pool:
     * ``dynamics``: :class:`~..proxy.dynamics.Dynamics` of a proxy
     * ``labels`` (N,) int from 0: given labels that may be wrong (never the truth of an audit)
     * ``probabilities`` (N, C) of a classifier, and ``grand`` (N,): see :mod:`~..proxy.warm_up`
+    * ``parents`` (N,) of any kind that can be sorted, and ``times`` (N,) in seconds: what a sample is a part of (a
+      frame of its video), for a :class:`~.spread.Spread`
     * ``locked``: (N,) bool, or ids: samples that are labelled already. They are never chosen, the budget counts on top
       of them, and methods that look at coverage, and the veto, take them as chosen
     * ``excluded``: (N,) bool, or ids: samples that shall not be chosen and do not count
@@ -45,6 +47,8 @@ class Pool:
     probabilities: Vectors | None = None
     confidence: Floats | None = None
     grand: Floats | None = None
+    parents: Array | None = None
+    times: Floats | None = None
     locked: Array | None = None
     excluded: Array | None = None
 
@@ -109,6 +113,10 @@ def _checked(name, value, n):
         return value
     if name == "neighbors":
         _check_length(name, value.indices, n)
+        return value
+    if name == "parents":
+        value = np.asarray(value)
+        _check_length(name, value, n)
         return value
     value = as_array(value, f"The pool's {name}")
     _check_length(name, value, n)

@@ -322,7 +322,7 @@ def test_files_are_asked_for_by_their_media_type(operator, tmp_path):
         ("cloud.pcd", "Use a dataset of images"),
         ("a.npy", "does not take these files for images"),
         ("photo", "does not take these files for images"),
-        ("a.mp4", "For videos"),
+        ("a.mp4", "Make its frames a dataset"),
     ):
         dataset = fo.Dataset()
         try:

@@ -324,7 +324,7 @@ class TestSaving:
         panel.fire("on_commit", hard=2, budget=1, serial=1)
         assert text in panel.alerts
         panel.press("save_coreset")
-        assert panel.said == [f"1 images tagged 'elfs_coreset' and saved as the view 'elfs_coreset'. {text}"]
+        assert panel.said == [f"1 image tagged 'elfs_coreset' and saved as the view 'elfs_coreset'. {text}"]
         panel.fire("on_commit", hard=2, budget=2, serial=2)
         assert not any("no image of" in alert for alert in panel.alerts)
 

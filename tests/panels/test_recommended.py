@@ -178,7 +178,7 @@ class TestChosen:
     def test_what_was_said_of_it_is_told(self, panel, written):
         chosen(written[0], 1)
         panel.fire("on_load")
-        assert "**1 images by graph_coverage**" in panel.text
+        assert "**1 image by graph_coverage**" in panel.text
         assert "Recommended for" not in panel.text  # it is said above, for the same budget
         panel.fire("on_recommended_images", value=2)
         assert "Recommended for 1 of 12 images" in panel.text

@@ -174,7 +174,7 @@ def _rows(making, parent, path, rate):
     with_image = {
         number: doc
         for number, doc in sorted(docs.items())
-        if doc.get("filepath") and not Path(doc["filepath"]).is_relative_to(making.folder)
+        if doc.get("filepath") and not Path(doc["filepath"]).is_relative_to(making.folder.parent)  # of any companion
     }
     if with_image:
         return _existing(with_image, path, rate, making.settings["fps"] or None)
@@ -353,9 +353,12 @@ def _remove_frames(source, companion):
     bare = {"$setIsSubset": [{"$map": {"input": entries, "in": "$$this.k"}}, _BARE]}
     frames = source._frame_collection
     frames.delete_many({**ours, "$expr": bare})
-    frames.update_many(ours, {"$unset": {"filepath": ""}})
+    # Another companion may have written to the same frames, whose view needs the paths.
+    others = {name: None for name in source_fields.written_on_frames(source) if name != "filepath"}
+    frames.update_many({**ours, **others}, {"$unset": {"filepath": ""}})
     if frames.find_one({"filepath": {"$ne": None}}, {"_id": 1}) is None:
-        source_fields.delete(source, "frames.filepath", companion)
+        if "filepath" in source_fields.written_on_frames(source):
+            source.delete_frame_field("filepath")
 
 
 def _merge(collection, stages, into, on, change, otherwise):

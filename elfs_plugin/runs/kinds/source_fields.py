@@ -31,6 +31,12 @@ def is_ours(source: Dataset, path: str, companion: Dataset) -> bool:
     return found is not None and (found.info or {}).get("rows") == str(companion._doc.id)
 
 
+def written_on_frames(source: Dataset) -> list[str]:
+    """Names of the frame fields that were written back, from whatever companion."""
+    schema = source.get_frame_field_schema() or {}
+    return [name for name, kind in schema.items() if "written_back_by" in (kind.info or {})]
+
+
 def check_free(source: Dataset, path: str, companion: Dataset) -> None:
     """Refuses a field of the source that was not written back from this companion.
 

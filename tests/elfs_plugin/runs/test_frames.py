@@ -3,10 +3,15 @@
 import os
 
 import fiftyone as fo
+import numpy as np
 import pytest
 from bson import ObjectId
+from PIL import Image
 
-from elfs_plugin import runs
+from elfs_plugin import runs, video
+from elfs_plugin.errors import InvalidInput, NameTaken
+from elfs_plugin.runs.kinds import frames
+from elfs_plugin.runs.kinds.clips import clips_around
 from tests.videos import scenes, write_video
 
 SECONDS = 4
@@ -24,9 +29,10 @@ def videos(tmp_path):
     source.info["mine"] = 1
     source.save()
     yield source
-    for name in runs.companions_of(source):
-        fo.delete_dataset(name)
-    source.delete()
+    if not source.deleted:
+        for name in runs.companions_of(source):
+            fo.delete_dataset(name)
+        source.delete()
 
 
 def run_on(companion, budget=5, **options):
@@ -71,7 +77,208 @@ def test_results_come_back_and_go_again(videos, state_of):
     assert videos.exists("elfs.chosen").count() == 3
     for clip in videos.load_saved_view("coreset clips"):
         assert clip.support[1] - clip.support[0] >= 2
-    runs.write_rows_back(companion)
+    runs.write_rows_back(companion, options={})
     assert videos.list_saved_views() == ["coreset"] and videos.get_field("elfs_clips") is None
     runs.delete_run(companion)
     assert state_of(videos) == before and videos._frame_collection.count_documents({}) == 0
+
+
+def test_making_it_again_adds_and_removes_and_keeps_results(videos, tmp_path):
+    companion = fo.load_dataset(runs.make_rows(videos, settings={"fps": 1})["dataset"])
+    run_on(companion, 4)
+    ranks = dict(zip(*companion.values(["id", "elfs.rank"])))
+    gone = videos.first().id
+    lost = set(companion.match({"_parent_id": ObjectId(gone)}).values("id"))
+    paths = companion.select(list(lost)).values("filepath")
+    videos.delete_samples(gone)
+    videos.add_sample(fo.Sample(write_video(tmp_path / "d.avi", scenes(2, seed=9))))
+    decoded = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = frames.sampled_frames
+        patch.setattr(frames, "sampled_frames", lambda path, *rest: decoded.append(path) or original(path, *rest))
+        told = runs.make_rows(videos)
+    assert (told["added"], told["removed"], told["rows"]) == (2, 4, 10)
+    assert [os.path.basename(path) for path in decoded if path.endswith("avi")] == ["d.avi"]  # no other one again
+    assert not any(os.path.exists(path) for path in paths)
+    companion.reload()
+    kept = {i: rank for i, rank in zip(*companion.values(["id", "elfs.rank"])) if rank is not None}
+    assert kept == {i: rank for i, rank in ranks.items() if i not in lost}
+    assert runs.update_run(companion)["added"] == 2
+    runs.write_rows_back(companion)
+    assert runs.make_rows(videos)["added"] == 0
+    with pytest.raises(InvalidInput, match="was made with fps=1"):
+        runs.make_rows(videos, settings={"fps": 2})
+    other = runs.make_rows(videos, name=f"{videos.name}-four", settings={"fps": 4})
+    assert other["rows"] == 40
+    four = fo.load_dataset(other["dataset"])
+    with pytest.raises(NameTaken, match="not written from"):
+        run_on(four, 8)
+        runs.write_rows_back(four)
+    runs.delete_run(four)
+    runs.run_elfs(four, "four", num_clusters=3, budget=8, beta=0.1, tag="eight")
+    runs.write_rows_back(four, "four")
+    runs.delete_run(companion)
+    assert len(videos.load_saved_view("eight")) == 8  # also those whose images are the other dataset's
+    runs.delete_run(four, "four")
+    assert not videos.has_frame_field("filepath") and not videos.has_frame_field("four") and not videos.has_sample_field("four")
+    with pytest.raises(InvalidInput, match="several datasets of frames"):
+        runs.resolved(videos)
+
+
+def test_frames_that_have_an_image_and_vectors_are_taken_as_they_are(videos, digits, state_of):
+    video = videos.first()
+    for number, path in enumerate(digits[:40:2], start=1):
+        video.frames[2 * number] = fo.Frame(
+            filepath=str(path), vector=[float(number), 1.0], good=fo.Classification(label="x")
+        )
+    video.save()
+    before = state_of(videos), list(videos._frame_collection.find())
+    told = runs.make_rows(videos.limit(1), settings={"fps": 5})
+    companion = fo.load_dataset(told["dataset"])
+    assert (told["rows"], told["parents"]) == (20, 1)
+    docs = {str(doc["_id"]): doc for doc in before[1]}
+    assert set(companion.values("id")) == set(docs)
+    for sample in companion:
+        assert sample.filepath == docs[sample.id]["filepath"] and sample.vector == docs[sample.id]["vector"]
+        assert sample.time == pytest.approx((sample.frame_number - 1) / 10)
+    assert companion.count_values("good.label") == {"x": 20}
+    runs.run_elfs(companion, num_clusters=2, budget=3, beta=0.1, encoder=None, embeddings_field="vector", tag="three")
+    runs.write_rows_back(companion)
+    runs.delete_run(companion)
+    assert state_of(videos) == before[0]
+    own = {name for doc in before[1] for name in doc} - {"last_modified_at"}
+    after = [{name: doc[name] for name in own if name in doc} for doc in videos._frame_collection.find()]
+    assert after == [{name: doc[name] for name in own if name in doc} for doc in before[1]]
+
+
+def test_times_of_a_variable_rate_come_from_the_file(tmp_path):
+    path = tmp_path / "uneven.gif"
+    images = [Image.fromarray(image) for image in scenes(1)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100] * 5 + [500] * 5)
+    length = video.Length()
+    found = [(frame.number, frame.time) for frame in video.sampled_frames(path, 2, length)]
+    assert found == [(1, 0.0), (6, 0.5), (7, 1.0), (8, 1.5), (9, 2.0), (10, 2.5)]
+    assert (length.frames, length.seconds) == (10, 2.5)
+    every = [frame.time for frame in video.sampled_frames(path, None)]
+    assert every == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5, 1, 1.5, 2, 2.5])
+
+
+def test_clips_meet_and_stay_in_the_video():
+    numbers, times = np.arange(1, 42, 10), np.arange(5.0)
+    chosen = np.array([True, False, True, True, False])
+    assert clips_around(numbers, times, chosen, 0.3, (45, 4.4)) == [(1, 4), (18, 24), (28, 34)]
+    assert clips_around(numbers, times, chosen, 0.6, (45, 4.4)) == [(1, 7), (15, 37)]
+    assert clips_around(numbers, times, np.array([False] * 4 + [True]), 9, (45, 4.4)) == [(1, 45)]
+
+
+def test_names_of_somebody_else_on_the_source_are_refused(videos, state_of):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    for prepare, words in (
+        (lambda: videos.add_frame_field("elfs", fo.IntField), "has a field 'frames.elfs'"),
+        (lambda: videos.add_sample_field("elfs", fo.IntField), "has a field 'elfs'"),
+        (lambda: videos.save_view("coreset", videos.limit(1)), "A saved view 'coreset' already exists"),
+    ):
+        prepare()
+        before = state_of(videos)
+        with pytest.raises(NameTaken, match=words):
+            runs.write_rows_back(companion)
+        assert state_of(videos) == before and videos._frame_collection.count_documents({}) == 0
+        for name in ("elfs",):
+            videos.delete_frame_fields(name) if videos.has_frame_field(name) else None
+            videos.delete_sample_fields(name) if videos.has_sample_field(name) else None
+    taken = fo.Dataset(f"{videos.name}-taken")
+    with pytest.raises(NameTaken, match="cannot be given"):
+        runs.make_rows(videos, name=taken.name)
+    taken.delete()
+
+
+@pytest.mark.parametrize("at", ["_write_frames", "_write_counts", "_write_clips", "source_fields.save_view"])
+def test_what_is_killed_while_it_writes_back_is_finished_or_removed(videos, state_of, monkeypatch, at):
+    before = state_of(videos)
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"elfs_plugin.runs.kinds.frames.{at}", die)
+        with pytest.raises(KeyboardInterrupt):
+            runs.write_rows_back(companion, options={"clips": 0.5})
+    runs.repair_run(companion)
+    videos.reload()
+    assert videos.list_saved_views() == ["coreset", "coreset clips"]
+    assert sorted(videos.load_saved_view("coreset").values("id")) == sorted(
+        companion.match_tags("coreset").values("id")
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(f"elfs_plugin.runs.kinds.frames.{at}", die)
+        with pytest.raises(KeyboardInterrupt):
+            runs.write_rows_back(companion, options={"clips": 0.5})
+    runs.delete_run(companion)
+    assert state_of(videos) == before and videos._frame_collection.count_documents({}) == 0
+
+
+def test_two_runs_share_the_paths_and_a_field_of_somebody_stays(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    for key in ("one", "two"):
+        runs.run_elfs(companion, key, num_clusters=3, budget=3, beta=0.1, tag=key, embeddings_field=f"{key}_vectors")
+        runs.write_rows_back(companion, key)
+    videos.reload()
+    frame = videos.first().frames.first()
+    frame["mine"] = "kept"
+    frame.save()
+    runs.delete_run(companion, "one")
+    assert len(videos.load_saved_view("two")) == 3 and not videos.has_frame_field("one")
+    runs.delete_run(companion, "two")
+    docs = list(videos._frame_collection.find())
+    assert [doc["mine"] for doc in docs] == ["kept"] and not docs[0].get("filepath")
+    assert not videos.has_frame_field("filepath")
+
+
+def test_views_of_the_source_mean_their_rows(videos):
+    companion = fo.load_dataset(runs.make_rows(videos, settings={"fps": 2})["dataset"])
+    assert runs.resolved(videos) is companion
+    assert len(runs.resolved(videos.skip(1).limit(1))) == 8
+    run_on(companion, 3)
+    runs.write_rows_back(companion, options={"clips": 0.3})
+    videos.reload()
+    some = videos.load_saved_view("coreset")
+    assert sorted(runs.resolved(some).values("id")) == sorted(some.values("id"))
+    clips = videos.load_saved_view("coreset clips")
+    assert set(map(str, runs.resolved(clips).values("parent_id"))) == set(clips.values("sample_id"))
+    with pytest.raises(InvalidInput, match="are in the dataset"):
+        runs.check_collection(some)
+    clone = companion.clone()
+    assert runs.rows_of(clone) is None and runs.companions_of(videos) == [companion.name]
+    clone.delete()
+
+
+def test_without_its_source_the_dataset_goes_on(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    runs.write_rows_back(companion)
+    videos.delete()
+    try:
+        with pytest.raises(InvalidInput, match="has been deleted"):
+            runs.write_rows_back(companion)
+        runs.delete_run(companion)
+        assert run_on(companion, 3)["coreset"] == 3
+    finally:
+        companion.delete()
+
+
+def test_choosing_keeps_the_rules_about_videos_and_times(videos):
+    companion = fo.load_dataset(runs.make_rows(videos, settings={"fps": 5})["dataset"])
+    run_on(companion, 6)
+    runs.choose_coreset(companion, method="k_center", budget=6, tag="apart", spread={"gap": 1.0, "per_parent": 2})
+    chosen = companion.match_tags("apart")
+    by_video = {}
+    for parent, time in zip(*chosen.values(["parent_id", "time"])):
+        by_video.setdefault(parent, []).append(time)
+    assert {len(times) for times in by_video.values()} == {2}
+    assert all(abs(times[0] - times[1]) >= 1 for times in by_video.values())
+    runs.choose_coreset(companion, method="random", budget=10, tag="whole", sequence=5)
+    assert len(companion.match_tags("whole")) == 10
+    assert runs.load_record(companion, "elfs").saved["apart"]["spread"] == {"gap": 1.0, "per_parent": 2}
