@@ -18,7 +18,7 @@ class MakeRows(ElfsOperator):
         from ..elfs_plugin.runs import companions, kinds
         from ..elfs_plugin.runs.make_rows import check_rows
 
-        default = companions.kind_of(collection) or next(iter(KINDS))
+        default = companions.default_kind(collection)
         texts = {name: f"{words.noun.many}, of {words.found_in}" for name, words in KINDS.items()}
         kind_input = choice_input(inputs, "kind", texts, default, "Rows")
         kind = ctx.params.setdefault("kind", default)
@@ -47,10 +47,9 @@ class MakeRows(ElfsOperator):
 
     def run(self, ctx, collection, sinks):
         from ..elfs_plugin import runs
-        from ..elfs_plugin.nouns import KINDS
         from ..elfs_plugin.runs import companions, kinds
 
-        kind = ctx.params.get("kind") or companions.kind_of(collection) or next(iter(KINDS))
+        kind = ctx.params.get("kind") or companions.default_kind(collection)
         settings = row_values(ctx.params, kinds.kind(kind).parameters)
         name = pick(ctx.params, "dataset_name").get("dataset_name")
         return runs.make_rows(collection, kind, name=name, settings=settings, sinks=sinks)

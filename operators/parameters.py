@@ -300,6 +300,7 @@ _KINDS = {
             "prelabels",
             "kind",
             "dataset_name",
+            "cost",
         ),
         _text,
     ),

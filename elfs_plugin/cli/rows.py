@@ -20,6 +20,7 @@ def add_arguments(make: argparse.ArgumentParser, back: argparse.ArgumentParser) 
     make.add_argument("--name", help="the dataset to make or to bring up to date (SOURCE-elfs-KIND)")
     make.add_argument("--fps", type=float, help="frames in a second; 0: every frame (1)")
     make.add_argument("--longest-side", type=int, help="pixels of the images of frames (as large as the video)")
+    make.add_argument("--field", help="detections or polylines whose objects are the rows (the only such field)")
     make.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the kind, repeatable"
     )
@@ -39,9 +40,9 @@ def _make(options):
     from ..progress import TerminalBar
     from ..runs import companions
 
-    source = _load(options.source)
-    kind = options.kind or companions.kind_of(source) or next(iter(KINDS))
-    given = {"fps": options.fps, "longest_side": options.longest_side}
+    source = load_dataset(options.source)
+    kind = options.kind or companions.default_kind(source)
+    given = {"fps": options.fps, "longest_side": options.longest_side, "field": options.field}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings.update(_settings(options.set))
     told = runs.make_rows(source, kind, name=options.name, settings=settings, sinks=[TerminalBar()])
@@ -62,7 +63,7 @@ def _write_back(options):
     from .. import runs
     from ..progress import TerminalBar
 
-    dataset = runs.resolved(_load(options.dataset))
+    dataset = runs.resolved(load_dataset(options.dataset))
     chosen = {} if options.clips is None else {"clips": options.clips}
     told = runs.write_rows_back(dataset, options.key, tag=options.tag, options=chosen, sinks=[TerminalBar()])
     print(f"{told['chosen']:,} chosen, written to '{told['dataset']}'; saved views: {', '.join(told['views'])}")
@@ -75,7 +76,12 @@ def _end(options, told):
     return 0
 
 
-def _load(name):
+def load_dataset(name: str) -> Any:
+    """The dataset of a name.
+
+    Raises:
+        InvalidInput: when there is none
+    """
     import fiftyone as fo
 
     if not is_text(name) or not fo.dataset_exists(name):

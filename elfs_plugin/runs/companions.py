@@ -111,6 +111,14 @@ def kind_of(collection: Collection) -> str | None:
     return "frames" if collection.media_type == fo.core.media.VIDEO else None
 
 
+def default_kind(collection: Collection) -> str:
+    """The kind of rows that is most likely meant where a collection is to be made rows of."""
+    found = kind_of(collection)
+    if found is None:
+        found = "objects" if collection._root_dataset.media_type == fo.core.media.IMAGE else "frames"
+    return found
+
+
 def companion_of(collection: Collection) -> Dataset | None:
     """The companion that takes the place of a collection of :func:`kind_of` rows, or None where there is none."""
     kind = kind_of(collection) if collection is not None else None

@@ -124,7 +124,7 @@ def carry(source: Dataset, companion: Dataset, name: str) -> None:
                 companion.add_sample_field(new, **{**kind, "info": mark})
     attributes = dict(zip(vectors, kinds))
     has_class = {"$and": [{"$gt": ["$label.label", None]}, {"$ne": ["$label.label", ""]}]}
-    made = {"_id": "$label._id", "_cls": "Classification", "tags": [], "label": "$label.label"}
+    made: dict[str, Any] = {"_id": "$label._id", "_cls": "Classification", "tags": [], "label": "$label.label"}
     made["confidence"] = {"$ifNull": ["$label.confidence", None]}
     taken: dict[str, Any] = {new: f"$label.{old}" for old, new in attributes.items()}
     taken.update({"_id": "$label._id", label: {"$cond": [has_class, made, None]}})
@@ -142,7 +142,7 @@ _CLASS = {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classificat
 
 
 def _has_classes(source, field):
-    there = {f"{field.path}.label": {"$nin": [None, ""]}}
+    there: dict[str, Any] = {f"{field.path}.label": {"$nin": [None, ""]}}
     if field.many:
         there = {field.path: {"$elemMatch": {"label": {"$nin": [None, ""]}}}}
     return source._sample_collection.find_one(there, {"_id": 1}) is not None

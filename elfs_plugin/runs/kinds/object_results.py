@@ -19,9 +19,13 @@ from .object_fields import ObjectField, object_field
 
 logger = logging.getLogger(__name__)
 
-_TEXTS = {"ftype": fo.ListField, "subfield": fo.StringField}
+_TEXTS: dict[str, Any] = {"ftype": fo.ListField, "subfield": fo.StringField}
 _ON_IMAGES: dict[str, dict[str, Any]] = {"chosen": {"ftype": fo.IntField}, "tags": _TEXTS}
-_EXTRA = {"pseudo_label": {"ftype": fo.StringField}, "confidence": {"ftype": fo.FloatField}, "tags": _TEXTS}
+_EXTRA: dict[str, dict[str, Any]] = {
+    "pseudo_label": {"ftype": fo.StringField},
+    "confidence": {"ftype": fo.FloatField},
+    "tags": _TEXTS,
+}
 """On labels: a pseudo-label is a text there, for a label inside a label is shown by nothing."""
 
 
@@ -53,8 +57,8 @@ def check_free(source: Dataset, companion: Dataset, written: Written) -> None:
     for name in written.views:
         source_fields.check_view_free(source, written, name)
     for tag in written.tags:
-        foreign = {"tags": tag, f"{key}.tags": {"$ne": tag}}
-        on_label = {field.path: {"$elemMatch": foreign}}
+        foreign: dict[str, Any] = {"tags": tag, f"{key}.tags": {"$ne": tag}}
+        on_label: dict[str, Any] = {field.path: {"$elemMatch": foreign}}
         if not field.many:
             on_label = {f"{field.path}.tags": tag, f"{field.path}.{key}.tags": {"$ne": tag}}
         _check_tag(source, on_label, tag, f"Labels of '{field.name}' in")
@@ -127,7 +131,7 @@ def _write_labels(source, companion, written, field, kinds):
     values["tags"] = _tags_of_rows(written)
     row = {"$ifNull": [{"$first": "$row"}, None]}  # an empty place must stay one
     of_parent = {"$expr": {"$eq": ["$_parent_id", "$$parent"]}}
-    stages = [
+    stages: list[dict[str, Any]] = [
         {"$match": {f"{field.path}._id": {"$exists": True}}},
         {"$project": {"label": f"${field.path}._id"}},
         {"$unwind": "$label"},
@@ -193,7 +197,7 @@ def _untag_labels(source, field, key):
         tags = {"tags": _tags(label, key, [])}
         return {"$cond": [{"$gt": [f"{label}.{key}.tags", None]}, {"$mergeObjects": [label, tags]}, label]}
 
-    written = {f"{field.path}.{key}.tags.0": {"$exists": True}}
+    written: dict[str, Any] = {f"{field.path}.{key}.tags.0": {"$exists": True}}
     if field.many:
         written = {field.path: {"$elemMatch": {f"{key}.tags.0": {"$exists": True}}}}
     source._sample_collection.update_many(written, [{"$set": {field.path: _each(field, without)}}])
@@ -212,7 +216,7 @@ def _write_images(source, companion, written):
     chosen = {"$cond": [{"$in": [{"$literal": written.tag}, {"$ifNull": ["$tags", []]}]}, 1, 0]}
     tags = [] if not written.options.get("images") else _tags_of_rows(written)
     union = {"$setUnion": ["$$value", "$$this"]}
-    stages = [
+    stages: list[dict[str, Any]] = [
         {"$project": {"_parent_id": 1, "chosen": chosen, "tags": tags}},
         {"$group": {"_id": "$_parent_id", "chosen": {"$sum": "$chosen"}, "tags": {"$push": "$tags"}}},
         {"$set": {"tags": {"$reduce": {"input": "$tags", "initialValue": [], "in": union}}}},

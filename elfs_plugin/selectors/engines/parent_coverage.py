@@ -61,7 +61,8 @@ class ParentCoverage(GraphCoverage):
 
     def bounds(self) -> Floats:
         """(P,) upper bounds of the gains of parents."""
-        return np.bincount(self._parents, weights=self._bounds, minlength=self._count)
+        found = np.bincount(self._parents, weights=self._bounds, minlength=self._count)
+        return found.astype(np.float64)
 
     def gain(self, j: int) -> float:
         """What parent j would add now."""

@@ -120,7 +120,11 @@ def test_making_it_again_adds_and_removes_and_keeps_results(videos, tmp_path):
     runs.delete_run(companion)
     assert len(videos.load_saved_view("eight")) == 8  # also those whose images are the other dataset's
     runs.delete_run(four, "four")
-    assert not videos.has_frame_field("filepath") and not videos.has_frame_field("four") and not videos.has_sample_field("four")
+    assert (
+        not videos.has_frame_field("filepath")
+        and not videos.has_frame_field("four")
+        and not videos.has_sample_field("four")
+    )
     with pytest.raises(InvalidInput, match="several datasets of frames"):
         runs.resolved(videos)
 
