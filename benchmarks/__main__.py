@@ -26,7 +26,7 @@ def main():
     commands = [[name, *file, *labels, *TIMED.get(name, [])] for name in ON_DATA]
     commands.append(["neighbors", *(file or ["--samples", "50000", "--dimensions", "384"])])
     commands.append(["selectors", *file])
-    commands.append(["shapes"])
+    commands += [["shapes"], ["frames"]]
     commands += [["rounds", *file, *labels], ["rounds", *file, *labels, "--long-tail", "--batch", "20"]]
     if options.growth:
         commands.append(["growth"])

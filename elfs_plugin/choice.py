@@ -87,7 +87,7 @@ def choose(
     if method == "elfs":
         params = {**_of_run(pool, budget, beta, score), **params}
     pool = completed(pool, method, params, veto, seed, device, part(progress, 0.0, 0.5))
-    rules = {"quota": quota, "veto": veto, "spread": spread}
+    rules: dict[str, Any] = {"quota": quota, "veto": veto, "spread": spread}
     found = select(method, pool, budget, seed=seed, **rules, progress=part(progress, 0.5, 1.0), **params)
     return Coreset(method, params, found if sequences is None else sequences.expanded(found), advice)
 

@@ -79,7 +79,7 @@ def choose_coreset(
     """
     seed, params = validate_seed(seed), params or {}
     check_asked(method, params, learner)
-    spread, sequence = Spread.of(spread), check_sequence(sequence)
+    apart, sequence = Spread.of(spread), check_sequence(sequence)
     if method != AUTO:
         selectors.required(method, **params)  # refuses unknown methods and parameters before anything is read
     if not tag:
@@ -101,7 +101,7 @@ def choose_coreset(
             score=job.run.stages["scores"]["score"],
             quota=quota,
             veto=veto,
-            spread=spread,
+            spread=apart,
             sequence=sequence,
             params=params,
             device=device,
@@ -112,7 +112,7 @@ def choose_coreset(
             job.reporter.warn(warning)
         ids = found.ids[made.selection.indices].tolist()
         rules = {"quota": quota, "veto": veto, "labels_field": labels_field, "locked_tag": locked_tag}
-        rules.update(spread=None if spread is None else asdict(spread), sequence=sequence)
+        rules.update(spread=None if apart is None else asdict(apart), sequence=sequence)
         locked = [] if pool.locked is None else np.flatnonzero(pool.locked).tolist()
         rules["choice"] = _keep(job, found.ids, made.selection, locked)
         told = details_of(made, seed, warnings)

@@ -101,8 +101,10 @@ class Sequences:
     def _pooled(self, pool):
         rows = self.members
         averaged = ("embeddings", "probabilities", "confidence", "grand")
-        means = {name: _mean(getattr(pool, name), rows) for name in averaged}
-        labels = {name: _most_frequent(getattr(pool, name), rows) for name in ("pseudo_labels", "labels")}
+        means: dict[str, Any] = {name: _mean(getattr(pool, name), rows) for name in averaged}
+        labels: dict[str, Any] = {
+            name: _most_frequent(getattr(pool, name), rows) for name in ("pseudo_labels", "labels")
+        }
         locked = _flags(pool, "locked")[rows].any(axis=1)
         return Pool(
             np.asarray(pool.ids)[rows[:, 0]],
@@ -160,4 +162,5 @@ def _most_frequent(labels, rows) -> Integers | None:
 
 def _mean_dynamics(dynamics: Dynamics, rows: Integers) -> Dynamics:
     values = {f.name: getattr(dynamics, f.name) for f in fields(dynamics)}
-    return replace(dynamics, **{name: _mean(v, rows) for name, v in values.items() if isinstance(v, np.ndarray)})
+    means: dict[str, Any] = {name: _mean(v, rows) for name, v in values.items() if isinstance(v, np.ndarray)}
+    return replace(dynamics, **means)

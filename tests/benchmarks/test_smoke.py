@@ -22,6 +22,7 @@ CASES = {
         ["--images", 16, "--models", "resnet10t", "--rounds", 1, "--workers", 0, "--ways", "here", "dataloader"],
         {"speed", "agreement"},
     ),
+    "frames": (["--scenes", 6, "--seeds", 1, "--budgets", 0.5], {"budget_3"}),
     "growth": (["--samples", 60, 90, "--dimensions", 4], {"stages_4", "data_4"}),
     "health": (["--rows", 300], {"separation"}),
     "methods": (["--methods", "el2n", "forgetting", "zcore", "--seeds", 2], {"accuracy", "agreement"}),
@@ -38,7 +39,7 @@ CASES = {
     "zcore --synthetic": (["50:4:1", "60:4:0.5", "--plain-draws", 2], {"speed"}),
     "zcore --converge": (["--draws-per-sample", 20], {"convergence"}),
 }
-WITHOUT_FILE = {"beta --synthetic", "embedding", "growth", "health", "shapes", "zcore --synthetic"}
+WITHOUT_FILE = {"beta --synthetic", "embedding", "frames", "growth", "health", "shapes", "zcore --synthetic"}
 
 
 def in_this_process(module, *arguments):

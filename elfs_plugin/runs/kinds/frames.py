@@ -346,9 +346,10 @@ def clips_of(companion: Dataset, tag: str, seconds: float) -> dict[str, list[tup
 
 
 def _remove_frames(source, companion):
-    """Takes the paths of the companion's files, and the frames that hold nothing else, from the source."""
-    folder = rows_of(companion).folder
-    ours = {"filepath": {"$regex": "^" + re.escape(folder + os.sep)}}
+    """Takes the paths of files of companions, and the frames that hold nothing else, from the source."""
+    # Of whatever companion: of two that wrote to the same frame, the last one to go takes the path along.
+    folders = str(Path(rows_of(companion).folder).parent)
+    ours = {"filepath": {"$regex": "^" + re.escape(folders + os.sep)}}
     entries = {"$filter": {"input": {"$objectToArray": "$$ROOT"}, "cond": {"$gt": ["$$this.v", None]}}}
     bare = {"$setIsSubset": [{"$map": {"input": entries, "in": "$$this.k"}}, _BARE]}
     frames = source._frame_collection
