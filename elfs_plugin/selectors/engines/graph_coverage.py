@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from scipy.sparse import coo_matrix
 
-from ...contracts import Floats, Integers, Mask
+from ...contracts import Floats, Integers, Mask, Vectors
 from ...neighbors.neighbor_graph import NeighborGraph
 
 
@@ -84,7 +84,9 @@ _CACHED = __package__.split(".")[0] == "elfs_plugin"
 
 
 @numba.njit(cache=_CACHED)
-def column_of(j, starts, ends, weights, own, column, met):
+def column_of(
+    j: int, starts: Integers, ends: Integers, weights: Vectors, own: float, column: Floats, met: Integers
+) -> int:
     """Adds column j of K to ``column``, which is 0 everywhere; returns how many places of ``met`` hold where."""
     count = 0
     if own > 0.0:
