@@ -136,7 +136,7 @@ def pasted(options):
     """The table of the choices, over all seeds."""
     objects = pictures(options.images)
     found = []
-    with tempfile.TemporaryDirectory(prefix="elfs-bench-objects-") as home, own_mongod(), threadpool_limits(1):
+    with tempfile.TemporaryDirectory(prefix="elfs-bench-objects-") as home:
         for seed in range(options.seeds):
             found.append(one_seed(home, objects, options, seed))
             print(f"seed {seed} of {options.seeds} done", flush=True)
@@ -206,11 +206,12 @@ def images_like(companion):
     return dataset
 
 
-def speed(options):
+def speed(options, server):
     """The table of seconds, of objects and of as many images."""
     table = Table(["what", Column("objects, or images", 0), Column("seconds", 1), Column("CPU s", 1)])
     for n in options.objects:
-        with tempfile.TemporaryDirectory(prefix="elfs-bench-objects-") as home, own_mongod() as server:
+        # One MongoDB for all sizes: FiftyOne stays connected to the first one of a process.
+        with tempfile.TemporaryDirectory(prefix="elfs-bench-objects-") as home:
             clock = Clock(server.pid)
             megabytes = _speed_of(n, home, clock, options)
         for name, one in clock.found.items():
@@ -270,7 +271,8 @@ def main(arguments=None):
     parser.add_argument("--turns", type=int, default=2, help="with --speed")
     options, recording = started("object_rows", parser, arguments)
     before = os.getloadavg()
-    tables = speed(options) if options.speed else pasted(options)
+    with own_mongod() as server, threadpool_limits(1):
+        tables = speed(options, server) if options.speed else pasted(options)
     note = f"Load average {before[0]:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} cores."
     recording.finish(tables, note if options.speed else "")
 
