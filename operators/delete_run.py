@@ -52,4 +52,5 @@ def _what_goes(dataset, run):
     removed += [f"field {run.embeddings_field}"] if run.owns_embeddings else []
     removed += [f"tag {tag}" for tag in run.own_tags]
     removed += [f"saved view {name}" for name in run.own_views(dataset)]
+    removed += ["what was written back to the source of the rows"] if run.written_back else []
     return "This removes: " + ", ".join([*removed, "the record"]) + "."

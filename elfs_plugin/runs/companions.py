@@ -108,7 +108,8 @@ def kind_of(collection: Collection) -> str | None:
         return "frames"
     if getattr(collection, "_is_generated", False):
         return None
-    return "frames" if collection.media_type == fo.core.media.VIDEO else None
+    videos = collection.media_type == dataset.media_type == fo.core.media.VIDEO  # and no slice of groups
+    return "frames" if videos else None
 
 
 def default_kind(collection: Collection) -> str:

@@ -70,7 +70,7 @@ def make_rows(
     try:
         with jobs.job(source, lock, operation, stages, sinks, "rows") as reporter:
             has_lock = True
-            companion = known or _create(source, chosen, name, asked)
+            companion = _create(source, chosen, name, asked) if known is None else known  # an empty one is false
             summary = _fill(source, parents, companion, chosen, asked, reporter)
             reporter.done()
             return summary

@@ -135,10 +135,11 @@ class Spacing:
             at = bisect_left(places, places[at] + self._gap - _TOLERANCE, at + 1)
         return rows[found]
 
-    def _count(self, open_):
-        for parent in self._dirty:
+    def _count(self, open_, only_scarce=False):
+        """Counts the room of parents that have changed; with ``only_scarce`` where it might decide."""
+        for parent in [p for p in self._dirty if not only_scarce or self._room[p] <= self._limit[p]]:
             self._room[parent] = len(self._compatible(parent, open_))
-        self._dirty.clear()
+            self._dirty.discard(parent)
 
     def _spare(self):
         return int(np.minimum(self._limit, np.maximum(self._room, 0)).sum()) - self._left
@@ -147,7 +148,7 @@ class Spacing:
         if self._left <= 0:
             return
         if self._gap is not None and self._spare() < 1:
-            self._count(open_)
+            self._count(open_, only_scarce=True)
             if self._spare() < 1:
                 for parent in np.flatnonzero((self._room <= self._limit) & ~self._tight).tolist():
                     self._tighten(parent, open_)

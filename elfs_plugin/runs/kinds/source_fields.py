@@ -10,7 +10,7 @@ import fiftyone as fo
 from fiftyone.core.odm.utils import create_field
 
 from ...errors import NameTaken
-from .. import fields, jobs, names, record
+from .. import companions, fields, jobs, names, record
 from ..fiftyone_types import Dataset, View
 from .base import Written
 
@@ -27,8 +27,10 @@ def mark(companion: Dataset) -> dict[str, str]:
 
 
 def is_ours(source: Dataset, path: str, companion: Dataset) -> bool:
+    """Whether a field was written back from this companion, or from one that has been deleted since."""
     found = source.get_field(path)
-    return found is not None and (found.info or {}).get("rows") == str(companion._doc.id)
+    owner = (found.info or {}).get("rows") if found is not None else None
+    return owner is not None and (owner == str(companion._doc.id) or companions.dataset_by_id(owner) is None)
 
 
 def written_on_frames(source: Dataset) -> list[str]:

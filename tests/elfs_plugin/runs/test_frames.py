@@ -286,3 +286,43 @@ def test_choosing_keeps_the_rules_about_videos_and_times(videos):
     runs.choose_coreset(companion, method="random", budget=10, tag="whole", sequence=5)
     assert len(companion.match_tags("whole")) == 10
     assert runs.load_record(companion, "elfs").saved["apart"]["spread"] == {"gap": 1.0, "per_parent": 2}
+
+
+def test_a_deleted_dataset_of_frames_leaves_nothing_in_the_way(videos, state_of):
+    before = state_of(videos)
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    runs.write_rows_back(companion)
+    companion.delete()
+    another = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(another, 4)
+    assert runs.write_rows_back(another)["chosen"] == 4
+    assert len(videos.load_saved_view("coreset")) == 4
+    runs.delete_run(another)
+    assert state_of(videos) == before and videos._frame_collection.count_documents({}) == 0
+
+
+def test_what_is_killed_while_it_reads_videos_goes_on_with_the_next_one(videos, monkeypatch, state_of):
+    before, original, read = state_of(videos), frames.sampled_frames, []
+
+    def dies_at_the_second(path, *rest):
+        read.append(path)
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        return original(path, *rest)
+
+    monkeypatch.setattr(frames, "sampled_frames", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        runs.make_rows(videos)
+    assert state_of(videos) == before
+    assert runs.make_rows(videos)["rows"] == 3 * SECONDS
+    assert read.count(videos.first().filepath) == 1
+
+
+def test_a_video_that_is_a_slice_of_groups_is_refused(videos):
+    groups = fo.Dataset()
+    groups.add_group_field("group", default="video")
+    groups.add_sample(fo.Sample(videos.first().filepath, group=fo.Group().element("video")))
+    with pytest.raises(InvalidInput, match="this view holds video. Use a dataset of images"):
+        runs.check_collection(groups.select_group_slices("video"))
+    groups.delete()
