@@ -83,7 +83,7 @@ def vectors_of(companion, names, field):
     """((N, D) unit vectors, (N,) classes, (N,) ids of scenes) of a dataset of objects."""
     vectors, labels, parents = companion.values([field, "objects.label", "parent_id"])
     vectors = np.array(vectors, dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)  # a black picture has length 0
     return vectors, np.array([names.index(label) for label in labels]), np.array(parents)
 
 
