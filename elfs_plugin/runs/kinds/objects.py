@@ -6,6 +6,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,8 +211,18 @@ class _Search:
                 self._leave_out(label, _UNREADABLE)
             return Found(image.parent, image.kept, None if image.kept else made)
         rows = [*image.kept, *made]
+        _remove_others(self._making.folder / image.parent, rows)
         reason = None if rows else (_NONE if not image.labels else "none of its objects can be used")
         return Found(image.parent, rows, reason, image.replaced)
+
+
+def _remove_others(folder, rows):
+    """Removes pictures of objects that have gone."""
+    names = {f"{row['_id']}.jpg" for row in rows}
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if path.name not in names:
+                path.unlink()
 
 
 def _listed(labels):

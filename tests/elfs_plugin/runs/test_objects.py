@@ -1,5 +1,6 @@
 """Objects of images: from the labels of a field to a selection and back."""
 
+import importlib
 import os
 import shutil
 
@@ -12,7 +13,9 @@ from PIL import Image
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput, NameTaken
 from elfs_plugin.runs import kinds
+from elfs_plugin.runs.kinds import object_results, objects
 from elfs_plugin.runs.kinds.base import Written
+from elfs_plugin.runs.kinds.merging import merge
 from elfs_plugin.runs.samples import check_collection
 
 SIDE = 64
@@ -143,6 +146,53 @@ def test_results_come_back_and_go_again(scenes, state_of):
     assert state_of(scenes) == before and labels_of(scenes) == labels
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_what_is_killed_while_it_writes_back_is_finished_or_removed(scenes, state_of, monkeypatch, at):
+    before, labels = state_of(scenes), labels_of(scenes)
+    _, companion = make(scenes)
+    run_on(companion)
+    calls = []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return merge(*arguments)
+
+    for finish in (runs.repair_run, runs.delete_run):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(object_results, "merge", killed)
+            with pytest.raises(KeyboardInterrupt):
+                runs.write_rows_back(companion, options={"images": True})
+        finish(companion, "elfs")
+        scenes.reload()
+        if finish is runs.repair_run:
+            assert scenes.load_saved_view("coreset").count() == 5
+            assert scenes.count_label_tags() == {"coreset": 5} and "coreset images" in scenes.list_saved_views()
+    assert state_of(scenes) == before and labels_of(scenes) == labels
+
+
+def test_what_is_killed_while_objects_are_looked_for_goes_on(scenes, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("elfs_plugin.runs.make_rows"), "BATCH", 4)
+    looks = []
+
+    def stop(*_):
+        looks.append(1)
+        if len(looks) > 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.Making, "tell", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(scenes)
+    companion = fo.load_dataset(f"{scenes.name}-elfs-objects")
+    there = companion.count()
+    assert 0 < there < 24
+    told, _ = make(scenes)
+    assert (told["added"], told["rows"]) == (24 - there, 24)
+
+
 def test_what_the_user_changes_meanwhile_stays(scenes):
     _, companion = make(scenes)
     run_on(companion)
@@ -160,8 +210,10 @@ def test_what_the_user_changes_meanwhile_stays(scenes):
     assert gone.id not in found and not found[new.id].has_field("elfs")
     assert found[changed.id].label == "new" and found[changed.id]["checked"] and "theirs" in found[changed.id].tags
     assert found[changed.id].elfs.rank == companion[changed.id].elfs.rank
+    picture = companion[gone.id].filepath
     told, _ = make(scenes)
     assert (told["added"], told["removed"], told["rows"]) == (1, 1, 24)
+    assert not os.path.exists(picture)
     runs.delete_run(companion)
     kept = {label.id: label for label in scenes.first().found.detections}
     assert kept[changed.id].tags == ["theirs"] and kept[changed.id]["checked"]
