@@ -50,6 +50,10 @@ def _make(options):
         f"{told['rows']:,} {KINDS[kind].noun.many} in the dataset '{told['dataset']}' "
         f"({told['added']:,} new, {told['removed']:,} removed)"
     )
+    if "bytes" in told:
+        print(f"pictures of them: {told['bytes'] / 1e6:,.1f} MB")
+    for reason, count in told.get("excluded", {}).items():
+        say(f"left out: {KINDS[kind].noun.count(count)}: {reason}")
     listed = dict(list(told["left_out"].items())[:LISTED])
     paths = dict(zip(*source.select(list(listed)).values(["id", "filepath"]))) if listed else {}
     for parent, reason in listed.items():

@@ -190,6 +190,9 @@ def _fill(source, parents, companion, kind, settings, reporter):
     own.refresh(companion)
     if reasons:
         reporter.warn(f"{len(reasons):,} of {count:,} gave no {kind.noun.many}: {_listed(left_out)}.")
+    excluded = making.notes.get("excluded")
+    if excluded:
+        reporter.warn(f"{kind.noun.count(sum(excluded.values()))} left out: {_listed(excluded)}.")
     return {
         "dataset": companion.name,
         "kind": kind.name,

@@ -55,9 +55,14 @@ def test_from_detections_to_chosen_images(scenes, operator, execute, errors_of, 
 
 
 def test_the_command_line(scenes, capsys):
+    sample = scenes.first()
+    sample.boxes.detections.append(fo.Detection(bounding_box=[0.1, 0.1, 0, 0.5]))
+    sample.save()
     assert main(["rows", scenes.name, "--field", "boxes", "--set", "margin=0", "--json"]) == 0
     name = f"{scenes.name}-elfs-objects"
-    assert f"24 objects in the dataset '{name}' (24 new, 0 removed)" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert f"24 objects in the dataset '{name}' (24 new, 0 removed)" in out and "pictures of them: 0.0 MB" in out
+    assert "left out: 1 object: its box has no area" in err
     arguments = ["--clusters", "3", "--budget", "3", "--beta", "0.1", "--encoder", "pixels", "--no-app"]
     assert main(["run", name, *arguments]) == 0
     assert main(["choose-images", name, "--budget", "6", "--cost", "object"]) == 0

@@ -318,6 +318,8 @@ def test_fields_that_are_no_objects_are_refused(scenes, new_source):
     scenes.delete_sample_fields(["found", "more"])
     with pytest.raises(InvalidInput, match="no field of detections or polylines"):
         make(scenes)
+    with pytest.raises(InvalidInput, match="Objects are made of images; the dataset .* holds nothing"):
+        make(fo.Dataset())
 
 
 def test_a_field_removed_while_a_run_exists(scenes, state_of):
