@@ -1,8 +1,8 @@
 """All benchmarks one after another: python -m benchmarks [--embeddings FILE --labels FILE|per-class:C] [--growth].
 
 Without a file they measure on scikit-learn's digits and on synthetic embeddings; each is also a command of its own.
-Those on images, a GPU, the App and MongoDB, ``embedding``, ``engine``, ``gpu``, ``image_proxy``, ``paper``, ``panel``
-and ``writing``, are commands only. Each keeps its result with ``--save`` (see results.py), from which
+Those on images, a GPU, the App and MongoDB, ``embedding``, ``engine``, ``gpu``, ``image_proxy``, ``paper``, ``panel``,
+``writing`` and ``object_rows``, are commands only. Each keeps its result with ``--save`` (see results.py), from which
 ``python -m benchmarks.tables`` makes the tables of the documents; ``gpu`` writes files of its own.
 """
 
@@ -26,7 +26,7 @@ def main():
     commands = [[name, *file, *labels, *TIMED.get(name, [])] for name in ON_DATA]
     commands.append(["neighbors", *(file or ["--samples", "50000", "--dimensions", "384"])])
     commands.append(["selectors", *file])
-    commands += [["shapes"], ["frames"]]
+    commands += [["shapes"], ["frames"], ["objects", *file, *labels]]
     commands += [["rounds", *file, *labels], ["rounds", *file, *labels, "--long-tail", "--batch", "20"]]
     if options.growth:
         commands.append(["growth"])

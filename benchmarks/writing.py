@@ -233,16 +233,16 @@ def drawn(dataset, seed):
 def measure_plugin(dataset, clock):
     from elfs_plugin import runs
 
-    _results(dataset, drawn(dataset, 0), clock, "first", labels=True, cut=True)
-    _results(dataset, drawn(dataset, 1), clock, "again", labels=True, cut=True)
-    _results(dataset, drawn(dataset, 2), clock, "scores", labels=False, cut=False)
+    write_results(dataset, drawn(dataset, 0), clock, "first", labels=True, cut=True)
+    write_results(dataset, drawn(dataset, 1), clock, "again", labels=True, cut=True)
+    write_results(dataset, drawn(dataset, 2), clock, "scores", labels=False, cut=False)
     for name, (budget, beta) in zip(("cut", "moved", "moved"), CUTS):
         with clock(name):
             runs.select_coreset(dataset, KEY, budget=budget, beta=beta, tag="coreset")
     _tag(dataset, clock)
 
 
-def _results(dataset, values, clock, name, labels, cut):
+def write_results(dataset, values, clock, name, labels=True, cut=True):
     """Writes as a job on a run does, which publishes each stage when the run is new, and else all at its end."""
     from elfs_plugin.runs import fields, saving
     from elfs_plugin.runs.session import Session

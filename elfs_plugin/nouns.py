@@ -29,5 +29,6 @@ IMAGE = Noun("image", "images")
 KINDS = {
     "frames": Words(Noun("frame", "frames"), Noun("video", "videos"), "a dataset of videos"),
     "groups": Words(Noun("group", "groups"), Noun("group", "groups"), "a grouped dataset"),
+    "objects": Words(Noun("object", "objects"), Noun("image", "images"), "a dataset with detections"),
 }
 """The kinds of rows by name."""

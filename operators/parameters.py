@@ -311,6 +311,7 @@ _KINDS = {
             "address",
             "kind",
             "dataset_name",
+            "cost",
         ),
         _text,
     ),

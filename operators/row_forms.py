@@ -6,6 +6,10 @@ from .parameters import ROW
 LABELS = {
     "fps": "Frames in a second",
     "longest_side": "Longest side of the images",
+    "field": "Field of the objects",
+    "crop_side": "Longest side of the pictures of objects",
+    "margin": "Margin around the boxes",
+    "images": "Tag the images as well",
     "clips": "Clips around the chosen frames",
     "slice": "Slice",
     "vectors": "Vectors",

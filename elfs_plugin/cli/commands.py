@@ -15,6 +15,7 @@ from ..errors import ElfsError, InvalidInput, explain
 from ..text import printable
 from . import arguments as cli_arguments
 from . import compare as cli_compare
+from . import objects as cli_objects
 from . import rounds as cli_rounds
 from . import rows as cli_rows
 from . import signals as cli_signals
@@ -169,6 +170,9 @@ def _parser():
     rows = commands.add_parser("rows", help="the frames of videos as a dataset of their own, on which the rest works")
     back = commands.add_parser("write-back", help="results on such a dataset to where its rows come from")
     cli_rows.add_arguments(rows, back)
+
+    images = commands.add_parser("choose-images", help="images by what their objects add, on a dataset of objects")
+    cli_objects.add_arguments(images)
 
     convert = commands.add_parser(
         "convert-checkpoint",

@@ -20,6 +20,7 @@ def add_arguments(make: argparse.ArgumentParser, back: argparse.ArgumentParser) 
     make.add_argument("--name", help="the dataset to make or to bring up to date (SOURCE-elfs-KIND)")
     make.add_argument("--fps", type=float, help="frames in a second; 0: every frame (1)")
     make.add_argument("--longest-side", type=int, help="pixels of the images of frames (as large as the video)")
+    make.add_argument("--field", help="detections or polylines whose objects are the rows (the only such field)")
     make.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the kind, repeatable"
     )
@@ -39,9 +40,9 @@ def _make(options):
     from ..progress import TerminalBar
     from ..runs import companions
 
-    source = _load(options.source)
+    source = load_dataset(options.source)
     kind = options.kind or companions.offered_kind(source)
-    given = {"fps": options.fps, "longest_side": options.longest_side}
+    given = {"fps": options.fps, "longest_side": options.longest_side, "field": options.field}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings.update(_settings(options.set))
     told = runs.make_rows(source, kind, name=options.name, settings=settings, sinks=[TerminalBar()])
@@ -49,6 +50,10 @@ def _make(options):
         f"{told['rows']:,} {KINDS[kind].noun.many} in the dataset '{told['dataset']}' "
         f"({told['added']:,} new, {told['removed']:,} removed)"
     )
+    if "bytes" in told:
+        print(f"pictures of them: {told['bytes'] / 1e6:,.1f} MB")
+    for reason, count in told.get("excluded", {}).items():
+        say(f"left out: {KINDS[kind].noun.count(count)}: {reason}")
     listed = dict(list(told["left_out"].items())[:LISTED])
     paths = dict(zip(*source.select(list(listed)).values(["id", "filepath"]))) if listed else {}
     for parent, reason in listed.items():
@@ -62,7 +67,7 @@ def _write_back(options):
     from .. import runs
     from ..progress import TerminalBar
 
-    dataset = runs.resolved(_load(options.dataset))
+    dataset = runs.resolved(load_dataset(options.dataset))
     chosen = {} if options.clips is None else {"clips": options.clips}
     told = runs.write_rows_back(dataset, options.key, tag=options.tag, options=chosen, sinks=[TerminalBar()])
     print(f"{told['chosen']:,} chosen, written to '{told['dataset']}'; saved views: {', '.join(told['views'])}")
@@ -75,7 +80,12 @@ def _end(options, told):
     return 0
 
 
-def _load(name):
+def load_dataset(name: str) -> Any:
+    """The dataset of a name.
+
+    Raises:
+        InvalidInput: when there is none
+    """
     import fiftyone as fo
 
     if not is_text(name) or not fo.dataset_exists(name):

@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cards": ["card", "cluster_samples"],
         "changes": ["Changes", "count_changes"],
         "choose": ["choose_coreset"],
+        "choose_images": ["choose_images"],
         "comparing_methods": ["compare_methods"],
         "coresets": [
             "check_members",

@@ -14,6 +14,7 @@ from typing import Any
 import fiftyone as fo
 from bson import ObjectId
 from fiftyone.core import odm
+from fiftyone.core.patches import PatchesView
 
 from ..errors import InvalidInput
 from ..nouns import IMAGE, KINDS, Noun
@@ -100,6 +101,8 @@ def companions_of(source: Dataset, kind: str | None = None) -> list[str]:
 def kind_of(collection: Collection) -> str | None:
     """The kind of rows that a collection stands for which holds no plain images: of a generated view, of videos, of
     groups. None for images, and for what ELFS knows no rows of: groups made by a field, the videos of a slice."""
+    if isinstance(collection, PatchesView):
+        return "objects"
     dataset = collection._dataset
     of_videos = collection._root_dataset.media_type == fo.core.media.VIDEO
     if getattr(dataset, "_is_frames", False) or getattr(dataset, "_is_clips", False):
@@ -115,7 +118,10 @@ def offered_kind(collection: Collection) -> str:
     """The kind of rows to make of a collection where none is named."""
     if getattr(collection, "_is_dynamic_groups", False):
         return "groups"
-    return kind_of(collection) or kind_of(collection._root_dataset) or next(iter(KINDS))
+    found = kind_of(collection) or kind_of(collection._root_dataset)
+    if found is None:
+        found = "objects" if collection._root_dataset.media_type == fo.core.media.IMAGE else "frames"
+    return found
 
 
 def companion_of(collection: Collection) -> Dataset | None:
@@ -123,8 +129,16 @@ def companion_of(collection: Collection) -> Dataset | None:
     kind = kind_of(collection) if collection is not None else None
     if kind is None:
         return None
-    names = companions_of(collection._root_dataset, kind)
+    names = _fitting(collection, kind)
     return fo.load_dataset(names[0]) if len(names) == 1 else None
+
+
+def _fitting(collection, kind):
+    """Names of the companions that can take the place of a collection: of patches those of the same field."""
+    names = companions_of(collection._root_dataset, kind)
+    if not isinstance(collection, PatchesView):
+        return names
+    return [n for n in names if rows_of(fo.load_dataset(n)).settings.get("field") == collection.patches_field]
 
 
 def resolved(collection: Collection, key: str | None = None) -> Collection:
@@ -162,13 +176,14 @@ def refusal(collection: Collection) -> str:
 
 def _how_to(collection, kind):
     many, source = KINDS[kind].noun.many, collection._root_dataset
-    names = companions_of(source, kind)
+    names = _fitting(collection, kind)
     if names:
         listed = ", ".join(f"'{name}'" for name in names)
         return f"This dataset has several datasets of {many}: {listed}. Open or name one of them."
+    which = f" --field {collection.patches_field}" if isinstance(collection, PatchesView) else ""
     return (
         f"ELFS works on images; this view holds {_held(collection)}. Make its {many} a dataset of images first, with "
-        f"the operator make_rows (kind {kind}), or python -m elfs_plugin rows {source.name} --kind {kind}."
+        f"the operator make_rows (kind {kind}), or python -m elfs_plugin rows {source.name} --kind {kind}{which}."
         f"{_or_slice(collection, kind)}"
     )
 
@@ -187,12 +202,16 @@ def _held(collection):
         return "frames"
     if getattr(dataset, "_is_clips", False):
         return "clips"
+    if isinstance(collection, PatchesView):
+        return f"the objects of '{collection.patches_field}'"
     return "groups" if collection.media_type == fo.core.media.GROUP else str(collection.media_type)
 
 
 def _rows_in(companion, collection):
     if isinstance(collection, fo.Dataset):
         return companion
+    if isinstance(collection, PatchesView):
+        return _chosen_rows(companion, list(dict.fromkeys(collection.values("id"))))
     if getattr(collection._dataset, "_is_frames", False):
         return companion.select(collection.values("id"))
     if collection.media_type == fo.core.media.GROUP:
@@ -211,3 +230,14 @@ def _of_parents(companion, parents, what):
             f"dataset '{companion.name}' and a view of it."
         )
     return companion.match({"_parent_id": {"$in": [ObjectId(i) for i in parents]}})
+
+
+def _chosen_rows(companion, ids):
+    if len(ids) >= companion.count() and len(companion.select(ids)) == companion.count():
+        return companion
+    if len(ids) > MOST_PARENTS:
+        raise InvalidInput(
+            f"The view names {len(ids):,} objects; at most {MOST_PARENTS:,} can be named. Use the dataset "
+            f"'{companion.name}' and a view of it."
+        )
+    return companion.select(ids)

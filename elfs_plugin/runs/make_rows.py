@@ -18,7 +18,7 @@ from ..text import is_text
 from . import companions, jobs, kinds, own, rows_folder
 from .companions import Rows
 from .fiftyone_types import Collection, Dataset
-from .kinds.base import Making, RowKind
+from .kinds.base import Found, Making, RowKind
 
 FINDING = "Looking for rows"
 TAKING_OVER = "Taking over labels and vectors"
@@ -51,7 +51,8 @@ def make_rows(
 
     Returns:
         ``dataset``, its name; ``kind``; ``rows``, ``added``, ``removed`` and ``parents``, counts; ``left_out``, parent
-        id -> why it gave no rows, of at most :data:`LISTED`; ``without_rows``, how many there are
+        id -> why it gave no rows, of at most :data:`LISTED`; ``without_rows``, how many there are; and what the kind
+        notes. Objects: ``excluded``, reason -> how many; ``excluded_objects``, id -> reason; ``bytes`` of the pictures
 
     Raises:
         InvalidInput: for a source without such rows, or other settings than the companion has
@@ -96,7 +97,7 @@ def check_rows(
     if companions.rows_of(source) is not None:
         raise InvalidInput(f"'{source.name}' is a dataset of rows itself. Use the dataset that it was made of.")
     name, known = _companion_name(source, chosen, name)
-    asked = _settings(chosen, settings, known)
+    asked = _settings(chosen, source, settings, known)
     chosen.check_source(_parents(collection), asked)
     return name, known, asked
 
@@ -139,10 +140,10 @@ def _companion_name(source, kind, name):
     return name, None
 
 
-def _settings(kind, settings, known):
+def _settings(kind, source, settings, known):
     given = dict(settings or {})
     if known is None:
-        return kind.checked(given)
+        return kind.settled(source, kind.checked(given))
     before = companions.rows_of(known).settings
     asked = kind.checked({**before, **given})
     different = [name for name, value in asked.items() if before.get(name, value) != value]
@@ -183,7 +184,7 @@ def _fill(source, parents, companion, kind, settings, reporter):
         count += 1
         if found.reason is not None:
             reasons[found.parent] = found.reason
-        writer.put(found.parent, found.rows)
+        writer.put(found)
     writer.flush()
     gone = writer.remove_gone(kind, folder)
     making.progress = reporter.stage(TAKING_OVER)
@@ -197,6 +198,9 @@ def _fill(source, parents, companion, kind, settings, reporter):
     own.refresh(companion)
     if reasons:
         reporter.warn(f"{len(reasons):,} of {count:,} gave no {kind.noun.many}: {_listed(left_out)}.")
+    excluded = making.notes.get("excluded")
+    if excluded:
+        reporter.warn(f"{kind.noun.count(sum(excluded.values()))} left out: {_listed(excluded)}.")
     return {
         "dataset": companion.name,
         "kind": kind.name,
@@ -206,6 +210,7 @@ def _fill(source, parents, companion, kind, settings, reporter):
         "parents": count,
         "without_rows": len(reasons),
         "left_out": dict(list(reasons.items())[:LISTED]),
+        **making.notes,
     }
 
 
@@ -225,10 +230,12 @@ class _Writer:
         self._waiting: list[dict[str, Any]] = []
         self.added = 0
 
-    def put(self, parent: str, rows: list[dict[str, Any]]) -> None:
-        known = self._known.get(parent, set())
-        self._gone.extend(known - {row["_id"] for row in rows})
-        self._waiting += [{**row, "_parent_id": ObjectId(parent)} for row in rows if row["_id"] not in known]
+    def put(self, found: Found) -> None:
+        known = self._known.get(found.parent, set())
+        stay = known & {row["_id"] for row in found.rows} - found.replaced
+        self._gone.extend(known - stay)
+        parent = ObjectId(found.parent)
+        self._waiting += [{**row, "_parent_id": parent} for row in found.rows if row["_id"] not in stay]
         if len(self._waiting) >= BATCH:
             self.flush()
 

@@ -22,6 +22,7 @@ CASES = {
         ["--images", 16, "--models", "resnet10t", "--rounds", 1, "--workers", 0, "--ways", "here", "dataloader"],
         {"speed", "agreement"},
     ),
+    "objects": (["--scenes", 20, "--seeds", 1, "--budgets", 0.2], {"by_images", "by_objects"}),
     "frames": (["--scenes", 6, "--seeds", 1, "--budgets", 0.5], {"budget_3"}),
     "growth": (["--samples", 60, 90, "--dimensions", 4], {"stages_4", "data_4"}),
     "health": (["--rows", 300], {"separation"}),

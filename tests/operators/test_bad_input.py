@@ -41,7 +41,7 @@ def unusable(new_dataset, digits):
     [
         ("video", "ELFS works on images; this view holds video"),
         ("groups", "this view holds groups. Make its groups a dataset"),
-        ("patches", "a view into labels, clips or frames"),
+        ("patches", "this view holds the objects of 'boxes'"),
         ("empty view", "The view has no samples"),
         ("empty dataset", "The view has no samples"),
     ],

@@ -24,6 +24,7 @@ class Making:
         companion: the dataset of the rows; what it holds already stays
         settings: of the kind, checked
         folder: where files of the rows may be kept; it lives as long as the source or the companion does
+        notes: what the summary is to tell besides, by name
         progress: told how far it is; may raise to stop it
     """
 
@@ -33,6 +34,7 @@ class Making:
     settings: dict[str, Any]
     folder: Path
     progress: Progress = silent
+    notes: dict[str, Any] = field(default_factory=dict)
     told: tuple[float, str] = (0.0, "")
 
     def tell(self, fraction: float, detail: str) -> None:
@@ -50,11 +52,13 @@ class Found:
 
     ``rows`` are documents as MongoDB keeps samples: ``_id``, ``filepath``, and fields of the kind; the rest is filled
     in. ``reason`` says in a few words why there are none, or why not all; None: nothing is missing.
+    ``replaced`` are ids of rows that stand for something else than before: their results go.
     """
 
     parent: str
     rows: list[dict[str, Any]]
     reason: str | None = None
+    replaced: frozenset[Any] = frozenset()
 
 
 @dataclass
@@ -98,6 +102,14 @@ class RowKind:
             InvalidInput
         """
         return check_all(self.name, self.parameters, settings)
+
+    def settled(self, source: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The checked settings with what only the source can say of those that were left open.
+
+        Raises:
+            InvalidInput
+        """
+        return dict(settings)
 
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What the user has chosen about writing back, defaults filled in.

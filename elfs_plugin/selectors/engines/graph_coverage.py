@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from ... import scratch
-from ...contracts import Floats, Integers, Mask
+from ...contracts import Floats, Integers, Mask, Vectors
 from ...neighbors.neighbor_graph import NeighborGraph
 
 
@@ -80,7 +80,7 @@ class GraphCoverage:
 
     def _reach(self, j) -> Integers:
         """The samples where column j of K is not 0; their values are in ``_column``."""
-        return self._met[: _column(j, *self._links, self._own[j], self._column, self._met)]
+        return self._met[: column_of(j, *self._links, self._own[j], self._column, self._met)]
 
 
 def _squares(links):
@@ -149,7 +149,10 @@ def _scale(starts, ends, weights, scale):
 
 
 @numba.njit(cache=_CACHED)
-def _column(j, starts, ends, weights, own, column, met):
+def column_of(
+    j: int, starts: Integers, ends: Integers, weights: Vectors, own: float, column: Floats, met: Integers
+) -> int:
+    """Adds column j of K to ``column``, which is 0 everywhere; returns how many places of ``met`` hold where."""
     count = 0
     if own > 0.0:
         column[j] = own

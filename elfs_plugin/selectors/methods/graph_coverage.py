@@ -3,10 +3,10 @@
 import numpy as np
 
 from ...contracts import Progress
-from ...neighbors.neighbor_graph import NeighborGraph
 from ...progress import part
 from ..base import Choice, Parameter, Selector
 from ..candidates import Candidates
+from ..graphs import graph_with
 from ..pool import Pool
 from ..representatives import standing_for
 
@@ -43,7 +43,7 @@ class GraphCoverage(Selector):
         from ..engines import graph_coverage
         from ..engines.heap_greedy import heap_greedy
 
-        graph = self._graph(pool, seed, part(progress, 0.0, 0.5))
+        graph = graph_with(pool, self.settings.neighbors, seed, part(progress, 0.0, 0.5))
         progress = part(progress, 0.5, 1.0)
         progress(0.0, "weighing the neighbours")
         links = graph_coverage.adjacency(graph, self.settings.neighbors, ~pool.excluded)
@@ -52,13 +52,3 @@ class GraphCoverage(Selector):
             coverage.add(int(j))
         indices, gains = heap_greedy(coverage, budget, candidates, progress=progress)
         return Choice(indices, gains, standing_for(pool, coverage.by), represented_by=coverage.by)
-
-    def _graph(self, pool: Pool, seed: int, progress: Progress) -> NeighborGraph:
-        """The pool's graph, or one with as many neighbours as are wanted: that of a clustering has few where there are
-        many clusters."""
-        from ...neighbors.graph import knn_graph
-
-        wanted = min(self.settings.neighbors, len(pool) - 1)
-        if pool.neighbors.k >= wanted or pool.embeddings is None:
-            return pool.neighbors
-        return knn_graph(pool.embeddings, wanted, seed=seed, progress=progress)

@@ -43,7 +43,7 @@ def test_views_into_labels_are_refused(dataset):
     first.save()
     patches = dataset.to_patches("boxes")
     assert len(patches) == 1
-    with pytest.raises(InvalidInput, match="a view into labels, clips or frames"):
+    with pytest.raises(InvalidInput, match="this view holds the objects of 'boxes'"):
         samples.check_collection(patches)
 
 
