@@ -18,7 +18,7 @@ import numpy as np
 
 from ..contracts import AnyPath
 from ..engine.base import Crashed, Piece
-from ..errors import InvalidInput, MissingModel
+from ..errors import EngineFailed, InvalidInput, MissingModel
 from ..text import first_line
 from . import lite0
 from .images import ImageError, read_image
@@ -29,10 +29,16 @@ WORKERS_A_NODE = 8
 """At most, on processors: each holds the network."""
 LOOKED_FOR = 32
 """Image files that each node is asked for before work begins."""
+DEATHS = 3
+"""Of workers on one image alone, before it is to blame: a worker may also be killed for lack of memory."""
 POISONED = "its worker process died each time it was read or embedded"
 
 Found = list[tuple[int, Any]]
 """(index, vector or ImageError) of a block's images."""
+
+
+class Poisoned(ImageError):
+    """On this image workers have died."""
 
 
 @dataclass(frozen=True)
@@ -167,24 +173,35 @@ class Spread:
         """A block on which workers have died: again alone, then batch by batch, then image by image. What is found to
         blame is left out, and the rest computed as if that could not be read."""
         paths = self._of(block)
+        result = self._whole(paths, recipe)
+        if not isinstance(result, Crashed):
+            return result
+        poisoned = self._deadly(paths, recipe)
+        result = self._whole(["" if i in poisoned else path for i, path in enumerate(paths)], recipe)
+        if isinstance(result, Crashed):  # not the fault of single images
+            raise EngineFailed(
+                f"Workers died each time on the images {block.start:,} to {block.stop - 1:,}, and no single one of "
+                f"them is to blame ({first_line(result.reason).rstrip('.')}). What was finished is kept."
+            )
+        found = [(i, Poisoned(POISONED) if i in poisoned else value) for i, value in result.found]
+        return Computed(found, result.error, result.said)
+
+    def _whole(self, paths, recipe):
+        ((_, result),) = self._attempt([Piece(embedded, (recipe, paths, self._batch_size, self._threads))])
+        return result
+
+    def _deadly(self, paths, recipe):
+        """The indices of the images on which a worker dies each time, though it has nothing else to do."""
 
         def dies(places):
             pieces = [Piece(embedded, (recipe, [paths[i] for i in some], self._batch_size, 1)) for some in places]
             return [places[k] for k, result in self._attempt(pieces) if isinstance(result, Crashed)]
 
-        everything = list(range(len(paths)))
-        whole = Piece(embedded, (recipe, paths, self._batch_size, self._threads))
-        ((_, result),) = self._attempt([whole])
-        if not isinstance(result, Crashed):
-            return result
-        batches = [everything[at : at + 8] for at in range(0, len(everything), 8)]
-        poisoned = {i for some in dies(batches) for (i,) in dies([[i] for i in some])}
-        left = ["" if i in poisoned else path for i, path in enumerate(paths)]
-        ((_, result),) = self._attempt([Piece(embedded, (recipe, left, self._batch_size, self._threads))])
-        if isinstance(result, Crashed):  # not the fault of one image alone
-            return Computed([(i, ImageError(POISONED)) for i in everything], None, [])
-        found = [(i, ImageError(POISONED) if i in poisoned else value) for i, value in result.found]
-        return Computed(found, result.error, result.said)
+        batches = dies([range(at, min(at + 8, len(paths))) for at in range(0, len(paths), 8)])
+        suspects = [[i] for batch in batches for i in batch]
+        for _ in range(DEATHS):
+            suspects = dies(suspects)
+        return {i for (i,) in suspects}
 
 
 def shifted(computed: Computed, start: int) -> Computed:
