@@ -27,6 +27,8 @@ from .streaming import Encoder, stream
 
 WORKERS_A_NODE = 8
 """At most, on processors: each holds the network."""
+EXAMPLES = 8
+"""Images that workers are told of, to convert the network with the first two of them that can be read."""
 LOOKED_FOR = 32
 """Image files that each node is asked for before work begins."""
 DEATHS = 3
@@ -214,6 +216,7 @@ def opened(recipe: Recipe) -> Encoder:
 
     Raises:
         MissingModel: when it cannot be had there, or has other weights
+        InvalidInput: when the examples cannot be read there
     """
     if recipe.name is None:
         encoder = recipe.encoder
@@ -229,10 +232,19 @@ def opened(recipe: Recipe) -> Encoder:
         )
     if recipe.settled is not None:
         try:
-            encoder.settle_as(recipe.settled, [read_image(path, encoder.transform) for path in recipe.examples])
+            encoder.settle_as(recipe.settled, _examples(recipe, encoder))
         except MissingModel as error:
             raise MissingModel(f"On the node {_node()}: {error}") from None
     return encoder
+
+
+def _examples(recipe, encoder):
+    """Two transformed images; a single one that can be read is taken twice."""
+    read = (read_image(path, encoder.transform) for path in recipe.examples)
+    found = list(itertools.islice((value for value in read if not isinstance(value, ImageError)), 2))
+    if recipe.examples and not found:
+        raise InvalidInput(f"On the node {_node()} the image {recipe.examples[0]} and others cannot be read any more.")
+    return found if len(found) != 1 else 2 * found
 
 
 def settled_by(
@@ -247,7 +259,7 @@ def settled_by(
     examples: tuple[str, ...] = ()
     if settled is not None and settled.engine != PYTORCH:
         readable = (p for p in paths if not isinstance(read_image(p, encoder.transform), ImageError))
-        examples = tuple(itertools.islice(readable, 2))
+        examples = tuple(itertools.islice(readable, EXAMPLES))
     chosen = replace(recipe, settled=settled, examples=examples)
     return chosen, getattr(encoder, "inference", "")
 

@@ -8,7 +8,7 @@ from elfs_plugin.encoders import spread
 from elfs_plugin.encoders.embed import embed_images
 from elfs_plugin.engine.base import Crashed
 from elfs_plugin.engine.choose import using
-from elfs_plugin.errors import EngineFailed
+from elfs_plugin.errors import EngineFailed, InvalidInput
 from elfs_plugin.progress import silent
 
 
@@ -59,6 +59,11 @@ class Means:
         return np.stack(batch)
 
 
+class Settling(Means):
+    def settle_as(self, way, values):
+        self.given = [int(value[0]) for value in values]
+
+
 @pytest.fixture
 def paths(tmp_path):
     """20 images."""
@@ -89,3 +94,16 @@ def test_where_no_image_is_to_blame_the_job_ends_and_no_image_is_listed(paths, t
             embed_images(paths, Means(), kept=tmp_path / "blocks")
     with using("local"):
         assert embed_images(paths, Means(), kept=tmp_path / "blocks").failures == {}
+
+
+@pytest.mark.parametrize("gone, seen", [([], [0, 1]), ([0], [1, 2]), ([0, 1], [2, 2])])
+def test_examples_that_cannot_be_read_any_more_are_left_out(paths, gone, seen):
+    examples = tuple("gone.png" if index in gone else path for index, path in enumerate(paths[:3]))
+    recipe = spread.Recipe(None, None, Settling(), "cpu", "means", None, "fast", examples)
+    assert spread.opened(recipe).given == seen
+
+
+def test_a_node_that_reads_none_of_the_examples_says_so():
+    recipe = spread.Recipe(None, None, Settling(), "cpu", "means", None, "fast", ("gone.png",))
+    with pytest.raises(InvalidInput, match=r"On the node \S+ the image gone\.png and others cannot be read"):
+        spread.opened(recipe)
