@@ -196,6 +196,8 @@ class ElfsOperator(foo.Operator):
     def _run_by_engine(self, ctx, collection, sinks):
         from ..elfs_plugin.engine.choose import using
 
+        if not self.distributes:
+            return self.run(ctx, collection, sinks)
         with using(ctx.params.get("engine"), ctx.params.get("address")):
             return self.run(ctx, collection, sinks)
 
