@@ -19,7 +19,7 @@ import fiftyone.operators.types as types
 from fiftyone.operators.executor import ExecutionContext, ExecutionError, Executor, ValidationContext
 
 from . import parameters
-from .inputs import choices, engine_inputs, refuse
+from .inputs import check_engine, choices, engine_inputs, engine_of, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ class ElfsOperator(foo.Operator):
             if validation.invalid:
                 raise ExecutionError(_first_reason(validation))
             self.check_together(ctx, ctx.params)
+            check_engine(ctx.params)
             if request_delegation and self.long:
                 return _queue(self.uri, target, ctx.params)
             if shows and self.long:
@@ -196,7 +197,9 @@ class ElfsOperator(foo.Operator):
     def _run_by_engine(self, ctx, collection, sinks):
         from ..elfs_plugin.engine.choose import using
 
-        with using(ctx.params.get("engine"), ctx.params.get("address")):
+        if not self.distributes:
+            return self.run(ctx, collection, sinks)
+        with using(*engine_of(ctx.params)):
             return self.run(ctx, collection, sinks)
 
     def after(self, ctx, summary):

@@ -2,6 +2,8 @@
 
 import fiftyone.operators.types as types
 
+from .parameters import AS_SET
+
 
 def choices(view, values, *, described=False):
     """``view`` with its choices.
@@ -47,6 +49,7 @@ def seed_input(inputs):
 
 
 ENGINE_LABELS = {
+    AS_SET: "As the worker is set (ELFS_ENGINE; where that says nothing, in threads)",
     "local": "This machine, in threads",
     "ray": "Ray: worker processes here, or a cluster. Schedule the operator, it does not run in the App itself",
 }
@@ -59,7 +62,8 @@ def engine_inputs(ctx, inputs):
     chosen = ctx.params.get("engine")
     if names.available() == [names.ENGINES[0]] and chosen is None:
         return
-    choice_input(inputs, "engine", {name: ENGINE_LABELS[name] for name in names.available()}, "local", "Engine")
+    offered = {name: ENGINE_LABELS[name] for name in (AS_SET, *names.available())}
+    choice_input(inputs, "engine", offered, AS_SET, "Engine")
     if chosen == "ray":
         prop = inputs.str(
             "address",
@@ -68,6 +72,22 @@ def engine_inputs(ctx, inputs):
             description="HOST:PORT or auto; empty: a cluster on the worker's machine, for this job alone",
         )
         check(prop, names.check, "ray", ctx.params.get("address"))
+
+
+def engine_of(params):
+    """(engine, address) that were chosen. A form also sends an address typed before another engine was."""
+    engine, address = params.get("engine"), params.get("address")
+    if engine == AS_SET:
+        return None, None
+    return engine, None if engine == "local" else address
+
+
+def check_engine(params):
+    """Raises :class:`InvalidInput` for an address that would have no effect, see :func:`engine_of`."""
+    from ..elfs_plugin.engine.names import check as check_names
+
+    engine = params.get("engine")
+    check_names("local" if engine == AS_SET else engine, params.get("address"))
 
 
 def check(prop, function, *args):

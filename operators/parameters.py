@@ -30,6 +30,9 @@ INDEX = "index:"
 ROW = "row_"
 """Of the settings of kinds of rows."""
 
+AS_SET = "default"
+"""The choice of a form to leave the engine to the environment of whatever runs the operator."""
+
 COMMON = ("key", "progress")
 """What every operator takes."""
 
@@ -272,7 +275,8 @@ def _device(name, value):
 def _engine(name, value):
     from ..elfs_plugin.engine.names import check
 
-    check(_text(name, value))
+    if _text(name, value) != AS_SET:
+        check(value)
     return value
 
 

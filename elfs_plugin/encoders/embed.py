@@ -38,7 +38,7 @@ from .known import AUTO
 from .open_clip_models import ImageTower, check_open_clip, load_open_clip
 from .provenance import Provenance, provenance_of
 from .rows import Rows
-from .spread import Recipe, Spread
+from .spread import Poisoned, Recipe, Spread
 from .streaming import HOPELESS, Encoder, NotEncoded, stream
 from .timm_models import check_timm_model, load_timm
 from .torch_encoder import TorchEncoder
@@ -299,9 +299,13 @@ class _Job:
 
     def _keep(self, block, found):
         taken = self._gathered.take(found)
-        # An encoder that has not worked yet may be to blame: once it is repaired, these images are to be tried again.
-        if self._worked() or not any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, taken)):
+        if self._lasts(found, taken):
             self._store.save(block, taken)
+
+    def _lasts(self, found, taken):
+        """Whether a block is kept. An encoder that has not worked yet may be to blame: once it is repaired, these
+        images are to be tried again."""
+        return self._worked() or not any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, taken))
 
 
 class _SpreadJob(_Job):
@@ -348,12 +352,14 @@ class _SpreadJob(_Job):
 
     def _kept(self, block, found):
         plain = self._gathered.plain(found)
-        if not self._worked() and any(_by_encoder(value, kept) for (_, value), (_, kept) in zip(found, plain)):
-            return False
-        if not self._store.save(block, plain):
+        if not self._lasts(found, plain) or not self._store.save(block, plain):
             return False
         self._saved.add(block)
         return True
+
+    def _lasts(self, found, taken):
+        """Nor does a block with an image on which workers died: another time, or elsewhere, it may be read."""
+        return super()._lasts(found, taken) and not any(isinstance(value, Poisoned) for _, value in found)
 
     def _again(self, block):
         """A block that has gone from the store since it was kept there."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..contracts import AnyPath
 from ..engine.base import Crashed, Piece
-from ..errors import InvalidInput, MissingModel
+from ..errors import EngineFailed, InvalidInput, MissingModel
 from ..text import first_line
 from . import lite0
 from .images import ImageError, read_image
@@ -27,12 +27,20 @@ from .streaming import Encoder, stream
 
 WORKERS_A_NODE = 8
 """At most, on processors: each holds the network."""
+EXAMPLES = 8
+"""Images that workers are told of, to convert the network with the first two of them that can be read."""
 LOOKED_FOR = 32
 """Image files that each node is asked for before work begins."""
+DEATHS = 3
+"""Of workers on one image alone, before it is to blame: a worker may also be killed for lack of memory."""
 POISONED = "its worker process died each time it was read or embedded"
 
 Found = list[tuple[int, Any]]
 """(index, vector or ImageError) of a block's images."""
+
+
+class Poisoned(ImageError):
+    """On this image workers have died."""
 
 
 @dataclass(frozen=True)
@@ -167,24 +175,35 @@ class Spread:
         """A block on which workers have died: again alone, then batch by batch, then image by image. What is found to
         blame is left out, and the rest computed as if that could not be read."""
         paths = self._of(block)
+        result = self._whole(paths, recipe)
+        if not isinstance(result, Crashed):
+            return result
+        poisoned = self._deadly(paths, recipe)
+        result = self._whole(["" if i in poisoned else path for i, path in enumerate(paths)], recipe)
+        if isinstance(result, Crashed):  # not the fault of single images
+            raise EngineFailed(
+                f"Workers died each time on the images {block.start:,} to {block.stop - 1:,}, and no single one of "
+                f"them is to blame ({first_line(result.reason).rstrip('.')}). What was finished is kept."
+            )
+        found = [(i, Poisoned(POISONED) if i in poisoned else value) for i, value in result.found]
+        return Computed(found, result.error, result.said)
+
+    def _whole(self, paths, recipe):
+        ((_, result),) = self._attempt([Piece(embedded, (recipe, paths, self._batch_size, self._threads))])
+        return result
+
+    def _deadly(self, paths, recipe):
+        """The indices of the images on which a worker dies each time, though it has nothing else to do."""
 
         def dies(places):
             pieces = [Piece(embedded, (recipe, [paths[i] for i in some], self._batch_size, 1)) for some in places]
             return [places[k] for k, result in self._attempt(pieces) if isinstance(result, Crashed)]
 
-        everything = list(range(len(paths)))
-        whole = Piece(embedded, (recipe, paths, self._batch_size, self._threads))
-        ((_, result),) = self._attempt([whole])
-        if not isinstance(result, Crashed):
-            return result
-        batches = [everything[at : at + 8] for at in range(0, len(everything), 8)]
-        poisoned = {i for some in dies(batches) for (i,) in dies([[i] for i in some])}
-        left = ["" if i in poisoned else path for i, path in enumerate(paths)]
-        ((_, result),) = self._attempt([Piece(embedded, (recipe, left, self._batch_size, self._threads))])
-        if isinstance(result, Crashed):  # not the fault of one image alone
-            return Computed([(i, ImageError(POISONED)) for i in everything], None, [])
-        found = [(i, ImageError(POISONED) if i in poisoned else value) for i, value in result.found]
-        return Computed(found, result.error, result.said)
+        batches = dies([range(at, min(at + 8, len(paths))) for at in range(0, len(paths), 8)])
+        suspects = [[i] for batch in batches for i in batch]
+        for _ in range(DEATHS):
+            suspects = dies(suspects)
+        return {i for (i,) in suspects}
 
 
 def shifted(computed: Computed, start: int) -> Computed:
@@ -197,6 +216,7 @@ def opened(recipe: Recipe) -> Encoder:
 
     Raises:
         MissingModel: when it cannot be had there, or has other weights
+        InvalidInput: when the examples cannot be read there
     """
     if recipe.name is None:
         encoder = recipe.encoder
@@ -212,10 +232,19 @@ def opened(recipe: Recipe) -> Encoder:
         )
     if recipe.settled is not None:
         try:
-            encoder.settle_as(recipe.settled, [read_image(path, encoder.transform) for path in recipe.examples])
+            encoder.settle_as(recipe.settled, _examples(recipe, encoder))
         except MissingModel as error:
             raise MissingModel(f"On the node {_node()}: {error}") from None
     return encoder
+
+
+def _examples(recipe, encoder):
+    """Two transformed images; a single one that can be read is taken twice."""
+    read = (read_image(path, encoder.transform) for path in recipe.examples)
+    found = list(itertools.islice((value for value in read if not isinstance(value, ImageError)), 2))
+    if recipe.examples and not found:
+        raise InvalidInput(f"On the node {_node()} the image {recipe.examples[0]} and others cannot be read any more.")
+    return found if len(found) != 1 else 2 * found
 
 
 def settled_by(
@@ -230,7 +259,7 @@ def settled_by(
     examples: tuple[str, ...] = ()
     if settled is not None and settled.engine != PYTORCH:
         readable = (p for p in paths if not isinstance(read_image(p, encoder.transform), ImageError))
-        examples = tuple(itertools.islice(readable, 2))
+        examples = tuple(itertools.islice(readable, EXAMPLES))
     chosen = replace(recipe, settled=settled, examples=examples)
     return chosen, getattr(encoder, "inference", "")
 

@@ -30,10 +30,11 @@ def using(engine: str | Engine | None = None, address: str | None = None) -> Ite
         engine: one of :data:`~.names.ENGINES`, an :class:`~.base.Engine`, which stays open, or None: that of the block
             around, else what the variables ``ELFS_ENGINE`` and ``ELFS_RAY_ADDRESS`` say, else threads
         address: ``HOST:PORT`` of a Ray cluster that this machine is a part of, or ``"auto"``; default: a cluster on
-            this machine alone, which is started when it is first needed
+            this machine alone. It is joined or started when it is first needed
 
     Raises:
-        InvalidInput: for an engine that there is not, or cannot be used here, and an address that does not answer
+        InvalidInput: for an engine that there is not, or cannot be used here, and for what is no address; where the
+            engine is first needed, for an address that does not answer
     """
     if engine is None and address is None and _chosen.get():
         yield current()

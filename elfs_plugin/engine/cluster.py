@@ -137,13 +137,25 @@ def _other_versions(error):
     )
 
 
-def _answering(address):
-    """Refuses an address at which nobody listens; Ray would ask for minutes."""
-    if address == "auto":
+def check_address(address: str | None) -> None:
+    """Refuses what is no address; asks nobody.
+
+    Raises:
+        InvalidInput: for other than ``HOST:PORT`` and ``"auto"``
+    """
+    if address in (None, "auto"):
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise InvalidInput(f"The address of a Ray cluster is HOST:PORT or 'auto', not '{address}'.", "address")
+
+
+def _answering(address):
+    """Refuses an address at which nobody listens; Ray would ask for minutes."""
+    check_address(address)
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
     except (OSError, OverflowError) as error:

@@ -16,7 +16,7 @@ from ..contracts import Progress
 from ..errors import EngineFailed, InvalidInput
 from ..progress import silent
 from .base import Crashed, Piece, Shared
-from .cluster import Cluster
+from .cluster import Cluster, check_address
 from .ray_errors import explained
 from .shipping import library_of, packed, remote_bootstrap
 
@@ -39,7 +39,10 @@ class RayEngine:
     """Tasks and actors of Ray, see :class:`~.base.Engine`. Nothing is started before it is needed.
 
     Args:
-        address: see :class:`~.cluster.Cluster`
+        address: see :class:`~.cluster.Cluster`; whether it answers is seen when it is first needed
+
+    Raises:
+        InvalidInput: for an address that is none
     """
 
     name = "ray"
@@ -49,9 +52,9 @@ class RayEngine:
         self._address = address
         self._cluster: Cluster | None = None
         self._ledger: Any = None
+        self._shipped: Any = None
         self._patience = patience()
-        if address is not None:
-            self._connect()  # one that does not answer is refused before any work
+        check_address(address)
 
     def device(self, device: str | torch.device | None) -> torch.device:
         import torch
@@ -250,7 +253,7 @@ class RayEngine:
         return sum(int(node["Resources"].get("GPU", 0)) for node in self._nodes())
 
     def close(self) -> None:
-        cluster, self._cluster, self._ledger = self._cluster, None, None
+        cluster, self._cluster, self._ledger, self._shipped = self._cluster, None, None, None
         if cluster is not None:
             cluster.close()
 
@@ -276,7 +279,7 @@ class RayEngine:
 
         assert self._cluster is not None
         if self._cluster.joined:
-            if not hasattr(self, "_shipped"):
+            if self._shipped is None:
                 self._shipped = ray.put(library_of(nearby=False))
             return self._shipped
         return library_of(nearby=True)

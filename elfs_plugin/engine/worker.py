@@ -25,6 +25,8 @@ _busy = 0
 _stopped: set[str] = set()
 """Jobs that have ended before their pieces have, as far as the ledger was heard."""
 _threads: int | None = None
+_ledger: Any = None
+"""That of the newest piece: a process outlives the engine that it has worked for first."""
 _beating: threading.Thread | None = None
 _changing = threading.Lock()
 
@@ -120,11 +122,12 @@ def stream(library: dict[str, Any], ledger: Any, payload: bytes) -> Iterator[Any
 @contextlib.contextmanager
 def at_work(ledger: Any) -> Iterator[None]:
     """A block during which the ledger hears that this process is alive."""
-    global _busy, _beating
+    global _busy, _beating, _ledger
     with _changing:
         _busy += 1
+        _ledger = ledger
         if _beating is None:
-            _beating = threading.Thread(target=_beat, args=(ledger,), daemon=True)
+            _beating = threading.Thread(target=_beat, daemon=True)
             _beating.start()
     try:
         yield
@@ -133,14 +136,19 @@ def at_work(ledger: Any) -> Iterator[None]:
             _busy -= 1
 
 
-def _beat(ledger):
-    import ray
-
+def _beat():
     while True:
         if _busy:
             with contextlib.suppress(Exception):  # the driver has ended, and so will this process
-                _stopped.update(ray.get(ledger.beat.remote(), timeout=10 * SECONDS_BETWEEN_BEATS))
+                _tell()
         time.sleep(SECONDS_BETWEEN_BEATS)
+
+
+def _tell():
+    """Tells the ledger that this process is alive, and hears which jobs are to stop."""
+    import ray
+
+    _stopped.update(ray.get(_ledger.beat.remote(), timeout=10 * SECONDS_BETWEEN_BEATS))
 
 
 def compute_on(threads: int) -> None:

@@ -75,10 +75,10 @@ class RunJob:
         self.run = Run(self.dataset, self.key, found or record.RunRecord(self.key))
 
     def __enter__(self: Job) -> Job:
-        self.reporter = self._job.__enter__()
-        self._engine = ExitStack()
-        try:
-            self._engine.enter_context(using())
+        with ExitStack() as begun:
+            self.reporter = begun.enter_context(self._job)  # it ends, and gives its lock back, whatever fails below
+            begun.push(self._ended)
+            begun.enter_context(using())  # nothing that a job has started outlives its lock
             folder.prepare(self.dataset, self.key)
             # What an earlier job had decided is finished first, and what it had only begun goes.
             # Another process may also have worked on this run between the form and the lock.
@@ -91,28 +91,25 @@ class RunJob:
             if self._needs:
                 record.check_there(self.dataset, self.key, self._needs)
             self.begin()
-        except BaseException as error:
-            self._engine.close()
-            self._job.__exit__(type(error), error, error.__traceback__)
-            raise
+            self._begun = begun.pop_all()
         return self
 
     def begin(self) -> None:
         """What a kind of job does first, under the lock."""
 
     def __exit__(self, *error: Any) -> bool | None:
-        self._engine.close()  # nothing that a job has started outlives its lock
+        return self._begun.__exit__(*error)
+
+    def _ended(self, *error):
+        """What is left to do under the lock, with or without an error."""
         with suppress(PyMongoError):  # also what was finished before an error is to be seen
             own.refresh(self.shared)
         if error[0] is not None:
-            return self._job.__exit__(*error)
-        with ExitStack() as ending:
-            ending.push(self._job)  # it ends, and gives its lock back, whatever fails here
-            if "scores" in self.run.stages:
-                with suppress(PyMongoError):  # kept for whoever opens the panel next, and not needed
-                    _ = self.run.changes
-            self.reporter.done()
-        return None
+            return
+        if "scores" in self.run.stages:
+            with suppress(PyMongoError):  # kept for whoever opens the panel next, and not needed
+                _ = self.run.changes
+        self.reporter.done()
 
     def publish(self, progress: Callable[[float], None] = lambda fraction: None) -> None:
         """Writes what has been made since the last time, all of it or nothing."""

@@ -1,7 +1,9 @@
 """The choice of an engine in the operators, and a job that a worker of FiftyOne runs on Ray."""
 
+import contextlib
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from fiftyone.operators.executor import ExecutionError
@@ -34,12 +36,53 @@ def test_a_delegated_job_on_ray_chooses_the_same_images(dataset, delegate, small
 
 def test_forms_offer_an_engine_only_where_ray_is_installed(dataset, form, plugin, monkeypatch):
     pytest.importorskip("ray")
-    assert form("run_elfs", dataset)["engine"].type.values == ["local", "ray"]
+    assert form("run_elfs", dataset)["engine"].type.values == ["default", "local", "ray"]
+    assert form("run_elfs", dataset)["engine"].default == "default"
     assert "address" not in form("run_elfs", dataset)
     assert "address" in form("run_elfs", dataset, engine="ray")
     assert "engine" not in form("select_coreset", dataset)
     monkeypatch.setattr(plugin("elfs_plugin.engine.names"), "available", lambda: ["local"])
     assert "engine" not in form("run_elfs", dataset)
+
+
+@pytest.fixture
+def run_by(operator, plugin, monkeypatch):
+    """(name, address) of the engine by which an operator runs, for parameters as a form sends them."""
+    chosen, choose = operator("compute_embeddings"), plugin("elfs_plugin.engine.choose")
+
+    def run(ctx, collection, sinks):
+        engine = choose.current()
+        return engine.name, getattr(engine, "_address", None)
+
+    monkeypatch.setattr(chosen, "run", run)
+    return lambda **params: chosen._run_by_engine(SimpleNamespace(params=params), None, [])
+
+
+def test_an_address_that_was_typed_before_another_engine_was_chosen_does_not_count(operator, dataset, run_by):
+    pytest.importorskip("ray")
+    for engine in ("local", "default"):
+        assert run_by(engine=engine, address="there:1") == ("local", None)
+        with pytest.raises(ExecutionError, match="An address is for the engine 'ray'"):
+            operator("run_elfs")(dataset, engine=engine, address="there:1", **OPTIONS)
+    assert run_by(engine="ray", address="there:1") == run_by(address="there:1") == ("ray", "there:1")
+
+
+def test_the_default_is_as_the_worker_is_set(run_by, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("ELFS_ENGINE", "ray")
+    assert run_by(engine="default") == run_by() == ("ray", None)
+    assert run_by(engine="local") == ("local", None)
+
+
+def test_what_needs_no_engine_does_not_ask_for_one(operator, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("ELFS_ENGINE", "ray")
+    monkeypatch.setenv("ELFS_RAY_ADDRESS", "nowhere")  # refused where an engine is made
+    for name, refused in (("compute_embeddings", True), ("select_coreset", False)):
+        chosen = operator(name)
+        monkeypatch.setattr(chosen, "run", lambda *given: "done")
+        with pytest.raises(Exception, match="is HOST:PORT") if refused else contextlib.nullcontext():
+            assert chosen._run_by_engine(SimpleNamespace(params={}), None, []) == "done"
 
 
 def test_what_cannot_be_is_refused(dataset, errors_of, operator, plugin, monkeypatch):

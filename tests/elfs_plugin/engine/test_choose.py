@@ -83,13 +83,17 @@ def test_what_cannot_be(engine, address, message):
     assert message in str(caught.value)
 
 
-def test_an_address_at_which_nobody_listens():
+def test_an_address_at_which_nobody_listens_is_refused_when_it_is_needed():
     pytest.importorskip("ray")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(InvalidInput, match=f"The Ray cluster at {address} does not answer"), using("ray", address):
-            pass
+        with pytest.raises(InvalidInput, match=f"The Ray cluster at {address} does not answer"):
+            with using("ray", address) as engine:
+                used = engine
+                assert engine._cluster is None  # work that does not need it, does not wait for it
+                engine.share(1)
+        assert used._cluster is None
 
 
 def test_in_the_apps_own_process_ray_is_refused_and_the_environments_not_taken(monkeypatch):

@@ -171,6 +171,8 @@ def test_an_image_on_which_workers_die_is_listed_and_the_rest_goes_on(tmp_path, 
     ours = embed_images(images, workers.Means(tmp_path, deadly=True), kept=tmp_path / "blocks")
     assert ours.failures == {3: POISONED, 5: "file not found"}
     assert np.array_equal(ours.vectors, theirs.vectors)
+    store = BlockStore(tmp_path / "blocks", images, "means")
+    assert [store.count(block) for block in (range(0, 256), range(256, 512))] == [None, 256]
 
 
 def test_cancelling_ends_the_workers_and_keeps_what_was_finished(tmp_path, images, alive, until, pids):

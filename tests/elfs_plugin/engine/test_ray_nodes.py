@@ -7,6 +7,7 @@ from elfs_plugin.encoders.embed import embed_images
 from elfs_plugin.engine.base import Piece
 from elfs_plugin.engine.choose import using
 from elfs_plugin.errors import InvalidInput
+from elfs_plugin.progress import silent
 from tests.elfs_plugin.engine import workers
 
 pytestmark = pytest.mark.ray
@@ -34,8 +35,8 @@ def test_another_version_of_ray_is_refused_with_both(nodes, monkeypatch):
     there = ray.__version__
     monkeypatch.setattr(ray, "__version__", "2.1.0")
     with pytest.raises(InvalidInput, match=rf"runs Ray {there} with Python .*this process Ray 2\.1\.0") as caught:
-        with using("ray", nodes[0].address):
-            pass
+        with using("ray", nodes[0].address) as engine:
+            engine.share(1)
     assert caught.value.field == "address"
     assert not ray.is_initialized()
 
@@ -66,5 +67,6 @@ def test_a_cluster_that_was_joined_is_left_as_it_was(nodes):
     with using("ray", nodes[0].address) as engine:
         assert engine.cpus >= 1
     assert not ray.is_initialized()
-    with using("ray", nodes[0].address) as engine:
-        assert engine.cpus >= 1
+    for _ in range(2):  # an engine that was closed connects again, and sends the library again
+        assert len(list(engine.run([Piece(workers.process)], silent, threads=1))) == 1
+        engine.close()

@@ -112,8 +112,8 @@ with socket.socket() as there:
     there.bind(("127.0.0.1", 0))
     there.listen()
     try:
-        with using("ray", f"127.0.0.1:{there.getsockname()[1]}"):
-            pass
+        with using("ray", f"127.0.0.1:{there.getsockname()[1]}") as engine:
+            engine.share(1)
     except InvalidInput as error:
         print(error, flush=True)
 os._exit(0)

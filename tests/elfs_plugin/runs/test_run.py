@@ -1,8 +1,10 @@
+import contextlib
+
 import pytest
 
 from elfs_plugin import runs
-from elfs_plugin.errors import InvalidInput, NameTaken
-from elfs_plugin.runs import record
+from elfs_plugin.errors import ElfsError, InvalidInput, NameTaken
+from elfs_plugin.runs import jobs, record, run_job
 from elfs_plugin.runs.run_job import RunJob
 
 
@@ -47,6 +49,35 @@ def test_a_run_that_somebody_registers_before_the_lock_is_not_taken_over(dataset
     with pytest.raises(NameTaken, match="a run 'theirs' of another kind"), job:
         pytest.fail("it began")
     assert dataset.get_run_info("theirs").config.method == "somebody_elses"
+
+
+@pytest.mark.parametrize("needs", [None, "scores"])
+def test_the_lock_is_given_back_when_an_engine_cannot_be_closed(written, monkeypatch, needs):
+    dataset, _ = written
+
+    @contextlib.contextmanager
+    def using():
+        try:
+            yield
+        finally:
+            raise RuntimeError("the engine cannot be closed")
+
+    def fails(*given):
+        raise InvalidInput("not ready")
+
+    monkeypatch.setattr(run_job, "using", using)
+    if needs is not None:  # an error while the job begins
+        monkeypatch.setattr(record, "check_there", fails)
+    with (
+        pytest.raises(ElfsError, match="cannot be closed"),
+        RunJob(dataset, "elfs", "Working", {"Working": 1}, needs=needs),
+    ):
+        pass
+    assert jobs.read_job(dataset, "elfs")["state"] == "failed"
+    monkeypatch.undo()
+    with RunJob(dataset, "elfs", "Working", {"Working": 1}):
+        pass
+    assert jobs.read_job(dataset, "elfs")["state"] == "completed"
 
 
 def test_what_writes_no_field_works_on_a_run_whose_field_is_read_only(written):
