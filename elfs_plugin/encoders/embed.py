@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -514,10 +514,14 @@ def check_vectors(values: Sequence[Any], expected_dim: int) -> Embeddings:
     return _usable([None if value is None else flat(value) for value in values], expected_dim)
 
 
-def common_length(values: Sequence[Any]) -> int | None:
-    """The most common length of vectors; None where there are none."""
-    lengths = [size for size in (np.size(value) for value in values if value is not None) if size]
-    return int(np.bincount(lengths).argmax()) if lengths else None
+def lengths_of(values: Sequence[Any]) -> list[int]:
+    """The lengths of vectors, without those that are empty or None."""
+    return [size for size in (np.size(value) for value in values if value is not None) if size]
+
+
+def most_common(lengths: Mapping[int, int]) -> int | None:
+    """The length that most vectors have, of a number of vectors for each; the smallest where several do."""
+    return min(lengths, key=lambda length: (-lengths[length], length), default=None)
 
 
 def _usable(arrays, expected_dim):
