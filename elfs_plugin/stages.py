@@ -110,9 +110,11 @@ class Stages:
         encoder: Any,
         *,
         weights: str | None = None,
+        beside: str | None = None,
         compute: Callable[[Progress], Embeddings] | None = None,
     ) -> Embeddings:
         """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models.
+        ``beside``: see there.
 
         What is finished of them is kept block by block in the folder, until all of it is.
         """
@@ -126,6 +128,7 @@ class Stages:
                 weights=weights,
                 device=self.device,
                 kept=blocks,
+                beside=beside,
                 on_problem=self.reporter.warn,
                 progress=progress,
             )
