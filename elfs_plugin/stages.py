@@ -139,13 +139,14 @@ class Stages:
             remove_blocks(blocks)
         return result
 
-    def precut(self, vectors: Vectors, target: int, progress: Progress) -> Integers:
+    def precut(self, vectors: Vectors, target: int, progress: Progress, among: Integers | None = None) -> Integers:
         """``target`` of the (M, D) vectors that are to go on, (target,) rows in order, see
         :func:`~.precut.balanced.balanced_rows`."""
+        parts = (vectors, target) if among is None else (vectors, target, among)
         return self._run(
             "precut",
-            fingerprint(vectors, target, identity(self.seed)),
-            lambda progress: balanced_rows(vectors, target, seed=self.seed, progress=progress),
+            fingerprint(*parts, identity(self.seed)),
+            lambda progress: balanced_rows(vectors, target, among=among, seed=self.seed, progress=progress),
             lambda rows: {"rows": rows},
             lambda arrays: arrays["rows"],
             progress,

@@ -161,15 +161,15 @@ def check_usable(collection: Collection, field: str, budget: Budget | str, num_c
         raise InvalidInput(f"{error}{missing}", error.field) from None
 
 
-def check_locked_tag(dataset: Dataset, tag: str) -> None:
-    """Refuses a tag that no image has.
+def check_locked_tag(dataset: Dataset, tag: str, parameter: str = "locked_tag") -> None:
+    """Refuses a tag that no image has; ``parameter``: where it was given.
 
     Raises:
         InvalidInput: with tags that there are
     """
     have = fields.writable(dataset).distinct("tags")
     if tag not in have:
-        raise InvalidInput(f"No image has the tag '{tag}' (tags: {', '.join(have[:10]) or 'none'}).", "locked_tag")
+        raise InvalidInput(f"No image has the tag '{tag}' (tags: {', '.join(have[:10]) or 'none'}).", parameter)
 
 
 def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embeddings]:
