@@ -6,7 +6,7 @@ the one order in which they are run, for arrays here and for datasets in :mod:`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +132,11 @@ class WorkingSet:
         self.take(ids, result)
         return result
 
-    def precut(self, options: ElfsOptions) -> ElfsOptions:
+    def precut(self, options: ElfsOptions, kept: Collection[Any] = ()) -> ElfsOptions:
         """Leaves a balanced part of the samples, where there are so many that ``options.precut`` asks for it.
+
+        Args:
+            kept: ids of samples that go on in any case, beside that part: those that are labelled
 
         Returns:
             the options for what is left: the budget is the number of images that it is of all
@@ -141,15 +144,20 @@ class WorkingSet:
         n = len(self.ids)
         budget = resolve_budget(options.budget, n)
         target = resolve_precut(options.precut, n, budget)
-        if target == n:
+        stay = np.fromiter((i in kept for i in self.ids), bool, n) if kept else np.zeros(n, dtype=bool)
+        others = np.flatnonzero(~stay)
+        if target >= len(others):
             return options
-        rows = self.stages.precut(self.embeddings(), target, self.stages.reporter.stage(CUTTING))
+        progress = self.stages.reporter.stage(CUTTING)
+        rows = self.stages.precut(self.embeddings(), target, progress, others if kept else None)
+        rows = np.union1d(rows, np.flatnonzero(stay))
         self.ids = [self.ids[row] for row in rows.tolist()]
         self.vectors = scratch.taken(self.vectors, rows)
-        self.cut_away = n - target
+        self.cut_away = n - len(rows)
+        beside = f", and {n - len(others):,} that are labelled or have the tag" if stay.any() else ""
         self.stages.reporter.warn(
             f"{self.cut_away:,} of {n:,} images were left out before the clustering: of so many a balanced part of "
-            f"{target:,} goes on (precut). They get no pseudo-label and no score, and cannot be chosen."
+            f"{target:,} goes on (precut){beside}. The others get no pseudo-label and no score, and cannot be chosen."
         )
         return replace(options, budget=budget)
 

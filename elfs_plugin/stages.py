@@ -110,9 +110,11 @@ class Stages:
         encoder: Any,
         *,
         weights: str | None = None,
+        beside: str | None = None,
         compute: Callable[[Progress], Embeddings] | None = None,
     ) -> Embeddings:
         """Embeds N image files; ``compute(progress) -> Embeddings`` replaces :func:`embed_images` for other models.
+        ``beside``: see there.
 
         What is finished of them is kept block by block in the folder, until all of it is.
         """
@@ -126,6 +128,7 @@ class Stages:
                 weights=weights,
                 device=self.device,
                 kept=blocks,
+                beside=beside,
                 on_problem=self.reporter.warn,
                 progress=progress,
             )
@@ -136,13 +139,14 @@ class Stages:
             remove_blocks(blocks)
         return result
 
-    def precut(self, vectors: Vectors, target: int, progress: Progress) -> Integers:
+    def precut(self, vectors: Vectors, target: int, progress: Progress, among: Integers | None = None) -> Integers:
         """``target`` of the (M, D) vectors that are to go on, (target,) rows in order, see
         :func:`~.precut.balanced.balanced_rows`."""
+        parts = (vectors, target) if among is None else (vectors, target, among)
         return self._run(
             "precut",
-            fingerprint(vectors, target, identity(self.seed)),
-            lambda progress: balanced_rows(vectors, target, seed=self.seed, progress=progress),
+            fingerprint(*parts, identity(self.seed)),
+            lambda progress: balanced_rows(vectors, target, among=among, seed=self.seed, progress=progress),
             lambda rows: {"rows": rows},
             lambda arrays: arrays["rows"],
             progress,

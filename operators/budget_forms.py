@@ -7,8 +7,9 @@ BETA = 0.2
 """What a β by hand starts with."""
 
 
-def budget_inputs(ctx, inputs, n):
-    """The budget as a percentage or as a number of images of n; returns it resolved, or None when invalid."""
+def budget_inputs(ctx, inputs, n, cut_away=0):
+    """The budget as a percentage or as a number of images of n; returns it resolved, or None when invalid. ``cut_away``
+    images have no score, for a pre-cut has left them out."""
     from ..elfs_plugin.pruning.zones import resolve_budget
     from ..elfs_plugin.runs import noun_of
 
@@ -16,6 +17,8 @@ def budget_inputs(ctx, inputs, n):
     units = {**UNITS, "images": noun.many.capitalize()}
     choice_input(inputs, "budget_unit", units, "percent", "Budget in")
     text = f"How many of the {noun.count(n)} to keep"
+    if cut_away:
+        text += f". A percentage is one of these; the {cut_away:,} that the pre-cut left out do not count here"
     prop = inputs.float("budget", default=10, required=False, label="Budget", description=text)
     return checked(prop, lambda: resolve_budget(budget_of(ctx.params), n))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..elfs_plugin import validation
 from ..elfs_plugin.errors import InvalidInput
+from ..elfs_plugin.precut.size import check_precut
 from ..elfs_plugin.pruning.zones import as_beta, as_budget
 from ..elfs_plugin.suggestions import did_you_mean
 from ..elfs_plugin.text import is_text
@@ -210,6 +211,13 @@ def _clusters(name, value):
     return found
 
 
+def _precut(name, value):
+    if isinstance(value, str):
+        value = value.strip().lower()
+        value = int(value) if value.isdecimal() else value
+    return check_precut(value)
+
+
 def _budget(name, value):
     # A text keeps its percent sign, which decides together with the unit, see _budget_units.
     number = as_budget(value)
@@ -301,6 +309,7 @@ _KINDS = {
             "quota",
             "labels_field",
             "locked_tag",
+            "kept_tag",
             "veto_mode",
             "truth_field",
             "coreset",
@@ -330,6 +339,7 @@ _KINDS = {
     "per_parent": lambda name, value: str(_whole(name, value)) if whole_number(value) else _text(name, value),
     "progress": _progress,
     "num_clusters": _clusters,
+    "precut": _precut,
     "budget": _budget,
     "budget_unit": _budget_unit,
     "budgets": _budgets,

@@ -7,6 +7,8 @@ from .encoder_forms import embeddings_output_input, encoder_inputs, image_indexe
 from .forms import check_settings, clusters_input, clusters_of, key_input, output_inputs
 from .inputs import choice_input, pick, seed_input
 from .parameters import without
+from .precut_forms import FIELDS as PRECUT
+from .precut_forms import precut_inputs
 from .proxy_forms import proxy_inputs, search_inputs
 from .selector_forms import AUTO, first_advice_input, learner_input, method_input, method_of
 
@@ -42,6 +44,7 @@ class RunElfs(ElfsOperator):
         "image_size",
         "tag",
         "view_name",
+        *PRECUT,
         "seed",
         "device",
     )
@@ -77,6 +80,7 @@ class RunElfs(ElfsOperator):
         if beta_mode(ctx.params) == "auto":
             search_inputs(ctx, inputs, "beta_proxy")
         proxy_inputs(ctx, inputs)
+        precut_inputs(ctx, inputs, n)
         output_inputs(ctx, inputs, key)
         seed_input(inputs)
 
@@ -127,6 +131,7 @@ class RunElfs(ElfsOperator):
             "device",
             "method",
             "learner",
+            *PRECUT,
         )
         options["num_clusters"] = clusters_of(params, collection)
         given = uses_vectors(params)

@@ -140,13 +140,6 @@ def _parser():
         "pretrained network), rare (the same, where some classes are rare) or network (one that learns from these "
         "images alone)",
     )
-    run.add_argument(
-        "--precut",
-        type=cli_arguments.precut,
-        default="auto",
-        help="how many images, spread evenly, go on to the clustering: a number, off, or auto (default: a million of "
-        "more than five million)",
-    )
     run.add_argument("--key", default="elfs", help="the run key (elfs); its tag and saved view are <key>_coreset")
     run.add_argument("--name", help="the dataset to create or reuse for a folder (the folder's name)")
     run.add_argument("--preset", choices=("auto", "quick", "published"), default="auto", help="clustering effort")
@@ -186,6 +179,16 @@ def _parser():
     convert.set_defaults(function=_convert)
 
     for command in (run, compare):
+        command.add_argument(
+            "--precut",
+            type=cli_arguments.precut,
+            default="auto",
+            help="how many of a run's images, spread evenly, go on to the clustering: a number, off, or auto (default: "
+            "a million of more than five million)",
+        )
+        command.add_argument(
+            "--kept-tag", metavar="TAG", help="images with this tag, as those labelled already, are not left out by it"
+        )
         command.add_argument(
             "--seed", type=cli_arguments.seed, default=0, help="a whole number: the same seed gives the same result (0)"
         )
@@ -266,6 +269,7 @@ def _run(options):
             learner=options.learner or "probe",
             seed=options.seed,
             precut=options.precut,
+            kept_tag=options.kept_tag,
             device=options.device,
             tag=chosen,
             view_name=chosen,

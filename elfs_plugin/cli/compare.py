@@ -124,6 +124,8 @@ def _compare_dataset(options, budgets, methods):
                 weights=options.weights,
                 embeddings_field=options.embeddings,
                 similarity_index=options.similarity_index,
+                precut=options.precut,
+                kept_tag=options.kept_tag,
                 seed=options.seed,
                 device=options.device,
                 sinks=[TerminalBar()],

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,7 @@ def embed_images(
     batch_size: int | None = None,
     threads: int | None = None,
     kept: AnyPath | None = None,
+    beside: str | None = None,
     on_problem: Callable[[str], None] | None = None,
     progress: Progress = silent,
 ) -> Embeddings:
@@ -147,6 +148,8 @@ def embed_images(
         threads: see :func:`~.streaming.stream`
         kept: a folder, made when there is none, for finished blocks of the vectors: the same call made again takes what
             is whole in it, and computes the rest (for named encoders, and those that have an ``identity``)
+        beside: what has computed the vectors that these are to be used with, see :mod:`.inference`; it computes these
+            too, where it can
         on_problem: is told, in a sentence, when a GPU cannot do all of it
 
     Returns:
@@ -176,7 +179,7 @@ def embed_images(
         job: _Job = _SpreadJob(paths, encoder, store, gathered, spread, on_problem)
     else:
         job = _Job(paths, encoder, store, gathered, batch_size=batch_size, threads=threads)
-    job.run()
+    job.run(beside)
     return replace(gathered.embeddings(), provenance=provenance_of(encoder, weights, job.inference))
 
 
@@ -218,7 +221,9 @@ def _settle(encoder, paths):
     settle = getattr(encoder, "settle", None)
     if settle is None:
         return
-    few = _SETTLED_BY if len(paths) >= WORTHWHILE else 0
+    few = 0
+    if len(paths) >= WORTHWHILE or getattr(encoder, "beside_another_engine", False):
+        few = min(_SETTLED_BY, len(paths))
     rows = np.linspace(0, len(paths) - 1, few).astype(int)
     ways = (None, getattr(encoder, "smaller_side", None))
     pairs = [[read_image(paths[row], encoder.transform, least_side=way) for way in ways] for row in rows]
@@ -235,7 +240,7 @@ class _Job:
     def __init__(self, paths, encoder, store, gathered, **options):
         self._paths, self._encoder, self._store, self._gathered = paths, encoder, store, gathered
         self._options = {**options, "done": gathered.report}
-        self._settled = False
+        self._settled, self._beside = False, None
         n = len(paths)
         self._blocks = [range(at, min(at + BLOCK, n)) for at in range(0, n, BLOCK)]
         self._look()
@@ -253,7 +258,8 @@ class _Job:
     def _todo(self):
         return [block for block in self._blocks if block not in self._ready]
 
-    def run(self):
+    def run(self, beside=None):
+        self._beside = beside
         self._settle(self._todo())
         todo = self._todo()
         with contextlib.closing(self._computed(todo)) as computed:
@@ -282,7 +288,7 @@ class _Job:
         if not blocks or self._settled:
             return
         kept = self._store.inference if self._ready else None
-        self._choose_way(sum(map(len, blocks)), kept)
+        self._choose_way(sum(map(len, blocks)), self._beside if kept is None else kept)
         self._settled = True
         self._store.inference = self.inference
         if kept is not None and engine_of(kept) != engine_of(self.inference):
@@ -520,10 +526,14 @@ def check_vectors(values: Sequence[Any], expected_dim: int) -> Embeddings:
     return _usable([None if value is None else flat(value) for value in values], expected_dim)
 
 
-def common_length(values: Sequence[Any]) -> int | None:
-    """The most common length of vectors; None where there are none."""
-    lengths = [size for size in (np.size(value) for value in values if value is not None) if size]
-    return int(np.bincount(lengths).argmax()) if lengths else None
+def lengths_of(values: Sequence[Any]) -> list[int]:
+    """The lengths of vectors, without those that are empty or None."""
+    return [size for size in (np.size(value) for value in values if value is not None) if size]
+
+
+def most_common(lengths: Mapping[int, int]) -> int | None:
+    """The length that most vectors have, of a number of vectors for each; the smallest where several do."""
+    return min(lengths, key=lambda length: (-lengths[length], length), default=None)
 
 
 def _usable(arrays, expected_dim):

@@ -139,6 +139,12 @@ class TorchEncoder:
         already are (None: there are none), beside which the others should not differ."""
         self._count, self._kept = count, kept
 
+    @property
+    def beside_another_engine(self) -> bool:
+        """Whether PyTorch has not computed the vectors that :meth:`plan` was told of, so that :meth:`settle` is worth
+        its time for few images too."""
+        return self._kept is not None and engine_of(self._kept) != PYTORCH
+
     def transform(self, image: Image.Image) -> Any:
         image = _middle(image)
         if self._preprocessing is not None:

@@ -27,7 +27,9 @@ _ITERATIONS = 8
 _BLOCK = 32768
 
 
-def balanced_rows(vectors: Vectors, target: int, *, seed: int = 0, progress: Progress = silent) -> Integers:
+def balanced_rows(
+    vectors: Vectors, target: int, *, among: Integers | None = None, seed: int = 0, progress: Progress = silent
+) -> Integers:
     """``target`` of N rows, spread evenly over the clusters of a hierarchy.
 
     A node divides its rows by spherical k-means into at most 16 clusters and shares its target out among them: each
@@ -35,8 +37,9 @@ def balanced_rows(vectors: Vectors, target: int, *, seed: int = 0, progress: Pro
     where nothing can be divided (exact duplicates) rows are drawn.
 
     Args:
-        vectors: (N, D), finite; a memory-mapped array is read in blocks, only directions count
+        vectors: (N, D) or more rows, finite; a memory-mapped array is read in blocks, only directions count
         target: from 1 to N
+        among: the N rows of the array, ascending; default: all
 
     Returns:
         (target,) int64, ascending; the same for the same seed
@@ -46,11 +49,12 @@ def balanced_rows(vectors: Vectors, target: int, *, seed: int = 0, progress: Pro
 
     Memory beside ``vectors``: about 40 N bytes, and the vectors of 32,768 rows.
     """
-    n = len(vectors)
+    among = np.arange(len(vectors)) if among is None else among
+    n = len(among)
     if not 1 <= target <= n:
         raise InvalidInput(f"The part must have from 1 to {n:,} rows, not {target:,}.", "precut")
     draws = rng(seed, Stream.PRECUT)
-    waiting, kept, settled = [(np.arange(n), int(target), 0)], [], 0
+    waiting, kept, settled = [(among, int(target), 0)], [], 0
     while waiting:
         rows, share, level = waiting.pop()
         parts = None if share in (0, len(rows)) or level == LEVELS else _divided(vectors, rows, share, draws)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import scratch
 from ..contracts import Progress, Vectors
 from ..errors import InvalidInput, is_out_of_memory
 from ..progress import silent
@@ -121,7 +122,7 @@ class _Rows:
         if self._dimensions is None and lengths:
             self._dimensions = int(np.bincount(lengths).argmax())
         if self._dimensions is not None and not hasattr(self, "vectors"):
-            self.vectors = np.empty((self._n, self._dimensions), dtype=np.float32)
+            self.vectors = scratch.empty((self._n, self._dimensions))
 
 
 class _Reader:

@@ -21,6 +21,7 @@ from .choose import keep_choice
 from .fields import SCORES
 from .fiftyone_types import Collection
 from .session import READING, WRITING, Session
+from .uncut import ids_to_keep
 
 
 def compute_embeddings(
@@ -162,6 +163,7 @@ def run_elfs(
     similarity_index: Any = None,
     tag: str | None = None,
     view_name: str | None = None,
+    kept_tag: str | None = None,
     device: str = "auto",
     sinks: Iterable[Sink] = (),
     **options: Any,
@@ -174,6 +176,8 @@ def run_elfs(
         similarity_index: the brain key of a similarity index of FiftyOne's whose vectors are used; then no ``encoder``
         tag, view_name: names of the coreset's tag and saved view; the coreset is that of ``method``, the zones are
             those of ELFS at this budget whatever the method
+        kept_tag: images with this tag, which may be labelled already, are not left out by a pre-cut; nor are those that
+            have a label in the run's rounds, or are in one
         options: by their plain names, see :meth:`~..options.ElfsOptions.of`: ``num_clusters``, ``budget``, ``beta``,
             ``encoder``, ``proxy``, ``score``, ``seed`` and so on
     """
@@ -183,6 +187,8 @@ def run_elfs(
             raise InvalidInput("Give an encoder or a similarity index, not both.", "similarity_index")
     asked = ElfsOptions.of(**options)
     samples.check_collection(collection)
+    if kept_tag:
+        samples.check_locked_tag(collection._dataset, kept_tag, "kept_tag")
     n = len(samples.read_samples(collection))
     asked.check(n)
     with Session(
@@ -201,7 +207,8 @@ def run_elfs(
         else:
             job.use_vectors(embeddings_field, similarity_index)
         asked.check(len(job.working.ids), n)
-        asked = job.working.precut(asked)
+        if asked.cuts(len(job.working.ids)):
+            asked = job.working.precut(asked, ids_to_keep(job.dataset, job.record, kept_tag))
         trusted = True
         for stage, result in follow(job.working, asked):
             keeping.keep(job, stage, result)

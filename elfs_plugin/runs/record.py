@@ -93,6 +93,11 @@ class RunRecord:
         return f"'{self.embeddings_field}'"
 
     @property
+    def cut_away(self) -> int:
+        """How many images a pre-cut has left out, that have not been taken in since."""
+        return self.stages.get("pseudo_labels", {}).get("cut_away", 0)
+
+    @property
     def own_tags(self) -> list[str]:
         """The tags that are this run's, those among them that an interrupted job had decided on."""
         coming = ((self.pending or {}).get("record") or {}).get("tags", ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -160,15 +161,15 @@ def check_usable(collection: Collection, field: str, budget: Budget | str, num_c
         raise InvalidInput(f"{error}{missing}", error.field) from None
 
 
-def check_locked_tag(dataset: Dataset, tag: str) -> None:
-    """Refuses a tag that no image has.
+def check_locked_tag(dataset: Dataset, tag: str, parameter: str = "locked_tag") -> None:
+    """Refuses a tag that no image has; ``parameter``: where it was given.
 
     Raises:
         InvalidInput: with tags that there are
     """
     have = fields.writable(dataset).distinct("tags")
     if tag not in have:
-        raise InvalidInput(f"No image has the tag '{tag}' (tags: {', '.join(have[:10]) or 'none'}).", "locked_tag")
+        raise InvalidInput(f"No image has the tag '{tag}' (tags: {', '.join(have[:10]) or 'none'}).", parameter)
 
 
 def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embeddings]:
@@ -192,27 +193,11 @@ def read_vectors(collection: Collection, field: str) -> tuple[Samples, Embedding
 
 def _streamed_vectors(collection, field):
     """The same of many samples: they are read some thousand at a time, and the vectors gathered in a file."""
-    from ..encoders.embed import Embeddings, check_vectors, common_length
-    from ..encoders.rows import IN_MEMORY, Rows
+    from ..encoders.embed import Embeddings
 
-    kind = collection.get_field(field)
-    decoded = _decoder(kind)
-    rows = Rows(IN_MEMORY + 1)
-    ids: list[str] = []
-    paths: list[str] = []
-    usable: list[Any] = []
-    reasons: dict[int, str] = {}
-    length: int | None = None
-    for some, (their_paths, stored) in reading.streamed(collection, ["filepath", field]):
-        values = [decoded(value) for value in stored]
-        length = length or common_length(values)
-        found = check_vectors(values, length or 1)
-        reasons.update({len(ids) + index: reason for index, reason in found.failures.items()})
-        for vector in found.vectors:
-            rows.append(vector)
-        ids += some
-        paths += their_paths
-        usable.append(found.ok)
+    (ids, paths, usable, reasons, rows), length, used = _gathered(collection, field, None)
+    if length is not None and length != used:  # the first ones were not like most
+        (ids, paths, usable, reasons, rows), *_ = _gathered(collection, field, length)
     if not rows.count:
         raise InvalidInput(f"The field '{field}' holds no usable vectors in this view. Compute embeddings first.")
     ok = np.concatenate(usable)
@@ -227,6 +212,37 @@ def _streamed_vectors(collection, field):
     failures = {index: reasons[at] for at, index in place.items()}
     order = order.tolist()
     return Samples([ids[at] for at in order], [paths[at] for at in order]), Embeddings(vectors, ok[order], failures)
+
+
+def _gathered(collection, field, length):
+    """Reads all samples, and takes the vectors of a length, by default the most common one in the first part.
+
+    Returns:
+        (ids, paths, [(n,) bool, which are usable], {index: why not}, :class:`~..encoders.rows.Rows`), the most common
+        length of all, the one that was taken; None where there is no vector
+    """
+    from ..encoders.embed import check_vectors, lengths_of, most_common
+    from ..encoders.rows import IN_MEMORY, Rows
+
+    decoded = _decoder(collection.get_field(field))
+    rows = Rows(IN_MEMORY + 1, or_memory=True)
+    ids: list[str] = []
+    paths: list[str] = []
+    usable: list[Any] = []
+    reasons: dict[int, str] = {}
+    lengths: Counter[int] = Counter()
+    for some, (their_paths, stored) in reading.streamed(collection, ["filepath", field]):
+        values = [decoded(value) for value in stored]
+        lengths.update(lengths_of(values))
+        length = length or most_common(lengths)
+        found = check_vectors(values, length or 1)
+        reasons.update({len(ids) + index: reason for index, reason in found.failures.items()})
+        for vector in found.vectors:
+            rows.append(vector)
+        ids += some
+        paths += their_paths
+        usable.append(found.ok)
+    return (ids, paths, usable, reasons, rows), most_common(lengths), length
 
 
 def _decoder(kind):

@@ -294,7 +294,7 @@ class Session(RunJob):
             "stage": stage,
             "samples": len(ids) if ids is not None else stages["scores"]["scored"],
             "failed": self.record.failed,
-            "cut_away": stages.get("pseudo_labels", {}).get("cut_away", 0),
+            "cut_away": self.record.cut_away,
             "clusters": stages.get("pseudo_labels", {}).get("clusters"),
             "estimate": (results.get("cluster_count") or {}).get("explanation"),
             "beta": applied.get("beta", searched.get("chosen")),

@@ -11,6 +11,7 @@ import numpy as np
 from .. import scratch
 from ..contracts import Sink
 from ..encoders.embed import Embeddings, validate_vectors
+from ..encoders.inference import PYTORCH, engine_of
 from ..errors import InvalidInput
 from ..neighbors.label_transfer import DEFAULT_K, cross_neighbors, vote
 from ..options import ScoringOptions
@@ -223,8 +224,9 @@ def _embed(job, new, stage, dimensions):
     compute = None
     if encoder.startswith(samples.ZOO_PREFIX):
         compute = partial(samples.zoo_embeddings, fields.writable(job.dataset), new, encoder)
+    engine = stage.get("inference", "")
     try:
-        result = job.stages.embed(new.paths, encoder, weights=stage.get("weights"), compute=compute)
+        result = job.stages.embed(new.paths, encoder, weights=stage.get("weights"), beside=engine, compute=compute)
     except InvalidInput as error:  # not one of the new files can be used; the run is brought up to date without them
         return _nothing(len(new), dimensions, dict.fromkeys(range(len(new)), str(error)))
     made, known = result.provenance, stage.get("checksum")
@@ -237,6 +239,13 @@ def _embed(job, new, stage, dimensions):
         raise InvalidInput(
             f"The encoder {encoder} now gives {result.vectors.shape[1]} dimensions; the run has {dimensions}. "
             "Run ELFS again on all images."
+        )
+    if made is not None and engine_of(made.inference) != engine_of(engine):
+        stage["inference_of_added"] = made.inference
+        of_run = engine or f"by {PYTORCH}"
+        job.reporter.warn(
+            f"The new images are embedded {made.inference}, those of the run {of_run}: the vectors of one image by "
+            "both may differ a little."
         )
     return Embeddings(result.vectors, result.ok, result.failures)
 

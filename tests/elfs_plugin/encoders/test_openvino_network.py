@@ -217,3 +217,18 @@ def test_real_images_give_the_vectors_of_the_plain_way(tmp_path, monkeypatch):
     assert many.provenance.inference == f"float32 by {openvino_network.engine()}"
     assert not np.array_equal(few.vectors, many.vectors[:-1]) and agree(few.vectors, many.vectors[:-1])
     assert (unit(few.vectors) * unit(many.vectors[:-1])).sum(axis=1).min() >= LEAST_COSINE
+
+
+def test_few_images_beside_vectors_of_it_are_computed_by_it(tmp_path, monkeypatch):
+    import timm
+
+    monkeypatch.setattr(torch_encoder, "quick_kinds", lambda device: [])
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", pretrained=False, num_classes=0)
+    transform = timm.data.create_transform(input_size=(3, 160, 160), is_training=False)
+    encoder = TorchEncoder("random", model, transform, CPU)
+    paths = photographs(tmp_path, 4, sides=(60, 200))
+    made = f"float32 by {openvino_network.engine()}"
+    assert embed_images(paths, encoder, beside=made).provenance.inference == made
+    for other in ("float32 by OpenVINO 0", "bfloat16 by PyTorch", "", None):
+        assert embed_images(paths, encoder, beside=other).provenance.inference == "float32 by PyTorch"

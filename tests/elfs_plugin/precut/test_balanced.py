@@ -63,3 +63,12 @@ def test_progress_rises_and_can_stop_it():
 def test_a_target_that_cannot_be_is_refused(target):
     with pytest.raises(InvalidInput, match="from 1 to 10"):
         balanced_rows(np.eye(10, dtype=np.float32), target)
+
+
+def test_only_the_rows_that_are_named_are_taken():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 5)).astype(np.float32)
+    among = np.arange(300)[np.arange(300) % 3 > 0]
+    rows = balanced_rows(vectors, 40, among=among)
+    assert len(rows) == 40 and np.isin(rows, among).all()
+    assert rows.tolist() == among[balanced_rows(vectors[among], 40)].tolist()

@@ -6,7 +6,7 @@ import pytest
 
 from elfs_plugin import runs
 from elfs_plugin.errors import InvalidInput
-from elfs_plugin.runs import cards, reading, samples
+from elfs_plugin.runs import cards, reading, samples, uncut
 from elfs_plugin.runs.run import Run
 
 pytestmark = pytest.mark.mongo
@@ -41,6 +41,27 @@ def test_what_is_cut_away_gets_no_score_and_is_counted(with_vectors, method):
     assert cards._unscored(Run(with_vectors, "elfs"), cards._read(Run(with_vectors, "elfs"), out[:1])[out[0]])[
         "sentence"
     ].startswith("Not part of the run: it was outside its view, is one of 30 that a pre-cut left out")
+
+
+def test_images_with_the_tag_or_a_label_are_not_left_out(with_vectors):
+    run(with_vectors, precut=30)
+    with_vectors.reload()
+    out = [i for i, rank in zip(*with_vectors.values(["id", "elfs.rank"])) if rank is None]
+    with_vectors.select(out[:4]).tag_samples("done")
+    summary = run(with_vectors, precut=30, kept_tag="done")
+    with_vectors.reload()
+    ranks = dict(zip(*with_vectors.values(["id", "elfs.rank"])))
+    assert all(ranks[i] is not None for i in out[:4])
+    assert (summary["samples"], summary["cut_away"]) == (34, 46)
+    # Labels of the rounds of this run count without being named.
+    record = runs.load_record(with_vectors, "elfs")
+    record.labelling = {"labels_field": "ground_truth"}
+    with_vectors.add_sample_field("ground_truth", fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    with_vectors.select(out[6:8]).set_values("ground_truth", [fo.Classification(label="a"), fo.Classification()])
+    assert uncut.ids_to_keep(with_vectors, record, "done") == {*out[:4], out[6]}
+    assert uncut.ids_to_keep(with_vectors, record, None) == {out[6]}
+    with pytest.raises(InvalidInput, match="No image has the tag 'gone'"):
+        run(with_vectors, precut=30, kept_tag="gone")
 
 
 def test_without_a_cut_nothing_is_said_of_one(with_vectors):

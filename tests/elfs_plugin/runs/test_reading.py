@@ -1,3 +1,4 @@
+import errno
 from types import SimpleNamespace
 
 import fiftyone as fo
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
+from elfs_plugin.encoders import rows
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.runs import reading, samples, vectors
 
@@ -45,6 +47,36 @@ def test_vectors_of_many_samples_are_those_that_are_read_at_once(dataset, view, 
     monkeypatch.setattr(samples, "STREAMED", 3)
     streamed = samples.read_vectors(view(dataset), "vector")
     assert_same(streamed, at_once)
+
+
+def test_the_length_is_that_of_most_vectors_and_not_of_the_first(dataset, monkeypatch):
+    first = dataset.limit(6)
+    first.set_values("vector", [np.ones(5, dtype=np.float32)] * 6)
+    at_once = samples.read_vectors(dataset, "vector")
+    monkeypatch.setattr(samples, "STREAMED", 3)
+    streamed = samples.read_vectors(dataset, "vector")
+    assert_same(streamed, at_once)
+    assert streamed[1].vectors.shape == (18, 3)
+
+
+@pytest.mark.parametrize("fits", [0, 2, 9])
+def test_without_room_for_a_file_vectors_are_held_in_memory(dataset, monkeypatch, caplog, fits):
+    at_once = samples.read_vectors(dataset, "vector")
+    monkeypatch.setattr(samples, "STREAMED", 3)
+    monkeypatch.setattr(rows, "_AT_ONCE", 3)
+    write, written = rows._write_all, []
+
+    def limited(file, array):
+        written.append(len(array))
+        if len(written) > fits:
+            file.write(b"a part of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, array)
+
+    monkeypatch.setattr(rows, "_write_all", limited)
+    assert_same(samples.read_vectors(dataset, "vector"), at_once)
+    told = [one.getMessage() for one in caplog.records if one.name == rows.__name__]
+    assert len(told) == (fits < 8) and all("held in memory" in text for text in told)
 
 
 def test_other_kinds_of_fields_are_streamed_too(dataset, monkeypatch):

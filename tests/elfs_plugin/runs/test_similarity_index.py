@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fiftyone.brain.internal.core import lancedb, qdrant, sklearn
 
-from elfs_plugin import runs
+from elfs_plugin import runs, scratch
 from elfs_plugin.errors import InvalidInput
 from elfs_plugin.runs import index_vectors, similarity_index
 from elfs_plugin.runs import vectors as vectors_of_runs
@@ -84,6 +84,14 @@ def test_vectors_are_put_in_their_place_by_id(dataset, back_end, monkeypatch):
     # Qdrant keeps vectors that are compared by cosine at length 1.
     np.testing.assert_allclose(unit(found.vectors), unit(VECTORS[[ids.index(i) for i in known]]), rtol=1e-5, atol=1e-6)
     assert found.vectors.dtype == np.float32
+
+
+def test_a_large_matrix_is_mapped(dataset, monkeypatch):
+    add_index(dataset)
+    small = read(dataset).vectors
+    monkeypatch.setattr(scratch, "IN_MEMORY", small.nbytes - 1)
+    large = read(dataset).vectors
+    assert isinstance(large, np.memmap) and np.array_equal(large, small)
 
 
 def test_the_result_is_that_of_the_same_vectors_in_a_field(dataset, new_dataset, lance):

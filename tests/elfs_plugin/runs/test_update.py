@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import fiftyone as fo
 import numpy as np
 import pytest
@@ -73,6 +75,24 @@ def test_new_samples_take_part(run, digits, bad_files):
         assert kept.neighbors_of(copy)[0][0] == original
         assert kept.neighbors_of(original)[0][0] == copy
     assert not (record.run_folder(run, "elfs") / "update").exists()
+
+
+def test_another_engine_than_that_of_the_run_is_told_and_kept(run, digits, monkeypatch):
+    made = runs.load_record(run, "elfs").stages["embeddings"]["inference"]
+    asked = []
+
+    def embed(self, paths, encoder, *, beside=None, **options):
+        asked.append(beside)
+        found = plain(self, paths, encoder, beside=beside, **options)
+        return replace(found, provenance=replace(found.provenance, inference="float32 by Another 1"))
+
+    plain = stages.Stages.embed
+    monkeypatch.setattr(stages.Stages, "embed", embed)
+    add(run, digits[:4])
+    runs.update_run(run)
+    stage = runs.load_record(run, "elfs").stages["embeddings"]
+    assert asked == [made]
+    assert (stage["inference"], stage["inference_of_added"]) == (made, "float32 by Another 1")
 
 
 def test_the_same_update_gives_the_same_result(new_dataset, digits):
