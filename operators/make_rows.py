@@ -9,7 +9,7 @@ from .row_forms import kind_parameters, row_inputs, row_values
 class MakeRows(ElfsOperator):
     operator = "make_rows"
     title = "Frames, groups or objects as rows"
-    description = "Makes a dataset of frames of videos, groups, or objects of images, on which everything else works, or updates it"
+    description = "Makes or updates a dataset of frames, groups, or objects of images, on which everything works"
     takes = ("kind", "dataset_name", ROW)
     takes_images = False
 
