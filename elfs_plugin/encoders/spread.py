@@ -125,7 +125,7 @@ class Spread:
         Raises:
             InvalidInput: when a node has not what is needed, and which
             MissingModel: when its weights are others
-            EngineFailed: when the workers cannot go on
+            EngineFailed: when the workers cannot go on, or die on a block and on no single image of it
         """
         if not blocks:
             return
@@ -182,8 +182,8 @@ class Spread:
         result = self._whole(["" if i in poisoned else path for i, path in enumerate(paths)], recipe)
         if isinstance(result, Crashed):  # not the fault of single images
             raise EngineFailed(
-                f"Workers died each time on the images {block.start:,} to {block.stop - 1:,}, and no single one of "
-                f"them is to blame ({first_line(result.reason).rstrip('.')}). What was finished is kept."
+                f"Workers died each time on the images {block.start:,} to {block.stop - 1:,}, also without those "
+                f"on which they die alone. {result.reason}"
             )
         found = [(i, Poisoned(POISONED) if i in poisoned else value) for i, value in result.found]
         return Computed(found, result.error, result.said)

@@ -90,7 +90,7 @@ def test_an_image_that_is_embedded_at_the_third_time_is_not_to_blame(paths):
 
 def test_where_no_image_is_to_blame_the_job_ends_and_no_image_is_listed(paths, tmp_path):
     with using(Calls(lambda given: len(given) > 8)):
-        with pytest.raises(EngineFailed, match=r"images 0 to 19, .* \(gone\)\. What was finished is kept"):
+        with pytest.raises(EngineFailed, match=r"images 0 to 19, also without those on which they die alone\. gone"):
             embed_images(paths, Means(), kept=tmp_path / "blocks")
     with using("local"):
         assert embed_images(paths, Means(), kept=tmp_path / "blocks").failures == {}
