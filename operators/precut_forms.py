@@ -28,3 +28,11 @@ def precut_inputs(ctx, inputs, n):
     )
     if ctx.params.get("kept_tag"):
         check(prop, check_locked_tag, ctx.dataset, ctx.params["kept_tag"], "kept_tag")
+
+
+def precut_of(params):
+    """The pre-cut options of the parameters."""
+    given = {name: params[name] for name in FIELDS if name in params}
+    if given.get("precut", "").isdecimal():
+        given["precut"] = int(given["precut"])
+    return given
