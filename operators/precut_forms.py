@@ -1,7 +1,7 @@
 """The pre-cut of a large pool."""
 
 from ..elfs_plugin.precut.size import ABOVE, KEPT
-from .inputs import check
+from .inputs import check, pick
 
 FIELDS = ("precut", "kept_tag")
 
@@ -32,7 +32,7 @@ def precut_inputs(ctx, inputs, n):
 
 def precut_of(params):
     """The pre-cut options of the parameters."""
-    given = {name: params[name] for name in FIELDS if name in params}
+    given = pick(params, *FIELDS)
     if given.get("precut", "").isdecimal():
         given["precut"] = int(given["precut"])
     return given
