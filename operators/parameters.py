@@ -215,7 +215,7 @@ def _precut(name, value):
     if isinstance(value, str):
         value = value.strip().lower()
         value = int(value) if value.isdecimal() else value
-    return check_precut(value)
+    return str(check_precut(value))  # the form has a text for it
 
 
 def _budget(name, value):

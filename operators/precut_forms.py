@@ -1,7 +1,7 @@
 """The pre-cut of a large pool."""
 
 from ..elfs_plugin.precut.size import ABOVE, KEPT
-from .inputs import check
+from .inputs import check, pick
 
 FIELDS = ("precut", "kept_tag")
 
@@ -28,3 +28,11 @@ def precut_inputs(ctx, inputs, n):
     )
     if ctx.params.get("kept_tag"):
         check(prop, check_locked_tag, ctx.dataset, ctx.params["kept_tag"], "kept_tag")
+
+
+def precut_of(params):
+    """The pre-cut options of the parameters."""
+    given = pick(params, *FIELDS)
+    if given.get("precut", "").isdecimal():
+        given["precut"] = int(given["precut"])
+    return given

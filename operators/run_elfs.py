@@ -8,7 +8,7 @@ from .forms import check_settings, clusters_input, clusters_of, key_input, outpu
 from .inputs import choice_input, pick, seed_input
 from .parameters import without
 from .precut_forms import FIELDS as PRECUT
-from .precut_forms import precut_inputs
+from .precut_forms import precut_inputs, precut_of
 from .proxy_forms import proxy_inputs, search_inputs
 from .selector_forms import AUTO, first_advice_input, learner_input, method_input, method_of
 
@@ -131,8 +131,8 @@ class RunElfs(ElfsOperator):
             "device",
             "method",
             "learner",
-            *PRECUT,
         )
+        options.update(precut_of(params))
         options["num_clusters"] = clusters_of(params, collection)
         given = uses_vectors(params)
         if given:

@@ -16,7 +16,7 @@ class SearchBeta(ElfsOperator):
     def form(self, ctx, inputs, collection):
         run = run_input(ctx, inputs, "scores", "a β search")
         if run is not None:
-            budget_inputs(ctx, inputs, run.stages["scores"]["scored"], run.cut_away)
+            budget_inputs(ctx, inputs, run.stages["scores"]["scored"], run.record.cut_away)
         search_inputs(ctx, inputs)
         seed_input(inputs)
 

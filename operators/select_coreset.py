@@ -56,7 +56,7 @@ class SelectCoreset(ElfsOperator):
             return
         key, n = run.key, run.stages["scores"]["scored"]
         method = method_input(ctx, inputs)
-        budget = budget_inputs(ctx, inputs, n, run.cut_away)
+        budget = budget_inputs(ctx, inputs, n, run.record.cut_away)
         if method is None:
             return
         if method == "elfs":

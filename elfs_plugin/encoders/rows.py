@@ -68,8 +68,8 @@ class Rows:
                 if not self._or_memory:
                     raise
                 self._hold(error)
-        if self._held is not None:
-            self._held.append(np.array(self._waiting, dtype=np.float32).reshape(-1, self._length))
+        if self._held is not None and self._waiting:
+            self._held.append(np.array(self._waiting, dtype=np.float32))
         self._waiting = []
 
     def _write_file(self):
@@ -88,8 +88,8 @@ class Rows:
         self._held = []
         if self._file is not None:
             self._file.seek(0)
-            held = np.fromfile(self._file, np.float32, self._written * self._length)
-            self._held.append(held.reshape(-1, self._length))
+            shape = self._written, self._length or 0
+            self._held.append(np.fromfile(self._file, np.float32, shape[0] * shape[1]).reshape(shape))
             self._file.close()
 
     def array(self) -> Vectors:

@@ -25,7 +25,7 @@ from ..proxy.train import ProxyConfig
 from ..pruning.scores import HARD_WHEN
 from ..pruning.zones import as_beta, as_budget, resolve_beta, resolve_budget
 from ..validation import shown, validate_seed, whole_number
-from . import changes
+from . import reading
 from .analysis import Analysis
 from .arrays import kept_graph
 from .coresets import expected_size, member_ids, parse_members
@@ -125,7 +125,7 @@ def measure_stability(
         unreadable = 0
         if config.on_images:
             size = int(config.image_size or stage.get("image_size") or DEFAULT_IMAGE_SIZE)
-            images = DecodedImages(lambda: changes.paths_of(job.dataset, pool.ids.tolist()))
+            images = DecodedImages(lambda: reading.by_id(job.dataset, pool.ids.tolist(), "filepath"))
             inputs, unread = images.get(pool.ids.tolist(), size, part(progress, 0.0, 0.1))
             unreadable = len(unread)
             pool = pool.only(np.array([i not in unread for i in pool.ids.tolist()]))

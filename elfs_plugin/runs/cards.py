@@ -103,7 +103,7 @@ def _unscored(run, found):
     reason = run.results.get("failures", {}).get(found["id"])
     if reason:
         return _without_score(found["id"], found["filepath"], "failed", f"Left out of the run: {reason}.")
-    cut = run.stages.get("pseudo_labels", {}).get("cut_away", 0)
+    cut = run.record.cut_away
     why = f"it was outside its view, is one of {cut:,} that a pre-cut left out" if cut else "it was outside its view"
     text = f"Not part of the run: {why}, or was added later. ELFS: Update run takes in new images."
     return _without_score(found["id"], found["filepath"], "unscored", text)

@@ -4,16 +4,14 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 import fiftyone as fo
-from bson import ObjectId
 
 from ..files import whole_file
-from . import record, roster
+from . import reading, record, roster
 from .fiftyone_types import Dataset, Query
 from .record import RunRecord
 from .versions import ranking_version
@@ -21,7 +19,6 @@ from .versions import ranking_version
 _COUNTED = 20_000
 """Samples that are looked at one by one; above it the number comes from the indexes alone."""
 
-_ASKED = 50_000
 _FILE = "changes.json"
 _KEPT = 64
 _counted: dict[tuple[str, str], tuple[str, Any]] = {}
@@ -103,17 +100,7 @@ def lost_ids(dataset: Dataset, run: RunRecord) -> tuple[list[str], list[str]]:
         found = (str(sample["_id"]) for sample in collection.find(wanted, {"_id": 1}))
         return sorted(i for i in found if i not in failed), partly
     ranked = {str(sample["_id"]) for sample in collection.find({path: {"$gte": 0}}, {"_id": 1})}
-    return sorted(paths_of(dataset, [i for i in scored if i not in ranked])), partly
-
-
-def paths_of(dataset: Dataset, ids: Sequence[str]) -> dict[str, str]:
-    """id -> file path of those of the samples that exist, in queries of a bounded size."""
-    found = {}
-    for start in range(0, len(ids), _ASKED):
-        wanted = {"_id": {"$in": [ObjectId(i) for i in ids[start : start + _ASKED]]}}
-        for sample in dataset._sample_collection.find(wanted, {"filepath": 1}):
-            found[str(sample["_id"])] = sample["filepath"]
-    return found
+    return sorted(reading.by_id(dataset, [i for i in scored if i not in ranked], "filepath")), partly
 
 
 def _digest(*parts):

@@ -59,10 +59,12 @@ def places(known: Array, wanted: Array) -> Array:
     return np.where(known[at] == wanted, at, -1)
 
 
-def by_id(dataset: Dataset, ids: Iterable[str], path: str) -> dict[str, Any]:
-    """{id: value} of those of the samples that exist, asked for in queries of a bounded size."""
+def by_id(dataset: Dataset, ids: Iterable[str], path: str, *, raw: bool = False) -> dict[str, Any]:
+    """{id: value} of those of the samples that exist, asked for in queries of a bounded size; ``raw``: as MongoDB keeps
+    them."""
     found: dict[str, Any] = {}
     view, wanted = fields.writable(dataset), list(ids)
     for start in range(0, len(wanted), ASKED):
-        found.update(zip(*view.select(wanted[start : start + ASKED]).values(["id", path])))
+        some, values = view.select(wanted[start : start + ASKED]).values(["id", path], _raw=raw)
+        found.update(zip(map(str, some), values))
     return found

@@ -19,7 +19,7 @@ from ..progress import part
 from ..proxy.train import ProxyConfig
 from ..pruning.zones import resolve_budget
 from ..stages import STAGES, stage_weights
-from . import changes, fields, graph, index_vectors, keeping, own, samples, vectors
+from . import changes, fields, graph, index_vectors, keeping, own, reading, samples, vectors
 from .fiftyone_types import Collection
 from .run import Run
 from .session import WRITING, Session
@@ -27,8 +27,6 @@ from .similarity_index import index_of_run
 
 PLACING = "Finding the nearest labelled images"
 _FOLDER = "update"
-_ROWS = 50_000
-"""Samples whose vectors are read at a time."""
 
 
 def update_run(
@@ -124,7 +122,7 @@ def _take_in(job, new, lost):
         how many of the new, and how many of the ``lost``, take part now; {id: reason} of the rest of both
     """
     dataset, key, run = job.dataset, job.key, job.record
-    stage = run.stages.get("embeddings", {})
+    stage, before = run.stages.get("embeddings", {}), changes.run_time(dataset, run)
     label_ids, labels, names = fields.read_labels(fields.writable(dataset), key)
     fresh = [i for i in new.ids if i not in lost]
     labelled = dict(zip(label_ids, labels.tolist()))
@@ -142,7 +140,7 @@ def _take_in(job, new, lost):
             f"{bare[0]}). Write their vectors there again, or run ELFS again without them."
         )
 
-    paths = {**dict(zip(new.ids, new.paths)), **changes.paths_of(dataset, bare)}
+    paths = {**dict(zip(new.ids, new.paths)), **reading.by_id(dataset, bare, "filepath")}
     wanted = sorted([*fresh, *bare])
     embeddings = _embed(job, samples.Samples(wanted, [paths[i] for i in wanted]), stage, old_vectors.shape[1])
     left_out = {wanted[index]: reason for index, reason in embeddings.failures.items()}
@@ -176,7 +174,17 @@ def _take_in(job, new, lost):
     asked = {*fresh, *bare, *lost}
     left_out.update({i: reason for i, reason in working.failures.items() if i in asked})
     scored = set(working.ids)
+    _count_cut_away(job, (scored & set(fresh)).difference(failures), before)
     return len(scored & set(fresh)), len(scored & lost), left_out
+
+
+def _count_cut_away(job, ids, since):
+    """Of samples that are new to the run, those that were there when it was made are no longer left out by its
+    pre-cut."""
+    stage = job.record.stages["pseudo_labels"]
+    if job.record.cut_away:
+        times = reading.by_id(job.dataset, ids, "created_at", raw=True).values()
+        stage["cut_away"] = max(0, job.record.cut_away - sum(made <= since for made in times))
 
 
 def _in_order(old, new, order):
@@ -281,11 +289,7 @@ def _given_vectors(job, new, dimensions):
 
 
 def _read_vectors(job, new, dimensions, field):
-    view = fields.writable(job.dataset)
-    place: dict[str, Any] = {}
-    for start in range(0, len(new), _ROWS):
-        some = view.select(new.ids[start : start + _ROWS])
-        place.update(zip(*some.values(["id", field])))
+    place = reading.by_id(job.dataset, new.ids, field)
     return validate_vectors([place.get(i) for i in new.ids], expected_dim=dimensions)
 
 

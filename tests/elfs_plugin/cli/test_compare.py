@@ -69,8 +69,9 @@ def test_a_folder_is_run_first(plugin, digits, capsys, tmp_path):
         (tmp_path / f"{index}.png").write_bytes(open(digits[index], "rb").read())
     try:
         arguments = ["compare", str(tmp_path), "--methods", "k_center", "--seeds", "1", "--budgets", "10", "--clusters"]
-        assert main([*arguments, "4"]) == 0
+        assert main([*arguments, "4", "--precut", "30"]) == 0
         dataset = fo.load_dataset(tmp_path.name)
+        assert runs.load_record(dataset, "elfs").cut_away == 10
         assert {"selection", "scores"} <= set(runs.load_record(dataset, "elfs").stages)
     finally:
         fo.delete_dataset(tmp_path.name)

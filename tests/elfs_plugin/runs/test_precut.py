@@ -64,6 +64,18 @@ def test_images_with_the_tag_or_a_label_are_not_left_out(with_vectors):
         run(with_vectors, precut=30, kept_tag="gone")
 
 
+def test_images_that_an_update_takes_in_are_no_longer_counted(with_vectors):
+    run(with_vectors, precut=50)
+    with_vectors.reload()
+    out = [i for i, rank in zip(*with_vectors.values(["id", "elfs.rank"])) if rank is None]
+    late = with_vectors.add_sample(fo.Sample("late.png", clip=np.ones(6)))
+    assert runs.update_run(with_vectors)["cut_away"] == 30  # what came later was not cut away
+    with_vectors.delete_samples(late)
+    summary = runs.update_run(with_vectors.select(out[:4]))
+    assert summary["added"] == 4 and summary["cut_away"] == 26
+    assert runs.load_record(with_vectors, "elfs").cut_away == 26
+
+
 def test_without_a_cut_nothing_is_said_of_one(with_vectors):
     assert run(with_vectors)["cut_away"] == 0
     assert "cut_away" not in runs.load_record(with_vectors, "elfs").stages["pseudo_labels"]

@@ -18,8 +18,8 @@ import fiftyone as fo
 from ....contracts import Progress
 from ....errors import ElfsError, InvalidInput
 from ....validation import shown
-from ...changes import paths_of
 from ...fiftyone_types import Dataset
+from ...reading import by_id
 from ..state import SentPart
 from .base import Backend, Option, Returned, Sending, Standing
 from .label_studio_server import WHERE_KEYS_ARE, LabelStudio, NotThere
@@ -151,7 +151,7 @@ def _setting(options, name):
 
 def _files(sending):
     """{sample id: path} in the order of labelling, all of which can be sent."""
-    known = paths_of(sending.dataset, list(sending.ids))
+    known = by_id(sending.dataset, sending.ids, "filepath")
     files = {sample: known[sample] for sample in sending.ids if sample in known}
     if not files:
         raise InvalidInput("None of the samples is in the dataset any more.", "round")
