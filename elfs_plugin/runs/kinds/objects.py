@@ -52,6 +52,9 @@ class Kind(RowKind):
     def settled(self, source: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {**settings, "field": settings["field"] or object_fields.only_field(source)}
 
+    def suggested(self, source: Dataset) -> dict[str, list[str]]:
+        return {"field": object_fields.fields_of(source)}
+
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         object_fields.check_field(parents._root_dataset, settings["field"])
         if not parents.limit(1).values("id"):
