@@ -68,7 +68,7 @@ class Kind(RowKind):
             try:
                 found = Found(parent, _rows(making, parent, path, rate))
             except UnreadableVideo as error:
-                found = Found(parent, [], str(error))
+                found = Found(parent, [], str(error), unread=True)
             frames += len(found.rows)
             yield found
 
@@ -98,7 +98,8 @@ class Kind(RowKind):
 
     def forget(self, folder: Path, parents: Iterable[str]) -> None:
         for parent in parents:
-            shutil.rmtree(folder / parent, ignore_errors=True)
+            for place in (folder / parent, _new(folder / parent), _old(folder / parent)):
+                shutil.rmtree(place, ignore_errors=True)
 
     def check_free(self, source: Dataset, companion: Dataset, written: Written) -> None:
         source_fields.check_no_run(source, written.key)
@@ -166,6 +167,8 @@ def _rows(making, parent, path, rate):
         UnreadableVideo
     """
     folder = making.folder / parent
+    if _state(_new(folder)) is not None:  # killed before it took its place
+        _take_place(folder)
     known = _state(folder)
     if _is_of(known, path, making.settings):
         return [_row(folder, *row) for row in known["rows"]]
@@ -181,7 +184,14 @@ def _rows(making, parent, path, rate):
     ids = {number: doc["_id"] for number, doc in docs.items()}
     if known is not None and known.get("size") == _size(path):  # the same video, copied or touched
         ids = {number: ObjectId(row) for row, number, _ in known["rows"]} | ids
+    elif known is None:  # its files are lost: the rows keep what they have
+        ids = _ids_of_rows(making.companion, parent) | ids
     return _decoded(folder, path, ids, making)
+
+
+def _ids_of_rows(companion, parent):
+    rows = companion._sample_collection.find({"_parent_id": ObjectId(parent)}, {"frame_number": 1})
+    return {row["frame_number"]: row["_id"] for row in rows}
 
 
 def _existing(docs, path, rate, fps):
@@ -200,11 +210,24 @@ def _existing(docs, path, rate, fps):
 
 
 def _decoded(folder, path, ids, making):
+    """Decodes beside what is there, which stays until all of the new is written: the video may turn out to be
+    unreadable, or the job be killed."""
+    new = _new(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        rows = _written(new, path, ids, making)
+    except UnreadableVideo:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _take_place(folder)
+    return [_row(folder, *row) for row in rows]
+
+
+def _written(folder, path, ids, making):
     import cv2
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    length, rows = Length(), []
+    stamp, length, rows = _stamp(path), Length(), []
     side = making.settings["longest_side"]
     for frame in sampled_frames(path, making.settings["fps"] or None, length):
         image = frame.image
@@ -220,11 +243,28 @@ def _decoded(folder, path, ids, making):
         making.check()
     if not rows:
         raise UnreadableVideo("it has no frames that can be read")
-    state = {**_stamp(path), "settings": making.settings, "rows": rows}
+    state = {**stamp, "settings": making.settings, "rows": rows}
     state.update(frames=length.frames, seconds=length.seconds)
     with whole_file(folder / _STATE) as file:
         file.write(json.dumps(state).encode())
-    return [_row(folder, *row) for row in rows]
+    return rows
+
+
+def _new(folder):
+    return folder.with_name(f"{folder.name}.new")
+
+
+def _old(folder):
+    return folder.with_name(f"{folder.name}.old")
+
+
+def _take_place(folder):
+    """Puts the new folder, which is whole, in the place of the one there is."""
+    shutil.rmtree(_old(folder), ignore_errors=True)
+    if folder.exists():
+        folder.rename(_old(folder))
+    _new(folder).rename(folder)
+    shutil.rmtree(_old(folder), ignore_errors=True)
 
 
 def _row(folder, row_id, number, time):

@@ -1,6 +1,7 @@
 """Frames of videos: from the video to a selection and back."""
 
 import os
+import shutil
 
 import fiftyone as fo
 import numpy as np
@@ -326,3 +327,89 @@ def test_a_video_that_is_a_slice_of_groups_is_refused(videos):
     with pytest.raises(InvalidInput, match="this view holds video. Choose slices of images"):
         runs.check_collection(groups.select_group_slices("video"))
     groups.delete()
+
+
+def rows_and_files(companion):
+    companion.reload()
+    ids, tags, paths = companion.values(["id", "tags", "filepath"])
+    return dict(zip(ids, tags)), {path: os.path.isfile(path) for path in paths}
+
+
+def touch(path):
+    os.utime(path, ns=(1, os.stat(path).st_mtime_ns + 10**9))
+
+
+@pytest.mark.parametrize("damage", ["away", "empty", "text"])
+def test_rows_of_a_video_that_cannot_be_read_now_stay(videos, damage):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    before = rows_and_files(companion)
+    path = videos.first().filepath
+    os.rename(path, f"{path}.away")
+    if damage != "away":
+        with open(path, "w") as file:
+            file.write("" if damage == "empty" else "no video")
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"], told["without_rows"]) == (0, 0, 3)
+    assert list(told["unread"]) == [videos.first().id] and told["unread"][videos.first().id].startswith(("the ", "it "))
+    assert rows_and_files(companion) == before and all(before[1].values())
+    os.replace(f"{path}.away", path)
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"], told["unread"]) == (0, 0, {})
+    assert rows_and_files(companion) == before
+
+
+def test_rows_of_frames_with_images_stay_while_the_video_is_away(videos, digits):
+    video = videos.first()
+    for number, path in enumerate(digits[:4], start=1):
+        video.frames[number] = fo.Frame(filepath=str(path))
+    video.save()
+    companion = fo.load_dataset(runs.make_rows(videos.limit(1), settings={"fps": 0})["dataset"])
+    before = rows_and_files(companion)
+    os.rename(video.filepath, f"{video.filepath}.away")
+    told = runs.make_rows(videos.limit(1))
+    assert len(before[0]) == 4 and rows_and_files(companion) == before and list(told["unread"]) == [video.id]
+
+
+@pytest.mark.parametrize("at", ["sampled_frames", "_take_place", "rename"])
+def test_what_is_killed_while_it_decodes_again_loses_no_row(videos, monkeypatch, at):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    before = rows_and_files(companion)
+    touch(videos.first().filepath)
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    def some(path, *rest):
+        yield next(original(path, *rest))
+        die()
+
+    original, rename, renamed = frames.sampled_frames, frames.Path.rename, []
+
+    def once(path, target):
+        if renamed:
+            die()
+        renamed.append(path)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        if at == "rename":
+            patch.setattr(frames.Path, "rename", once)
+        else:
+            patch.setattr(frames, at, some if at == "sampled_frames" else die)
+        with pytest.raises(KeyboardInterrupt):
+            runs.make_rows(videos)
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"]) == (0, 0)
+    assert rows_and_files(companion) == before and all(before[1].values())
+    folder = os.path.dirname(next(iter(before[1])))
+    assert not any(name.endswith((".new", ".old")) for name in os.listdir(os.path.dirname(folder)))
+
+
+def test_rows_whose_files_are_lost_get_them_again(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    before = rows_and_files(companion)
+    shutil.rmtree(os.path.dirname(companion.first().filepath))
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"]) == (0, 0) and rows_and_files(companion) == before
