@@ -52,8 +52,8 @@ def make_rows(
     Returns:
         ``dataset``, its name; ``kind``; ``rows``, ``added``, ``removed`` and ``parents``, counts; ``left_out``, parent
         id -> why it gave no rows, of at most :data:`LISTED`; ``without_rows``, how many there are; ``unread``, the same
-        of parents that cannot be read now and whose rows stay; and what the kind notes. Objects: ``excluded``, reason ->
-        how many; ``excluded_objects``, id -> reason; ``bytes`` of the pictures
+        of parents that cannot be read now and whose rows stay; and what the kind notes. Objects: ``excluded``, reason
+        -> how many; ``excluded_objects``, id -> reason; ``bytes`` of the pictures
 
     Raises:
         InvalidInput: for a source without such rows, or other settings than the companion has

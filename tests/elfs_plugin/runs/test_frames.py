@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from elfs_plugin import runs, video
 from elfs_plugin.errors import InvalidInput, NameTaken
+from elfs_plugin.runs import rows_folder
 from elfs_plugin.runs.kinds import frames
 from elfs_plugin.runs.kinds.clips import clips_around
 from tests.videos import scenes, write_video
@@ -413,3 +415,21 @@ def test_rows_whose_files_are_lost_get_them_again(videos):
     shutil.rmtree(os.path.dirname(companion.first().filepath))
     told = runs.make_rows(videos)
     assert (told["added"], told["removed"]) == (0, 0) and rows_and_files(companion) == before
+
+
+@pytest.mark.parametrize("of", ["companion", "source"])
+def test_files_that_a_clone_uses_stay_until_it_is_gone(videos, of):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    runs.write_rows_back(companion)
+    videos.reload()
+    folder = Path(runs.rows_of(companion).folder)
+    paths = companion.values("filepath")
+    clone = {"companion": companion, "source": videos}[of].clone()
+    companion.delete()
+    videos.delete()
+    try:
+        assert rows_folder.remove_orphans() == [] and all(map(os.path.isfile, paths))
+    finally:
+        clone.delete()
+    assert rows_folder.remove_orphans() == [folder] and not folder.exists()
