@@ -8,6 +8,7 @@ import fiftyone as fo
 import numpy as np
 import pytest
 from bson import ObjectId
+from fiftyone import ViewField as F
 from PIL import Image
 
 from elfs_plugin import runs, video
@@ -433,3 +434,25 @@ def test_files_that_a_clone_uses_stay_until_it_is_gone(videos, of):
     finally:
         clone.delete()
     assert rows_folder.remove_orphans() == [folder] and not folder.exists()
+
+
+def test_a_view_of_frames_that_got_other_ids_means_the_same_rows(videos):
+    companion = fo.load_dataset(runs.make_rows(videos, settings={"fps": 0})["dataset"])
+    with_rows = videos.limit(3)
+    for sample in with_rows:
+        for number in (1, 2, 7):
+            sample.frames[number] = fo.Frame(mine="kept")
+        sample.save()
+    view = with_rows.to_frames(sample_frames="dynamic").match(F("frame_number") < 5)
+    assert not set(view.values("id")) & set(companion.values("id")) and len(view) == 6
+    there = runs.resolved(view).values(["parent_id", "frame_number"])
+    assert sorted(zip(*there)) == sorted(zip(*view.values(["sample_id", "frame_number"])))
+    every = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    for sample in with_rows:
+        for number in range(1, 10 * SECONDS + 1):
+            sample.frames[number] = sample.frames[number]
+        sample.save()
+    assert runs.resolved(with_rows.to_frames(sample_frames="dynamic")) is every
+    companion.delete_samples(companion.match(F("frame_number") == 7))
+    with pytest.raises(InvalidInput, match="None of the frames"):
+        runs.resolved(with_rows.to_frames(sample_frames="dynamic").match(F("frame_number") == 7))
