@@ -167,7 +167,8 @@ def _create(source, kind, name, settings):
         dataset.add_sample_field(field, **options)
     dataset.create_index("parent_id")
     if "frame_number" in kind.fields:
-        dataset.create_index([("parent_id", 1), ("frame_number", 1)], unique=True)
+        # Not a unique one: samples that a user adds have neither.
+        dataset.create_index([("parent_id", 1), ("frame_number", 1)])
     folder = rows_folder.new_folder(dataset, source)
     companions.describe(dataset, Rows(kind.name, str(source._doc.id), str(folder), settings, {}))
     dataset.name = name
@@ -232,7 +233,7 @@ class _Writer:
     def __init__(self, companion: Dataset, source: Dataset, verify: Verify) -> None:
         self._companion, self._source, self._verify = companion, source, verify
         self._known: dict[str, set[ObjectId]] = {}
-        for row in companion._sample_collection.find({}, {"_parent_id": 1}):
+        for row in companion._sample_collection.find({"_parent_id": {"$ne": None}}, {"_parent_id": 1}):
             self._known.setdefault(str(row["_parent_id"]), set()).add(row["_id"])
         self._gone: list[ObjectId] = []
         self._waiting: list[dict[str, Any]] = []
@@ -254,7 +255,7 @@ class _Writer:
     def flush(self) -> None:
         """Writes what is waiting. Rows that have gone are removed first: another one may have their place."""
         self._verify()
-        self._remove(self._gone)
+        self._remove_waiting()
         if self._waiting:
             parents = list({row["_parent_id"] for row in self._waiting})
             tags = {
@@ -280,14 +281,17 @@ class _Writer:
         there = kind.parents_in(self._source)
         orphans = [parent for parent in self._known if parent not in there]
         for parent in orphans:
-            self._remove(list(self._known[parent]))
+            self._gone.extend(self._known[parent])
+        self.flush()
         kind.forget(folder, orphans)
         return self._removed
 
     _removed = 0
 
-    def _remove(self, ids):
-        if ids:
+    def _remove_waiting(self):
+        for at in range(0, len(self._gone), BATCH):
+            self._verify()
+            ids = self._gone[at : at + BATCH]
             self._companion.delete_samples([str(i) for i in ids])
             self._removed += len(ids)
         self._gone = []

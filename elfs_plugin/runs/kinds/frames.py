@@ -85,13 +85,20 @@ class Kind(RowKind):
                     companion.add_sample_field(name, **{**get_field_kwargs(kind), "info": info})
         paths = [companion.get_field(name).db_field or name for name in names]
         there = {"$or": [{path: {"$ne": None}} for path in paths]}
-        taken = {"_id": 0, "_parent_id": "$_sample_id", "frame_number": 1, **dict.fromkeys(paths, 1)}
+        same = [{"$eq": ["$_parent_id", "$$parent"]}, {"$eq": ["$frame_number", "$$number"]}]
+        row = {
+            "from": companion._sample_collection_name,
+            "let": {"parent": "$_sample_id", "number": "$frame_number"},
+            "pipeline": [{"$match": {"$expr": {"$and": same}}}, {"$project": {"_id": 1}}],
+            "as": "row",
+        }
+        taken = {"_id": "$row._id", **dict.fromkeys(paths, 1)}
         changes = {path: {"$ifNull": [f"${path}", f"$$new.{path}"]} for path in paths}
         _merge(
             source._frame_collection,
-            [{"$match": there}, {"$project": taken}],
+            [{"$match": there}, {"$lookup": row}, {"$unwind": "$row"}, {"$project": taken}],
             companion._sample_collection_name,
-            ["_parent_id", "frame_number"],
+            ["_id"],
             [{"$set": changes}],
             "discard",
         )
@@ -371,6 +378,8 @@ def clips_of(companion: Dataset, tag: str, seconds: float) -> dict[str, list[tup
     parents, numbers, times, tags, paths = companion.values(["parent_id", "frame_number", "time", "tags", "filepath"])
     rows: dict[str, list[int]] = {}
     for row, parent in enumerate(parents):
+        if parent is None:  # a sample that a user has added
+            continue
         rows.setdefault(parent, []).append(row)
     found = {}
     for parent, of_video in rows.items():

@@ -456,3 +456,28 @@ def test_a_view_of_frames_that_got_other_ids_means_the_same_rows(videos):
     companion.delete_samples(companion.match(F("frame_number") == 7))
     with pytest.raises(InvalidInput, match="None of the frames"):
         runs.resolved(with_rows.to_frames(sample_frames="dynamic").match(F("frame_number") == 7))
+
+
+def test_samples_that_a_user_adds_to_the_rows_stay(videos, digits):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    companion.add_samples([fo.Sample(str(path), tags=["coreset"]) for path in digits[:2]])
+    raw = companion._sample_collection.insert_one(
+        {"_dataset_id": companion._doc.id, "_media_type": "image", "filepath": str(digits[2]), "tags": []}
+    )
+    added = {*companion.match({"_parent_id": None}).values("id"), str(raw.inserted_id)}
+    videos.delete_samples(videos.first().id)
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"]) == (0, SECONDS)
+    companion.reload()
+    assert len(added) == 3 and added <= set(companion.values("id"))
+    assert frames.clips_of(companion, "coreset", 0.5) == {}
+
+
+def test_rows_of_videos_that_are_gone_are_removed_together(videos, monkeypatch):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    removed, original = [], fo.Dataset.delete_samples
+    monkeypatch.setattr(fo.Dataset, "delete_samples", lambda self, ids: removed.append(ids) or original(self, ids))
+    videos.delete_samples(videos.limit(2).values("id"))
+    removed.clear()
+    assert runs.make_rows(videos)["removed"] == 2 * SECONDS == len(removed[0]) and len(removed) == 1
+    assert companion.count() == SECONDS
