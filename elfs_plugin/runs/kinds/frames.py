@@ -18,7 +18,7 @@ from bson import ObjectId
 from fiftyone import ViewField as F
 from fiftyone.core.odm import get_field_kwargs
 
-from ...errors import InvalidInput
+from ...errors import InvalidInput, NameTaken
 from ...files import whole_file
 from ...selectors.parameter import Parameter
 from ...video import Length, UnreadableVideo, frame_rate, sampled_frames
@@ -34,8 +34,19 @@ logger = logging.getLogger(__name__)
 _STATE = "frames.json"
 _QUALITY = 95
 _OWN = ("id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "parent_id", "frame_number", "time")
-_BARE = ["_id", "_sample_id", "_dataset_id", "frame_number", "filepath", "created_at", "last_modified_at"]
+_BARE = [
+    "_id",
+    "made_by_elfs",
+    "_sample_id",
+    "_dataset_id",
+    "frame_number",
+    "filepath",
+    "created_at",
+    "last_modified_at",
+]
 """What a frame of a source has in which nobody has written anything."""
+_MADE = "made_by_elfs"
+"""A flag on the frames that were added to a source; one of a user may be as empty as they are."""
 
 
 class Kind(RowKind):
@@ -112,6 +123,11 @@ class Kind(RowKind):
         source_fields.check_no_run(source, written.key)
         for path in (f"frames.{written.key}", written.key, f"{written.key}_clips"):
             source_fields.check_free(source, path, companion)
+        if source.has_frame_field(_MADE) and _MADE not in source_fields.written_on_frames(source):
+            raise NameTaken(
+                f"The dataset '{source.name}' has a frame field '{_MADE}', the name under which ELFS notes the frames "
+                "that it adds. Rename the field."
+            )
         for name in written.views:
             source_fields.check_view_free(source, written, name)
 
@@ -130,6 +146,8 @@ class Kind(RowKind):
             source_fields.declare(source, key, companion, {"chosen": {"ftype": fo.IntField}})
             if source.get_field("frames.filepath") is None:
                 source_fields.declare_one(source, "frames.filepath", companion, ftype=fo.StringField)
+            if source.get_field(f"frames.{_MADE}") is None:
+                source_fields.declare_one(source, f"frames.{_MADE}", companion, ftype=fo.BooleanField)
             if clips is not None:
                 kind = {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.TemporalDetections}
                 source_fields.declare_one(source, f"{key}_clips", companion, **kind)
@@ -327,6 +345,7 @@ def _write_frames(source, companion, written, names, parents):
         "_dataset_id": {"$literal": source._doc.id},
         "frame_number": 1,
         "filepath": 1,
+        _MADE: {"$literal": True},
         "created_at": "$$NOW",
         "last_modified_at": "$$NOW",
         key: {**values, "tags": tags},
@@ -402,13 +421,14 @@ def _remove_frames(source, companion):
     entries = {"$filter": {"input": {"$objectToArray": "$$ROOT"}, "cond": {"$gt": ["$$this.v", None]}}}
     bare = {"$setIsSubset": [{"$map": {"input": entries, "in": "$$this.k"}}, _BARE]}
     frames = source._frame_collection
-    frames.delete_many({**ours, "$expr": bare})
+    frames.delete_many({_MADE: True, "$expr": bare})
     # Another companion may have written to the same frames, whose view needs the paths.
-    others = {name: None for name in source_fields.written_on_frames(source) if name != "filepath"}
-    frames.update_many({**ours, **others}, {"$unset": {"filepath": ""}})
-    if frames.find_one({"filepath": {"$ne": None}}, {"_id": 1}) is None:
-        if "filepath" in source_fields.written_on_frames(source):
-            source.delete_frame_field("filepath")
+    written = source_fields.written_on_frames(source)
+    others = {name: None for name in written if name not in ("filepath", _MADE)}
+    frames.update_many({**ours, **others}, {"$unset": {"filepath": "", _MADE: ""}})
+    for name in ("filepath", _MADE):
+        if name in written and frames.find_one({name: {"$ne": None}}, {"_id": 1}) is None:
+            source.delete_frame_field(name)
 
 
 def _merge(collection, stages, into, on, change, otherwise):

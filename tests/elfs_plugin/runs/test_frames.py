@@ -481,3 +481,33 @@ def test_rows_of_videos_that_are_gone_are_removed_together(videos, monkeypatch):
     removed.clear()
     assert runs.make_rows(videos)["removed"] == 2 * SECONDS == len(removed[0]) and len(removed) == 1
     assert companion.count() == SECONDS
+
+
+def test_frames_that_were_there_before_stay_when_the_run_goes(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    video = videos.first()
+    video.frames[1] = fo.Frame()  # as empty as those that are added
+    video.frames[2] = fo.Frame()
+    video.save()
+    before = {doc["_id"]: doc["frame_number"] for doc in videos._frame_collection.find()}
+    schema = set(videos.get_frame_field_schema())
+    runs.write_rows_back(companion)
+    videos.reload()
+    assert videos._frame_collection.count_documents({}) == 3 * SECONDS + 1
+    assert video.frames[1].made_by_elfs is None
+    assert videos._frame_collection.count_documents({"made_by_elfs": True}) == 3 * SECONDS - 1
+    runs.write_rows_back(companion)
+    runs.delete_run(companion)
+    videos.reload()
+    after = list(videos._frame_collection.find())
+    assert {doc["_id"]: doc["frame_number"] for doc in after} == before
+    assert not any(doc.get("filepath") for doc in after) and set(videos.get_frame_field_schema()) == schema
+
+
+def test_a_flag_of_somebody_on_frames_is_refused(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    videos.add_frame_field("made_by_elfs", fo.BooleanField)
+    with pytest.raises(NameTaken, match="Rename the field"):
+        runs.write_rows_back(companion)
