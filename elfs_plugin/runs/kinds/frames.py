@@ -164,7 +164,8 @@ class Kind(RowKind):
     def _save_views(self, source, companion, written, clips):
         source_fields.delete_views(source, written, keep=self.view_names(written))
         text = f"the frames with the tag {written.tag} of '{companion.name}'"
-        chosen = source.to_frames().match(F(f"{written.key}.tags").contains(written.tag))
+        # Matched first: FiftyOne then copies only the chosen frames into the dataset behind the view.
+        chosen = source.match_frames(F(f"{written.key}.tags").contains(written.tag)).to_frames()
         source_fields.save_view(source, written, written.tag, chosen, text)
         if clips is not None:
             view = source.to_clips(f"{written.key}_clips")

@@ -511,3 +511,13 @@ def test_a_flag_of_somebody_on_frames_is_refused(videos):
     videos.add_frame_field("made_by_elfs", fo.BooleanField)
     with pytest.raises(NameTaken, match="Rename the field"):
         runs.write_rows_back(companion)
+
+
+def test_the_saved_view_copies_only_the_chosen_frames(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    runs.write_rows_back(companion)
+    videos.reload()
+    view = videos.load_saved_view("coreset")
+    assert sorted(view.values("id")) == sorted(companion.match_tags("coreset").values("id"))
+    assert view._dataset.count() == 3
