@@ -26,6 +26,9 @@ INFO = "elfs_rows"
 MOST_PARENTS = 200_000
 """Parents that a view of rows can name: a view is one document of at most 16 MB."""
 
+_AT_ONCE = 10_000
+"""Frames of a video that one query names."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -211,9 +214,9 @@ def _rows_in(companion, collection):
     if isinstance(collection, fo.Dataset):
         return companion
     if isinstance(collection, PatchesView):
-        return _chosen_rows(companion, list(dict.fromkeys(collection.values("id"))))
+        return _chosen_rows(companion, list(dict.fromkeys(collection.values("id"))), "objects")
     if getattr(collection._dataset, "_is_frames", False):
-        return companion.select(collection.values("id"))
+        return _rows_of_frames(companion, collection)
     if collection.media_type == fo.core.media.GROUP:
         return _of_parents(companion, collection.values(f"{collection._root_dataset.group_field}.id"), "groups")
     parents = collection.values("sample_id" if getattr(collection._dataset, "_is_clips", False) else "id")
@@ -232,12 +235,31 @@ def _of_parents(companion, parents, what):
     return companion.match({"_parent_id": {"$in": [ObjectId(i) for i in parents]}})
 
 
-def _chosen_rows(companion, ids):
-    if len(ids) >= companion.count() and len(companion.select(ids)) == companion.count():
+def _rows_of_frames(companion, collection):
+    """By video and number: a row made before the source had a document of its frame has another id."""
+    numbers: dict[Any, list[int]] = {}
+    for parent, number in zip(*collection.values(["sample_id", "frame_number"])):
+        numbers.setdefault(ObjectId(parent), []).append(number)
+    rows = companion._sample_collection
+    ids = []
+    for parent, wanted in numbers.items():
+        for at in range(0, len(wanted), _AT_ONCE):
+            query = {"_parent_id": parent, "frame_number": {"$in": wanted[at : at + _AT_ONCE]}}
+            ids += [str(row["_id"]) for row in rows.find(query, {"_id": 1})]
+    if numbers and not ids:
+        raise InvalidInput(
+            f"None of the frames of the view are rows of '{companion.name}'. Open that dataset, or bring it up to date "
+            "with the operator make_rows."
+        )
+    return _chosen_rows(companion, ids, "frames")
+
+
+def _chosen_rows(companion, ids, what):
+    if len(ids) >= companion.count() and set(ids).issuperset(companion.values("id")):
         return companion
     if len(ids) > MOST_PARENTS:
         raise InvalidInput(
-            f"The view names {len(ids):,} objects; at most {MOST_PARENTS:,} can be named. Use the dataset "
+            f"The view names {len(ids):,} {what}; at most {MOST_PARENTS:,} can be named. Use the dataset "
             f"'{companion.name}' and a view of it."
         )
     return companion.select(ids)

@@ -51,8 +51,9 @@ def make_rows(
 
     Returns:
         ``dataset``, its name; ``kind``; ``rows``, ``added``, ``removed`` and ``parents``, counts; ``left_out``, parent
-        id -> why it gave no rows, of at most :data:`LISTED`; ``without_rows``, how many there are; and what the kind
-        notes. Objects: ``excluded``, reason -> how many; ``excluded_objects``, id -> reason; ``bytes`` of the pictures
+        id -> why it gave no rows, of at most :data:`LISTED`; ``without_rows``, how many there are; ``unread``, the same
+        of parents that cannot be read now and whose rows stay; and what the kind notes. Objects: ``excluded``, reason
+        -> how many; ``excluded_objects``, id -> reason; ``bytes`` of the pictures
 
     Raises:
         InvalidInput: for a source without such rows, or other settings than the companion has
@@ -166,7 +167,8 @@ def _create(source, kind, name, settings):
         dataset.add_sample_field(field, **options)
     dataset.create_index("parent_id")
     if "frame_number" in kind.fields:
-        dataset.create_index([("parent_id", 1), ("frame_number", 1)], unique=True)
+        # Not a unique one: samples that a user adds have neither.
+        dataset.create_index([("parent_id", 1), ("frame_number", 1)])
     folder = rows_folder.new_folder(dataset, source)
     companions.describe(dataset, Rows(kind.name, str(source._doc.id), str(folder), settings, {}))
     dataset.name = name
@@ -178,13 +180,14 @@ def _fill(source, parents, companion, kind, settings, reporter):
     folder = Path(companions.rows_of(companion).folder)
     making = Making(parents, source, companion, settings, folder, reporter.stage(FINDING))
     writer = _Writer(companion, source, reporter.verify)
-    reasons = {}
+    reasons: dict[str, str] = {}
+    unread: dict[str, str] = {}
     count = 0
     for found in kind.find(making):
         count += 1
+        stay = writer.put(found)
         if found.reason is not None:
-            reasons[found.parent] = found.reason
-        writer.put(found)
+            (unread if stay else reasons)[found.parent] = found.reason
     writer.flush()
     gone = writer.remove_gone(kind, folder)
     making.progress = reporter.stage(TAKING_OVER)
@@ -198,6 +201,11 @@ def _fill(source, parents, companion, kind, settings, reporter):
     own.refresh(companion)
     if reasons:
         reporter.warn(f"{len(reasons):,} of {count:,} gave no {kind.noun.many}: {_listed(left_out)}.")
+    if unread:
+        reporter.warn(
+            f"{len(unread):,} of {count:,} cannot be read now; their {kind.noun.many} stay as they are: "
+            f"{_listed(Counter(unread.values()))}."
+        )
     excluded = making.notes.get("excluded")
     if excluded:
         reporter.warn(f"{kind.noun.count(sum(excluded.values()))} left out: {_listed(excluded)}.")
@@ -210,6 +218,7 @@ def _fill(source, parents, companion, kind, settings, reporter):
         "parents": count,
         "without_rows": len(reasons),
         "left_out": dict(list(reasons.items())[:LISTED]),
+        "unread": dict(list(unread.items())[:LISTED]),
         **making.notes,
     }
 
@@ -224,25 +233,29 @@ class _Writer:
     def __init__(self, companion: Dataset, source: Dataset, verify: Verify) -> None:
         self._companion, self._source, self._verify = companion, source, verify
         self._known: dict[str, set[ObjectId]] = {}
-        for row in companion._sample_collection.find({}, {"_parent_id": 1}):
+        for row in companion._sample_collection.find({"_parent_id": {"$ne": None}}, {"_parent_id": 1}):
             self._known.setdefault(str(row["_parent_id"]), set()).add(row["_id"])
         self._gone: list[ObjectId] = []
         self._waiting: list[dict[str, Any]] = []
         self.added = 0
 
-    def put(self, found: Found) -> None:
+    def put(self, found: Found) -> bool:
+        """Returns whether all rows stay as they are because the parent cannot be read now."""
         known = self._known.get(found.parent, set())
+        if found.unread and known:
+            return True
         stay = known & {row["_id"] for row in found.rows} - found.replaced
         self._gone.extend(known - stay)
         parent = ObjectId(found.parent)
         self._waiting += [{**row, "_parent_id": parent} for row in found.rows if row["_id"] not in stay]
         if len(self._waiting) >= BATCH:
             self.flush()
+        return False
 
     def flush(self) -> None:
         """Writes what is waiting. Rows that have gone are removed first: another one may have their place."""
         self._verify()
-        self._remove(self._gone)
+        self._remove_waiting()
         if self._waiting:
             parents = list({row["_parent_id"] for row in self._waiting})
             tags = {
@@ -268,14 +281,17 @@ class _Writer:
         there = kind.parents_in(self._source)
         orphans = [parent for parent in self._known if parent not in there]
         for parent in orphans:
-            self._remove(list(self._known[parent]))
+            self._gone.extend(self._known[parent])
+        self.flush()
         kind.forget(folder, orphans)
         return self._removed
 
     _removed = 0
 
-    def _remove(self, ids):
-        if ids:
+    def _remove_waiting(self):
+        for at in range(0, len(self._gone), BATCH):
+            self._verify()
+            ids = self._gone[at : at + BATCH]
             self._companion.delete_samples([str(i) for i in ids])
             self._removed += len(ids)
         self._gone = []

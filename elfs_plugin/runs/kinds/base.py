@@ -52,13 +52,15 @@ class Found:
 
     ``rows`` are documents as MongoDB keeps samples: ``_id``, ``filepath``, and fields of the kind; the rest is filled
     in. ``reason`` says in a few words why there are none, or why not all; None: nothing is missing.
-    ``replaced`` are ids of rows that stand for something else than before: their results go.
+    ``replaced`` are ids of rows that stand for something else than before: their results go. ``unread``: the parent
+    cannot be read now, which may pass, so all rows of it that the companion has stay as they are.
     """
 
     parent: str
     rows: list[dict[str, Any]]
     reason: str | None = None
     replaced: frozenset[Any] = frozenset()
+    unread: bool = False
 
 
 @dataclass

@@ -18,7 +18,7 @@ from bson import ObjectId
 from fiftyone import ViewField as F
 from fiftyone.core.odm import get_field_kwargs
 
-from ...errors import InvalidInput
+from ...errors import InvalidInput, NameTaken
 from ...files import whole_file
 from ...selectors.parameter import Parameter
 from ...video import Length, UnreadableVideo, frame_rate, sampled_frames
@@ -34,8 +34,19 @@ logger = logging.getLogger(__name__)
 _STATE = "frames.json"
 _QUALITY = 95
 _OWN = ("id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "parent_id", "frame_number", "time")
-_BARE = ["_id", "_sample_id", "_dataset_id", "frame_number", "filepath", "created_at", "last_modified_at"]
+_BARE = [
+    "_id",
+    "made_by_elfs",
+    "_sample_id",
+    "_dataset_id",
+    "frame_number",
+    "filepath",
+    "created_at",
+    "last_modified_at",
+]
 """What a frame of a source has in which nobody has written anything."""
+_MADE = "made_by_elfs"
+"""A flag on the frames that were added to a source; one of a user may be as empty as they are."""
 
 
 class Kind(RowKind):
@@ -68,7 +79,7 @@ class Kind(RowKind):
             try:
                 found = Found(parent, _rows(making, parent, path, rate))
             except UnreadableVideo as error:
-                found = Found(parent, [], str(error))
+                found = Found(parent, [], str(error), unread=True)
             frames += len(found.rows)
             yield found
 
@@ -85,25 +96,38 @@ class Kind(RowKind):
                     companion.add_sample_field(name, **{**get_field_kwargs(kind), "info": info})
         paths = [companion.get_field(name).db_field or name for name in names]
         there = {"$or": [{path: {"$ne": None}} for path in paths]}
-        taken = {"_id": 0, "_parent_id": "$_sample_id", "frame_number": 1, **dict.fromkeys(paths, 1)}
+        same = [{"$eq": ["$_parent_id", "$$parent"]}, {"$eq": ["$frame_number", "$$number"]}]
+        row = {
+            "from": companion._sample_collection_name,
+            "let": {"parent": "$_sample_id", "number": "$frame_number"},
+            "pipeline": [{"$match": {"$expr": {"$and": same}}}, {"$project": {"_id": 1}}],
+            "as": "row",
+        }
+        taken = {"_id": "$row._id", **dict.fromkeys(paths, 1)}
         changes = {path: {"$ifNull": [f"${path}", f"$$new.{path}"]} for path in paths}
         _merge(
             source._frame_collection,
-            [{"$match": there}, {"$project": taken}],
+            [{"$match": there}, {"$lookup": row}, {"$unwind": "$row"}, {"$project": taken}],
             companion._sample_collection_name,
-            ["_parent_id", "frame_number"],
+            ["_id"],
             [{"$set": changes}],
             "discard",
         )
 
     def forget(self, folder: Path, parents: Iterable[str]) -> None:
         for parent in parents:
-            shutil.rmtree(folder / parent, ignore_errors=True)
+            for place in (folder / parent, _new(folder / parent), _old(folder / parent)):
+                shutil.rmtree(place, ignore_errors=True)
 
     def check_free(self, source: Dataset, companion: Dataset, written: Written) -> None:
         source_fields.check_no_run(source, written.key)
         for path in (f"frames.{written.key}", written.key, f"{written.key}_clips"):
             source_fields.check_free(source, path, companion)
+        if source.has_frame_field(_MADE) and _MADE not in source_fields.written_on_frames(source):
+            raise NameTaken(
+                f"The dataset '{source.name}' has a frame field '{_MADE}', the name under which ELFS notes the frames "
+                "that it adds. Rename the field."
+            )
         for name in written.views:
             source_fields.check_view_free(source, written, name)
 
@@ -122,6 +146,8 @@ class Kind(RowKind):
             source_fields.declare(source, key, companion, {"chosen": {"ftype": fo.IntField}})
             if source.get_field("frames.filepath") is None:
                 source_fields.declare_one(source, "frames.filepath", companion, ftype=fo.StringField)
+            if source.get_field(f"frames.{_MADE}") is None:
+                source_fields.declare_one(source, f"frames.{_MADE}", companion, ftype=fo.BooleanField)
             if clips is not None:
                 kind = {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.TemporalDetections}
                 source_fields.declare_one(source, f"{key}_clips", companion, **kind)
@@ -138,7 +164,8 @@ class Kind(RowKind):
     def _save_views(self, source, companion, written, clips):
         source_fields.delete_views(source, written, keep=self.view_names(written))
         text = f"the frames with the tag {written.tag} of '{companion.name}'"
-        chosen = source.to_frames().match(F(f"{written.key}.tags").contains(written.tag))
+        # Matched first: FiftyOne then copies only the chosen frames into the dataset behind the view.
+        chosen = source.match_frames(F(f"{written.key}.tags").contains(written.tag)).to_frames()
         source_fields.save_view(source, written, written.tag, chosen, text)
         if clips is not None:
             view = source.to_clips(f"{written.key}_clips")
@@ -166,6 +193,8 @@ def _rows(making, parent, path, rate):
         UnreadableVideo
     """
     folder = making.folder / parent
+    if _state(_new(folder)) is not None:  # killed before it took its place
+        _take_place(folder)
     known = _state(folder)
     if _is_of(known, path, making.settings):
         return [_row(folder, *row) for row in known["rows"]]
@@ -181,7 +210,14 @@ def _rows(making, parent, path, rate):
     ids = {number: doc["_id"] for number, doc in docs.items()}
     if known is not None and known.get("size") == _size(path):  # the same video, copied or touched
         ids = {number: ObjectId(row) for row, number, _ in known["rows"]} | ids
+    elif known is None:  # its files are lost: the rows keep what they have
+        ids = _ids_of_rows(making.companion, parent) | ids
     return _decoded(folder, path, ids, making)
+
+
+def _ids_of_rows(companion, parent):
+    rows = companion._sample_collection.find({"_parent_id": ObjectId(parent)}, {"frame_number": 1})
+    return {row["frame_number"]: row["_id"] for row in rows}
 
 
 def _existing(docs, path, rate, fps):
@@ -200,11 +236,24 @@ def _existing(docs, path, rate, fps):
 
 
 def _decoded(folder, path, ids, making):
+    """Decodes beside what is there, which stays until all of the new is written: the video may turn out to be
+    unreadable, or the job be killed."""
+    new = _new(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        rows = _written(new, path, ids, making)
+    except UnreadableVideo:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _take_place(folder)
+    return [_row(folder, *row) for row in rows]
+
+
+def _written(folder, path, ids, making):
     import cv2
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    length, rows = Length(), []
+    stamp, length, rows = _stamp(path), Length(), []
     side = making.settings["longest_side"]
     for frame in sampled_frames(path, making.settings["fps"] or None, length):
         image = frame.image
@@ -220,11 +269,28 @@ def _decoded(folder, path, ids, making):
         making.check()
     if not rows:
         raise UnreadableVideo("it has no frames that can be read")
-    state = {**_stamp(path), "settings": making.settings, "rows": rows}
+    state = {**stamp, "settings": making.settings, "rows": rows}
     state.update(frames=length.frames, seconds=length.seconds)
     with whole_file(folder / _STATE) as file:
         file.write(json.dumps(state).encode())
-    return [_row(folder, *row) for row in rows]
+    return rows
+
+
+def _new(folder):
+    return folder.with_name(f"{folder.name}.new")
+
+
+def _old(folder):
+    return folder.with_name(f"{folder.name}.old")
+
+
+def _take_place(folder):
+    """Puts the new folder, which is whole, in the place of the one there is."""
+    shutil.rmtree(_old(folder), ignore_errors=True)
+    if folder.exists():
+        folder.rename(_old(folder))
+    _new(folder).rename(folder)
+    shutil.rmtree(_old(folder), ignore_errors=True)
 
 
 def _row(folder, row_id, number, time):
@@ -280,6 +346,7 @@ def _write_frames(source, companion, written, names, parents):
         "_dataset_id": {"$literal": source._doc.id},
         "frame_number": 1,
         "filepath": 1,
+        _MADE: {"$literal": True},
         "created_at": "$$NOW",
         "last_modified_at": "$$NOW",
         key: {**values, "tags": tags},
@@ -331,6 +398,8 @@ def clips_of(companion: Dataset, tag: str, seconds: float) -> dict[str, list[tup
     parents, numbers, times, tags, paths = companion.values(["parent_id", "frame_number", "time", "tags", "filepath"])
     rows: dict[str, list[int]] = {}
     for row, parent in enumerate(parents):
+        if parent is None:  # a sample that a user has added
+            continue
         rows.setdefault(parent, []).append(row)
     found = {}
     for parent, of_video in rows.items():
@@ -353,13 +422,14 @@ def _remove_frames(source, companion):
     entries = {"$filter": {"input": {"$objectToArray": "$$ROOT"}, "cond": {"$gt": ["$$this.v", None]}}}
     bare = {"$setIsSubset": [{"$map": {"input": entries, "in": "$$this.k"}}, _BARE]}
     frames = source._frame_collection
-    frames.delete_many({**ours, "$expr": bare})
+    frames.delete_many({_MADE: True, "$expr": bare})
     # Another companion may have written to the same frames, whose view needs the paths.
-    others = {name: None for name in source_fields.written_on_frames(source) if name != "filepath"}
-    frames.update_many({**ours, **others}, {"$unset": {"filepath": ""}})
-    if frames.find_one({"filepath": {"$ne": None}}, {"_id": 1}) is None:
-        if "filepath" in source_fields.written_on_frames(source):
-            source.delete_frame_field("filepath")
+    written = source_fields.written_on_frames(source)
+    others = {name: None for name in written if name not in ("filepath", _MADE)}
+    frames.update_many({**ours, **others}, {"$unset": {"filepath": "", _MADE: ""}})
+    for name in ("filepath", _MADE):
+        if name in written and frames.find_one({name: {"$ne": None}}, {"_id": 1}) is None:
+            source.delete_frame_field(name)
 
 
 def _merge(collection, stages, into, on, change, otherwise):

@@ -33,7 +33,7 @@ def chosen_slice(source: Dataset, wanted: str | None, companion: Dataset | None 
     if not there:
         raise InvalidInput(f"No slice of '{source.name}' holds images. ELFS works on images.", "kind")
     if wanted is None and companion is not None:
-        known = companion._sample_collection.find_one({}, {"slice_name": 1})
+        known = companion._sample_collection.find_one({"slice_name": {"$ne": None}}, {"slice_name": 1})
         wanted = None if known is None else known.get("slice_name")
     name = there[0] if wanted is None else wanted
     if name not in there:

@@ -88,13 +88,15 @@ class Kind(RowKind):
 
 @dataclass
 class _Image:
-    """What one image of the source has: rows that are there already and stay, and labels that need a picture."""
+    """What one image of the source has: rows that are there already and stay, and labels that need a picture, ``stale``
+    those of them that have a row."""
 
     parent: str
     path: str
     tags: list[str]
     kept: list[dict[str, Any]]
     wanted: list[tuple[dict[str, Any], Box]]
+    stale: frozenset[ObjectId]
     replaced: frozenset[ObjectId]
     labels: int
 
@@ -158,7 +160,7 @@ class _Search:
                 yield self._image(parent, docs[parent], labels[parent], known, visible[parent])
 
     def _image(self, parent, doc, labels, known, visible):
-        kept, wanted, replaced = [], [], set()
+        kept, wanted, stale, replaced = [], [], set(), set()
         for label in labels:
             row = known.get(label["_id"])
             if row is None and str(label["_id"]) not in visible:
@@ -173,12 +175,15 @@ class _Search:
                 kept.append({"_id": row["_id"]})
             else:
                 wanted.append((label, box))
-                if row is not None and row["bounding_box"] != box:
-                    replaced.add(row["_id"])
+                if row is not None:
+                    stale.add(row["_id"])
+                    if row["bounding_box"] != box:
+                        replaced.add(row["_id"])
             self._seen.add(label["_id"])
         ours = {tag for key in self._ours for tag in (doc.get(key) or {}).get("tags") or []}
         tags = [tag for tag in doc.get("tags") or [] if tag not in ours]
-        return _Image(parent, doc["filepath"], tags, kept, wanted, frozenset(replaced), len(labels))
+        stay = frozenset(stale), frozenset(replaced)
+        return _Image(parent, doc["filepath"], tags, kept, wanted, *stay, len(labels))
 
     def _leave_out(self, label, reason):
         self._counts[reason] = self._counts.get(reason, 0) + 1
@@ -211,8 +216,12 @@ class _Search:
         made = future.result()
         if isinstance(made, str):
             for label, _ in image.wanted:
-                self._leave_out(label, _UNREADABLE)
-            return Found(image.parent, image.kept, None if image.kept else made)
+                if label["_id"] not in image.stale:
+                    self._leave_out(label, _UNREADABLE)
+            # Rows whose picture is out of date wait for the next time: the image may be away for a moment only.
+            rows = [*image.kept, *({"_id": row} for row in image.stale)]
+            told = made if image.stale or not image.kept else None
+            return Found(image.parent, rows, told, unread=bool(image.stale))
         rows = [*image.kept, *made]
         _remove_others(self._making.folder / image.parent, rows)
         reason = None if rows else (_NONE if not image.labels else "none of its objects can be used")

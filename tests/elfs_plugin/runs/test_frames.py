@@ -1,15 +1,19 @@
 """Frames of videos: from the video to a selection and back."""
 
 import os
+import shutil
+from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
 import pytest
 from bson import ObjectId
+from fiftyone import ViewField as F
 from PIL import Image
 
 from elfs_plugin import runs, video
 from elfs_plugin.errors import InvalidInput, NameTaken
+from elfs_plugin.runs import rows_folder
 from elfs_plugin.runs.kinds import frames
 from elfs_plugin.runs.kinds.clips import clips_around
 from tests.videos import scenes, write_video
@@ -326,3 +330,194 @@ def test_a_video_that_is_a_slice_of_groups_is_refused(videos):
     with pytest.raises(InvalidInput, match="this view holds video. Choose slices of images"):
         runs.check_collection(groups.select_group_slices("video"))
     groups.delete()
+
+
+def rows_and_files(companion):
+    companion.reload()
+    ids, tags, paths = companion.values(["id", "tags", "filepath"])
+    return dict(zip(ids, tags)), {path: os.path.isfile(path) for path in paths}
+
+
+def touch(path):
+    os.utime(path, ns=(1, os.stat(path).st_mtime_ns + 10**9))
+
+
+@pytest.mark.parametrize("damage", ["away", "empty", "text"])
+def test_rows_of_a_video_that_cannot_be_read_now_stay(videos, damage):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    before = rows_and_files(companion)
+    path = videos.first().filepath
+    os.rename(path, f"{path}.away")
+    if damage != "away":
+        with open(path, "w") as file:
+            file.write("" if damage == "empty" else "no video")
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"], told["without_rows"]) == (0, 0, 3)
+    assert list(told["unread"]) == [videos.first().id] and told["unread"][videos.first().id].startswith(("the ", "it "))
+    assert rows_and_files(companion) == before and all(before[1].values())
+    os.replace(f"{path}.away", path)
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"], told["unread"]) == (0, 0, {})
+    assert rows_and_files(companion) == before
+
+
+def test_rows_of_frames_with_images_stay_while_the_video_is_away(videos, digits):
+    video = videos.first()
+    for number, path in enumerate(digits[:4], start=1):
+        video.frames[number] = fo.Frame(filepath=str(path))
+    video.save()
+    companion = fo.load_dataset(runs.make_rows(videos.limit(1), settings={"fps": 0})["dataset"])
+    before = rows_and_files(companion)
+    os.rename(video.filepath, f"{video.filepath}.away")
+    told = runs.make_rows(videos.limit(1))
+    assert len(before[0]) == 4 and rows_and_files(companion) == before and list(told["unread"]) == [video.id]
+
+
+@pytest.mark.parametrize("at", ["sampled_frames", "_take_place", "rename"])
+def test_what_is_killed_while_it_decodes_again_loses_no_row(videos, monkeypatch, at):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    before = rows_and_files(companion)
+    touch(videos.first().filepath)
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    def some(path, *rest):
+        yield next(original(path, *rest))
+        die()
+
+    original, rename, renamed = frames.sampled_frames, frames.Path.rename, []
+
+    def once(path, target):
+        if renamed:
+            die()
+        renamed.append(path)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        if at == "rename":
+            patch.setattr(frames.Path, "rename", once)
+        else:
+            patch.setattr(frames, at, some if at == "sampled_frames" else die)
+        with pytest.raises(KeyboardInterrupt):
+            runs.make_rows(videos)
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"]) == (0, 0)
+    assert rows_and_files(companion) == before and all(before[1].values())
+    folder = os.path.dirname(next(iter(before[1])))
+    assert not any(name.endswith((".new", ".old")) for name in os.listdir(os.path.dirname(folder)))
+
+
+def test_rows_whose_files_are_lost_get_them_again(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    before = rows_and_files(companion)
+    shutil.rmtree(os.path.dirname(companion.first().filepath))
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"]) == (0, 0) and rows_and_files(companion) == before
+
+
+@pytest.mark.parametrize("of", ["companion", "source"])
+def test_files_that_a_clone_uses_stay_until_it_is_gone(videos, of):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    runs.write_rows_back(companion)
+    videos.reload()
+    folder = Path(runs.rows_of(companion).folder)
+    paths = companion.values("filepath")
+    clone = {"companion": companion, "source": videos}[of].clone()
+    companion.delete()
+    videos.delete()
+    try:
+        assert rows_folder.remove_orphans() == [] and all(map(os.path.isfile, paths))
+    finally:
+        clone.delete()
+    assert rows_folder.remove_orphans() == [folder] and not folder.exists()
+
+
+def test_a_view_of_frames_that_got_other_ids_means_the_same_rows(videos):
+    companion = fo.load_dataset(runs.make_rows(videos, settings={"fps": 0})["dataset"])
+    with_rows = videos.limit(3)
+    for sample in with_rows:
+        for number in (1, 2, 7):
+            sample.frames[number] = fo.Frame(mine="kept")
+        sample.save()
+    view = with_rows.to_frames(sample_frames="dynamic").match(F("frame_number") < 5)
+    assert not set(view.values("id")) & set(companion.values("id")) and len(view) == 6
+    there = runs.resolved(view).values(["parent_id", "frame_number"])
+    assert sorted(zip(*there)) == sorted(zip(*view.values(["sample_id", "frame_number"])))
+    every = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    for sample in with_rows:
+        for number in range(1, 10 * SECONDS + 1):
+            sample.frames[number] = sample.frames[number]
+        sample.save()
+    assert runs.resolved(with_rows.to_frames(sample_frames="dynamic")) is every
+    companion.delete_samples(companion.match(F("frame_number") == 7))
+    with pytest.raises(InvalidInput, match="None of the frames"):
+        runs.resolved(with_rows.to_frames(sample_frames="dynamic").match(F("frame_number") == 7))
+
+
+def test_samples_that_a_user_adds_to_the_rows_stay(videos, digits):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    companion.add_samples([fo.Sample(str(path), tags=["coreset"]) for path in digits[:2]])
+    raw = companion._sample_collection.insert_one(
+        {"_dataset_id": companion._doc.id, "_media_type": "image", "filepath": str(digits[2]), "tags": []}
+    )
+    added = {*companion.match({"_parent_id": None}).values("id"), str(raw.inserted_id)}
+    videos.delete_samples(videos.first().id)
+    told = runs.make_rows(videos)
+    assert (told["added"], told["removed"]) == (0, SECONDS)
+    companion.reload()
+    assert len(added) == 3 and added <= set(companion.values("id"))
+    assert frames.clips_of(companion, "coreset", 0.5) == {}
+
+
+def test_rows_of_videos_that_are_gone_are_removed_together(videos, monkeypatch):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    removed, original = [], fo.Dataset.delete_samples
+    monkeypatch.setattr(fo.Dataset, "delete_samples", lambda self, ids: removed.append(ids) or original(self, ids))
+    videos.delete_samples(videos.limit(2).values("id"))
+    removed.clear()
+    assert runs.make_rows(videos)["removed"] == 2 * SECONDS == len(removed[0]) and len(removed) == 1
+    assert companion.count() == SECONDS
+
+
+def test_frames_that_were_there_before_stay_when_the_run_goes(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    video = videos.first()
+    video.frames[1] = fo.Frame()  # as empty as those that are added
+    video.frames[2] = fo.Frame()
+    video.save()
+    before = {doc["_id"]: doc["frame_number"] for doc in videos._frame_collection.find()}
+    schema = set(videos.get_frame_field_schema())
+    runs.write_rows_back(companion)
+    videos.reload()
+    assert videos._frame_collection.count_documents({}) == 3 * SECONDS + 1
+    assert video.frames[1].made_by_elfs is None
+    assert videos._frame_collection.count_documents({"made_by_elfs": True}) == 3 * SECONDS - 1
+    runs.write_rows_back(companion)
+    runs.delete_run(companion)
+    videos.reload()
+    after = list(videos._frame_collection.find())
+    assert {doc["_id"]: doc["frame_number"] for doc in after} == before
+    assert not any(doc.get("filepath") for doc in after) and set(videos.get_frame_field_schema()) == schema
+
+
+def test_a_flag_of_somebody_on_frames_is_refused(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    videos.add_frame_field("made_by_elfs", fo.BooleanField)
+    with pytest.raises(NameTaken, match="Rename the field"):
+        runs.write_rows_back(companion)
+
+
+def test_the_saved_view_copies_only_the_chosen_frames(videos):
+    companion = fo.load_dataset(runs.make_rows(videos)["dataset"])
+    run_on(companion, 3)
+    runs.write_rows_back(companion)
+    videos.reload()
+    view = videos.load_saved_view("coreset")
+    assert sorted(view.values("id")) == sorted(companion.match_tags("coreset").values("id"))
+    assert view._dataset.count() == 3

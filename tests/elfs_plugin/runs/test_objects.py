@@ -409,3 +409,20 @@ def test_pictures_that_were_lost_are_made_again(scenes):
     shutil.rmtree(os.path.dirname(path))
     told, _ = make(scenes)
     assert (told["added"], told["removed"]) == (0, 0) and os.path.isfile(path)
+
+
+def test_rows_of_an_image_that_cannot_be_read_now_stay(scenes):
+    _, companion = make(scenes)
+    image = scenes.first()
+    ids = companion.match({"_parent_id": ObjectId(image.id)}).values("id")
+    picture = companion[ids[0]].filepath
+    os.remove(picture)
+    image.found.detections[1].bounding_box = [0.1, 0.1, 0.2, 0.2]
+    image.save()
+    os.rename(image.filepath, f"{image.filepath}.away")
+    told = runs.make_rows(scenes, "objects")
+    assert (told["added"], told["removed"], list(told["unread"])) == (0, 0, [image.id])
+    os.rename(f"{image.filepath}.away", image.filepath)
+    told = runs.make_rows(scenes, "objects")
+    assert (told["added"], told["removed"], told["unread"]) == (1, 1, {})  # the one that was moved
+    assert os.path.isfile(picture)
