@@ -80,7 +80,7 @@ def choose(
     sequences = None
     if check_sequence(sequence) > 1:
         sequences = Sequences(pool, sequence)
-        pool, budget, spread = sequences.pool, sequences.budget(budget), sequences.spread(spread)
+        pool, budget = sequences.pool, sequences.budget(budget)
     if method == AUTO:
         advice = recommended(pool, budget, learner=learner, trusted=trusted)
         method = advice.method

@@ -21,7 +21,9 @@ class WriteRowsBack(ElfsOperator):
         prop = suggestions_input(inputs, "tag", known, "Tag", description=text)
         if not check(prop, written_back.source_to_write, ctx.dataset):
             return
-        row_inputs(ctx, inputs, written_back.kind_of(ctx.dataset).options)
+        before = written_back.restored(run.record) if run and run.record else None
+        last_time = before.options if before else None
+        row_inputs(ctx, inputs, written_back.kind_of(ctx.dataset).options, last_time)
         if run:
             check(prop, written_back.saved_tag, run.record, ctx.params.get("tag"))
 
@@ -29,5 +31,5 @@ class WriteRowsBack(ElfsOperator):
         from ..elfs_plugin import runs
         from ..elfs_plugin.runs import written_back
 
-        options = row_values(ctx.params, written_back.kind_of(ctx.dataset).options)
+        options = row_values(ctx.params, written_back.kind_of(ctx.dataset).options) or None
         return runs.write_rows_back(ctx.dataset, **pick(ctx.params, "key", "tag"), options=options, sinks=sinks)

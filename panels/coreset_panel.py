@@ -123,7 +123,11 @@ class CoresetPanel(*PARTS, RowsOf, foo.Panel):
         if ctx.dataset is None or (state.key and is_telling(ctx.dataset, state.key)):
             return False
         if drawn.get("refused") is not None:
-            return self.model(ctx).message != drawn["refused"]
+            model = self.model(ctx)
+            if model.running:
+                _set_progress(ctx, model.job)
+            return self.rows_changed(model, drawn)
+        self.tell_rows_ended(ctx)
         job = runs.read_job(ctx.dataset, state.key) if state.key else None
         running = bool(job and job["state"] == "running")
         if running and drawn.get("running") and job["started"] == drawn.get("job"):
@@ -143,10 +147,13 @@ class CoresetPanel(*PARTS, RowsOf, foo.Panel):
         from ..elfs_plugin import runs
         from ..elfs_plugin.runs.jobs import running_jobs
 
-        state = ctx.panel.state
-        job = runs.read_job(ctx.dataset, state.key) if state.key else None
+        state, model = ctx.panel.state, self.model(ctx)
+        is_refused = model.phase == "refused"
+        job = model.job if is_refused else runs.read_job(ctx.dataset, state.key) if state.key else None
         if job and job["state"] != "running" and job["started"] != state.seen:
             self._job_ended(ctx, job)
+        elif is_refused:
+            pass  # it has no runs to choose from
         elif not job or job["state"] != "running":
             set_new(state, key=next(iter(running_jobs(ctx.dataset)), state.key))
         self.refresh(ctx)
@@ -172,7 +179,8 @@ class CoresetPanel(*PARTS, RowsOf, foo.Panel):
     def on_cancel(self, ctx):
         from ..elfs_plugin import runs
 
-        if runs.request_cancel(ctx.dataset, ctx.panel.state.key):
+        job = self.model(ctx).job
+        if job and runs.request_cancel(ctx.dataset, job["key"]):
             ctx.ops.notify("Cancelling; it stops at its next step.", variant="info")
 
     @guarded
@@ -284,9 +292,7 @@ class CoresetPanel(*PARTS, RowsOf, foo.Panel):
         choice(head, "key", model.keys, default=model.key, label="Run", on_change=self.on_pick_run)
         head.btn("delete", label="Delete run …", icon="delete", variant="outlined", on_click=self.on_delete)
         if model.running:
-            panel.str("stage", label="Now", view=types.LabelValueView(label="Now", read_only=True))
-            panel.obj("progress", view=types.ProgressView(label="", variant="linear"))
-            panel.btn("cancel", label="Cancel", icon="stop", variant="outlined", on_click=self.on_cancel)
+            self.render_job(panel)
         elif model.job and model.job["state"] in ("failed", "cancelled", "interrupted"):
             alert = types.AlertView(
                 severity="warning", label="The last job did not finish", description=model.job["message"]
@@ -300,6 +306,12 @@ class CoresetPanel(*PARTS, RowsOf, foo.Panel):
             labels = {name: other.label for name, other in TABS.items()}
             choice(panel, "tab", labels, view=_scrollable, default=tab.name, on_change=self.on_tab)
             tab.render(self, panel, ctx, model)
+
+    def render_job(self, panel):
+        """The job that is running, and the button that cancels it."""
+        panel.str("stage", label="Now", view=types.LabelValueView(label="Now", read_only=True))
+        panel.obj("progress", view=types.ProgressView(label="", variant="linear"))
+        panel.btn("cancel", label="Cancel", icon="stop", variant="outlined", on_click=self.on_cancel)
 
     def _render_unfinished(self, panel, model):
         """A run that has not come to scores yet: what it has, and the next step."""

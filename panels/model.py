@@ -30,7 +30,7 @@ class Model:
         known = runs.Run.all_of(ctx.dataset)
         self.keys = sorted({*known, *self.busy})
         if self.key not in self.keys:
-            self.lost = self.key
+            self.lost = None if self._was_rows_job() else self.key
             self.key = self.busy[0] if self.busy else (self.keys[-1] if self.keys else None)
         if self.key is None:
             self.phase = "no_runs"
@@ -55,18 +55,30 @@ class Model:
     rows, companion = None, None
     """Of a dataset that holds no images: the kind of rows that stands for it, and the name of the dataset of them."""
 
+    left_out, _rows_job = None, None
+    """Of such a dataset: reason -> how many of its parents gave no rows; the job that makes them, or did so last."""
+
     def _read_rows(self, dataset):
         from ..elfs_plugin import runs
-        from ..elfs_plugin.runs.jobs import running_jobs
+        from ..elfs_plugin.runs.jobs import rows_key, running_jobs
 
         self.rows = None if dataset is None else runs.kind_of(dataset)
         if self.rows is None:
             return
-        for key in running_jobs(dataset):
-            self.message = runs.read_job(dataset, key)["label"]
-            return
+        keys = [*running_jobs(dataset), rows_key(self.rows)]
+        self._rows_job = runs.read_job(dataset, keys[0])
         found = runs.companion_of(dataset)
-        self.companion = None if found is None else found.name
+        if found is not None:
+            self.companion, self.left_out = found.name, runs.rows_of(found).left_out
+        elif not runs.companions_of(dataset, self.rows):
+            self.message = _not_made_yet(self.rows)
+
+    def _was_rows_job(self):
+        """Whether the key that the panel showed was that of a job that makes rows, which is no run."""
+        from ..elfs_plugin.nouns import KINDS
+        from ..elfs_plugin.runs.jobs import rows_key
+
+        return self.key in map(rows_key, KINDS)
 
     lost = None
     """The key of a run that the panel showed and that is gone."""
@@ -112,7 +124,7 @@ class Model:
 
     @property
     def job(self):
-        return self.run and self.run.job
+        return self.run.job if self.run else self._rows_job
 
     @property
     def results(self):
@@ -151,3 +163,19 @@ class Model:
         selection = self.selection
         applied = selection and (selection["hard"], selection["coreset"], selection.get("when"))
         return f"{self.key} {self.n} {applied}"
+
+
+def _not_made_yet(kind):
+    """What a dataset is told that has no dataset of rows of a kind; the button to make it is beside."""
+    from ..elfs_plugin.nouns import KINDS
+
+    words = KINDS[kind]
+    many = f"their {words.noun.many}"
+    instead = ""
+    if kind == "groups":
+        many = "one image for each of them"
+        instead = " Or choose one slice: add the stage SelectGroupSlices in the view bar."
+    return (
+        f"This dataset holds {words.parent.many}. ELFS works on a dataset of {many}, which it makes and keeps up to "
+        f"date.{instead}"
+    )

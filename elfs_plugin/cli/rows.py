@@ -29,7 +29,11 @@ def add_arguments(make: argparse.ArgumentParser, back: argparse.ArgumentParser) 
     back.add_argument("dataset", metavar="DATASET", help="the dataset of rows, or the one that it was made of")
     back.add_argument("--key", default="elfs", help="the run key (elfs)")
     back.add_argument("--tag", help="the coreset whose rows are the chosen ones (the one that was saved last)")
-    back.add_argument("--clips", type=float, help="seconds around each chosen frame of a view of clips (no clips)")
+    back.add_argument(
+        "--clips",
+        type=float,
+        help="seconds around each chosen frame of a view of clips (as the last time, or no clips)",
+    )
     back.set_defaults(function=_write_back)
     for command in (make, back):
         command.add_argument("--json", action="store_true", help="end standard output with one JSON object")
@@ -68,7 +72,7 @@ def _write_back(options):
     from ..progress import TerminalBar
 
     dataset = runs.resolved(load_dataset(options.dataset))
-    chosen = {} if options.clips is None else {"clips": options.clips}
+    chosen = None if options.clips is None else {"clips": options.clips}
     told = runs.write_rows_back(dataset, options.key, tag=options.tag, options=chosen, sinks=[TerminalBar()])
     print(f"{told['chosen']:,} chosen, written to '{told['dataset']}'; saved views: {', '.join(told['views'])}")
     return _end(options, told)

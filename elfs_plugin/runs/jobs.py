@@ -92,6 +92,7 @@ def job(
     stages: Mapping[str, float],
     sinks: Iterable[Sink] = (),
     kind: str | None = None,
+    keep_success: bool = True,
 ) -> Iterator[JobReporter]:
     """Runs a job under the lock of (dataset, key) and yields its :class:`JobReporter`.
 
@@ -100,6 +101,7 @@ def job(
     Args:
         operation: what the job does, in words for the user
         kind: what others know the job by, whatever its words are, for example ``"beta"``
+        keep_success: whether a job that was completed without a warning leaves its state in the store
 
     Raises:
         Busy: when another job with this key is at work on the dataset
@@ -135,6 +137,8 @@ def job(
             with contextlib.suppress(PyMongoError):  # all is written, and the database had confirmed it
                 verify()
             state.finish(state="completed", overall=1.0, message=" ".join(reporter.warnings))
+            if not (keep_success or reporter.warnings):
+                state.forget()
         except TakenOver:
             raise
         except Cancelled as error:
@@ -194,6 +198,10 @@ class _State:
             self._publish(**changes)
             if self._states.get(self._flag) in (True, self._lock.owner):
                 self._states.delete(self._flag)
+
+    def forget(self):
+        with contextlib.suppress(PyMongoError):
+            _remove(self._name, self._lock.owner)
 
     def _publish(self, **changes):
         value = {**self._value, **changes, "updated": time.time()}
@@ -375,7 +383,8 @@ def _now():
 
 
 def _remove(name, token):
-    """Removes a lock where ``token`` is still its owner, in one step, which the store itself does not offer."""
+    """Removes a lock or the state of a job where ``token`` is still its owner, in one step, which the store itself does
+    not offer."""
     locks = foo.get_db_conn()[MongoExecutionStoreRepo.COLLECTION_NAME]
     locks.delete_one({"store_name": STORE, "key": name, "value.owner": token})
 
@@ -415,6 +424,17 @@ def request_cancel(dataset: Dataset, key: str) -> bool:
         return False
     store(dataset).set(f"cancel_{key}", current.get("owner", True))
     return True
+
+
+def rows_key(kind: str) -> str:
+    """The key of the job on a source that makes its rows of a kind."""
+    return f"rows_{kind}"
+
+
+def forget_ended(job: Mapping[str, Any]) -> None:
+    """Removes a job of :func:`read_job` that has ended from the store, but not another one with its key."""
+    if job["state"] != "running":
+        _remove(f"job_{job['key']}", job["owner"])
 
 
 def forget(dataset: Dataset, key: str) -> None:

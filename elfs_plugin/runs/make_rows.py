@@ -65,19 +65,14 @@ def make_rows(
     parents = _parents(collection)
     rows_folder.remove_orphans()
     operation = f"Making a dataset of {chosen.noun.many}"
-    lock = f"rows_{kind}"
+    lock = jobs.rows_key(kind)
     stages = {FINDING: 20, TAKING_OVER: 1}
-    has_lock = False
-    try:
-        with jobs.job(source, lock, operation, stages, sinks, "rows") as reporter:
-            has_lock = True
-            companion = _create(source, chosen, name, asked) if known is None else known  # an empty one is false
-            summary = _fill(source, parents, companion, chosen, asked, reporter)
-            reporter.done()
-            return summary
-    finally:
-        if has_lock:
-            jobs.forget(source, lock)  # the source is left as it was
+    # The source is left as it was, unless there is something to tell.
+    with jobs.job(source, lock, operation, stages, sinks, "rows", keep_success=False) as reporter:
+        companion = _create(source, chosen, name, asked) if known is None else known  # an empty one is false
+        summary = _fill(source, parents, companion, chosen, asked, reporter)
+        reporter.done()
+        return summary
 
 
 def check_rows(

@@ -149,7 +149,7 @@ class Selector:
         by = next((name for name in self.quota_by if getattr(pool, name) is not None), "pseudo_labels")
         needs.update({by: None} if quota != "none" else {})
         needs.update({"neighbors": None} if veto is not None else {})
-        needs.update(dict.fromkeys(spread.needs) if spread is not None else {})
+        needs.update(dict.fromkeys(spread.reads(pool)) if spread is not None else {})
         for need in needs:
             if getattr(pool, need) is None:
                 raise InvalidInput(f"{self.name} needs {need}; {how_to_get(need)}.", "method")

@@ -200,7 +200,7 @@ def make(
             )
         if groups is not None:
             allowed = _first_of_each(groups, allowed, pool.locked)
-        spacing = Spacing(spread, pool.parents, pool.times, pool.locked, allowed, budget)
+        spacing = Spacing(spread, pool.parents, pool.times, pool.locked, allowed, budget, pool.extents)
         if spacing.possible < budget:
             raise InvalidInput(
                 f"Only {spacing.possible:,} can be chosen so far apart or of so few from each parent, fewer than the "

@@ -33,7 +33,8 @@ class Pool:
     * ``labels`` (N,) int from 0: given labels that may be wrong (never the truth of an audit)
     * ``probabilities`` (N, C) of a classifier, and ``grand`` (N,): see :mod:`~..proxy.warm_up`
     * ``parents`` (N,) of any kind that can be sorted, and ``times`` (N,) in seconds: what a sample is a part of (a
-      frame of its video), for a :class:`~.spread.Spread`
+      frame of its video), for a :class:`~.spread.Spread`; ``extents`` (N,), how many seconds each lasts, half of them
+      before its time: of one parent no two at once
     * ``locked``: (N,) bool, or ids: samples that are labelled already. They are never chosen, the budget counts on top
       of them, and methods that look at coverage, and the veto, take them as chosen
     * ``excluded``: (N,) bool, or ids: samples that shall not be chosen and do not count
@@ -52,6 +53,7 @@ class Pool:
     times: Floats | None = None
     locked: Array | None = None
     excluded: Array | None = None
+    extents: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

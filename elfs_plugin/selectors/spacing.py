@@ -30,6 +30,7 @@ class Spacing:
         locked: (N,) bool, chosen already
         open_: (N,) bool, changed in place: what may be chosen
         budget: b
+        extents: (N,) seconds that each lasts, half of them before its time; of one parent no two at once. Default: none
 
     Attributes:
         possible: how many can be chosen together; the budget can be met when it is not above that
@@ -43,11 +44,12 @@ class Spacing:
         locked: Mask,
         open_: Mask,
         budget: int,
+        extents: Floats | None = None,
     ) -> None:
         self._gap = spread.gap
         self._code: Integers = np.unique(parents, return_inverse=True)[1].reshape(-1)
         count = int(self._code.max(initial=-1)) + 1
-        self._line(times)
+        self._line(times, extents)
         for row in np.flatnonzero(locked).tolist():
             open_[self._near(row)] = False
         self._tight = np.zeros(count, dtype=bool)
@@ -100,15 +102,16 @@ class Spacing:
             return quotas.shares(budget, members, self._room)
         return np.full(count, _UNLIMITED)
 
-    def _line(self, times):
+    def _line(self, times, extents):
         """Puts the samples of all parents on one line, those of different parents further apart than the gap."""
         seconds = np.zeros(len(self._code)) if times is None else np.asarray(times, dtype=np.float64)
         seconds = seconds - seconds.min(initial=np.inf)
-        far = float(seconds.max(initial=0.0)) + 2 * (self._gap or 0) + 1
+        half = np.zeros(len(self._code)) if extents is None else np.asarray(extents, dtype=np.float64) / 2
+        far = float(seconds.max(initial=0.0)) + 2 * (self._gap or 0) + 2 * float(half.max(initial=0.0)) + 1
         place = self._code * far + seconds
         self._order = np.argsort(place, kind="stable")
-        self._places = place[self._order]
-        self._place = place
+        self._begin, self._end = place - half, place + half
+        self._begins, self._ends = self._begin[self._order], self._end[self._order]
         self._starts = np.searchsorted(self._code[self._order], np.arange(int(self._code.max(initial=-1)) + 2))
 
     def _of(self, parent):
@@ -118,9 +121,8 @@ class Spacing:
         """The sample and those that are too near to it."""
         if self._gap is None:
             return np.array([i])
-        here = self._place[i]
-        first = np.searchsorted(self._places, here - self._gap + _TOLERANCE, side="right")
-        last = np.searchsorted(self._places, here + self._gap - _TOLERANCE, side="left")
+        first = np.searchsorted(self._ends, self._begin[i] - self._gap + _TOLERANCE, side="right")
+        last = np.searchsorted(self._begins, self._end[i] + self._gap - _TOLERANCE, side="left")
         return np.append(self._order[first:last], i)
 
     def _compatible(self, parent, open_):
@@ -129,10 +131,10 @@ class Spacing:
         rows = rows[open_[rows]]
         if self._gap is None or len(rows) < 2:
             return rows
-        places, found, at = self._place[rows].tolist(), [], 0
-        while at < len(places):
+        begins, ends, found, at = self._begin[rows].tolist(), self._end[rows].tolist(), [], 0
+        while at < len(begins):
             found.append(at)
-            at = bisect_left(places, places[at] + self._gap - _TOLERANCE, at + 1)
+            at = bisect_left(begins, ends[at] + self._gap - _TOLERANCE, at + 1)
         return rows[found]
 
     def _count(self, open_, only_scarce=False):

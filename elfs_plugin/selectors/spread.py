@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from ..validation import plain_number, shown, whole_number
+
+if TYPE_CHECKING:
+    from .pool import Pool
 
 PER_PARENT = ("proportional", "one")
 
@@ -19,7 +22,8 @@ class Spread:
     * ``per_parent``: a whole number m, at most that many of a parent, locked ones counted; ``"proportional"``: of each
       as many as its share of all rows that may be chosen; ``"one"``: at least one of each, or one of as many as the
       budget allows, parents with a locked one passed over
-    * ``gap``: the smallest number of seconds between two chosen rows of a parent, locked ones counted
+    * ``gap``: the smallest number of seconds between two chosen rows of a parent, from the end of one to the start of
+      the next, locked ones counted
 
     Raises:
         InvalidInput: for other values
@@ -50,6 +54,10 @@ class Spread:
     def needs(self) -> tuple[str, ...]:
         """The fields of a :class:`~.pool.Pool` that it looks at."""
         return ("parents",) if self.gap is None else ("parents", "times")
+
+    def reads(self, pool: Pool) -> tuple[str, ...]:
+        """What it needs, and what it takes into account where a pool has it."""
+        return self.needs if self.gap is None or pool.extents is None else (*self.needs, "extents")
 
 
 def _per_parent(value):

@@ -39,6 +39,9 @@ def test_from_videos_to_chosen_frames(videos, operator, execute, errors_of, form
     assert sum(n or 0 for n in videos.values("elfs.chosen")) == 4
     execute("write_rows_back", companion, row_clips=0.1)
     assert videos.list_saved_views() == ["four", "four clips"]
+    assert form("write_rows_back", companion)["row_clips"].default == 0.1
+    execute("write_rows_back", companion)
+    assert videos.list_saved_views() == ["four", "four clips"]
     assert "no such setting" not in str(errors_of("write_rows_back", companion))
     assert "no dataset of rows" in errors_of("write_rows_back", fo.Dataset())["tag"]
     part = operator("compute_embeddings")(videos.limit(1), key="part")
@@ -56,6 +59,7 @@ def test_the_command_line(videos, capsys):
     assert "Taking the frames of" in capsys.readouterr().err
     assert main(["write-back", videos.name, "--clips", "0.5"]) == 0
     assert "3 chosen, written to" in capsys.readouterr().out
+    assert main(["write-back", videos.name]) == 0  # as the last time
     assert videos.list_saved_views() == ["elfs_coreset", "elfs_coreset clips"]
     assert main(["rows", "no such dataset"]) == 2
     assert main(["write-back", f"{videos.name}", "--tag", "other"]) == 2

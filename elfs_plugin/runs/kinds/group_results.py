@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import NameTaken
-from .. import fields
 from ..fiftyone_types import Dataset
 from .base import Written
 from .group_slices import id_path, those
@@ -18,13 +17,7 @@ def write(source: Dataset, companion: Dataset, written: Written, names: list[str
     clear(source, key, names)
     tags = those({"$ifNull": ["$tags", []]}, {"$in": ["$$this", {"$literal": written.tags}]})
     values: dict[str, Any] = {name: f"${key}.{name}" for name in names} or {"$literal": {}}
-    members = {
-        "from": source._sample_collection_name,
-        "localField": "_id",
-        "foreignField": id_path(source),
-        "pipeline": [{"$project": {"_id": 1}}],
-        "as": "members",
-    }
+    members = {**_members(source), "pipeline": [{"$project": {"_id": 1}}]}
     stages: list[dict[str, Any]] = [
         {"$match": {key: {"$ne": None}}},
         {"$project": {"tags": tags, "values": values}},
@@ -39,13 +32,7 @@ def write(source: Dataset, companion: Dataset, written: Written, names: list[str
         key: {"$mergeObjects": [f"${key}", "$$new.values", {"tags": {"$setUnion": [owned, missing]}}]},
         "last_modified_at": "$$NOW",
     }
-    into = {
-        "into": source._sample_collection_name,
-        "on": "_id",
-        "whenMatched": [{"$set": change}],
-        "whenNotMatched": "discard",
-    }
-    companion._sample_collection.aggregate([*stages, {"$merge": into}], allowDiskUse=True)
+    _merge(source, companion, stages, change)
 
 
 def clear(source: Dataset, key: str, names: list[str]) -> None:
@@ -76,11 +63,43 @@ def check_tags_free(source: Dataset, written: Written) -> None:
             )
 
 
-def untag_lost(source: Dataset, written: Written) -> None:
-    """Takes the tags of a run away where somebody has deleted its field, which said whose tags they are."""
-    if _has_lost_its_field(source, written):
-        for tag in written.tags:
-            fields.untag(source, tag)
+def untag_lost(source: Dataset, companion: Dataset, written: Written) -> None:
+    """Takes the tags of a run away where somebody has deleted its field, which said whose tags they are: from the
+    groups whose rows carry them. Other samples were tagged by somebody else."""
+    if not _has_lost_its_field(source, written):
+        return
+    for tag in written.tags:
+        members = {**_members(source), "pipeline": [{"$match": {"tags": tag}}, {"$project": {"_id": 1}}]}
+        stages: list[dict[str, Any]] = [
+            {"$match": {"tags": tag}},
+            {"$project": {"_id": 1}},
+            {"$lookup": members},
+            {"$unwind": "$members"},
+            {"$project": {"_id": "$members._id"}},
+        ]
+        kept = those("$tags", {"$ne": ["$$this", {"$literal": tag}]})
+        _merge(source, companion, stages, {"tags": kept, "last_modified_at": "$$NOW"})
+
+
+def _members(source):
+    """The part of a ``$lookup`` from rows that finds the samples of their groups."""
+    return {
+        "from": source._sample_collection_name,
+        "localField": "_id",
+        "foreignField": id_path(source),
+        "as": "members",
+    }
+
+
+def _merge(source, companion, stages, change):
+    """Changes the samples of the source whose ids the ``stages`` on the companion end with."""
+    into = {
+        "into": source._sample_collection_name,
+        "on": "_id",
+        "whenMatched": [{"$set": change}],
+        "whenNotMatched": "discard",
+    }
+    companion._sample_collection.aggregate([*stages, {"$merge": into}], allowDiskUse=True)
 
 
 def _has_lost_its_field(source, written):

@@ -122,7 +122,7 @@ class Kind(RowKind):
         tags = {"tags": {"ftype": fo.ListField, "subfield": fo.StringField}}
         with jobs.changing(source):
             source._reload(hard=True)
-            group_results.untag_lost(source, written)
+            group_results.untag_lost(source, companion, written)
             source_fields.declare(source, written.key, companion, {**source_fields.kinds_of(names), **tags})
         group_results.write(source, companion, written, names)
         source._reload(hard=True)
@@ -134,7 +134,7 @@ class Kind(RowKind):
     def remove(self, source: Dataset, companion: Dataset, written: Written, others: Iterable[Written]) -> None:
         with jobs.changing(source):
             source._reload(hard=True)
-            group_results.untag_lost(source, written)
+            group_results.untag_lost(source, companion, written)
             if source_fields.is_ours(source, written.key, companion):
                 group_results.clear(source, written.key, [])
             source_fields.delete(source, written.key, companion, [*source_fields.RESULTS, "tags"])

@@ -413,6 +413,22 @@ def test_the_written_field_is_gone_when_the_run_goes(source):
     assert all_slices(source).count_sample_tags() == {"mine": 3 * GROUPS}
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_tag_given_by_hand_stays_when_the_field_is_renamed(source, again):
+    companion = rows_of(source)
+    run_on(companion)
+    runs.write_rows_back(companion)
+    others = all_slices(source).match_tags("coreset", bool=False)
+    by_hand = others.values("id")[:2]
+    others.select(by_hand).tag_samples("coreset")
+    source.rename_sample_field("elfs", "kept")
+    if again:
+        runs.write_rows_back(companion)
+        assert len(all_slices(source).match_tags("coreset")) == 5 * 3 + 2
+    runs.delete_run(companion)
+    assert all_slices(source).match_tags("coreset").values("id") == by_hand
+
+
 def test_a_filtered_view_means_its_groups(source):
     view = source.match(F("n") < 6)
     assert runs.make_rows(view, "groups")["rows"] == 6

@@ -168,3 +168,39 @@ def test_a_sequence_is_the_mean_of_its_rows():
         Sequences(pool, 6)
     with pytest.raises(InvalidInput, match="1 sequences of 2|0 sequences of 2"):
         found.budget(1)
+
+
+def test_rows_far_apart_are_no_sequence():
+    from elfs_plugin.selectors.sequences import Sequences
+
+    times = np.array([0.0, 1, 2, 60, 61, 62, 63, 200, 0, 10, 20, 30])  # one a second with breaks; one in ten seconds
+    pool = Pool(np.arange(12), parents=np.repeat(["a", "b"], [8, 4]), times=times, locked=np.array([2, 7]))
+    found = Sequences(pool, 2)
+    assert found.members.tolist() == [[0, 1], [3, 4], [5, 6], [8, 9], [10, 11]]
+    assert found.pool.extents.tolist() == [1, 1, 1, 10, 10, 0, 0]
+    assert found.pool.ids[found.pool.locked].tolist() == [2, 7]  # labelled, in no whole sequence
+    with pytest.raises(InvalidInput, match="No parent has 5 rows one after the other"):
+        Sequences(pool, 5)
+
+
+def test_the_gap_of_sequences_is_that_of_each_parent():
+    times = np.concatenate([np.arange(8.0), np.arange(0, 800, 100.0)])  # sequences of 1 and of 100 seconds
+    pool = Pool(np.arange(16), parents=np.repeat(["a", "b"], 8), times=times)
+    made = choose("random", pool, 6, sequence=2, spread={"gap": 2.0})  # 0-1, 4-5 and all of b
+    assert len(made.selection.indices) == 6
+    made = choose("random", pool, 12, sequence=2, spread={"gap": 2.0})
+    assert sorted(made.selection.indices.tolist()) in [
+        [*a, *range(8, 16)] for a in ([0, 1, 4, 5], [0, 1, 6, 7], [2, 3, 6, 7])
+    ]
+    with pytest.raises(InvalidInput, match="Only 6 can be chosen"):
+        choose("random", pool, 14, sequence=2, spread={"gap": 2.0})
+
+
+def test_labelled_rows_outside_of_sequences_count():
+    pool = Pool(np.arange(9), parents=["a"] * 9, times=np.arange(9.0), locked=np.array([8]))
+    made = choose("random", pool, 4, sequence=2, spread={"gap": 3.0})  # 6-7 is too near to 8
+    assert sorted(made.selection.indices.tolist()) == [0, 1, 4, 5]
+    made = choose("random", pool, 2, sequence=2, spread={"per_parent": 2})
+    assert len(made.selection.indices) == 2
+    with pytest.raises(InvalidInput, match="Only 1 can be chosen"):
+        choose("random", pool, 4, sequence=2, spread={"per_parent": 2})
