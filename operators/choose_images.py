@@ -12,8 +12,8 @@ class ChooseImages(ElfsOperator):
     uses_view = False
 
     def form(self, ctx, inputs, collection):
-        from ..elfs_plugin.runs.choose_images import COSTS, METHOD, check_cost, check_objects
         from ..elfs_plugin.runs.names import choice_tag
+        from ..elfs_plugin.runs.object_costs import COSTS, METHOD, check_cost, check_objects
 
         run = run_input(ctx, inputs, "scores", "choosing images")
         text = f"{', '.join(f'{name}: {what}' for name, what in COSTS.items())}; or a field of numbers of the images"

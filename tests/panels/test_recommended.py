@@ -33,7 +33,7 @@ def numbers(panel):
 class TestAdvice:
     def test_it_names_a_method_the_reason_and_the_second(self, panel):
         assert "**Recommended: graph_coverage.** 1 of 12 images" in panel.text
-        assert "Second: **k_medoids**" in panel.text and "Nothing chosen yet" in panel.text
+        assert "Second: **prune4rel**" in panel.text and "Nothing chosen yet" in panel.text
         assert panel.fire("on_recommended_images", value=4).state["budget"] == 4
         assert "4 of 12 images (33.3%" in panel.text
         assert panel.view is None  # the grid stays
@@ -70,7 +70,7 @@ class TestChoosing:
 
     def test_the_second_button_starts_the_second(self, panel):
         sent = panel.press("choose_second").started[0][1]
-        assert (sent["method"], sent["tag"], sent["budget"]) == ("k_medoids", "elfs_k_medoids", 1)
+        assert (sent["method"], sent["tag"], sent["budget"]) == ("prune4rel", "elfs_prune4rel", 1)
         assert "learner" not in sent
 
     def test_a_tag_of_somebody_else_is_refused_before_anything_is_started(self, panel, written):

@@ -1,5 +1,7 @@
 """A cluster of two nodes, joined by its address; the second node goes."""
 
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ def nodes(tmp_path_factory):
 
     ray.cloudpickle.register_pickle_by_value(workers)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # names of sockets have 107 characters at most
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("library")))
         memory = {"num_cpus": 1, "object_store_memory": 100 << 20}
         cluster = Cluster(initialize_head=True, head_node_args={**memory, "include_dashboard": False})

@@ -161,7 +161,7 @@ def test_indexes_that_were_taken_away_for_a_write_come_back(results, in_parts, m
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(carry, "_write_rows", die)
+        patch.setattr(carry, "_write_values", die)
         with pytest.raises(Killed):
             write(dataset)
     assert "elfs.rank" in before and "elfs.rank" not in dataset.get_index_information()
@@ -221,14 +221,14 @@ def test_a_write_that_is_cancelled_has_changed_nothing(results, in_parts):
 def test_samples_that_are_deleted_or_added_meanwhile(results, in_parts, monkeypatch, digits):
     """One that is gone does not come back; one that has come, with nothing in the run's field, is left as it is."""
     dataset, ids = results()
-    at_work = carry._write_rows
+    at_work = carry._write_values
 
     def meanwhile(*args):
         dataset.delete_samples(sorted(ids)[:2])
         dataset.add_sample(fo.Sample(filepath=str(digits[50])))
         at_work(*args)
 
-    monkeypatch.setattr(carry, "_write_rows", meanwhile)
+    monkeypatch.setattr(carry, "_write_values", meanwhile)
     write(dataset)
     assert len(dataset) == 11
     assert sorted(dataset.exists("elfs.rank").values("elfs.rank")) == list(range(7))
