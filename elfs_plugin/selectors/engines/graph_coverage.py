@@ -72,7 +72,7 @@ class GraphCoverage:
 
     def gain(self, j: int) -> float:
         met = self._reach(j)
-        return _gain(met, self._column, self.covered)
+        return gain_of(met, self._column, self.covered)
 
     def add(self, j: int) -> None:
         met = self._reach(j)
@@ -174,8 +174,8 @@ def column_of(
 
 
 @numba.njit(cache=_CACHED)
-def _gain(met, column, covered):
-    """The column is emptied on the way."""
+def gain_of(met: Integers, column: Floats, covered: Floats) -> float:
+    """What ``column`` (N,) adds at the places ``met`` to ``covered`` (N,); it is emptied on the way."""
     total = 0.0
     for i in met:
         if column[i] > covered[i]:

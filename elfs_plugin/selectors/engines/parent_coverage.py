@@ -20,7 +20,7 @@ import numpy as np
 from ...contracts import Floats, Integers, Mask, Progress
 from ...errors import InvalidInput
 from ...progress import silent
-from .graph_coverage import GraphCoverage, column_of
+from .graph_coverage import GraphCoverage, column_of, gain_of
 
 _REPORT = 256
 _ROUNDING = 1e-9
@@ -67,7 +67,7 @@ class ParentCoverage(GraphCoverage):
     def gain(self, j: int) -> float:
         """What parent j would add now."""
         reached = self._union(j)
-        return _gain(reached, self._best, self.covered)
+        return gain_of(reached, self._best, self.covered)
 
     def add(self, j: int) -> None:
         """Takes parent j as chosen."""
@@ -200,17 +200,6 @@ def _union(children, starts, ends, weights, own, column, met, best, source, reac
                 source[i] = j
             column[i] = 0.0
     return count
-
-
-@numba.njit(cache=_CACHED)
-def _gain(reached, best, covered):
-    """``best`` is emptied on the way."""
-    total = 0.0
-    for i in reached:
-        if best[i] > covered[i]:
-            total += best[i] - covered[i]
-        best[i] = 0.0
-    return total
 
 
 @numba.njit(cache=_CACHED)
