@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ class Written:
     views: dict[str, str] = field(default_factory=dict)
 
 
-class RowKind:
+class RowKind(ABC):
     """Base class of a kind: its rows are found in a source, and results are written to where they came from.
 
     * ``name``: a key of :data:`~...nouns.KINDS`
@@ -125,52 +126,54 @@ class RowKind:
         """Values of the source that settings which are texts may have, name -> values."""
         return {}
 
+    @abstractmethod
     def check_source(self, parents: Collection, settings: Mapping[str, Any]) -> None:
         """Refuses what holds no such rows, before anything is made.
 
         Raises:
             InvalidInput
         """
-        raise NotImplementedError
 
     def parents_in(self, source: Dataset) -> set[str]:
         """Ids of all parents that the source has now."""
         return {str(found["_id"]) for found in source._sample_collection.find({}, {"_id": 1})}
 
+    @abstractmethod
     def find(self, making: Making) -> Iterator[Found]:
         """What there is now of each parent of ``making.parents``, one :class:`Found` each, in any order. It must give
         a row the same id each time, and the id that the source has for it if it has one."""
-        raise NotImplementedError
 
     def carry(self, making: Making) -> None:
-        """Takes over to the rows what the source knows of them and they lack: labels, vectors."""
+        """Takes over to the rows what the source knows of them and they lack: labels, vectors. Nothing by default."""
+        return None
 
     def forget(self, folder: Path, parents: Iterable[str]) -> None:
-        """Removes the files of parents that are gone from ``folder``."""
+        """Removes the files of parents that are gone from ``folder``. By default there are none."""
+        return None
 
+    @abstractmethod
     def check_free(self, source: Dataset, companion: Dataset, written: Written) -> None:
         """Refuses to write back under names that are somebody else's on the source.
 
         Raises:
             NameTaken, InvalidInput
         """
-        raise NotImplementedError
 
     def view_names(self, written: Written) -> list[str]:
         """Names of the views that :meth:`write` saves on the source."""
         return []
 
+    @abstractmethod
     def write(self, source: Dataset, companion: Dataset, written: Written) -> None:
         """Makes the source say what the companion says about a run. Fills in the ids of ``written.views``.
 
         It is repeated after a crash, so it must come to the same end from anywhere between.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, source: Dataset, companion: Dataset, written: Written, others: Iterable[Written]) -> None:
         """Removes from the source all that :meth:`write` wrote of a run, as far as it is there, and nothing else.
 
         Args:
             others: what other runs of the companion have written and keep
         """
-        raise NotImplementedError

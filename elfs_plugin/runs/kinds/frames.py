@@ -28,6 +28,7 @@ from ..fiftyone_types import Collection, Dataset
 from . import source_fields
 from .base import Found, Making, RowKind, Written
 from .clips import clips_around
+from .merging import merge
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Kind(RowKind):
         }
         taken = {"_id": "$row._id", **dict.fromkeys(paths, 1)}
         changes = {path: {"$ifNull": [f"${path}", f"$$new.{path}"]} for path in paths}
-        _merge(
+        merge(
             source._frame_collection,
             [{"$match": there}, {"$lookup": row}, {"$unwind": "$row"}, {"$project": taken}],
             companion._sample_collection_name,
@@ -356,7 +357,7 @@ def _write_frames(source, companion, written, names, parents):
         "filepath": {"$ifNull": ["$filepath", "$$new.filepath"]},
         "last_modified_at": "$$NOW",
     }
-    _merge(
+    merge(
         companion._sample_collection,
         [{"$match": {"_parent_id": {"$in": parents}, key: {"$ne": None}}}, {"$project": taken}],
         source._frame_collection_name,
@@ -371,13 +372,13 @@ def _write_counts(source, companion, written, parents):
     path = f"{written.key}.chosen"
     source._sample_collection.update_many({path: {"$ne": None}}, {"$unset": {path: ""}})
     chosen = {"$cond": [{"$in": [{"$literal": written.tag}, {"$ifNull": ["$tags", []]}]}, 1, 0]}
-    stages = [
+    stages: list[dict[str, Any]] = [
         {"$match": {"_parent_id": {"$in": parents}}},
         {"$group": {"_id": "$_parent_id", "chosen": {"$sum": chosen}}},
     ]
     value = {"$mergeObjects": [f"${written.key}", {"chosen": "$$new.chosen"}]}
     change = [{"$set": {written.key: value, "last_modified_at": "$$NOW"}}]
-    _merge(companion._sample_collection, stages, source._sample_collection_name, ["_id"], change, "discard")
+    merge(companion._sample_collection, stages, source._sample_collection_name, ["_id"], change, "discard")
 
 
 def _write_clips(source, companion, written, seconds):
@@ -430,8 +431,3 @@ def _remove_frames(source, companion):
     for name in ("filepath", _MADE):
         if name in written and frames.find_one({name: {"$ne": None}}, {"_id": 1}) is None:
             source.delete_frame_field(name)
-
-
-def _merge(collection, stages, into, on, change, otherwise):
-    into = {"into": into, "on": on, "whenMatched": change, "whenNotMatched": otherwise}
-    collection.aggregate([*stages, {"$merge": into}], allowDiskUse=True)
